@@ -1,0 +1,17 @@
+/// Progress reports: algorithms count, tools show.
+#pragma once
+
+#include <functional>
+
+#include "linalg/types.h"
+
+namespace basin {
+
+/// Called from the calling thread with the units of work done and the total, 0 < done <= total.
+using Progress = std::function<void(Index done, Index total)>;
+
+inline void report(const Progress& progress, Index done, Index total) {
+  if (progress) progress(done, total);
+}
+
+}  // namespace basin

@@ -1,0 +1,39 @@
+/// The model of the source paper: one attention layer under squared loss.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/model.h"
+
+namespace basin {
+
+enum class KernelKind { softmax, gaussian };
+
+/// Throws InputError unless name is "softmax" or "gaussian".
+KernelKind kernel_from_name(const std::string& name);
+std::string kernel_name(KernelKind kind);
+
+struct AttentionSpec {
+  Index tokens = 0;     ///< n
+  Index embedding = 0;  ///< D
+  Index heads = 0;      ///< H
+  Index head_dim = 0;   ///< d
+  Index outputs = 0;    ///< D_out
+  KernelKind kernel = KernelKind::softmax;
+  double bandwidth = 0;  ///< sigma of the Gaussian kernel; 0 stands for the default, sigma^2 = sqrt(d)
+
+  /// The bandwidth in use; the default makes both kernels scalings of exp(Q K^T / sqrt(d)).
+  double sigma() const;
+};
+
+/// The names of the blocks, in order.
+std::vector<std::string> attention_blocks();
+
+/// F(X) = sum_h A(X W_Q[h], X W_K[h]) X W_V[h] W_O[h], f = |F - Y|^2 / 2 (paper, equation 1 and section 3).
+/// Throws InputError for sizes below 1, a bandwidth that is negative or not finite, or a wrong `trainable`.
+template <class S>
+std::shared_ptr<const Model<S>> make_attention_model(
+    const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());
+
+}  // namespace basin

@@ -1,0 +1,85 @@
+/// The contract of a layer: its value and three derivative rules.
+#pragma once
+
+#include <vector>
+
+#include "linalg/batch.h"
+#include "model/parameters.h"
+
+namespace basin {
+
+/// An activation of one sample: `tokens` rows of `width` numbers.
+struct Shape {
+  Index tokens, width;
+  bool operator==(const Shape&) const = default;
+  Index size() const { return tokens * width; }
+};
+
+/// What a rule leaves for the rules after it: a list of batches that the layer numbers as it likes, a view of the
+/// rule's own input (whose memory the caller keeps), and the same for the layers inside a composed one.
+template <class S>
+struct Saved {
+  BatchView<const S> input;
+  std::vector<Batch<S>> values;
+  std::vector<Saved> parts;
+
+  Batch<S>& operator[](std::size_t i) { return values[i]; }
+  const Batch<S>& operator[](std::size_t i) const { return values[i]; }
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const Batch<S>& b : values) sum += b.bytes();
+    for (const Saved& p : parts) sum += p.bytes();
+    return sum;
+  }
+};
+
+/// A differentiable map y = f(x; w) from activations x and parameter blocks w, applied to several samples at once:
+/// an activation is a matrix of (samples * tokens) x width, the tokens of a sample next to each other. Samples do
+/// not interact.
+///
+/// A layer knows four rules, for one point (x, w) and k directions at once (batches of count k):
+///
+///     value               y     = f(x; w)
+///     tangent             dy    = Df(x; w) [dx, dw]                                        (JVP)
+///     adjoint             (xbar, wbar) = Df(x; w)^T ybar                                   (VJP)
+///     tangent_of_adjoint  (dxbar, dwbar) = d/dt of the adjoint rule at (x + t dx, w + t dw), ybar + t dybar
+///
+/// Applied to the gradient of a loss, the last one is a Hessian-vector product, forward over reverse: exact.
+/// Adjoints of parameters are added to (wbar += ...); everything else is overwritten. An empty batch stands for
+/// zero (a constant input, a frozen block), and nothing is computed for it. A null xbar is not wanted.
+///
+/// To add a layer, write one file that implements this class; nothing else changes. The tests hold every layer to
+/// these definitions with `check_layer` (tests/support).
+template <class S>
+class Layer {
+ public:
+  Layer(Shape input, Shape output) : input_(input), output_(output) {}
+  virtual ~Layer() = default;
+  Layer(const Layer&) = delete;
+  Layer& operator=(const Layer&) = delete;
+
+  Shape input() const { return input_; }
+  Shape output() const { return output_; }
+  virtual std::vector<ParameterBlock> blocks() const = 0;
+
+  /// Fills `value` for the three other rules.  x: count 1.
+  virtual void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const = 0;
+
+  /// Fills `tangent` for tangent_of_adjoint.
+  virtual void tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
+                       BlockView<const S> dw, Saved<S>& tangent, Batch<S>& dy) const = 0;
+
+  /// Fills `adjoint`, which serves tangent_of_adjoint when ybar has count 1.
+  virtual void adjoint(BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar,
+                       Saved<S>& adjoint, BlockView<S> wbar, Batch<S>* xbar) const = 0;
+
+  /// `adjoint` stems from a single ybar, the one that dybar is the tangent of.
+  virtual void tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
+                                  const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
+                                  BlockView<S> dwbar, Batch<S>* dxbar) const = 0;
+
+ private:
+  Shape input_, output_;
+};
+
+}  // namespace basin

@@ -1,0 +1,105 @@
+/// A model linearised at a point: loss, gradient, and products with its Jacobian and Hessian.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "linalg/progress.h"
+#include "model/model.h"
+
+namespace basin {
+
+struct LinearizationOptions {
+  /// Bytes that may be kept between products. Chunks of samples beyond it are evaluated again for each product;
+  /// the numbers are the same. Working memory of the threads comes on top (see vectors_at_once).
+  std::size_t memory = std::size_t{2} << 30U;
+  /// Rows (samples x tokens) of one chunk, the unit of work of a thread: enough for efficient matrix products,
+  /// few enough to stay in cache and to feed several threads. Part of the arithmetic: sums are taken by chunk.
+  Index chunk_rows = 256;
+};
+
+/// f(theta) = loss(F(X; theta), Y), evaluated once at construction. Afterwards, for a block of k vectors at once
+/// (one per column), with J the m x P Jacobian of vec(F) in theta and H_l the Hessian of the loss in F:
+///
+///     jvp             J V              m x k
+///     vjp             J^T U            P x k
+///     gauss_newton    J^T H_l J V      P x k      (J^T J V for squared loss)
+///     hessian         H V              P x k      forward over reverse: exact, no finite differences
+///
+/// vec runs over (sample, token, output) in C order. Samples are cut into chunks of fixed size, chunks are shared
+/// out to OpenMP threads, and sums are taken in the order of the chunks: the bits do not depend on the number of
+/// threads, on k, or on the memory option.
+///
+/// The products share working memory: call them from one thread at a time.
+template <class S>
+class Linearization {
+ public:
+  /// `weights` holds all blocks of the model (ParameterLayout::weight_count numbers).
+  /// Throws InputError when sizes do not fit, and WorkError when an output or the gradient is not finite.
+  Linearization(std::shared_ptr<const Model<S>> model, Vector<S> weights, std::shared_ptr<const Data<S>> data,
+                LinearizationOptions options = {});
+
+  const Model<S>& model() const { return *model_; }
+  const ParameterLayout& parameters() const { return model_->parameters(); }
+  Index theta_size() const { return parameters().theta_size(); }  ///< P
+  Index output_size() const { return outputs_.size(); }           ///< m
+
+  S loss() const { return loss_; }
+  const Matrix<S>& outputs() const { return outputs_; }    ///< F, rows as in Data::Y
+  const Vector<S>& gradient() const { return gradient_; }  ///< P
+
+  void jvp(ConstVectorsRef<S> V, VectorsRef<S> JV) const;
+  void vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const;
+  void gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) const;
+  void hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const;
+
+  /// J^T, P x m: column i is the gradient of output i. A row of J belongs to one sample and is computed from that
+  /// sample alone, N times cheaper than by products. `progress` counts samples.
+  Vectors<S> jacobian_transposed(const Progress& progress = {}) const;
+
+ private:
+  /// What the products need of the point, for one chunk.
+  struct PointState {
+    Saved<S> value, adjoint;
+    Batch<S> y, ybar;  // outputs, and the gradient of the loss in them
+  };
+  struct Chunk {
+    Index first, count;                // samples
+    std::unique_ptr<PointState> kept;  // null: evaluated again when needed
+  };
+  /// Working memory of one thread.
+  struct Workspace {
+    std::unique_ptr<PointState> point;
+    Saved<S> tangent, adjoint;
+    Batch<S> dy, dybar;
+    Vectors<S> sum;
+  };
+
+  BlockView<const S> weights() const;
+  BatchView<const S> inputs(Index first, Index count) const;
+  void evaluate(Index first, Index count, PointState& point) const;
+  void evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> thetabar) const;
+  const PointState& point_at(const Chunk& chunk, Workspace& work, bool with_gradient) const;
+  void tangent(ConstVectorsRef<S> V, const PointState& point, Workspace& work) const;
+  void loss_curvature(const Chunk& chunk, const PointState& point, Workspace& work) const;
+
+  /// Calls body(chunk, first vector, k, workspace) for all chunks and blocks of at most vectors_at_once_ vectors.
+  template <class Body>
+  void for_each_chunk(Index vectors, const Body& body) const;
+  /// out = the sum over all chunks of what body(chunk, first vector, k, workspace, thetabar) adds to thetabar.
+  template <class Body>
+  void sum_over_chunks(VectorsRef<S> out, const Body& body) const;
+
+  std::shared_ptr<const Model<S>> model_;
+  Vector<S> weights_;
+  std::shared_ptr<const Data<S>> data_;
+  LinearizationOptions options_;
+  std::vector<Chunk> chunks_;
+  mutable std::vector<Workspace> workspaces_;
+  Index vectors_at_once_ = 1;
+  S loss_ = 0;
+  Matrix<S> outputs_;
+  Vector<S> gradient_;
+};
+
+}  // namespace basin

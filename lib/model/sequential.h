@@ -1,0 +1,48 @@
+/// Layers one after another.
+#pragma once
+
+#include <memory>
+
+#include "model/layer.h"
+
+namespace basin {
+
+/// y = f_L( ... f_2(f_1(x; w_1); w_2) ... ; w_L), itself a layer: the chain rule, written once.
+///
+/// With one layer the parameter blocks keep their names; with several they are prefixed by the number of their
+/// layer: "1/W_Q", "2/W_Q", ...
+template <class S>
+class Sequential final : public Layer<S> {
+ public:
+  using Layers = std::vector<std::unique_ptr<const Layer<S>>>;
+
+  /// Throws InputError when there is no layer, or a layer's input is not the output of the one before it.
+  explicit Sequential(Layers layers);
+
+  std::vector<ParameterBlock> blocks() const override;
+  void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
+  void tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
+               Saved<S>& tangent, Batch<S>& dy) const override;
+  void adjoint(BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar, Saved<S>& adjoint,
+               BlockView<S> wbar, Batch<S>* xbar) const override;
+  void tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
+                          const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
+                          BlockView<S> dwbar, Batch<S>* dxbar) const override;
+
+ private:
+  /// The blocks of layer l within those of the chain.
+  template <class T>
+  BlockView<T> part(BlockView<T> w, std::size_t l) const {
+    return w.part(first_block_[l], first_block_[l + 1] - first_block_[l]);
+  }
+  /// Whether anything before layer l moves: the input of the chain, or parameters of an earlier layer.
+  template <class T>
+  bool input_moves(std::size_t l, bool chain_input_moves, BlockView<T> w) const {
+    return chain_input_moves || w.part(0, first_block_[l]).has_any();
+  }
+
+  Layers layers_;
+  std::vector<std::size_t> first_block_;  // of each layer, and the count of all
+};
+
+}  // namespace basin

@@ -1,0 +1,104 @@
+/// Holds any layer to the definitions of its four rules (model/layer.h).
+#pragma once
+
+#include <catch2/catch.hpp>
+
+#include "model/layer.h"
+#include "support/cases.h"
+
+namespace basin::test {
+
+/// Tests, at a random point with `samples` samples and k = 2 directions, for a layer whose blocks in `frozen` are
+/// held fixed and whose input moves or not:
+///   tangent = central difference of value;  <ybar, dy> = <xbar, dx> + <wbar, dw>;
+///   tangent_of_adjoint = central difference of adjoint.
+inline void check_layer(const Layer<double>& layer, Index samples, bool input_moves,
+                        const std::vector<std::string>& frozen, std::uint64_t seed = 1) {
+  constexpr Index k = 2;
+  // Fourth-order differences at h = 1e-3: truncation 1e-12, rounding eps / h = 2e-13, both times modest
+  // derivatives; 1e-8 leaves room for a factor 1e4.
+  constexpr double h = 1e-3, difference_tolerance = 1e-8, identity_tolerance = 1e-12;
+
+  std::vector<std::string> trainable;
+  for (const ParameterBlock& b : layer.blocks())
+    if (std::find(frozen.begin(), frozen.end(), b.name) == frozen.end()) trainable.push_back(b.name);
+  const ParameterLayout layout(layer.blocks(), trainable);
+  const Index P = layout.theta_size(), rows = samples * layer.input().tokens, D = layer.input().width;
+  const Index out_rows = samples * layer.output().tokens, out_width = layer.output().width;
+
+  Random random(seed, "check_layer");
+  Vector<double> weights(layout.weight_count());
+  random.fill_normal(weights);
+  weights /= std::sqrt(static_cast<double>(D));
+  Vector<double> x(rows * D), ybar(out_rows * out_width);
+  random.fill_normal(x);
+  random.fill_normal(ybar);
+  Vectors<double> dw(P, k), dx(x.size(), k), dybar(ybar.size(), k);
+  for (auto* v : {&dw, &dx, &dybar}) random.fill_normal(*v);
+  if (!input_moves) dx.setZero();
+
+  using Const = BatchView<const double>;
+  const auto w_view = [&](const Vector<double>& w) {
+    return BlockView<const double>(w.data(), 1, w.size(), layout.weight_slots());
+  };
+  const auto flat = [](const Batch<double>& b, Index j) {
+    return Vector<double>(Eigen::Map<const Vector<double>>(b[j].data(), b[j].size()));
+  };
+  const auto moved_weights = [&](Index j, double t) {
+    Vector<double> w = weights;
+    layout.insert<double>(layout.extract(weights) + t * dw.col(j), w);
+    return w;
+  };
+  const auto value_at = [&](Index j, double t) {
+    const Vector<double> w = moved_weights(j, t), xt = x + t * dx.col(j);
+    Saved<double> saved;
+    Batch<double> y;
+    layer.value(w_view(w), Const(xt.data(), 1, rows, D), saved, y);
+    return flat(y, 0);
+  };
+  // (xbar, wbar) in one vector
+  const auto adjoint_at = [&](Index j, double t) {
+    const Vector<double> w = moved_weights(j, t), xt = x + t * dx.col(j), yt = ybar + t * dybar.col(j);
+    Saved<double> value, adjoint;
+    Batch<double> y, xbar;
+    Vector<double> wbar = Vector<double>::Zero(P);
+    layer.value(w_view(w), Const(xt.data(), 1, rows, D), value, y);
+    layer.adjoint(w_view(w), value, Const(yt.data(), 1, out_rows, out_width), adjoint,
+                  BlockView<double>(wbar.data(), 1, P, layout.theta_slots()), input_moves ? &xbar : nullptr);
+    Vector<double> both = Vector<double>::Zero(x.size() + P);
+    if (input_moves) both.head(x.size()) = flat(xbar, 0);
+    both.tail(P) = wbar;
+    return both;
+  };
+
+  Saved<double> value, tangent, adjoint;
+  Batch<double> y, dy, xbar, dxbar;
+  Vector<double> wbar = Vector<double>::Zero(P);
+  Vectors<double> dwbar = Vectors<double>::Ones(P, k);  // rules add to it
+  const BlockView<const double> w = w_view(weights), dw_view(dw.data(), k, P, layout.theta_slots());
+  const Const dx_view = input_moves ? Const(dx.data(), k, rows, D) : Const();
+  layer.value(w, Const(x.data(), 1, rows, D), value, y);
+  layer.tangent(w, value, dx_view, dw_view, tangent, dy);
+  layer.adjoint(w, value, Const(ybar.data(), 1, out_rows, out_width), adjoint,
+                BlockView<double>(wbar.data(), 1, P, layout.theta_slots()), input_moves ? &xbar : nullptr);
+  layer.tangent_of_adjoint(w, value, adjoint, tangent, dw_view, Const(dybar.data(), k, out_rows, out_width),
+                           BlockView<double>(dwbar.data(), k, P, layout.theta_slots()),
+                           input_moves ? &dxbar : nullptr);
+
+  for (Index j = 0; j < k; ++j) {
+    const Vector<double> dy_expected = central_difference([&](double t) { return value_at(j, t); }, h);
+    CHECK((flat(dy, j) - dy_expected).norm() <= difference_tolerance * (1 + dy_expected.norm()));
+
+    const double left = ybar.dot(flat(dy, j));
+    const double right = wbar.dot(dw.col(j)) + (input_moves ? flat(xbar, 0).dot(dx.col(j)) : 0);
+    CHECK(std::abs(left - right) <= identity_tolerance * (ybar.norm() * flat(dy, j).norm() + wbar.norm()));
+
+    const Vector<double> expected = central_difference([&](double t) { return adjoint_at(j, t); }, h);
+    Vector<double> found = Vector<double>::Zero(expected.size());
+    if (input_moves) found.head(x.size()) = flat(dxbar, j);
+    found.tail(P) = dwbar.col(j).array() - 1;
+    CHECK((found - expected).norm() <= difference_tolerance * (1 + expected.norm()));
+  }
+}
+
+}  // namespace basin::test
