@@ -1,9 +1,7 @@
 /// Batches: several matrices of one shape, one after another in memory.
 #pragma once
 
-#include <algorithm>
 #include <type_traits>
-#include <vector>
 
 #include "linalg/types.h"
 
@@ -54,18 +52,20 @@ class BatchView {
 };
 
 /// A batch that owns its memory, and keeps it when it is resized to something smaller.
+///
+/// The memory is aligned like Eigen's own. Reductions over unaligned memory take their terms in an order that
+/// depends on the address: the last bits would change from run to run.
 template <class S>
 class Batch {
  public:
   /// Leaves the values undefined.
   void resize(Index count, Index rows, Index cols) {
-    const auto size = static_cast<std::size_t>(count * rows * cols);
-    if (size > storage_.size()) storage_.resize(size);
+    if (count * rows * cols > storage_.size()) storage_.resize(count * rows * cols);
     count_ = count, rows_ = rows, cols_ = cols;
   }
   void resize_zero(Index count, Index rows, Index cols) {
     resize(count, rows, cols);
-    std::fill_n(storage_.begin(), count * rows * cols, S(0));
+    storage_.head(count * rows * cols).setZero();
   }
   void clear() { count_ = 0; }
 
@@ -81,7 +81,7 @@ class Batch {
   std::size_t bytes() const { return static_cast<std::size_t>(count_ * rows_ * cols_) * sizeof(S); }
 
  private:
-  std::vector<S> storage_;
+  Vector<S> storage_;
   Index count_ = 0, rows_ = 0, cols_ = 0;
 };
 

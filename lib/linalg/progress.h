@@ -7,7 +7,7 @@
 
 namespace basin {
 
-/// Called from the calling thread with the units of work done and the total, 0 < done <= total.
+/// Called by one thread at a time with the units of work done and the total, 0 < done <= total.
 using Progress = std::function<void(Index done, Index total)>;
 
 inline void report(const Progress& progress, Index done, Index total) {

@@ -1,0 +1,55 @@
+/// The Hessian, its Gauss-Newton part, the Jacobian and the NTK as linear operators.
+#pragma once
+
+#include "linalg/linear_operator.h"
+#include "model/linearization.h"
+
+namespace basin {
+
+// Each operator is a view: the linearization must outlive it.
+
+/// H = J^T H_l J + sum_i (grad l)_i grad^2 F_i, the Hessian of the loss in theta.  P x P.
+class HessianOperator final : public SelfAdjointOperator {
+ public:
+  explicit HessianOperator(const Linearization<double>& at)
+      : SelfAdjointOperator(at.theta_size()), at_(at) {}
+
+ private:
+  void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
+  const Linearization<double>& at_;
+};
+
+/// G = J^T H_l J, positive semidefinite for a convex loss; J^T J for squared loss.  P x P.
+class GaussNewtonOperator final : public SelfAdjointOperator {
+ public:
+  explicit GaussNewtonOperator(const Linearization<double>& at)
+      : SelfAdjointOperator(at.theta_size()), at_(at) {}
+
+ private:
+  void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
+  const Linearization<double>& at_;
+};
+
+/// J, the Jacobian of vec(F) in theta.  m x P.
+class JacobianOperator final : public LinearOperator {
+ public:
+  explicit JacobianOperator(const Linearization<double>& at)
+      : LinearOperator(at.output_size(), at.theta_size()), at_(at) {}
+
+ private:
+  void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
+  void do_apply_adjoint(ConstVectorsRef<double> U, VectorsRef<double> out) const override;
+  const Linearization<double>& at_;
+};
+
+/// K = J J^T, the empirical neural tangent kernel (paper, section 4).  m x m.
+class NtkOperator final : public SelfAdjointOperator {
+ public:
+  explicit NtkOperator(const Linearization<double>& at) : SelfAdjointOperator(at.output_size()), at_(at) {}
+
+ private:
+  void do_apply(ConstVectorsRef<double> U, VectorsRef<double> out) const override;
+  const Linearization<double>& at_;
+};
+
+}  // namespace basin

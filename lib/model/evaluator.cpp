@@ -1,0 +1,31 @@
+#include "model/evaluator.h"
+
+#include <algorithm>
+
+namespace basin {
+
+template <class S>
+LossEvaluator<S>::LossEvaluator(std::shared_ptr<const Model<S>> model, std::shared_ptr<const Data<S>> data,
+                                Index chunk_rows)
+    : model_(std::move(model)),
+      data_(std::move(data)),
+      samples_per_chunk_(std::max<Index>(1, chunk_rows / model_->network().input().tokens)) {}
+
+template <class S>
+S LossEvaluator<S>::operator()(const Vector<S>& weights) {
+  const Shape in = model_->network().input(), out = model_->network().output();
+  const BlockView<const S> w(weights.data(), 1, weights.size(), model_->parameters().weight_slots());
+  S loss = 0;
+  for (Index first = 0; first < data_->samples; first += samples_per_chunk_) {
+    const Index count = std::min(samples_per_chunk_, data_->samples - first);
+    const BatchView<const S> x(data_->X.data() + first * in.size(), 1, count * in.tokens, in.width);
+    model_->network().value(w, x, saved_, outputs_);
+    loss += model_->loss().value(outputs_[0], data_->Y.middleRows(first * out.tokens, count * out.tokens));
+  }
+  return loss;
+}
+
+template class LossEvaluator<double>;
+template class LossEvaluator<float>;
+
+}  // namespace basin

@@ -1,0 +1,28 @@
+/// The loss alone, for many parameter vectors.
+#pragma once
+
+#include <memory>
+
+#include "model/model.h"
+
+namespace basin {
+
+/// f at any weights, forward pass only. Works in the calling thread and keeps working memory: one evaluator a thread.
+template <class S>
+class LossEvaluator {
+ public:
+  /// chunk_rows as in LinearizationOptions: with the same value the loss has the same bits.
+  LossEvaluator(std::shared_ptr<const Model<S>> model, std::shared_ptr<const Data<S>> data, Index chunk_rows = 256);
+
+  /// The loss at all weights of the model; not finite where the arithmetic overflows.
+  S operator()(const Vector<S>& weights);
+
+ private:
+  std::shared_ptr<const Model<S>> model_;
+  std::shared_ptr<const Data<S>> data_;
+  Index samples_per_chunk_;
+  Saved<S> saved_;
+  Batch<S> outputs_;
+};
+
+}  // namespace basin

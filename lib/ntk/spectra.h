@@ -1,0 +1,47 @@
+/// Eigenvalues of neural tangent kernels, from singular values of the Jacobian.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "linalg/types.h"
+#include "model/parameters.h"
+
+namespace basin {
+
+/// The spectrum of K = J J^T (m x m) for some of the parameters.
+///
+/// Eigenvalues are squares of singular values of J, never of a formed K: they are never negative, and their error
+/// is relative to |J|, not to |J|^2, so that the small ones keep twice as many digits.
+struct NtkSpectrum {
+  std::string name;                ///< the block, or "sum"
+  Index parameters = 0;            ///< columns of J
+  Vector<double> singular_values;  ///< of J, descending, all m of them; exact zeros beyond the number of columns
+  /// Each singular value is right to within this: 10 max(m, columns) eps |J|. It covers the rounding of the
+  /// factorisations and, generously, that of the entries of J.
+  double singular_value_error = 0;
+
+  Index size() const { return singular_values.size(); }  ///< m
+  /// Eigenvalue i, and bounds that enclose the true one.
+  double eigenvalue(Index i) const;
+  double lower(Index i) const;
+  double upper(Index i) const;
+  double lambda_min() const { return eigenvalue(size() - 1); }
+  double lambda_max() const { return eigenvalue(0); }
+  /// Number of singular values that are certainly positive: above the error.
+  Index rank() const;
+  bool positive_definite() const { return rank() == size(); }
+  /// lambda_max / lambda_min; infinity unless positive definite.
+  double condition_number() const;
+};
+
+/// The spectra of every trainable block's kernel, in order, and last of their sum ("sum").
+/// Jt = J^T, P x m (Linearization::jacobian_transposed), is overwritten: the blocks of rows are reduced by QR
+/// factorisations in place, and the sum's spectrum comes from their stacked triangular factors.
+/// Throws WorkError when J is not finite or the singular values do not converge.
+std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters);
+
+/// Bytes that ntk_spectra and its Jacobian need at the peak.
+double ntk_bytes(const ParameterLayout& parameters, Index m);
+
+}  // namespace basin

@@ -1,0 +1,49 @@
+"""What the tests share: the real command, a scratch directory, figures of example files."""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ANALYSIS = Path(__file__).resolve().parents[2] / "analysis"
+COMMAND = ANALYSIS / "basin-plot"
+sys.path.insert(0, str(ANALYSIS))
+
+from basin_analysis import cli, style  # noqa: E402
+from basin_analysis.results import open_result  # noqa: E402
+
+style.apply()
+
+
+class FileCase(unittest.TestCase):
+    """A test with a scratch directory of its own."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.directory = Path(scratch.name)
+
+    def path(self, name):
+        return self.directory / name
+
+    def files(self, directory=None):
+        return sorted(os.listdir(directory or self.directory))
+
+    def basin_plot(self, *arguments, python=(), cwd=None):
+        """Run the command; its finished process, with text output."""
+        return subprocess.run([*python, COMMAND, *arguments], cwd=cwd or self.directory, capture_output=True,
+                              text=True, timeout=60)
+
+    def assert_one_line(self, process, code, *parts):
+        """The process failed with `code` and one line on stderr that has all the parts."""
+        self.assertEqual(process.returncode, code, process.stderr)
+        self.assertEqual(process.stderr.count("\n"), 1, process.stderr)
+        for part in parts:
+            self.assertIn(part, process.stderr)
+
+
+def figures(path, scale="auto"):
+    """Name -> figure of the pictures of a result file."""
+    with open_result(path) as result:
+        return dict(cli.PICTURES[result.tool](result, scale))

@@ -1,0 +1,92 @@
+"""Texts of the pictures: inside the page, apart from each other, large enough, and saying what they must."""
+import unittest
+from itertools import combinations
+from unittest import mock
+
+import numpy as np
+from matplotlib.text import Text
+
+import examples
+from support import FileCase, figures
+
+SMALLEST = 8  # points
+
+
+def drawn_texts(figure):
+    """Every text that drawing the figure puts on the page, with its box in pixels."""
+    texts = {}
+    draw = Text.draw
+
+    def record(text, renderer):
+        if text.get_visible() and text.get_text().strip():
+            texts[text] = text.get_window_extent(renderer)
+        draw(text, renderer)
+
+    with mock.patch.object(Text, "draw", record):
+        figure.canvas.draw() if hasattr(figure.canvas, "get_renderer") else figure.draw_without_rendering()
+    return texts
+
+
+class Layout(FileCase):
+    def pictures(self):
+        """(name, figure) of all kinds of picture, with texts long and short."""
+        steps = np.linspace(-1, 1, 41)
+        x, y = np.meshgrid(steps, steps)
+        holes = examples.bowl(steps, steps)
+        holes[30:, 25:] = np.nan
+        many = np.geomspace(5e4, 20, 40)
+        long = {"input_file": "/data/" + 12 * "a long name " + ".h5", "kernel": "gaussian"}
+        made = {
+            "bowl": examples.slice_file(self.path("bowl.h5")),
+            "flat": examples.slice_file(self.path("flat.h5"), 12345 + 1e-4 * x + 3e-4 * y, steps, steps,
+                                        normalisation="filter, then made orthogonal to the first direction"),
+            "exact": examples.slice_file(self.path("exact.h5"), 1e-3 * (x**2 + 5 * y**2), steps, steps),
+            "large": examples.slice_file(self.path("large.h5"), 1e6 * examples.bowl(steps, 3 * steps), steps,
+                                         3 * steps, **long),
+            "holes": examples.slice_file(self.path("holes.h5"), holes, steps, steps),
+            "line": examples.slice_file(self.path("line.h5"), [[0, 1e-3, np.nan, 5, 900]], range(5), [0]),
+            "ntk": examples.ntk_file(self.path("ntk.h5"), **long),
+            "few": examples.hessian_file(self.path("few.h5")),
+            "many": examples.hessian_file(self.path("many.h5"), largest=(many, many / 1e3, many > 30),
+                                          smallest=(-many[::-1] / 1e9, many / 1e12, many > 0)),
+            "all": examples.hessian_file(self.path("all.h5"), full=True, **long),
+            "evaluation": examples.evaluate_file(self.path("evaluation.h5")),
+        }
+        for name, path in made.items():
+            for scale in ("auto", "linear", "log"):
+                for kind, figure in figures(path, scale).items():
+                    yield f"{name}_{kind} {scale}", figure
+
+    def test_texts(self):
+        for name, figure in self.pictures():
+            texts = drawn_texts(figure)
+            with self.subTest(name):
+                self.assertGreater(len(texts), 5)
+                for text, box in texts.items():
+                    self.assertGreaterEqual(text.get_fontsize(), SMALLEST, text)
+                    inside = figure.bbox.padded(1)
+                    self.assertTrue(inside.contains(*box.min) and inside.contains(*box.max), text)
+                # The box of a turned text is larger than the text.
+                straight = [(text, box.padded(-0.5)) for text, box in texts.items() if text.get_rotation() % 90 == 0]
+                for (first, box), (second, other) in combinations(straight, 2):
+                    self.assertFalse(box.overlaps(other), f"{first} over {second}")
+
+    def test_labels_of_contour_lines_keep_apart(self):
+        figure = figures(examples.slice_file(self.path("s.h5")))["contour"]
+        drawn_texts(figure)
+        axes, = figure.axes
+        places = [axes.transData.transform(text.get_position()) * 72 / figure.dpi for text in axes.texts]
+        self.assertGreater(len(places), 5)
+        for first, second in combinations(places, 2):
+            self.assertGreater(np.hypot(*(first - second)), 20)
+
+    def test_footer(self):
+        path = examples.evaluate_file(self.path("e.h5"), kernel="gaussian", input_file="/x/wiki.h5")
+        figure = figures(path)["gradient"]
+        self.assertEqual(figure._supxlabel.get_text(),
+                         "Gaussian kernel, \u03c3 = 1.682; N = 16, n = 8, D = 16, H = 2, d = 8, D_out = 4\n"
+                         "trainable: W_Q, W_K, W_V, W_O; input: wiki.h5")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,198 @@
+"""Pictures of loss slices: levels, masks, and what is drawn."""
+import unittest
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+import examples
+from basin_analysis.contour import distance, straight
+from basin_analysis.field import field
+from basin_analysis.levels import linear_levels, log_floor, log_levels
+from basin_analysis.scales import use_log
+from basin_analysis.slice import mask_unusable
+from basin_analysis.style import number_label, number_labels
+from basin_analysis.surface import MOST_POINTS, quads, thin
+from support import FileCase, figures
+
+
+class Levels(unittest.TestCase):
+    def test_log_levels_are_round_and_cover_the_range(self):
+        self.assertEqual(list(log_levels(0.012, 88)),
+                         [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
+        self.assertEqual(list(log_levels(1, 1e8))[::2], [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8][::2] and
+                         [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8][::2])
+
+    def test_number_of_log_levels(self):
+        for decades in (0.1, 0.5, 1.5, 3, 6, 12, 40, 300, 600):
+            low = 3.7 * 10 ** -(decades / 2)
+            high = low * 10.0**decades if decades < 300 else low * 10.0 ** (decades / 2) * 10.0 ** (decades / 2)
+            levels = log_levels(low, high)
+            inside = levels[(levels > low) & (levels < high)]
+            with self.subTest(decades):
+                self.assertTrue(levels[0] <= low and levels[-1] >= high)
+                self.assertTrue(3 <= len(inside) <= 12, levels)
+                self.assertTrue((np.diff(levels) > 0).all())
+
+    def test_linear_levels_cover_the_range_of_a_constant_too(self):
+        for low, high in ((2.87, 3.15), (-5, 1e3), (2, 2), (0, 0), (-1e-9, -1e-9)):
+            levels = linear_levels(low, high)
+            with self.subTest(low=low, high=high):
+                self.assertTrue(levels[0] <= low and levels[-1] >= high)
+                self.assertTrue(4 <= len(levels) <= 13, levels)
+
+    def test_a_few_values_far_below_do_not_stretch_the_scale(self):
+        values = np.geomspace(1e-2, 1e2, 100)
+        self.assertEqual(log_floor(values), 1e-2)
+        self.assertEqual(log_floor(np.append(values, 1e-29)), 1e-2)
+        self.assertEqual(log_floor(np.append(values, [1e-29, 1e-4])), 1e-4)
+        self.assertEqual(log_floor(np.geomspace(1e-300, 1, 101)), 1e-300)  # gaps of three decades throughout
+
+    def test_choice_of_scale(self):
+        for values, logarithmic in (([1, 29], False), ([1, 31], True), ([0, 1, 31], True), ([0, 0], False),
+                                    ([-1, 31, 1], False), ([1e-300, 1e300], True)):
+            with self.subTest(values):
+                self.assertEqual(use_log(np.array(values, float), "auto"), logarithmic)
+        self.assertFalse(use_log(np.array([1, 31.0]), "linear"))
+        self.assertTrue(use_log(np.array([1, 2.0]), "log"))
+
+
+class Labels(unittest.TestCase):
+    def test_numbers(self):
+        for value, label in ((0.05, "0.05"), (1000, "1000"), (-2.5, "\u22122.5"), (1e-5, "$10^{-5}$"),
+                             (-1e7, "$-10^{7}$"), (3e-7, r"$3{\times}10^{-7}$"), (0, "0"),
+                             (1.234e10, r"$1.23{\times}10^{10}$"), (np.nan, "nan")):
+            with self.subTest(value):
+                self.assertEqual(number_label(value), label)
+
+    def test_neighbours_differ(self):
+        for levels in ([0.5, 1, 2], 1e4 + np.arange(5), 2 + 1e-7 * np.arange(6), 3e8 * (1 + 1e-5 * np.arange(9))):
+            with self.subTest(levels=levels):
+                self.assertEqual(len(set(number_labels(np.array(levels)))), len(levels))
+
+
+class Fields(unittest.TestCase):
+    def test_mask(self):
+        loss = np.array([[1, -1, 3], [np.nan, np.inf, 0]])
+        computed = np.array([[True, False, True], [True, True, True]])
+        self.assertEqual(mask_unusable(loss, computed).mask.tolist(), [[0, 1, 0], [1, 1, 0]])
+
+    def test_zero_is_raised_to_the_lowest_level_and_said_to_be(self):
+        shown = field(np.ma.array([[0, 0.2, 1], [30, 50, 90]]), 0.0, "auto")
+        self.assertTrue(shown.log)
+        self.assertIsInstance(shown.norm, LogNorm)
+        self.assertEqual(shown.values.min(), shown.levels[0])
+        self.assertTrue(0 < shown.levels[0] <= 0.2)
+        self.assertTrue(shown.level_labels[0].startswith("\u2264"))
+
+    def test_masked_values_play_no_part(self):
+        loss = np.ma.masked_greater(np.array([[1.0, 2], [3, 1e300]]), 1e9)
+        shown = field(loss, 1.0, "auto")
+        self.assertFalse(shown.log)
+        self.assertLessEqual(shown.levels[-1], 4)
+
+    def test_a_small_range_is_drawn_against_the_centre(self):
+        shown = field(np.ma.array([[1000, 1000.01], [1000.02, 1000.03]]), 1000.01, "auto")
+        np.testing.assert_allclose(shown.values, [[-0.01, 0], [0.01, 0.02]], atol=1e-12)
+        self.assertIn("f($\\theta$)", shown.label)
+        self.assertEqual(field(np.ma.array([[2.0, 2], [2, 2]]), 2.0, "auto").label, "loss f")
+
+
+class Contour(FileCase):
+    def test_axes_marks_and_levels(self):
+        axes, = figures(examples.slice_file(self.path("s.h5")))["contour"].axes
+        self.assertEqual(axes.get_xlabel(), "step $a$ along $u$ (normalisation: filter)")
+        self.assertEqual(axes.get_ylabel(), "step $b$ along $v$ (normalisation: filter)")
+        self.assertEqual(axes.get_aspect(), 1)
+        bar, = axes.child_axes
+        self.assertEqual(bar.get_ylabel(), "loss f")
+        mark, = axes.get_lines()
+        self.assertEqual((mark.get_xdata(), mark.get_ydata()), (0, 0))
+        self.assertIn("0.012", mark.get_label())
+        self.assertGreater(len(axes.texts), 5)
+
+    def test_rectangle_is_drawn_with_columns_along_x(self):
+        a, b = np.linspace(-1, 1, 11), np.linspace(0, 30, 7)
+        path = examples.slice_file(self.path("s.h5"), np.tile(a, (7, 1)) + 3, a, b)
+        axes, = figures(path)["contour"].axes
+        self.assertEqual((axes.get_xlim(), axes.get_ylim()), ((-1, 1), (0, 30)))
+        self.assertEqual(axes.get_aspect(), "auto")
+        for line in axes.collections[-1].get_segments() if hasattr(axes.collections[-1], "get_segments") else []:
+            self.assertLess(np.ptp(line[:, 0]), 1e-9)
+
+    def test_missing_points_are_marked(self):
+        loss, computed = np.arange(1.0, 31).reshape(5, 6), np.ones((5, 6))
+        loss[0], computed[0] = -1, 0
+        loss[2, 3], loss[3, 4] = np.nan, np.inf
+        path = examples.slice_file(self.path("s.h5"), loss, range(1, 7), range(1, 6), computed)
+        axes, = figures(path)["contour"].axes
+        marks = {line.get_label(): line for line in axes.get_lines()}
+        self.assertEqual(set(marks), {"not computed (6 of 30 points)", "NaN or infinite (2 of 30 points)"})
+        self.assertEqual(marks["NaN or infinite (2 of 30 points)"].get_xydata().tolist(), [[4, 3], [5, 4]])
+        self.assertEqual(set(marks["not computed (6 of 30 points)"].get_ydata()), {1})
+
+    def test_straight_places_of_a_line(self):
+        corner = np.array([[x, 0] for x in range(20)] + [[19, y] for y in range(1, 20)], float)
+        place = straight(corner, 6)
+        self.assertFalse(place[19] or place[18] or place[0] or place[-1])  # at the corner and at the ends
+        self.assertTrue(place[10] and place[30])
+
+    def test_distance(self):
+        self.assertEqual(distance(np.array([[0, 0], [3, 4.0]]), np.array([[0, 1], [9, 9.0]])).tolist()[0], 1)
+
+
+class Surface(FileCase):
+    def test_cells_with_a_missing_corner_are_left_out(self):
+        height = np.ma.masked_invalid([[1, 2, 3], [4, np.nan, 6], [7, 8, 9], [1, 1, 1]])
+        corners, mean = quads(np.arange(3), np.arange(4), height)
+        self.assertEqual(len(corners), 2)
+        self.assertEqual(corners[0].tolist(), [[0, 2, 7], [1, 2, 8], [1, 3, 1], [0, 3, 1]])
+        self.assertEqual(mean.tolist(), [4.25, 4.75])
+
+    def test_large_grids_are_thinned(self):
+        a, b, loss = thin(np.arange(500), np.arange(121), np.zeros((121, 500)))
+        self.assertEqual((a.size, b.size, loss.shape), (100, 121, (121, 100)))
+        self.assertLessEqual(a.size, MOST_POINTS)
+
+    def test_height_is_the_logarithm(self):
+        axes, = figures(examples.slice_file(self.path("s.h5")))["surface"].axes
+        faces, = (item for item in axes.collections if isinstance(item, Poly3DCollection))
+        height = faces._vec[2]
+        loss = examples.bowl(np.linspace(-1, 1, 51), np.linspace(-1, 1, 51))
+        self.assertAlmostEqual(height.min(), np.log10(loss.min()))
+        self.assertAlmostEqual(height.max(), np.log10(loss.max()))
+
+
+class Line(FileCase):
+    def draw(self, loss, a, b, scale="auto"):
+        (name, figure), = figures(examples.slice_file(self.path("s.h5"), loss, a, b), scale).items()
+        self.assertEqual(name, "line")
+        return figure
+
+    def test_row_and_column(self):
+        steps = np.linspace(-1, 1, 5)
+        for loss, a, b, label in (([[4, 3, 2, 3, 4]], steps, [0], "step $a$ along $u$"),
+                                  (np.array([[4, 3, 2, 3, 4]]).T, [0], steps, "step $b$ along $v$")):
+            axes, = self.draw(loss, a, b).axes
+            curve, mark = axes.get_lines()
+            self.assertTrue(axes.get_xlabel().startswith(label))
+            self.assertEqual(curve.get_xydata().tolist(), np.transpose([steps, [4, 3, 2, 3, 4]]).tolist())
+            self.assertEqual((mark.get_xdata(), mark.get_ydata()), (0, 2))
+            self.assertEqual(axes.get_yscale(), "linear")
+
+    def test_off_the_point(self):
+        figure = self.draw([[1, 2, 3]], [-1, 0, 1], [0.5])
+        self.assertIn("b = 0.5", figure._suptitle.get_text())
+        self.assertEqual(len(figure.axes[0].get_lines()), 1)
+
+    def test_values_that_cannot_be_shown_are_counted(self):
+        axes, = self.draw([[1e-3, 0, 5, np.nan, 100]], range(5), [0]).axes
+        self.assertEqual(axes.get_yscale(), "log")
+        self.assertEqual(axes.get_lines()[0].get_ydata().count(), 3)
+        labels = " ".join(axes.get_legend_handles_labels()[1])
+        self.assertIn("1 of 5 points (value 0", labels)
+        self.assertIn("1 of 5 points (NaN or infinite", labels)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,187 @@
+"""Pictures of eigenvalues: signs, certainty, scales, and what is drawn."""
+import unittest
+
+import numpy as np
+
+import examples
+from basin_analysis.ntk import Kernel
+from basin_analysis.scales import symlog_exponents, symlog_threshold, use_symlog
+from basin_analysis.spectrum import classify, symlog_bins
+from support import FileCase, figures
+
+
+class Signs(unittest.TestCase):
+    def test_classes(self):
+        values = np.array([-2, -1e-3, -1e-9, 0, 1e-9, 1e-3, 2.0])
+        self.assertEqual(classify(values, np.full(7, 1e-6)).tolist(), [-1, -1, 0, 0, 0, 1, 1])
+        self.assertEqual(classify(values, np.zeros(7)).tolist(), [-1, -1, -1, 0, 1, 1, 1])
+        self.assertEqual(classify(np.array([-1.0, 1.0]), np.ones(2)).tolist(), [0, 0])  # the bound reaches 0
+
+
+class Scales(unittest.TestCase):
+    def test_symlog_by_sign_and_range(self):
+        for values, errors, expected in (([-1, 2], [0, 0], True), ([1, 2], [0, 0], False),
+                                         ([1, 100], [0, 0], True), ([3, -1e-9], [0.1, 1e-8], False),
+                                         ([0, 0], [0, 0], False)):
+            with self.subTest(values):
+                self.assertEqual(use_symlog(np.array(values, float), np.array(errors, float), "auto"), expected)
+        self.assertTrue(use_symlog(np.ones(1), np.zeros(1), "log"))
+        self.assertFalse(use_symlog(np.array([-1, 1.0]), np.zeros(2), "linear"))
+
+    def test_threshold_is_under_all_certain_values(self):
+        self.assertEqual(symlog_threshold(np.array([-3, 0.02, 1e-9]), np.full(3, 1e-6)), 1e-2)
+        self.assertEqual(symlog_threshold(np.array([1.0, 1e-300]), np.zeros(2)), 1e-16)
+        self.assertEqual(symlog_threshold(np.array([1e-9, 0]), np.full(2, 3e-6)), 1e-6)
+
+    def test_ticks(self):
+        self.assertEqual(symlog_exponents(1e-2, 300).tolist(), [2, 1, 0, -1, -2])
+        self.assertEqual(symlog_exponents(1e-9, 300).tolist(), [2, -1, -4, -7])
+        self.assertEqual(symlog_exponents(1.0, 0.5).tolist(), [0])
+
+    def test_bins_hold_every_eigenvalue_once(self):
+        values, errors = examples.hessian_spectrum()
+        bins = symlog_bins(values, errors)
+        self.assertTrue((np.diff(bins) > 0).all())
+        self.assertEqual(np.histogram(values, bins)[0].sum(), values.size)
+        around_zero = np.histogram(np.zeros(1), bins)[0].argmax()
+        zero = np.abs(values) <= errors
+        self.assertEqual(np.histogram(values[zero], bins)[0][around_zero], np.count_nonzero(zero))
+
+
+class Hessian(FileCase):
+    def drawn(self, axes):
+        """Marker points of all error bars: (number, eigenvalue, hollow)."""
+        return sorted((*point, line.get_markerfacecolor() == "none") for line in axes.get_lines()
+                      if line.get_marker() in "v^o" for point in line.get_xydata().tolist())
+
+    def test_extremes(self):
+        figure = figures(examples.hessian_file(self.path("h.h5")))["extremes"]
+        largest, smallest = (axes for axes in figure.axes if axes.get_title())
+        self.assertEqual(self.drawn(largest), [(1, 412.7, False), (2, 183.2, False), (3, 64.1, True)])
+        self.assertEqual(self.drawn(smallest), [(1, -3.21, False), (2, -0.47, False), (3, -0.0061, False)])
+        self.assertEqual((largest.get_title(), smallest.get_title()), ("largest", "smallest"))
+        for axes in (largest, smallest):
+            self.assertEqual(axes.get_yscale(), "symlog")
+            self.assertTrue(axes.get_ylim()[0] < -3.21 and axes.get_ylim()[1] > 412.7)
+        self.assertIn("Hessian: 3 largest and 3 smallest", figure._suptitle.get_text())
+        legend = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+        self.assertEqual(legend, ["negative: 3", "positive: 3", "hollow: not converged (1)"])
+
+    def test_error_bars_have_the_length_of_the_errors(self):
+        path = examples.hessian_file(self.path("h.h5"), largest=([5.0], [0.5], [1]), smallest=([4.0], [0.1], [1]))
+        axes = figures(path)["extremes"].axes[0]
+        self.assertEqual(axes.get_yscale(), "linear")
+        bars = [segment for bar in axes.collections for segment in bar.get_segments()]
+        self.assertEqual([bar.tolist() for bar in bars], [[[1, 4.5], [1, 5.5]]])
+
+    def test_operator_in_the_title(self):
+        path = examples.hessian_file(self.path("h.h5"), operator="gauss-newton", full=True)
+        for name, figure in figures(path).items():
+            self.assertIn("Gauss-Newton matrix", figure._suptitle.get_text(), name)
+
+    def test_whole_spectrum(self):
+        pictures = figures(examples.hessian_file(self.path("h.h5"), full=True))
+        self.assertEqual(list(pictures), ["extremes", "spectrum", "histogram"])
+        values, errors = examples.hessian_spectrum()
+        axes = pictures["spectrum"].axes[0]
+        points = self.drawn(axes)
+        np.testing.assert_array_equal([point[1] for point in points], values)
+        np.testing.assert_array_equal([point[0] for point in points], np.arange(1, values.size + 1))
+        counts = [np.count_nonzero(part) for part in
+                  (values < -errors, np.abs(values) <= errors, values > errors)]
+        legend = [text.get_text() for text in axes.get_legend().get_texts()]
+        self.assertEqual(legend, [f"negative: {counts[0]}", f"not distinguishable from 0: {counts[1]}",
+                                  f"positive: {counts[2]}"])
+        self.assertEqual(counts[0], 180)
+        self.assertEqual(axes.get_yscale(), "symlog")
+        bars = pictures["histogram"].axes[0].patches
+        self.assertEqual([bar.get_data().values.sum() for bar in bars], counts)
+
+    def test_scale_options(self):
+        path = examples.hessian_file(self.path("h.h5"), full=True)
+        for scale, expected in (("log", "symlog"), ("linear", "linear")):
+            pictures = figures(path, scale)
+            self.assertEqual(pictures["extremes"].axes[0].get_yscale(), expected)
+            self.assertEqual(pictures["spectrum"].axes[0].get_yscale(), expected)
+            self.assertEqual(pictures["histogram"].axes[0].get_xscale(), expected)
+
+
+class Kernels(FileCase):
+    def lines(self, axes, colour):
+        """The curve and the triangles of the kernel of a colour."""
+        curve, bounds = (line for line in axes.get_lines() if line.get_color() == colour)
+        self.assertEqual(bounds.get_marker(), "v")
+        return curve, bounds
+
+    def test_eigenvalues_that_may_be_zero_are_drawn_at_their_upper_bounds_only(self):
+        singular, error = np.array([3, 1, 1e-5, 1e-9, 0]), 1e-8
+        figure = figures(examples.ntk_file(self.path("n.h5"), {"W_V": (singular, error), "sum": (singular, 0.0)}))
+        axes, = figure["eigenvalues"].axes
+        curve, bounds = self.lines(axes, "#009E73")
+        self.assertEqual(curve.get_xydata().tolist(), [[1, 9], [2, 1], [3, 1e-10]])
+        np.testing.assert_allclose(bounds.get_xydata(), [[4, 1.21e-16], [5, 1e-16]])
+        curve, bounds = self.lines(axes, "#000000")  # an exact 0 is not drawn at all
+        self.assertEqual(curve.get_xydata()[:, 0].tolist(), [1, 2, 3, 4])
+        self.assertEqual(len(bounds.get_xydata()), 0)
+        legend = [text.get_text() for text in axes.get_legend().get_texts()]
+        self.assertIn("\u2264 $10^{-16}$, rank 3 of 5", legend[0])
+        self.assertIn("= 0 (1 exactly 0), rank 4 of 5", legend[1])
+        self.assertIn("upper bound where 0 is not excluded", legend)
+        self.assertEqual(axes.get_yscale(), "log")
+
+    def test_band(self):
+        path = examples.ntk_file(self.path("n.h5"), {"W_O": (np.array([3.0, 2.0]), 1.0)})
+        axes, = figures(path)["eigenvalues"].axes
+        band, = axes.collections
+        self.assertEqual({tuple(point) for point in band.get_paths()[0].vertices},
+                         {(1, 4), (1, 16), (2, 1), (2, 9)})
+        legend = [text.get_text() for text in axes.get_legend().get_texts()]
+        self.assertEqual(len(legend), 2)  # the kernel and the band, no triangle
+        self.assertIn("= 4, rank 2 of 2", legend[0])
+
+    def test_curves_differ_without_colour(self):
+        axes, = figures(examples.ntk_file(self.path("n.h5")))["eigenvalues"].axes
+        looks = {(line.get_linestyle(), line.get_marker()) for line in axes.get_lines()
+                 if line.get_marker() != "v"}
+        self.assertEqual(len(looks), 5)
+
+    def test_parts_of_a_kernel_exclude_each_other(self):
+        kernel = Kernel("sum", np.array([2, 1e-9, 0.0]), np.array([1.9, 0, 0]), np.array([2.1, 1e-8, 0]), 1, 3)
+        parts = np.array([kernel.nonzero, kernel.bounded, kernel.zero])
+        self.assertEqual(parts.tolist(), np.eye(3, dtype=bool).tolist())
+
+    def test_nothing_above_zero(self):
+        axes, = figures(examples.ntk_file(self.path("n.h5"), {"sum": (np.zeros(3), 0.0)}))["eigenvalues"].axes
+        self.assertEqual(axes.get_yscale(), "linear")
+        self.assertIn("3 exactly 0", axes.get_legend().get_texts()[0].get_text())
+
+
+class Gradient(FileCase):
+    def test_entries_and_norms(self):
+        import h5py
+        path = examples.evaluate_file(self.path("e.h5"))
+        with h5py.File(path) as file:
+            blocks = {name: block[()] for name, block in file["entry/evaluation/gradient_blocks"].items()}
+        entries, norms = figures(path)["gradient"].axes
+        heights = {label.get_text(): bar.get_height()
+                   for label, bar in zip(norms.get_xticklabels(), norms.patches)}
+        for position, name in enumerate(("W_Q", "W_K", "W_V", "W_O")):
+            drawn = entries.get_lines()[2 * position].get_xydata()
+            self.assertTrue(((drawn[:, 0] > position) & (drawn[:, 0] < position + 1)).all())
+            flat = np.abs(blocks[name].ravel())
+            np.testing.assert_array_equal(drawn[:, 1], flat[flat > 0])
+            self.assertAlmostEqual(heights[f"$W_{name[-1]}$"], np.linalg.norm(flat))
+        labels = [label.get_text() for label in entries.get_xticklabels()]
+        self.assertEqual(labels[0], "$W_Q$\n2\u00d716\u00d78\n8 zero")
+        self.assertEqual(labels[3], "$W_O$\n2\u00d78\u00d74")
+        self.assertEqual(entries.get_yscale(), "log")
+
+    def test_linear_keeps_the_sign(self):
+        entries, norms = figures(examples.evaluate_file(self.path("e.h5")), "linear")["gradient"].axes
+        drawn = entries.get_lines()[0].get_ydata()
+        self.assertTrue(drawn.min() < 0 < drawn.max())
+        self.assertEqual((drawn.size, norms.get_yscale()), (256, "linear"))
+
+
+if __name__ == "__main__":
+    unittest.main()

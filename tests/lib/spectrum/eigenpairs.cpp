@@ -1,0 +1,100 @@
+#include "spectrum/eigenpairs.h"
+
+#include <catch2/catch.hpp>
+#include <limits>
+
+#include "linalg/errors.h"
+#include "support/known_matrix.h"
+
+using namespace basin;
+using namespace basin::test;
+
+TEST_CASE("extreme eigenpairs of known spectra, at any scale") {
+  const double scale = GENERATE(1e-8, 1.0, 1e8);
+  const auto end = GENERATE(End::largest, End::smallest);
+  CAPTURE(scale, end == End::largest);
+  Vector<double> values(200);  // a semidefinite bulk with a few negative ones
+  for (Index i = 0; i < 200; ++i) values[i] = scale * (i < 3 ? -0.1 * static_cast<double>(3 - i) : i < 50 ? 0 : 0.01 * i);
+  const MatrixOperator A(values);
+  const EigenResult result = extreme_eigenpairs(A, end, 3);
+  REQUIRE(result.eigenvalues.size() == 3);
+  CHECK(result.all_converged());
+  CHECK(result.products > 0);
+  CHECK(result.products == A.products());
+  for (Index i = 0; i < 3; ++i) {
+    const double expected = end == End::smallest ? values[i] : values[199 - i];
+    const Eigenvalue& found = result.eigenvalues[i];
+    CHECK(std::abs(found.value - expected) <= found.error_bound + 1e-14 * scale);
+    CHECK(found.error_bound <= 2e-10 * 2 * scale);
+    CHECK(found.residual <= found.error_bound);
+    const Vector<double> x = result.eigenvectors.col(i);
+    Vectors<double> Ax(200, 1);
+    A.apply(x, Ax);
+    CHECK(x.norm() == Approx(1).epsilon(1e-14));
+    CHECK((Ax.col(0) - found.value * x).norm() <= found.error_bound);
+  }
+}
+
+TEST_CASE("a semidefinite operator shows no negative curvature beyond its bound") {
+  const double scale = GENERATE(1e-8, 1.0, 1e8);
+  Vector<double> values = Vector<double>::Zero(150);
+  values.tail(100) = scale * Vector<double>::LinSpaced(100, 0.5, 2);
+  const EigenResult result = extreme_eigenpairs(MatrixOperator(values), End::smallest, 2);
+  for (const Eigenvalue& e : result.eigenvalues) CHECK(std::abs(e.value) <= e.error_bound);
+}
+
+TEST_CASE("small operators are solved densely, with multiplicities") {
+  const MatrixOperator A(Vector<double>{{-2, -2, -2, 0, 1, 3, 3}});
+  const EigenResult low = extreme_eigenpairs(A, End::smallest, 4);
+  const EigenResult high = extreme_eigenpairs(A, End::largest, 3);
+  CHECK(low.completeness == "complete: all 7 eigenvalues with their multiplicities");
+  const std::vector<double> expected_low = {-2, -2, -2, 0}, expected_high = {3, 3, 1};
+  REQUIRE(low.eigenvalues.size() == 4);
+  REQUIRE(high.eigenvalues.size() == 3);
+  for (int i = 0; i < 4; ++i)
+    CHECK(std::abs(low.eigenvalues[i].value - expected_low[i]) <= low.eigenvalues[i].error_bound);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(std::abs(high.eigenvalues[i].value - expected_high[i]) <= high.eigenvalues[i].error_bound);
+    Vectors<double> Ax(7, 1);
+    A.apply(high.eigenvectors.col(i), Ax);
+    CHECK((Ax.col(0) - high.eigenvalues[i].value * high.eigenvectors.col(i)).norm() < 1e-13);
+  }
+}
+
+TEST_CASE("not converging is a result") {
+  const Vector<double> values = Vector<double>::LinSpaced(2000, 0, 1);  // no gaps to speak of
+  const EigenResult result = extreme_eigenpairs(MatrixOperator(values), End::smallest, 3, {.max_restarts = 1});
+  CHECK_FALSE(result.all_converged());
+  CHECK(result.completeness.rfind("not converged: ", 0) == 0);
+}
+
+TEST_CASE("zero operators, impossible numbers and products that are not finite") {
+  const MatrixOperator zero(Vectors<double>(Vectors<double>::Zero(100, 100)));
+  const EigenResult result = extreme_eigenpairs(zero, End::largest, 2);
+  REQUIRE(result.eigenvalues.size() == 2);
+  CHECK(result.eigenvalues[1].value == 0);
+  CHECK(result.all_converged());
+  CHECK_THROWS_WITH(extreme_eigenpairs(zero, End::largest, 101),
+                    "number of eigenpairs: expected 1 to 100, found 101");
+  CHECK_THROWS_AS(extreme_eigenpairs(zero, End::largest, 0), InputError);
+  Vectors<double> A = Vectors<double>::Identity(100, 100);
+  A(3, 3) = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_AS(extreme_eigenpairs(MatrixOperator(A), End::largest, 1), WorkError);
+  CHECK_THROWS_AS(full_spectrum(MatrixOperator(A), false), WorkError);
+}
+
+TEST_CASE("the full spectrum, with and without vectors, and an asymmetric operator's larger bound") {
+  const Vector<double> values = Vector<double>::LinSpaced(30, -1, 2);
+  const MatrixOperator A(values);
+  for (const bool vectors : {true, false}) {
+    const EigenResult result = full_spectrum(A, vectors);
+    REQUIRE(result.eigenvalues.size() == 30);
+    for (Index i = 0; i < 30; ++i)
+      CHECK(std::abs(result.eigenvalues[i].value - values[i]) <= result.eigenvalues[i].error_bound);
+    CHECK(result.eigenvectors.cols() == (vectors ? 30 : 0));
+    CHECK(result.eigenvalues[0].error_bound < 1e-13);
+  }
+  Vectors<double> B = Vectors<double>::Identity(3, 3);
+  B(0, 1) = 1e-6;
+  CHECK(full_spectrum(MatrixOperator(B), false).eigenvalues[0].error_bound == Approx(1e-6 / std::sqrt(2)));
+}
