@@ -20,14 +20,14 @@ Matrix<double> loss_on_plane(const std::shared_ptr<const Model<double>>& model, 
   std::vector<LossEvaluator<double>> evaluators(thread_slots(), LossEvaluator<double>(model, data));
   std::vector<Vector<double>> moved(evaluators.size(), weights);
   Matrix<double> losses(ys.size(), xs.size());
-  ordered_parallel_for(
+  parallel_for(
       losses.size(),
       [&](Index point, Index slot) {
         const double a = xs[point % xs.size()], b = ys[point / xs.size()];
         parameters.insert<double>(theta + a * u + b * v, moved[slot]);
         losses.data()[point] = evaluators[slot](moved[slot]);
       },
-      [&](Index point, Index) { report(progress, point + 1, losses.size()); });
+      progress);
   return losses;
 }
 

@@ -3,8 +3,10 @@
 
 #include <omp.h>
 
+#include <atomic>
 #include <exception>
 
+#include "linalg/progress.h"
 #include "linalg/types.h"
 
 namespace basin {
@@ -12,40 +14,62 @@ namespace basin {
 /// Number of threads a parallel loop may use; `slot` below is smaller than this.
 inline Index thread_slots() { return omp_get_max_threads(); }
 
-/// Runs work(item, slot) for every item in [0, count) on the OpenMP threads, and commit(item, slot) strictly
-/// in the order of the items, one at a time: sums taken in commit have the same bits for any number of
-/// threads. An exception stops the remaining items and is thrown again here.
+/// The first exception of several threads, kept until it can be thrown again.
+class FirstError {
+ public:
+  template <class F>
+  void guard(const F& f) {
+    if (failed_) return;
+    try {
+      f();
+    } catch (...) {
+#pragma omp critical(basin_first_error)
+      if (!failed_) {
+        error_ = std::current_exception();
+        failed_ = true;
+      }
+    }
+  }
+  void rethrow() const {
+    if (failed_) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::exception_ptr error_;
+  std::atomic<bool> failed_ = false;
+};
+
+/// Runs work(item, slot) for every item in [0, count) on the OpenMP threads, for work that writes to places of its
+/// own. An exception stops the remaining items and is thrown again here. `progress` counts items.
+template <class Work>
+void parallel_for(Index count, const Work& work, const Progress& progress = {}) {
+  FirstError error;
+  Index done = 0;
+#pragma omp parallel for schedule(dynamic, 1) if (count > 1)
+  for (Index item = 0; item < count; ++item) {
+    error.guard([&] { work(item, Index{omp_get_thread_num()}); });
+#pragma omp critical(basin_progress)
+    error.guard([&] { report(progress, ++done, count); });
+  }
+  error.rethrow();
+}
+
+/// The same, and then commit(item, slot) strictly in the order of the items, one at a time: sums taken in commit
+/// have the same bits for any number of threads. A thread waits with its item until its turn comes.
 template <class Work, class Commit>
 void ordered_parallel_for(Index count, const Work& work, const Commit& commit) {
-  std::exception_ptr error;
+  FirstError error;
 #pragma omp parallel for ordered schedule(dynamic, 1) if (count > 1)
   for (Index item = 0; item < count; ++item) {
     const Index slot = omp_get_thread_num();
-    std::exception_ptr mine;
-    try {
-      work(item, slot);
-    } catch (...) {
-      mine = std::current_exception();
-    }
+    bool worked = false;
+    error.guard([&] { work(item, slot), worked = true; });
 #pragma omp ordered
-    {
-      if (!error && !mine) {
-        try {
-          commit(item, slot);
-        } catch (...) {
-          mine = std::current_exception();
-        }
-      }
-      if (!error) error = mine;
-    }
+    error.guard([&] {
+      if (worked) commit(item, slot);
+    });
   }
-  if (error) std::rethrow_exception(error);
-}
-
-/// Runs work(item, slot) for every item; for work that writes to places of its own only.
-template <class Work>
-void parallel_for(Index count, const Work& work) {
-  ordered_parallel_for(count, work, [](Index, Index) {});
+  error.rethrow();
 }
 
 }  // namespace basin

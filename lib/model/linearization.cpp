@@ -248,7 +248,7 @@ Vectors<S> Linearization<S>::jacobian_transposed(const Progress& progress) const
   const Shape out = model_->network().output();
   Vectors<S> Jt = Vectors<S>::Zero(theta_size(), output_size());
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
-  ordered_parallel_for(
+  parallel_for(
       data_->samples,
       [&](Index i, Index slot) {
         Workspace& work = workspaces_[slot];
@@ -258,12 +258,11 @@ Vectors<S> Linearization<S>::jacobian_transposed(const Progress& progress) const
           const Index k = std::min(kMaxVectors, out.size() - row);
           work.dybar.resize_zero(k, out.tokens, out.width);
           for (Index u = 0; u < k; ++u) work.dybar[u].data()[row + u] = 1;
-          model_->network().adjoint(
-              weights(), work.point->value, work.dybar.view(), work.adjoint,
-              mutable_view<S>(Jt.middleCols(i * out.size() + row, k), parameters()), nullptr);
+          model_->network().adjoint(weights(), work.point->value, work.dybar.view(), work.adjoint,
+                                    mutable_view<S>(Jt.middleCols(i * out.size() + row, k), parameters()), nullptr);
         }
       },
-      [&](Index i, Index) { report(progress, i + 1, data_->samples); });
+      progress);
   return Jt;
 }
 

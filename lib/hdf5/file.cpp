@@ -1,0 +1,368 @@
+#include "hdf5/file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <stdexcept>
+
+#include "linalg/errors.h"
+
+namespace basin::hdf5 {
+namespace {
+
+// Our messages say what the library's error stack would print.
+const bool quiet = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0;
+
+/// The innermost description of the library's error stack: what actually went wrong.
+std::string library_error() {
+  std::string message;
+  const auto first = [](unsigned n, const H5E_error2_t* error, void* text) -> herr_t {
+    if (n == 0 && error->desc) *static_cast<std::string*>(text) = error->desc;
+    return 0;
+  };
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &message);
+  return message.empty() ? "unknown HDF5 error" : message;
+}
+
+/// rename() that refuses to replace a file another run has made in the meantime, where the file system can.
+bool rename_to_new(const std::string& from, const std::string& to) {
+  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  return errno == EINVAL && !std::filesystem::exists(to) && std::rename(from.c_str(), to.c_str()) == 0;
+}
+
+// Names of unfinished files, readable from a signal handler: fixed memory, one flag each.
+struct Unfinished {
+  std::atomic<bool> used = false;
+  std::array<char, 4096> path = {};
+};
+std::array<Unfinished, 8> unfinished;
+
+void remember(const std::string& path) {
+  for (Unfinished& slot : unfinished)
+    if (!slot.used && path.size() < slot.path.size()) {
+      std::memcpy(slot.path.data(), path.c_str(), path.size() + 1);
+      slot.used = true;
+      return;
+    }
+}
+
+void forget(const std::string& path) {
+  for (Unfinished& slot : unfinished)
+    if (slot.used && path == slot.path.data()) slot.used = false;
+}
+
+std::vector<hsize_t> extent(const Extent& shape) { return {shape.begin(), shape.end()}; }
+
+Handle dataspace(const Extent& shape) {
+  const auto dims = extent(shape);
+  return {shape.empty() ? H5Screate(H5S_SCALAR)
+                        : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
+          H5Sclose};
+}
+
+Handle string_type() {
+  Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type.get(), H5T_VARIABLE);
+  H5Tset_cset(type.get(), H5T_CSET_UTF8);
+  return type;
+}
+
+std::string type_name(hid_t type) {
+  const std::size_t bits = 8 * H5Tget_size(type);
+  switch (H5Tget_class(type)) {
+    case H5T_INTEGER:
+      return (H5Tget_sign(type) == H5T_SGN_NONE ? "uint" : "int") + std::to_string(bits);
+    case H5T_FLOAT:
+      return "float" + std::to_string(bits);
+    case H5T_STRING:
+      return "text";
+    case H5T_COMPOUND:
+      return "compound (or complex)";
+    case H5T_ENUM:
+      return "enumeration (or boolean)";
+    default:
+      return "data of another kind";
+  }
+}
+
+}  // namespace
+
+std::string text(const Extent& shape) {
+  std::string s = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) s += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return s + (shape.size() == 1 ? ",)" : ")");
+}
+
+// ---------------------------------------------------------------------------------------------- Reader
+
+Reader::Reader(const std::string& path) : path_(path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) throw InputError(path + ": no such file");
+  if (std::filesystem::is_directory(path, error)) throw InputError(path + ": a folder; expected an HDF5 file");
+  if (access(path.c_str(), R_OK) != 0) throw InputError(path + ": cannot be read: " + std::strerror(errno));
+  if (H5Fis_hdf5(path.c_str()) <= 0) throw InputError(path + ": not an HDF5 file");
+  file_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  if (!file_.valid()) throw InputError(path + ": cannot be opened: " + library_error());
+}
+
+void Reader::fail(const std::string& object, const std::string& message) const {
+  throw InputError(path_ + ": " + object + ": " + message);
+}
+
+bool Reader::has(const std::string& object) const {
+  // Every link on the way must be there, H5Lexists says.
+  for (std::size_t slash = object.find('/', 1);; slash = object.find('/', slash + 1)) {
+    if (H5Lexists(file_.get(), object.substr(0, slash).c_str(), H5P_DEFAULT) <= 0) return false;
+    if (slash == std::string::npos) return true;
+  }
+}
+
+std::vector<std::string> Reader::members(const std::string& group) const {
+  std::vector<std::string> names;
+  const auto add = [](hid_t, const char* name, const H5L_info_t*, void* list) -> herr_t {
+    static_cast<std::vector<std::string>*>(list)->emplace_back(name);
+    return 0;
+  };
+  H5Literate_by_name(file_.get(), group.c_str(), H5_INDEX_NAME, H5_ITER_INC, nullptr, add, &names, H5P_DEFAULT);
+  return names;
+}
+
+Array Reader::read_array(const std::string& path, int rank) const {
+  if (!has(path)) {
+    const auto slash = path.rfind('/');
+    const std::string group = slash == 0 ? "/" : path.substr(0, slash);
+    std::string found;
+    if (group == "/" || has(group))
+      for (const std::string& name : members(group)) found += (found.empty() ? "" : ", ") + name;
+    fail(path, "dataset is missing; " + group + (found.empty() ? " is missing or empty" : " has " + found));
+  }
+  const Handle dataset(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), H5Dclose);
+  if (!dataset.valid()) fail(path, "not a dataset");
+  const Handle type(H5Dget_type(dataset.get()), H5Tclose);
+  const std::size_t bytes = H5Tget_size(type.get());
+  if (H5Tget_class(type.get()) != H5T_FLOAT || (bytes != 4 && bytes != 8))
+    fail(path, "found " + type_name(type.get()) + ", expected float64 or float32");
+  const Handle space(H5Dget_space(dataset.get()), H5Sclose);
+  if (H5Sget_simple_extent_type(space.get()) == H5S_NULL) fail(path, "the dataset is empty");
+  std::vector<hsize_t> dims(H5Sget_simple_extent_ndims(space.get()));
+  H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
+  Array array;
+  array.shape.assign(dims.begin(), dims.end());
+  if (rank >= 0 && static_cast<int>(dims.size()) != rank)
+    fail(path, "found rank " + std::to_string(dims.size()) + ", shape " + text(array.shape) + "; expected rank " +
+                   std::to_string(rank));
+  array.values.resize(H5Sget_simple_extent_npoints(space.get()));
+  if (H5Dread(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.values.data()) < 0)
+    fail(path, "cannot be read: " + library_error());
+  for (Index i = 0; i < array.values.size(); ++i)
+    if (!std::isfinite(array.values[i])) {
+      Extent where(dims.size());
+      Index rest = i;
+      for (std::size_t axis = dims.size(); axis-- > 0; rest /= array.shape[axis]) where[axis] = rest % array.shape[axis];
+      fail(path, "found " + std::string(std::isnan(array.values[i]) ? "NaN" : "infinity") + " at " + text(where) +
+                     "; expected finite numbers");
+    }
+  return array;
+}
+
+std::string Reader::string_attribute(const std::string& object, const std::string& name) const {
+  if (H5Aexists_by_name(file_.get(), object.c_str(), name.c_str(), H5P_DEFAULT) <= 0) return "";
+  const Handle attribute(H5Aopen_by_name(file_.get(), object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+  const Handle type(H5Aget_type(attribute.get()), H5Tclose);
+  const Handle space(H5Aget_space(attribute.get()), H5Sclose);
+  if (H5Tget_class(type.get()) != H5T_STRING || H5Sget_simple_extent_npoints(space.get()) != 1)
+    fail(object, "attribute '" + name + "': found " + type_name(type.get()) + ", expected one string");
+  if (H5Tis_variable_str(type.get()) > 0) {
+    char* value = nullptr;
+    const Handle memory(H5Tcopy(type.get()), H5Tclose);
+    if (H5Aread(attribute.get(), memory.get(), &value) < 0)
+      fail(object, "attribute '" + name + "' cannot be read: " + library_error());
+    std::string result = value ? value : "";
+    H5free_memory(value);
+    return result;
+  }
+  std::string value(H5Tget_size(type.get()), '\0');
+  if (H5Aread(attribute.get(), type.get(), value.data()) < 0)
+    fail(object, "attribute '" + name + "' cannot be read: " + library_error());
+  value.resize(std::strlen(value.c_str()));
+  if (H5Tget_strpad(type.get()) == H5T_STR_SPACEPAD) value.erase(value.find_last_not_of(' ') + 1);
+  return value;
+}
+
+std::optional<double> Reader::number_attribute(const std::string& object, const std::string& name) const {
+  if (H5Aexists_by_name(file_.get(), object.c_str(), name.c_str(), H5P_DEFAULT) <= 0) return std::nullopt;
+  const Handle attribute(H5Aopen_by_name(file_.get(), object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+  const Handle type(H5Aget_type(attribute.get()), H5Tclose);
+  const Handle space(H5Aget_space(attribute.get()), H5Sclose);
+  const H5T_class_t kind = H5Tget_class(type.get());
+  if (kind == H5T_STRING) {
+    const std::string value = string_attribute(object, name);
+    std::size_t used = 0;
+    double number = 0;
+    try {
+      number = std::stod(value, &used);
+    } catch (const std::exception&) {
+    }
+    if (used == 0 || used != value.size()) fail(object, "attribute '" + name + "': found '" + value + "', expected a number");
+    return number;
+  }
+  double value = 0;
+  if ((kind != H5T_FLOAT && kind != H5T_INTEGER) || H5Sget_simple_extent_npoints(space.get()) != 1 ||
+      H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, &value) < 0)
+    fail(object, "attribute '" + name + "': found " + type_name(type.get()) + ", expected one number");
+  return value;
+}
+
+// ---------------------------------------------------------------------------------------------- Writer
+
+Writer::Writer(std::string path, bool overwrite) : path_(std::move(path)), overwrite_(overwrite) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path target(path_);
+  const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
+  if (target.filename().empty()) throw InputError("'" + path_ + "': not a file name");
+  if (!fs::is_directory(folder, error)) throw InputError(path_ + ": there is no folder " + folder.string());
+  if (fs::is_directory(target, error)) throw InputError(path_ + ": a folder; expected a file name");
+  if (fs::exists(target, error) && !overwrite_)
+    throw InputError(path_ + ": exists already; give another name or --overwrite");
+  part_ = (folder / ("." + target.filename().string() + ".part-" + std::to_string(getpid()))).string();
+  // The system's own reason is clearer than HDF5's.
+  const int probe = open(part_.c_str(), O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0666);
+  if (probe < 0) throw InputError(path_ + ": cannot be written: " + std::strerror(errno));
+  ::close(probe);
+  remember(part_);
+  file_ = Handle(H5Fcreate(part_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
+  if (!file_.valid()) fail("/");
+}
+
+Writer::~Writer() {
+  if (part_.empty()) return;
+  file_.close();
+  std::remove(part_.c_str());
+  forget(part_);
+}
+
+void Writer::fail(const std::string& object) const {
+  const int reason = errno;
+  throw WorkError(path_ + ": " + object + " cannot be written: " + library_error() +
+                  (reason == ENOSPC || reason == EFBIG || reason == EDQUOT
+                       ? std::string(" (") + std::strerror(reason) + ")"
+                       : ""));
+}
+
+void Writer::group(const std::string& path, const std::string& nx_class) {
+  if (H5Oexists_by_name(file_.get(), path.c_str(), H5P_DEFAULT) <= 0) {
+    const Handle creation(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+    H5Pset_create_intermediate_group(creation.get(), 1);
+    const Handle made(H5Gcreate2(file_.get(), path.c_str(), creation.get(), H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
+    if (!made.valid()) fail(path);
+  }
+  if (!nx_class.empty()) attribute(path, "NX_class", nx_class);
+}
+
+void Writer::write_dataset(const std::string& path, hid_t type, const void* values, const Extent& shape) {
+  const Handle creation(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(creation.get(), 1);
+  const Handle space = dataspace(shape);
+  const Handle dataset(
+      H5Dcreate2(file_.get(), path.c_str(), type, space.get(), creation.get(), H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  if (!dataset.valid()) fail(path);
+  if (H5Sget_simple_extent_npoints(space.get()) == 0) return;
+  if (H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) fail(path);
+}
+
+void Writer::write(const std::string& path, const double* values, const Extent& shape) {
+  write_dataset(path, H5T_NATIVE_DOUBLE, values, shape);
+}
+
+void Writer::write(const std::string& path, const std::vector<double>& values) {
+  write(path, values.data(), {static_cast<Index>(values.size())});
+}
+
+void Writer::write(const std::string& path, const std::vector<std::int64_t>& values) {
+  write_dataset(path, H5T_NATIVE_INT64, values.data(), {static_cast<Index>(values.size())});
+}
+
+void Writer::write(const std::string& path, std::int64_t value) {
+  write_dataset(path, H5T_NATIVE_INT64, &value, {});
+}
+
+void Writer::write_unsigned(const std::string& path, std::uint64_t value) {
+  write_dataset(path, H5T_NATIVE_UINT64, &value, {});
+}
+
+void Writer::write(const std::string& path, const std::string& value) { write(path, {value}, {}); }
+
+void Writer::write(const std::string& path, const std::vector<std::string>& values, const Extent& shape) {
+  std::vector<const char*> pointers;
+  for (const std::string& value : values) pointers.push_back(value.c_str());
+  write_dataset(path, string_type().get(), pointers.data(), shape);
+}
+
+void Writer::write_bytes(const std::string& path, const std::vector<std::uint8_t>& values, const Extent& shape) {
+  write_dataset(path, H5T_NATIVE_UINT8, values.data(), shape);
+}
+
+void Writer::write_attribute(const std::string& object, const std::string& name, hid_t type, const void* values,
+                             const Extent& shape) {
+  const Handle space = dataspace(shape);
+  const Handle attribute(H5Acreate_by_name(file_.get(), object.c_str(), name.c_str(), type, space.get(),
+                                           H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+  if (!attribute.valid() || H5Awrite(attribute.get(), type, values) < 0) fail(object + " attribute " + name);
+}
+
+void Writer::attribute(const std::string& object, const std::string& name, const std::string& value) {
+  const char* pointer = value.c_str();
+  write_attribute(object, name, string_type().get(), &pointer, {});
+}
+
+void Writer::attribute(const std::string& object, const std::string& name, std::int64_t value) {
+  write_attribute(object, name, H5T_NATIVE_INT64, &value, {});
+}
+
+void Writer::attribute(const std::string& object, const std::string& name, double value) {
+  write_attribute(object, name, H5T_NATIVE_DOUBLE, &value, {});
+}
+
+void Writer::attribute(const std::string& object, const std::string& name, const std::vector<std::string>& values) {
+  std::vector<const char*> pointers;
+  for (const std::string& value : values) pointers.push_back(value.c_str());
+  write_attribute(object, name, string_type().get(), pointers.data(), {static_cast<Index>(values.size())});
+}
+
+void Writer::hard_link(const std::string& existing, const std::string& link) {
+  if (H5Lcreate_hard(file_.get(), existing.c_str(), file_.get(), link.c_str(), H5P_DEFAULT, H5P_DEFAULT) < 0)
+    fail(link);
+}
+
+void Writer::commit() {
+  errno = 0;
+  if (H5Fflush(file_.get(), H5F_SCOPE_GLOBAL) < 0) fail("the file");
+  if (file_.close() < 0) fail("the file");
+  const int descriptor = open(part_.c_str(), O_RDWR | O_CLOEXEC);
+  const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
+  const int reason = errno;
+  if (descriptor >= 0) ::close(descriptor);
+  if (!synced) throw WorkError(path_ + ": cannot be written: " + std::strerror(reason));
+  if (!(overwrite_ ? std::rename(part_.c_str(), path_.c_str()) == 0 : rename_to_new(part_, path_)))
+    throw WorkError(path_ + ": cannot be given its name: " + std::strerror(errno));
+  forget(part_);
+  part_.clear();
+}
+
+void remove_unfinished_files() noexcept {
+  for (Unfinished& slot : unfinished)
+    if (slot.used) unlink(slot.path.data());
+}
+
+}  // namespace basin::hdf5

@@ -1,0 +1,113 @@
+#include "hdf5/problem_file.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "hdf5/provenance.h"
+#include "linalg/errors.h"
+
+namespace basin::hdf5 {
+namespace {
+
+void check_positive(const Reader& file, const std::string& dataset, const Extent& shape) {
+  if (std::any_of(shape.begin(), shape.end(), [](Index size) { return size < 1; }))
+    throw InputError(file.path() + ": " + dataset + ": found shape " + text(shape) + "; expected at least 1 everywhere");
+}
+
+[[noreturn]] void wrong_shape(const Reader& file, const std::string& dataset, const Extent& found,
+                              const std::string& expected) {
+  throw InputError(file.path() + ": " + dataset + ": found shape " + text(found) + "; expected " + expected);
+}
+
+Matrix<double> as_rows(const Array& array) {
+  const Index width = array.shape.back();
+  return Eigen::Map<const Matrix<double>>(array.values.data(), array.values.size() / width, width);
+}
+
+/// The four blocks, checked against each other and the data; none when all are absent.
+std::optional<AttentionWeights> read_weights(const Reader& file, const std::string& group, Index D, Index D_out) {
+  const std::vector<std::string> names = attention_blocks();
+  const auto there = [&](const std::string& name) { return file.has(group + "/" + name); };
+  if (!file.has(group) || (std::none_of(names.begin(), names.end(), there) && file.members(group).empty()))
+    return std::nullopt;
+
+  AttentionWeights weights;
+  std::vector<Vector<double>> blocks;
+  for (const std::string& name : names) {
+    const std::string path = group + "/" + name;
+    const Array block = file.read_array(path, 3);
+    check_positive(file, path, block.shape);
+    if (blocks.empty()) {
+      weights.heads = block.shape[0];
+      weights.head_dim = block.shape[2];
+    }
+    const Extent expected =
+        name == "W_O" ? Extent{weights.heads, weights.head_dim, D_out} : Extent{weights.heads, D, weights.head_dim};
+    if (block.shape != expected)
+      wrong_shape(file, path, block.shape,
+                  text(expected) + (name == "W_O" ? " = (H, d, D_out)" : " = (H, D, d)") + " to fit the data" +
+                      (blocks.empty() ? "" : " and W_Q"));
+    blocks.push_back(block.values);
+  }
+  weights.values.resize(blocks[0].size() + blocks[1].size() + blocks[2].size() + blocks[3].size());
+  weights.values << blocks[0], blocks[1], blocks[2], blocks[3];
+  return weights;
+}
+
+void write_network(Writer& file, const std::string& group, const Network& net, Index D, Index D_out) {
+  file.group(group);
+  file.attribute(group, "kernel", kernel_name(net.kernel));
+  if (net.bandwidth != 0) file.attribute(group, "bandwidth", net.bandwidth);
+  if (!net.weights) return;
+  const auto& [H, d, values] = *net.weights;
+  Index offset = 0;
+  for (const std::string& name : attention_blocks()) {
+    const Extent shape = name == "W_O" ? Extent{H, d, D_out} : Extent{H, D, d};
+    file.write(group + "/" + name, values.data() + offset, shape);
+    offset += shape[0] * shape[1] * shape[2];
+  }
+}
+
+}  // namespace
+
+Problem read_problem(const Reader& file) {
+  check_kind(file, "problem");
+  Problem problem;
+  const Array X = file.read_array("/data/X", 3), Y = file.read_array("/data/Y", 3);
+  check_positive(file, "/data/X", X.shape);
+  check_positive(file, "/data/Y", Y.shape);
+  if (X.shape[0] != Y.shape[0] || X.shape[1] != Y.shape[1])
+    wrong_shape(file, "/data/Y", Y.shape,
+                "(" + std::to_string(X.shape[0]) + ", " + std::to_string(X.shape[1]) +
+                    ", D_out) = (N, n, D_out), as /data/X has shape " + text(X.shape));
+  problem.tokens = X.shape[1];
+  problem.data = {X.shape[0], as_rows(X), as_rows(Y)};
+
+  const std::string kernel = file.string_attribute("/parameters", "kernel");
+  try {
+    if (!kernel.empty()) problem.network.kernel = kernel_from_name(kernel);
+  } catch (const InputError& error) {
+    throw InputError(file.path() + ": /parameters: " + error.what());
+  }
+  if (const auto bandwidth = file.number_attribute("/parameters", "bandwidth")) {
+    if (!std::isfinite(*bandwidth) || *bandwidth <= 0)
+      throw InputError(file.path() + ": /parameters: attribute 'bandwidth': found " + std::to_string(*bandwidth) +
+                       ", expected a positive number");
+    problem.network.bandwidth = *bandwidth;
+  }
+  problem.network.weights = read_weights(file, "/parameters", problem.embedding(), problem.outputs());
+  return problem;
+}
+
+void write_problem(Writer& file, const Problem& problem) {
+  mark_kind(file, "problem");
+  const Index N = problem.data.samples, n = problem.tokens, D = problem.embedding(), D_out = problem.outputs();
+  file.write("/data/X", problem.data.X.data(), {N, n, D});
+  file.write("/data/Y", problem.data.Y.data(), {N, n, D_out});
+  if (!problem.token_text.empty()) file.write("/data/tokens", problem.token_text, {N, n});
+  if (!problem.sources.empty()) file.write("/data/sources", problem.sources, {N});
+  write_network(file, "/parameters", problem.network, D, D_out);
+  if (problem.teacher) write_network(file, "/teacher", *problem.teacher, D, D_out);
+}
+
+}  // namespace basin::hdf5

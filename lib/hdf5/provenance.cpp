@@ -1,0 +1,70 @@
+#include "hdf5/provenance.h"
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+
+#include "linalg/errors.h"
+
+namespace basin::hdf5 {
+
+void mark_kind(Writer& file, const std::string& kind) {
+  file.attribute("/", "basin_file", kind);
+  file.attribute("/", "basin_format", std::string(kFormatVersion));
+}
+
+void check_kind(const Reader& file, const std::string& kind) {
+  const std::string found = file.string_attribute("/", "basin_file");
+  if (found.empty() && kind == "problem") return;
+  if (found != kind)
+    throw InputError(file.path() + ": " +
+                     (found.empty() ? std::string("not a Basin file") : "a Basin " + found + " file") + "; expected a " +
+                     kind + " file");
+  const std::string version = file.string_attribute("/", "basin_format");
+  if (std::atoi(version.c_str()) > std::atoi(kFormatVersion))
+    throw InputError(file.path() + ": format version " + version + "; this program reads up to " + kFormatVersion);
+}
+
+void write_provenance(Writer& file, const std::string& group, const Provenance& p) {
+  file.group(group, "NXcollection");
+  file.write(group + "/program", p.program);
+  file.write(group + "/version", p.version);
+  file.write(group + "/format_version", std::string(kFormatVersion));
+  file.write(group + "/build", p.build);
+  file.write(group + "/command_line", p.command_line);
+  file.write(group + "/input_file", p.input_file);
+  file.write(group + "/input_sha256", p.input_sha256);
+  file.write(group + "/start_time", p.start_time);
+  file.write(group + "/duration", p.duration);
+  file.attribute(group + "/duration", "units", std::string("s"));
+  file.write(group + "/threads", p.threads);
+  file.write_unsigned(group + "/seed", p.seed);
+  file.group(group + "/options", "NXcollection");
+  for (const auto& [name, value] : p.options) file.write(group + "/options/" + name, value);
+}
+
+std::string sha256_of_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw InputError(path + ": cannot be read");
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  if (!context || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1)
+    throw WorkError("SHA-256 is not available");
+  std::array<char, 1U << 16U> buffer;
+  while (file.read(buffer.data(), buffer.size()) || file.gcount() > 0)
+    EVP_DigestUpdate(context.get(), buffer.data(), static_cast<std::size_t>(file.gcount()));
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned length = 0;
+  EVP_DigestFinal_ex(context.get(), digest.data(), &length);
+  std::string text;
+  for (unsigned i = 0; i < length; ++i) {
+    constexpr const char* kDigits = "0123456789abcdef";
+    text += kDigits[digest[i] >> 4U];
+    text += kDigits[digest[i] & 15U];
+  }
+  return text;
+}
+
+}  // namespace basin::hdf5

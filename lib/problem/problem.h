@@ -1,0 +1,40 @@
+/// What a problem file holds.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/attention_model.h"
+
+namespace basin {
+
+/// Weights of an attention layer: W_Q, W_K, W_V (H, D, d) and W_O (H, d, D_out), one after another in C order.
+struct AttentionWeights {
+  Index heads = 0, head_dim = 0;  ///< H, d
+  Vector<double> values;
+};
+
+/// A network: kernel and, when known, weights.
+struct Network {
+  KernelKind kernel = KernelKind::softmax;
+  double bandwidth = 0;  ///< sigma; 0 stands for the default
+  std::optional<AttentionWeights> weights;
+};
+
+struct Problem {
+  Index tokens = 0;   ///< n
+  Data<double> data;  ///< X: N n x D, Y: N n x D_out
+  Network network;
+  std::optional<Network> teacher;                  ///< the network that made the targets
+  std::vector<std::string> token_text, sources;  ///< for text: N n words, N file names
+
+  Index embedding() const { return data.X.cols(); }  ///< D
+  Index outputs() const { return data.Y.cols(); }    ///< D_out
+  /// The model of a network on these data.
+  AttentionSpec spec(const Network& net, Index heads, Index head_dim) const {
+    return {tokens, embedding(), heads, head_dim, outputs(), net.kernel, net.bandwidth};
+  }
+};
+
+}  // namespace basin

@@ -1,0 +1,267 @@
+#include "common/command.h"
+
+#include <omp.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "common/version.h"
+#include "linalg/errors.h"
+
+namespace basin::tools {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string utc_now() {
+  const std::time_t time = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+double physical_memory() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+}
+
+/// "200M" -> 2e8
+std::size_t parse_bytes(const std::string& text) {
+  std::size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  double unit = 1;
+  if (used > 0 && used + 1 == text.size()) {
+    const std::size_t power = std::string("kMGT").find(text[used] == 'K' ? 'k' : text[used]);
+    if (power == std::string::npos) used = 0;
+    unit = std::pow(1000.0, static_cast<double>(power) + 1);
+  } else if (used != text.size()) {
+    used = 0;
+  }
+  if (used == 0 || !(value >= 0) || value * unit > 1e18)
+    throw InputError("--memory " + text + ": expected a size such as 200M, 1.5G or 0");
+  return static_cast<std::size_t>(value * unit);
+}
+
+/// The command line as one could type it again.
+std::string quoted(int argc, const char* const* argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                               "0123456789_-./,:=+@%^") == std::string::npos;
+    line += i > 0 ? " " : "";
+    if (plain) {
+      line += word;
+    } else {
+      line += '\'';
+      for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
+      line += '\'';
+    }
+  }
+  return line;
+}
+
+std::string value_text(const boost::any& value) {
+  std::ostringstream out;
+  out.precision(17);
+  if (const auto* s = boost::any_cast<std::string>(&value)) out << *s;
+  if (const auto* i = boost::any_cast<Index>(&value)) out << *i;
+  if (const auto* u = boost::any_cast<std::uint64_t>(&value)) out << *u;
+  if (const auto* n = boost::any_cast<int>(&value)) out << *n;
+  if (const auto* d = boost::any_cast<double>(&value)) out << *d;
+  if (const auto* b = boost::any_cast<bool>(&value)) out << (*b ? "true" : "false");
+  if (const auto* list = boost::any_cast<std::vector<std::string>>(&value))
+    for (std::size_t i = 0; i < list->size(); ++i) out << (i > 0 ? " " : "") << (*list)[i];
+  return out.str();
+}
+
+extern "C" void interrupted(int signal) {
+  hdf5::remove_unfinished_files();
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+}  // namespace
+
+Command::Command(Introduction introduction, int argc, const char* const* argv, int skip)
+    : introduction_(std::move(introduction)),
+      argc_(argc),
+      argv_(argv),
+      skip_(skip),
+      start_time_(utc_now()),
+      start_seconds_(now()) {
+  common_.add_options()                                                                               //
+      ("output,o", po::value<std::string>()->value_name("FILE"), "the HDF5 file to write (required)")  //
+      ("overwrite", po::bool_switch(), "replace the output file if it exists")                         //
+      ("seed", po::value<std::uint64_t>()->default_value(0)->value_name("S"), "seed of all random numbers")  //
+      ("threads", po::value<int>()->default_value(0)->value_name("T"),
+       "number of threads, 0 for all cores; the results do not depend on it")  //
+      ("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
+       "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; auto: half of the machine's")  //
+      ("config", po::value<std::string>()->value_name("FILE"),
+       "read options from a file, one 'name = value' a line; the command line wins")  //
+      ("quiet,q", po::bool_switch(), "print nothing but errors")                      //
+      ("verbose,v", po::bool_switch(), "print version and every resolved option first")  //
+      ("help,h", "print this text")("version", "print the version");
+}
+
+bool Command::parse() {
+  po::options_description all;
+  all.add(options).add(common_);
+  namespace style = po::command_line_style;
+  po::command_line_parser parser(std::vector<std::string>(argv_ + skip_, argv_ + argc_));
+  parser.options(all).positional(positional).style(style::default_style & ~style::allow_guessing);
+  const po::parsed_options parsed = parser.run();
+
+  // Before anything is required.
+  for (const auto& option : parsed.options) {
+    if (option.string_key == "help") return print_help(), false;
+    if (option.string_key == "version") {
+      std::cout << introduction_.name << " " << kVersion << " (" << kBuild << ")\n";
+      return false;
+    }
+  }
+  po::store(parsed, values_);
+  if (values_.count("config") > 0) {
+    const std::string path = values_["config"].as<std::string>();
+    std::ifstream file(path);
+    if (!file) throw InputError(path + ": configuration file cannot be read");
+    try {
+      po::store(po::parse_config_file(file, all), values_);
+    } catch (const po::error& error) {
+      throw InputError(path + ": " + error.what());
+    }
+  }
+  po::notify(values_);
+  if (values_.count("output") == 0) throw InputError("no output file: give -o FILE");
+
+  const int threads = get<int>("threads");
+  if (threads < 0 || threads > 4096)
+    throw InputError("--threads " + std::to_string(threads) + ": expected 1 to 4096, or 0 for all cores");
+  if (threads > 0) omp_set_num_threads(threads);
+  const std::string memory = get<std::string>("memory");
+  memory_ = memory == "auto" ? static_cast<std::size_t>(physical_memory() / 2) : parse_bytes(memory);
+
+  for (const auto& [name, value] : values_) resolved_[name] = value_text(value.value());
+  resolve("threads", std::to_string(omp_get_max_threads()));
+  resolve("memory", std::to_string(memory_));
+  if (get<bool>("verbose")) {
+    std::cerr << introduction_.name << " " << kVersion << " (" << kBuild << ")\n";
+    for (const auto& [name, value] : resolved_) std::cerr << "  --" << name << " " << value << "\n";
+  }
+  return true;
+}
+
+bool Command::given(const std::string& option) const {
+  return values_.count(option) > 0 && !values_[option].defaulted();
+}
+
+void Command::print_help() const {
+  std::cout << introduction_.name << ": " << introduction_.purpose << "\n\nUsage: " << introduction_.name << " "
+            << introduction_.usage << "\n\n"
+            << introduction_.details << "\n"
+            << options << "\n"
+            << common_ << "\nExample:\n"
+            << introduction_.example
+            << "\nExit codes: 0 done, 1 the work failed, 2 the command line or an input was wrong.\n";
+}
+
+Progress Command::progress(const std::string& what) const {
+  if (get<bool>("quiet")) return {};
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  const double interval = terminal ? 0.2 : 10;
+  return [what, terminal, interval, start = now(), last = now()](Index done, Index total) mutable {
+    const double time = now(), elapsed = time - start;
+    const bool finished = done == total;
+    if (elapsed < 1 || (time - last < interval && !finished)) return;
+    last = time;
+    const double left = elapsed / static_cast<double>(done) * static_cast<double>(total - done);
+    std::fprintf(stderr, "%s%s: %ld of %ld, %.0f s, at most %.0f s left%s", terminal ? "\r" : "", what.c_str(),
+                 static_cast<long>(done), static_cast<long>(total), elapsed, left,
+                 terminal && !finished ? "   " : "\n");
+    std::fflush(stderr);
+  };
+}
+
+void Command::message(const std::string& line) const {
+  if (!get<bool>("quiet")) std::cerr << line << std::endl;
+}
+
+void Command::say(const std::string& line) {
+  if (!get<bool>("quiet")) std::cout << line << std::endl;
+  summary_ += line + "\n";
+}
+
+hdf5::Provenance Command::provenance(const std::string& input) const {
+  hdf5::Provenance p;
+  p.program = introduction_.name;
+  p.version = kVersion;
+  p.build = kBuild;
+  p.command_line = quoted(argc_, argv_);
+  p.options = resolved_;
+  p.seed = seed();
+  p.input_file = input;
+  if (!input.empty()) p.input_sha256 = hdf5::sha256_of_file(input);
+  p.threads = omp_get_max_threads();
+  p.start_time = start_time_;
+  p.duration = now() - start_seconds_;
+  return p;
+}
+
+int run(const std::string& name, const std::function<void()>& body) {
+  std::signal(SIGINT, interrupted);
+  std::signal(SIGTERM, interrupted);
+  std::signal(SIGHUP, interrupted);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file too large is then an error of the write
+  const auto fail = [&](const std::string& message, ExitCode code) {
+    std::cerr << name << ": " << message << std::endl;
+    return code;
+  };
+  try {
+    body();
+    std::cout.flush();
+    if (!std::cout) return fail("cannot write to the standard output", kWorkFailed);
+    return kDone;
+  } catch (const InputError& error) {
+    return fail(error.what(), kWrongInput);
+  } catch (const po::error& error) {
+    return fail(std::string(error.what()) + "; see --help", kWrongInput);
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory; a smaller --memory makes it recompute more", kWorkFailed);
+  } catch (const std::exception& error) {
+    return fail(error.what(), kWorkFailed);
+  }
+}
+
+const char* version() { return kVersion; }
+
+std::string bytes_text(double bytes) {
+  const char* units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
+  int unit = 0;
+  for (; bytes >= 1000 && unit < 5; ++unit) bytes /= 1000;
+  return number(bytes, 3) + " " + units[unit];
+}
+
+std::string number(double value, int digits) {
+  std::ostringstream out;
+  out.precision(digits);
+  out << value;
+  return out.str();
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,94 @@
+/// What every tool does around its work: options, exit codes, signals, clocks, summaries.
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "hdf5/provenance.h"
+#include "linalg/progress.h"
+
+namespace basin::tools {
+
+namespace po = boost::program_options;
+
+enum ExitCode { kDone = 0, kWorkFailed = 1, kWrongInput = 2 };
+
+/// How a tool introduces itself.
+struct Introduction {
+  std::string name;      ///< "basin-ntk"
+  std::string purpose;   ///< one line
+  std::string usage;     ///< after the name
+  std::string details;   ///< paragraphs, already wrapped
+  std::string example;
+};
+
+/// The options of a tool, and what they resolved to.
+///
+/// Add options to `options`, positional arguments to `positional`, then parse(). Common to all tools are --output,
+/// --overwrite, --seed, --threads, --memory, --config, --quiet, --verbose, --help and --version.
+class Command {
+ public:
+  /// `skip` words of argv name the tool; the rest are its options.
+  Command(Introduction introduction, int argc, const char* const* argv, int skip = 1);
+
+  po::options_description options{"Options"};
+  po::positional_options_description positional;
+
+  /// False when --help or --version was asked for and printed. Throws po::error or InputError.
+  bool parse();
+
+  bool given(const std::string& option) const;  ///< on the command line or in the configuration file
+  template <class T>
+  T get(const std::string& option) const {
+    return values_.at(option).as<T>();
+  }
+  std::string output() const { return get<std::string>("output"); }
+  std::uint64_t seed() const { return get<std::uint64_t>("seed"); }
+  std::size_t memory() const { return memory_; }  ///< bytes
+
+  /// Records what an option stands for when its value was left to the tool.
+  void resolve(const std::string& option, const std::string& value) { resolved_[option] = value; }
+
+  /// Progress of one kind of work on stderr, with an estimate of the time left. Silent with --quiet, for short work,
+  /// and sparse where stderr is not a terminal.
+  Progress progress(const std::string& what) const;
+  /// One line on stderr, unless --quiet.
+  void message(const std::string& line) const;
+  /// A line of the summary: printed on stdout (unless --quiet) and kept for the result file.
+  void say(const std::string& line);
+  const std::string& summary() const { return summary_; }
+
+  /// Where the numbers come from; `input` may be empty.
+  hdf5::Provenance provenance(const std::string& input) const;
+
+ private:
+  void print_help() const;
+
+  Introduction introduction_;
+  int argc_;
+  const char* const* argv_;
+  int skip_;
+  po::options_description common_{"Common options"};
+  po::variables_map values_;
+  std::map<std::string, std::string> resolved_;
+  std::size_t memory_ = 0;
+  std::string summary_, start_time_;
+  double start_seconds_ = 0;
+};
+
+/// Runs the body of a tool: errors become one line on stderr and an exit code, an interrupt removes unfinished files.
+int run(const std::string& name, const std::function<void()>& body);
+
+/// The version of Basin.
+const char* version();
+
+/// "1.5e9" -> "1.5 GB"
+std::string bytes_text(double bytes);
+
+/// A number with so many significant digits.
+std::string number(double value, int digits = 6);
+
+}  // namespace basin::tools

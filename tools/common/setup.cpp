@@ -1,0 +1,146 @@
+#include "common/setup.h"
+
+#include <cmath>
+#include <sstream>
+
+#include "hdf5/problem_file.h"
+#include "linalg/errors.h"
+
+namespace basin::tools {
+namespace {
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+/// The file's network with the options applied.
+Network resolve_network(const Command& command, const Problem& problem) {
+  Network net = problem.network;
+  if (command.given("kernel")) net.kernel = kernel_from_name(command.get<std::string>("kernel"));
+  if (command.given("bandwidth")) net.bandwidth = checked_bandwidth(command, "bandwidth", net.kernel);
+  return net;
+}
+
+/// The weights of the file, or drawn ones; says which.
+AttentionWeights resolve_weights(Command& command, const Problem& problem, const Network& net, std::string& origin) {
+  if (net.weights && !command.given("init")) {
+    for (const char* option : {"gain", "heads", "head-dim"})
+      if (command.given(option))
+        throw InputError("--" + std::string(option) + ": " + command.get<std::string>("problem") +
+                         " has weights; it takes effect only when they are drawn anew with --init");
+    origin = "from the problem file";
+    return *net.weights;
+  }
+  if (!net.weights && !(command.given("heads") && command.given("head-dim")))
+    throw InputError(command.get<std::string>("problem") +
+                     ": the file has no weights; give --heads and --head-dim to draw some");
+  const Index heads = command.given("heads") ? command.get<Index>("heads") : net.weights->heads;
+  const Index head_dim = command.given("head-dim") ? command.get<Index>("head-dim") : net.weights->head_dim;
+  Initialisation init;
+  init.method = command.get<std::string>("init");
+  init.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
+  init.seed = command.seed();
+  origin = "drawn: " + init.method + ", seed " + std::to_string(init.seed);
+  for (const auto& [block, gain] : init.gains) origin += ", gain " + block + "=" + number(gain, 17);
+  return draw_weights(problem.spec(net, heads, head_dim), init);
+}
+
+}  // namespace
+
+void add_initialisation_options(po::options_description& options, const std::string& init_default) {
+  options.add_options()  //
+      ("init", po::value<std::string>()->default_value("gaussian", init_default)->value_name("METHOD"),
+       "gaussian (N(0, 1/fan-in)), xavier or orthogonal")  //
+      ("gain", po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
+       "factor on a block of drawn weights, e.g. W_O=2; repeatable");
+}
+
+void add_model_options(Command& command) {
+  command.options.add_options()  //
+      ("problem", po::value<std::string>()->required()->value_name("FILE"), "the problem file (first argument)")  //
+      ("train", po::value<std::string>()->default_value("W_Q,W_K,W_V,W_O")->value_name("BLOCKS"),
+       "trainable blocks; the others are held fixed")  //
+      ("kernel", po::value<std::string>()->value_name("KERNEL"),
+       "softmax or gaussian, instead of the one in the file")  //
+      ("bandwidth", po::value<double>()->value_name("SIGMA"),
+       "sigma of the Gaussian kernel (default: the file's, or sigma^2 = sqrt(d))");
+  add_initialisation_options(command.options, "the file's weights, or gaussian if it has none");
+  command.options.add_options()  //
+      ("heads", po::value<Index>()->value_name("H"), "heads of drawn weights (default: as in the file)")  //
+      ("head-dim", po::value<Index>()->value_name("d"), "their dimension (default: as in the file)");
+  command.positional.add("problem", 1);
+}
+
+double checked_bandwidth(const Command& command, const std::string& option, KernelKind kernel) {
+  const auto bandwidth = command.get<double>(option);
+  if (kernel == KernelKind::softmax) throw InputError("--" + option + ": the softmax kernel has none");
+  if (!(bandwidth > 0) || !std::isfinite(bandwidth))
+    throw InputError("--" + option + " " + number(bandwidth) + ": expected a positive number");
+  return bandwidth;
+}
+
+std::map<std::string, double> parse_gains(const std::vector<std::string>& gains) {
+  std::map<std::string, double> parsed;
+  for (const std::string& gain : gains) {
+    const auto parts = split(gain, '=');
+    std::size_t used = 0;
+    try {
+      if (parts.size() == 2 && parsed.emplace(parts[0], std::stod(parts[1], &used)).second && used == parts[1].size())
+        continue;
+    } catch (const std::exception&) {
+    }
+    throw InputError("--gain " + gain + ": expected BLOCK=NUMBER, e.g. W_O=2, each block once");
+  }
+  return parsed;
+}
+
+Linearization<double> Setup::linearize(const Command& command) const {
+  return Linearization<double>(model, weights, data, {.memory = command.memory()});
+}
+
+std::string Setup::text() const {
+  const auto& d = description;
+  std::ostringstream out;
+  out << kernel_name(d.spec.kernel) << " attention, N = " << d.samples << ", n = " << d.spec.tokens
+      << ", D = " << d.spec.embedding << ", H = " << d.spec.heads << ", d = " << d.spec.head_dim
+      << ", D_out = " << d.spec.outputs << "; P = " << d.parameters << " trained (" << d.trainable << ")";
+  return out.str();
+}
+
+Setup read_setup(Command& command) {
+  Setup setup;
+  setup.input = command.get<std::string>("problem");
+  const Problem problem = hdf5::read_problem(hdf5::Reader(setup.input));
+  const Network net = resolve_network(command, problem);
+  hdf5::ModelDescription& d = setup.description;
+  const AttentionWeights weights = resolve_weights(command, problem, net, d.weights_origin);
+  d.spec = problem.spec(net, weights.heads, weights.head_dim);
+  d.samples = problem.data.samples;
+  setup.model = make_attention_model<double>(d.spec, split(command.get<std::string>("train"), ','));
+  for (const auto& e : setup.parameters().entries())
+    if (e.trainable()) d.trainable += (d.trainable.empty() ? "" : ",") + e.block.name;
+  d.parameters = setup.parameters().theta_size();
+  setup.weights = weights.values;
+  setup.data = std::make_shared<Data<double>>(problem.data);
+
+  command.resolve("kernel", kernel_name(d.spec.kernel));
+  if (d.spec.kernel == KernelKind::gaussian) command.resolve("bandwidth", number(d.spec.sigma(), 17));
+  command.resolve("heads", std::to_string(d.spec.heads));
+  command.resolve("head-dim", std::to_string(d.spec.head_dim));
+  command.resolve("train", d.trainable);
+  if (d.weights_origin.rfind("drawn", 0) != 0) command.resolve("init", "weights of the problem file");
+  return setup;
+}
+
+void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,
+                 const std::string& title, const std::string& default_group) {
+  hdf5::write_entry(file, tool, title, default_group);
+  file.write("/entry/verdict", command.summary());
+  hdf5::write_provenance(file, "/entry/provenance", command.provenance(setup.input));
+  hdf5::write_model(file, setup.description);
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,46 @@
+/// From a problem file and the model options to a model at a point.
+#pragma once
+
+#include <memory>
+
+#include "common/command.h"
+#include "hdf5/result_file.h"
+#include "model/linearization.h"
+#include "problem/initialisation.h"
+#include "problem/problem.h"
+
+namespace basin::tools {
+
+/// The positional PROBLEM.h5 and the options --train, --kernel, --bandwidth, --init, --gain, --heads, --head-dim.
+void add_model_options(Command& command);
+
+/// --init, --gain, --heads, --head-dim alone. `init_default` is shown in the help.
+void add_initialisation_options(po::options_description& options, const std::string& init_default);
+
+/// The value of a bandwidth option. Throws InputError unless it is positive and the kernel is Gaussian.
+double checked_bandwidth(const Command& command, const std::string& option, KernelKind kernel);
+
+/// Reads "W_O=2" and the like. Throws InputError.
+std::map<std::string, double> parse_gains(const std::vector<std::string>& gains);
+
+struct Setup {
+  std::string input;
+  std::shared_ptr<const Model<double>> model;
+  Vector<double> weights;
+  std::shared_ptr<const Data<double>> data;
+  hdf5::ModelDescription description;
+
+  const ParameterLayout& parameters() const { return model->parameters(); }
+  Linearization<double> linearize(const Command& command) const;
+  /// "softmax attention, N = 16, n = 8, ...": one line for people.
+  std::string text() const;
+};
+
+/// Throws InputError, naming the file and dataset or the option.
+Setup read_setup(Command& command);
+
+/// Everything a result file holds besides the results.
+void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,
+                 const std::string& title, const std::string& default_group);
+
+}  // namespace basin::tools

@@ -1,0 +1,111 @@
+/// basin-evaluate: loss, outputs, gradient, and products with the Jacobian and Hessian.
+#include "common/setup.h"
+#include "linalg/errors.h"
+#include "linalg/random.h"
+
+using namespace basin;
+using namespace basin::tools;
+
+namespace {
+
+const Introduction kIntroduction = {
+    "basin-evaluate", "loss, outputs, gradient, and exact products with J, J^T, Gauss-Newton and Hessian",
+    "PROBLEM.h5 -o RESULT.h5 [options]",
+    "With f(theta) = 1/2 |F(X; theta) - Y|^2, J the Jacobian of vec F, G = J^T J and H the Hessian of f, writes\n"
+    "  loss, outputs, gradient                        always\n"
+    "  J v, G v, H v    for every direction v         (--direction or --random)\n"
+    "  J^T u            for every cotangent u         (--cotangent or --random)\n"
+    "to /entry/evaluation. theta holds the trained blocks in the order W_Q, W_K, W_V, W_O, each in C order;\n"
+    "vec runs over (sample, token, output) in C order.\n",
+    "  basin-problem teacher -o problem.h5\n"
+    "  basin-evaluate problem.h5 -o values.h5 --train W_Q,W_K --random 3\n"};
+
+/// k vectors as columns, from "FILE:/path": shape (length) or (k, length).
+Vectors<double> read_vectors(const std::string& option, const std::string& place, Index length, const char* symbol) {
+  const auto colon = place.rfind(":/");
+  if (colon == std::string::npos || colon == 0)
+    throw InputError("--" + option + " " + place + ": expected FILE:/path");
+  const std::string path = place.substr(0, colon), dataset = place.substr(colon + 1);
+  const hdf5::Array array = hdf5::Reader(path).read_array(dataset);
+  const auto& shape = array.shape;
+  if (shape.empty() || shape.size() > 2 || shape.back() != length || shape.front() < 1)
+    throw InputError(path + ": " + dataset + ": found shape " + hdf5::text(shape) + "; expected (" +
+                     std::to_string(length) + ",) or (k, " + std::to_string(length) + "), as " + symbol + " = " +
+                     std::to_string(length));
+  return Eigen::Map<const Vectors<double>>(array.values.data(), length, array.values.size() / length);
+}
+
+Vectors<double> vectors_for(const Command& command, const std::string& option, Index length, const char* symbol) {
+  if (command.given(option)) return read_vectors(option, command.get<std::string>(option), length, symbol);
+  Vectors<double> random(length, command.get<Index>("random"));
+  Random(command.seed(), option).fill_normal(random);
+  return random;
+}
+
+void write_vectors(hdf5::Writer& file, const std::string& name, const Vectors<double>& V) {
+  file.write("/entry/evaluation/" + name, V.data(), {V.cols(), V.rows()});
+}
+
+void body(Command& command) {
+  command.options.add_options()  //
+      ("direction", po::value<std::string>()->value_name("FILE:/PATH"),
+       "directions v: a dataset of length P, or (k, P)")  //
+      ("cotangent", po::value<std::string>()->value_name("FILE:/PATH"),
+       "cotangents u: a dataset of length m = N n D_out, or (k, m)")  //
+      ("random", po::value<Index>()->default_value(0)->value_name("K"),
+       "K standard normal directions and cotangents, where none are given");
+  add_model_options(command);
+  if (!command.parse()) return;
+  if (command.get<Index>("random") < 0) throw InputError("--random: expected 0 or more");
+
+  const Setup setup = read_setup(command);
+  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  const Index P = setup.description.parameters, m = setup.data->Y.size();
+  const Vectors<double> V = vectors_for(command, "direction", P, "P");
+  const Vectors<double> U = vectors_for(command, "cotangent", m, "m");
+
+  const Linearization<double> at = setup.linearize(command);
+  const auto& spec = setup.description.spec;
+  command.say("loss f = " + number(at.loss(), 17) + ", |gradient| = " + number(at.gradient().norm(), 10));
+  command.say(setup.text());
+  const std::string group = "/entry/evaluation/";
+  hdf5::make_plot(file, "/entry/evaluation", "gradient", {});
+  file.write(group + "loss", at.loss());
+  file.write(group + "outputs", at.outputs().data(), {setup.data->samples, spec.tokens, spec.outputs});
+  file.write(group + "gradient", at.gradient());
+  for (const auto& e : setup.parameters().entries())
+    if (e.trainable()) {
+      const Vector<double> block = at.gradient().segment(e.theta_offset, e.block.size());
+      file.write(group + "gradient_blocks/" + e.block.name, block.data(), e.block.shape);
+      command.say("  |gradient| in " + e.block.name + ": " + number(block.norm(), 10));
+    }
+  if (V.cols() > 0) {
+    Vectors<double> JV(m, V.cols()), GV(P, V.cols()), HV(P, V.cols());
+    at.jvp(V, JV);
+    at.gauss_newton(V, GV);
+    at.hessian(V, HV);
+    write_vectors(file, "directions", V);
+    write_vectors(file, "jvp", JV);
+    write_vectors(file, "gauss_newton_products", GV);
+    write_vectors(file, "hessian_products", HV);
+    command.say(std::to_string(V.cols()) + " directions: J v, G v and H v written");
+  }
+  if (U.cols() > 0) {
+    Vectors<double> JtU(P, U.cols());
+    at.vjp(U, JtU);
+    write_vectors(file, "cotangents", U);
+    write_vectors(file, "vjp", JtU);
+    command.say(std::to_string(U.cols()) + " cotangents: J^T u written");
+  }
+  write_frame(file, command, setup, kIntroduction.name, "Loss, gradient and products", "evaluation");
+  file.commit();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run(kIntroduction.name, [&] {
+    Command command(kIntroduction, argc, argv);
+    body(command);
+  });
+}
