@@ -24,13 +24,13 @@ const Introduction kIntroduction = {
 std::string verdict(const NtkSpectrum& s) {
   const Index last = s.size() - 1;
   if (s.positive_definite())
-    return "positive definite: lambda_min = " + number(s.lambda_min()) + " in [" + number(s.lower(last)) + ", " +
-           number(s.upper(last)) + "], lambda_max = " + number(s.lambda_max()) +
+    return "positive definite: lambda_min = " + number(s.lambda_min(), 10) + " +- " +
+           number(s.upper(last) - s.lambda_min(), 2) + ", lambda_max = " + number(s.lambda_max(), 10) +
            ", condition number " + number(s.condition_number(), 4);
   return "singular" +
          (s.parameters < s.size() ? ", having only " + std::to_string(s.parameters) + " parameters" : " to rounding") +
          ": rank " + std::to_string(s.rank()) + " of " + std::to_string(s.size()) + ", lambda_min <= " +
-         number(s.upper(last)) + ", lambda_max = " + number(s.lambda_max());
+         number(s.upper(last), 3) + ", lambda_max = " + number(s.lambda_max(), 10);
 }
 
 void write_spectrum(hdf5::Writer& file, const NtkSpectrum& s, const std::vector<double>& index) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -17,8 +18,9 @@
 namespace basin::hdf5 {
 namespace {
 
-// Our messages say what the library's error stack would print.
-const bool quiet = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0;
+// Our messages say what the library's error stack would print. After a write has failed, the library's own cleaning
+// up at exit crashes (HDF5 1.10.8); our handles close everything that can be closed.
+[[maybe_unused]] const bool prepared = (H5dont_atexit(), H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0);
 
 /// The innermost description of the library's error stack: what actually went wrong.
 std::string library_error() {
@@ -28,6 +30,7 @@ std::string library_error() {
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &message);
+  std::replace(message.begin(), message.end(), '\n', ' ');
   return message.empty() ? "unknown HDF5 error" : message;
 }
 
@@ -246,17 +249,18 @@ Writer::Writer(std::string path, bool overwrite) : path_(std::move(path)), overw
 
 Writer::~Writer() {
   if (part_.empty()) return;
-  file_.close();
+  if (!broken_) file_.close();
+  file_.release();  // of a file that cannot be written nothing is left to close
   std::remove(part_.c_str());
   forget(part_);
 }
 
-void Writer::fail(const std::string& object) const {
+void Writer::fail(const std::string& object) {
   const int reason = errno;
-  throw WorkError(path_ + ": " + object + " cannot be written: " + library_error() +
-                  (reason == ENOSPC || reason == EFBIG || reason == EDQUOT
-                       ? std::string(" (") + std::strerror(reason) + ")"
-                       : ""));
+  broken_ = true;
+  const bool no_space = reason == ENOSPC || reason == EFBIG || reason == EDQUOT;  // said more clearly by the system
+  throw WorkError(path_ + ": " + object + " cannot be written: " +
+                  (no_space ? std::string(std::strerror(reason)) : library_error()));
 }
 
 void Writer::group(const std::string& path, const std::string& nx_class) {

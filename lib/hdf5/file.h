@@ -30,6 +30,8 @@ class Handle {
   }
   hid_t get() const { return id_; }
   bool valid() const { return id_ >= 0; }
+  /// Gives up the handle without closing it.
+  void release() { id_ = -1; }
   /// Closes now; negative on failure.
   herr_t close() { return id_ >= 0 ? close_(std::exchange(id_, -1)) : 0; }
 
@@ -111,10 +113,10 @@ class Writer {
   void write_dataset(const std::string& path, hid_t memory_type, const void* values, const Extent& shape);
   void write_attribute(const std::string& object, const std::string& name, hid_t type, const void* values,
                        const Extent& shape);
-  [[noreturn]] void fail(const std::string& object) const;
+  [[noreturn]] void fail(const std::string& object);
 
   std::string path_, part_;
-  bool overwrite_;
+  bool overwrite_, broken_ = false;
   Handle file_;
 };
 

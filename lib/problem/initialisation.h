@@ -20,7 +20,7 @@ namespace basin {
 /// Each block is drawn from its own stream, so that a block keeps its weights when another changes.
 struct Initialisation {
   std::string method = "gaussian";
-  std::map<std::string, double> gains;  ///< factor on a block, 1 unless given
+  std::map<std::string, double> gains = {};  ///< factor on a block, 1 unless given
   std::uint64_t seed = 0;
   std::string stream = "weights";  ///< name of the random stream: a teacher has another than its student
 };

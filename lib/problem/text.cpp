@@ -117,8 +117,9 @@ TextProblem make_text_problem(const std::string& folder, const TextOptions& opti
   if (!fs::is_directory(folder, error)) throw InputError(folder + ": no such folder; expected one with {pos,neg}/*.txt");
 
   TextProblem result;
-  std::vector<Review> taken = in_turn(long_enough(fs::path(folder) / "pos", n, 1, result.too_short),
-                                      long_enough(fs::path(folder) / "neg", n, -1, result.too_short));
+  std::vector<Review> positive = long_enough(fs::path(folder) / "pos", n, 1, result.too_short);
+  std::vector<Review> negative = long_enough(fs::path(folder) / "neg", n, -1, result.too_short);
+  std::vector<Review> taken = in_turn(std::move(positive), std::move(negative));
   const auto available = static_cast<Index>(taken.size());
   if (available == 0 || available < options.samples)
     throw InputError(folder + ": found " + std::to_string(available) + " reviews of at least n = " +

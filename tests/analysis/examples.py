@@ -88,7 +88,8 @@ def ntk_spectra():
     W_K is nearly."""
     ramp = np.arange(M) / (M - 1)
     spectra = {
-        "W_Q": np.where(np.arange(M) < 400, 10 ** (1.5 - 5.5 * ramp), 3e-15 * (1 + np.sin(np.arange(M)) ** 2)),
+        "W_Q": np.where(np.arange(M) < 400, 10 ** (1.5 - 5.5 * ramp),
+                        3e-15 * (1 + np.sin(np.arange(M)) ** 2)),
         "W_K": 10 ** (1.2 - 6.2 * ramp**1.5),
         "W_V": 10 ** (1.9 - 2.5 * ramp),
         "W_O": np.where(np.arange(M) < P // 13, 10 ** (2 - 2 * ramp), 0.0),
@@ -129,11 +130,11 @@ def ntk_file(path, spectra=None, **options):
     return path
 
 
-def eigen_group(entry, name, values, errors, converged, operator):
+def eigen_group(entry, name, values, errors, converged, operator, requested=None):
     """One of the groups of basin-hessian."""
     group = plot_group(entry, name, "eigenvalue", ["index"])
     group.attrs.update(operator=operator, method="Lanczos", completeness="inertia count",
-                       products=np.int64(240), requested=np.int64(len(values)))
+                       products=np.int64(240), requested=np.int64(requested or len(values)))
     group["index"] = np.arange(1, len(values) + 1)
     group["eigenvalue"], group["eigenvalue_errors"] = np.asarray(values, float), np.asarray(errors, float)
     group["residual"] = group["eigenvalue_errors"]
@@ -149,12 +150,13 @@ def hessian_spectrum():
 
 
 def hessian_file(path, operator="hessian", full=False, largest=None, smallest=None, **options):
-    """A basin-hessian result; `largest`, `smallest`: (values, errors, converged)."""
+    """A basin-hessian result; `largest`, `smallest`: (values, errors, converged) and the number requested
+    where it is larger."""
     largest = largest or ([412.7, 183.2, 64.1], [2e-9, 7e-9, 9.5], [1, 1, 0])
     smallest = smallest or ([-3.21, -0.47, -0.0061], [1e-8, 4e-8, 2e-3], [1, 1, 1])
     with start(path, "basin-hessian", "spectrum" if full else "largest", **options) as file:
-        eigen_group(file["entry"], "largest", *largest, operator)
-        eigen_group(file["entry"], "smallest", *smallest, operator)
+        for name, (values, errors, converged, *requested) in (("largest", largest), ("smallest", smallest)):
+            eigen_group(file["entry"], name, values, errors, converged, operator, *requested)
         if full:
             values, errors = hessian_spectrum()
             eigen_group(file["entry"], "spectrum", values, errors, np.ones(P), operator)

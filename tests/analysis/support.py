@@ -10,8 +10,10 @@ ANALYSIS = Path(__file__).resolve().parents[2] / "analysis"
 COMMAND = ANALYSIS / "basin-plot"
 sys.path.insert(0, str(ANALYSIS))
 
-from basin_analysis import cli, style  # noqa: E402
+from basin_analysis import cli, output, style  # noqa: E402
 from basin_analysis.results import open_result  # noqa: E402
+
+__all__ = ["ANALYSIS", "COMMAND", "FileCase", "figures", "output"]
 
 style.apply()
 
@@ -32,8 +34,9 @@ class FileCase(unittest.TestCase):
 
     def basin_plot(self, *arguments, python=(), cwd=None):
         """Run the command; its finished process, with text output."""
-        return subprocess.run([*python, COMMAND, *arguments], cwd=cwd or self.directory, capture_output=True,
-                              text=True, timeout=60)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        return subprocess.run([*python, COMMAND, *arguments], cwd=cwd or self.directory, env=environment,
+                              capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=60)
 
     def assert_one_line(self, process, code, *parts):
         """The process failed with `code` and one line on stderr that has all the parts."""

@@ -1,13 +1,14 @@
 """Pictures of eigenvalues: signs, certainty, scales, and what is drawn."""
 import unittest
 
+import h5py
 import numpy as np
 
+from support import FileCase, figures  # first, because it finds basin_analysis
 import examples
 from basin_analysis.ntk import Kernel
 from basin_analysis.scales import symlog_exponents, symlog_threshold, use_symlog
 from basin_analysis.spectrum import classify, symlog_bins
-from support import FileCase, figures
 
 
 class Signs(unittest.TestCase):
@@ -24,7 +25,8 @@ class Scales(unittest.TestCase):
                                          ([1, 100], [0, 0], True), ([3, -1e-9], [0.1, 1e-8], False),
                                          ([0, 0], [0, 0], False)):
             with self.subTest(values):
-                self.assertEqual(use_symlog(np.array(values, float), np.array(errors, float), "auto"), expected)
+                values, errors = np.array(values, float), np.array(errors, float)
+                self.assertEqual(use_symlog(values, errors, "auto"), expected)
         self.assertTrue(use_symlog(np.ones(1), np.zeros(1), "log"))
         self.assertFalse(use_symlog(np.array([-1, 1.0]), np.zeros(2), "linear"))
 
@@ -67,8 +69,18 @@ class Hessian(FileCase):
         legend = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
         self.assertEqual(legend, ["negative: 3", "positive: 3", "hollow: not converged (1)"])
 
+    def test_what_did_not_converge_and_was_left_out_is_said(self):
+        path = examples.hessian_file(self.path("h.h5"), largest=([5.0], [0.1], [1], 3),
+                                     smallest=([], [], [], 2))
+        largest, smallest, _ = figures(path)["extremes"].axes
+        self.assertEqual(largest.get_title(), "largest (only 1 of 3 converged)")
+        self.assertEqual(smallest.get_title(), "smallest (only 0 of 2 converged)")
+        self.assertEqual(self.drawn(largest), [(1, 5, False)])
+        self.assertEqual(self.drawn(smallest), [])
+
     def test_error_bars_have_the_length_of_the_errors(self):
-        path = examples.hessian_file(self.path("h.h5"), largest=([5.0], [0.5], [1]), smallest=([4.0], [0.1], [1]))
+        path = examples.hessian_file(self.path("h.h5"), largest=([5.0], [0.5], [1]),
+                                     smallest=([4.0], [0.1], [1]))
         axes = figures(path)["extremes"].axes[0]
         self.assertEqual(axes.get_yscale(), "linear")
         bars = [segment for bar in axes.collections for segment in bar.get_segments()]
@@ -115,10 +127,10 @@ class Kernels(FileCase):
 
     def test_eigenvalues_that_may_be_zero_are_drawn_at_their_upper_bounds_only(self):
         singular, error = np.array([3, 1, 1e-5, 1e-9, 0]), 1e-8
-        figure = figures(examples.ntk_file(self.path("n.h5"), {"W_V": (singular, error), "sum": (singular, 0.0)}))
-        axes, = figure["eigenvalues"].axes
+        path = examples.ntk_file(self.path("n.h5"), {"W_V": (singular, error), "sum": (singular, 0.0)})
+        axes, = figures(path)["eigenvalues"].axes
         curve, bounds = self.lines(axes, "#009E73")
-        self.assertEqual(curve.get_xydata().tolist(), [[1, 9], [2, 1], [3, 1e-10]])
+        np.testing.assert_allclose(curve.get_xydata(), [[1, 9], [2, 1], [3, 1e-10]])
         np.testing.assert_allclose(bounds.get_xydata(), [[4, 1.21e-16], [5, 1e-16]])
         curve, bounds = self.lines(axes, "#000000")  # an exact 0 is not drawn at all
         self.assertEqual(curve.get_xydata()[:, 0].tolist(), [1, 2, 3, 4])
@@ -146,7 +158,8 @@ class Kernels(FileCase):
         self.assertEqual(len(looks), 5)
 
     def test_parts_of_a_kernel_exclude_each_other(self):
-        kernel = Kernel("sum", np.array([2, 1e-9, 0.0]), np.array([1.9, 0, 0]), np.array([2.1, 1e-8, 0]), 1, 3)
+        values, lower, upper = np.array([[2, 1e-9, 0.0], [1.9, 0, 0], [2.1, 1e-8, 0]])
+        kernel = Kernel("sum", values, lower, upper, 1, 3)
         parts = np.array([kernel.nonzero, kernel.bounded, kernel.zero])
         self.assertEqual(parts.tolist(), np.eye(3, dtype=bool).tolist())
 
@@ -158,7 +171,6 @@ class Kernels(FileCase):
 
 class Gradient(FileCase):
     def test_entries_and_norms(self):
-        import h5py
         path = examples.evaluate_file(self.path("e.h5"))
         with h5py.File(path) as file:
             blocks = {name: block[()] for name, block in file["entry/evaluation/gradient_blocks"].items()}

@@ -1,0 +1,122 @@
+"""The command line of basin-plot."""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from . import evaluation, hessian, ntk, slice, style
+from .output import write
+from .results import ResultError, open_result
+
+PICTURES = {
+    "basin-evaluate": evaluation.pictures,
+    "basin-hessian": hessian.pictures,
+    "basin-ntk": ntk.pictures,
+    "basin-slice": slice.pictures,
+}
+EPILOG = """example:
+  basin-slice problem.h5 -o slice.h5
+  basin-plot slice.h5 --format pdf
+writes slice_contour.pdf and slice_surface.pdf
+
+exit code: 0 done, 1 the work failed, 2 wrong command line or wrong input"""
+FORMATS = ("png", "pdf", "svg")
+DONE, FAILED, WRONG_INPUT = 0, 1, 2
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors of one line."""
+
+    def error(self, message):
+        self.exit(WRONG_INPUT, f"basin-plot: {message}; see basin-plot --help\n")
+
+
+def main(arguments=None):
+    """Run basin-plot; the exit code is 0 done, 1 the work failed, 2 wrong command line or input."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by the caller
+        stream.reconfigure(errors="surrogateescape")  # file names need not be text
+    options = parse(arguments)
+    style.apply()
+    try:
+        return max([plot(path, options) for path in options.results])
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def parse(arguments):
+    """The checked options."""
+    parser = Parser(prog="basin-plot", allow_abbrev=False, epilog=EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter,
+                    description="Draw the pictures of Basin result files; print the path of each picture.")
+    parser.add_argument("results", nargs="+", metavar="RESULT.h5", help="result file of any Basin tool")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path,
+                        help="directory for the pictures, made if missing (default: beside each result)")
+    parser.add_argument("--format", type=formats, default=["png", "pdf"], metavar="LIST",
+                        help="comma separated: png, pdf, svg (default: png,pdf)")
+    parser.add_argument("--dpi", type=dpi, default=300, metavar="N",
+                        help="pixels per inch of png, and of pixel parts in pdf and svg (default: 300)")
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--log", dest="scale", action="store_const", const="log",
+                       help="logarithmic scale of loss, eigenvalues, gradient (default: by the data's range)")
+    scale.add_argument("--linear", dest="scale", action="store_const", const="linear", help="linear scale")
+    parser.set_defaults(scale="auto")
+    options = parser.parse_args(arguments)
+    stems = [stem(path, options.output) for path in options.results]
+    for first, second in ((a, b) for i, a in enumerate(stems) for b in stems[:i]):
+        if first == second:
+            parser.error(f"two result files would write the same pictures {first}_*")
+    if options.output and options.output.exists() and not options.output.is_dir():
+        parser.error(f"--output {options.output} is not a directory")
+    return options
+
+
+def formats(text):
+    """The list of formats in a comma separated text."""
+    names = list(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(f"found '{name}', expected some of {', '.join(FORMATS)}")
+    return names
+
+
+def dpi(text):
+    """A resolution that a picture can have."""
+    if not text.isdecimal() or not 50 <= int(text) <= 1200:
+        raise argparse.ArgumentTypeError(f"found '{text}', expected a number from 50 to 1200")
+    return int(text)
+
+
+def stem(path, directory):
+    """Where the pictures of the result at `path` go, without the part that names the picture."""
+    return (directory or Path(path).parent) / Path(path).stem
+
+
+def plot(path, options):
+    """Draw and write the pictures of one result file; the exit code."""
+    try:
+        with open_result(path) as result:
+            if result.tool not in PICTURES:
+                raise ResultError(f"found a result of {result.tool}, expected one of {', '.join(PICTURES)}")
+            figures = PICTURES[result.tool](result, options.scale)
+        write_all(figures, stem(path, options.output), options)
+    except ResultError as error:
+        return complain(path, error, WRONG_INPUT)
+    except OSError as error:
+        return complain(path, f"cannot write the pictures: {error.strerror or error}", FAILED)
+    except Exception as error:  # not foreseen: still one line, and the other files get their turn
+        return complain(path, f"cannot be drawn: {type(error).__name__}: {error}", FAILED)
+    return DONE
+
+
+def write_all(figures, base, options):
+    """Write each (name, figure) in every format, to paths that start with `base`; print the paths."""
+    os.makedirs(base.parent, exist_ok=True)
+    for name, figure in figures:
+        for ending in options.format:
+            print(write(figure, base.with_name(f"{base.name}_{name}.{ending}"), options.dpi), flush=True)
+
+
+def complain(path, error, code):
+    """One line on stderr."""
+    print(" ".join(f"basin-plot: {path}: {error}".splitlines()), file=sys.stderr)
+    return code

@@ -1,0 +1,43 @@
+"""basin-hessian: read the eigenvalues and choose the pictures."""
+from . import extremes, spectrum
+from .model import footer
+from .results import ResultError, same_shape
+
+OPERATORS = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
+
+
+def pictures(result, scale):
+    """(name, figure) of each picture of a Hessian or Gauss-Newton result."""
+    found = [name for name in ("largest", "smallest", "spectrum") if f"/entry/{name}" in result]
+    if not found:
+        raise ResultError("found no /entry/largest, /entry/smallest or /entry/spectrum, expected one of them")
+    operator = result.attribute(f"/entry/{found[0]}", "operator")
+    operator = OPERATORS.get(operator, operator)
+    lines = footer(result)
+    drawn = []
+    ends = {name: read_end(result, name) for name in found if name != "spectrum"}
+    if any(end.values.size for end in ends.values()):
+        drawn.append(("extremes", extremes.draw(operator, ends, scale, lines)))
+    elif "spectrum" not in found:
+        raise ResultError(f"{' and '.join(ends)}: found no eigenvalue, expected some that converged")
+    if "spectrum" in found:
+        values, errors = read_eigenvalues(result, "spectrum")
+        drawn.append(("spectrum", spectrum.draw_sorted(operator, values, errors, scale, lines)))
+        drawn.append(("histogram", spectrum.draw_histogram(operator, values, errors, scale, lines)))
+    return drawn
+
+
+def read_end(result, name):
+    """The End in /entry/largest or /entry/smallest; it may be empty, when nothing converged."""
+    values, errors = read_eigenvalues(result, name, empty=True)
+    converged = result.numbers(f"/entry/{name}/converged", 1, empty=True) != 0
+    same_shape(values.shape, **{f"/entry/{name}/converged": converged})
+    return extremes.End(values, errors, converged, result.count(f"/entry/{name}", "requested"))
+
+
+def read_eigenvalues(result, name, empty=False):
+    """Eigenvalues and their errors, each (k)."""
+    values = result.numbers(f"/entry/{name}/eigenvalue", 1, empty=empty)
+    errors = result.numbers(f"/entry/{name}/eigenvalue_errors", 1, empty=empty)
+    same_shape(values.shape, **{f"/entry/{name}/eigenvalue_errors": errors})
+    return values, errors

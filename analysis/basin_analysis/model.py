@@ -1,0 +1,39 @@
+"""The network and data behind a result, as the lines under each picture."""
+from pathlib import PurePath
+
+from .results import ResultError
+
+BLOCKS = ("W_Q", "W_K", "W_V", "W_O")
+MAX_NAME = 60  # characters of a file name in the footer
+
+
+def footer(result):
+    """Lines: kernel and sizes; trainable blocks and input file."""
+    kernel = result.text("/entry/model/kernel")
+    if kernel == "gaussian":
+        bandwidth = result.number("/entry/model/bandwidth")
+        kernel = f"Gaussian kernel, \N{GREEK SMALL LETTER SIGMA} = {bandwidth:.4g}"
+    else:
+        kernel = f"{kernel} kernel"
+    sizes = ", ".join(f"{name} = {result.number('/entry/model/' + name):.0f}"
+                      for name in ("N", "n", "D", "H", "d", "D_out"))
+    trainable = ", ".join(trainable_blocks(result))
+    source = _shorten(PurePath(result.text("/entry/provenance/input_file")).name)
+    return [f"{kernel}; {sizes}", f"trainable: {trainable}; input: {source}"]
+
+
+def trainable_blocks(result):
+    """Names of the trainable blocks, in the order of the parameters."""
+    names = {name.strip() for name in result.text("/entry/model/trainable").split(",")}
+    unknown = names.difference(BLOCKS)
+    if unknown:
+        raise ResultError(f"/entry/model/trainable: found '{min(unknown)}', "
+                          f"expected some of {', '.join(BLOCKS)}")
+    return [name for name in BLOCKS if name in names]
+
+
+def _shorten(name):
+    if len(name) <= MAX_NAME:
+        return name
+    half = (MAX_NAME - 1) // 2
+    return f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"

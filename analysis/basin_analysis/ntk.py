@@ -1,0 +1,123 @@
+"""basin-ntk: the spectra of the kernels of the blocks and of their sum."""
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from .model import footer
+from .results import ResultError, same_shape
+from .scales import use_log
+from .style import BLOCK_LOOK, GREY, block_label, legend_below, new_figure, number_label
+
+MARKERS = 16  # on a curve
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel's spectrum (m), descending, and its row of the summary."""
+    name: str
+    eigenvalues: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    rank: int
+    size: int
+
+    @property
+    def nonzero(self):
+        """(m) where an eigenvalue is certainly above 0."""
+        return self.lower > 0
+
+    @property
+    def bounded(self):
+        """(m) where only an upper bound is known: the eigenvalue cannot be told from 0."""
+        return (self.lower <= 0) & (self.upper > 0)
+
+    @property
+    def zero(self):
+        """(m) where an eigenvalue is exactly 0."""
+        return self.upper <= 0
+
+    @property
+    def label(self):
+        """Smallest eigenvalue and rank, as far as they are known."""
+        if self.nonzero[-1]:
+            least = f"= {number_label(self.eigenvalues[-1])}"
+        elif self.bounded[-1]:
+            least = f"\N{LESS-THAN OR EQUAL TO} {number_label(self.upper[-1])}"
+        else:
+            least = f"= 0 ({np.count_nonzero(self.zero)} exactly 0)"
+        return rf"{block_label(self.name)}: $\lambda_\mathrm{{min}}$ {least}, rank {self.rank} of {self.size}"
+
+
+def pictures(result, scale):
+    """(name, figure) of the picture of an NTK result."""
+    kernels = read(result)
+    figure = new_figure(4.6 + 0.16 * len(kernels), "Spectrum of the neural tangent kernel K = J J\u1d40",
+                        footer(result))
+    axes = figure.add_subplot()
+    bounds = np.concatenate([kernel.upper for kernel in kernels])
+    if use_log(bounds, scale):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.05 * bounds.max() or 1)
+    for position, kernel in enumerate(kernels):
+        draw_kernel(axes, kernel, position / len(kernels))
+    axes.set(xlabel="number of the eigenvalue, descending", ylabel=r"eigenvalue $\lambda$ of K")
+    size = max(kernel.eigenvalues.size for kernel in kernels)
+    axes.set_xlim(1 - max(0.5, 0.02 * size), size + max(0.5, 0.02 * size))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    legend_below(axes, legend_handles(kernels))
+    return [("eigenvalues", figure)]
+
+
+def read(result):
+    """The Kernels of a result file, in the order of its summary."""
+    names = result.texts("/entry/summary/block")
+    for name in names:
+        if name not in BLOCK_LOOK:
+            raise ResultError(f"/entry/summary/block: found '{name}', "
+                              f"expected some of {', '.join(BLOCK_LOOK)}")
+    ranks, sizes = (result.numbers(f"/entry/summary/{column}", 1) for column in ("rank", "size"))
+    same_shape((len(names),), **{"/entry/summary/rank": ranks, "/entry/summary/size": sizes})
+    return [read_kernel(result, *row) for row in zip(names, ranks, sizes)]
+
+
+def read_kernel(result, name, rank, size):
+    """The Kernel of the block `name`, or of their "sum"."""
+    group = f"/entry/ntk_{name}"
+    values, lower, upper = (result.numbers(f"{group}/{part}", 1) for part in ("eigenvalue", "lower", "upper"))
+    same_shape(values.shape, **{f"{group}/lower": lower, f"{group}/upper": upper})
+    return Kernel(name, values, lower, upper, int(rank), int(size))
+
+
+def draw_kernel(axes, kernel, phase):
+    """One spectrum: a line with its band where eigenvalues are above 0, triangles at the upper bounds of
+    those that cannot be told from 0. `phase` in [0, 1) sets markers of different curves apart."""
+    colour, line, marker = BLOCK_LOOK[kernel.name]
+    number = np.arange(1, kernel.eigenvalues.size + 1)
+    every = max(1, number.size // MARKERS)
+    known = kernel.nonzero
+    axes.plot(number[known], kernel.eigenvalues[known], color=colour, linestyle=line, marker=marker,
+              markevery=(int(phase * every), every), markerfacecolor="none")
+    axes.fill_between(number[known], kernel.lower[known], kernel.upper[known], color=colour, alpha=0.3,
+                      linewidth=0)
+    bounded = kernel.bounded
+    axes.plot(number[bounded], kernel.upper[bounded], linewidth=0.5, linestyle=line, marker="v", color=colour,
+              markevery=(int(phase * every), every), markerfacecolor="none", markersize=5)
+
+
+def legend_handles(kernels):
+    """A handle for each kernel, then one for each kind of mark that occurs."""
+    handles = []
+    for kernel in kernels:
+        colour, line, marker = BLOCK_LOOK[kernel.name]
+        handles.append(Line2D([], [], color=colour, linestyle=line, marker=marker, markerfacecolor="none",
+                              label=kernel.label))
+    if any(kernel.nonzero.any() for kernel in kernels):
+        handles.append(Patch(color=GREY, alpha=0.3, linewidth=0, label="lower to upper bound"))
+    if any(kernel.bounded.any() for kernel in kernels):
+        handles.append(Line2D([], [], color=GREY, linestyle="", marker="v", markerfacecolor="none",
+                              label="upper bound where 0 is not excluded"))
+    return handles

@@ -1,0 +1,127 @@
+"""Open Basin result files, check them, and read their objects with clear errors."""
+import os
+from contextlib import contextmanager
+
+import h5py
+import numpy as np
+
+FORMAT_MAJOR = 1
+
+
+class ResultError(Exception):
+    """A file is not what it should be; the message says what was found and what was expected."""
+
+
+class Result:
+    """An open result file whose header has been checked."""
+
+    def __init__(self, file):
+        self._file = file
+        self.tool = self.attribute("/", "basin_tool")
+
+    def __contains__(self, name):
+        return name in self._file
+
+    def attribute(self, name, key):
+        """The string attribute `key` of the object `name`."""
+        if name not in self._file:
+            raise ResultError(f"{name} is missing")
+        value = self._file[name].attrs.get(key)
+        if not isinstance(value, str):
+            found = "nothing" if value is None else f"a {type(value).__name__}"
+            raise ResultError(f"attribute {key} of {name}: found {found}, expected a string")
+        return value
+
+    def count(self, name, key):
+        """The integer attribute `key` of the object `name`."""
+        value = self._file[name].attrs.get(key)
+        if not isinstance(value, (int, np.integer)):
+            raise ResultError(f"attribute {key} of {name}: found {value!r}, expected an integer")
+        return int(value)
+
+    def numbers(self, name, ndim, finite=True, empty=False):
+        """The dataset `name` as a float64 array of `ndim` dimensions; None for any number of them."""
+        values = self._read(name, "numbers", lambda data: data.dtype.kind in "iuf", lambda data: data[()])
+        if ndim is not None and values.ndim != ndim:
+            raise ResultError(f"{name}: found shape {values.shape}, expected {ndim} dimension(s)")
+        if values.size == 0 and not empty:
+            raise ResultError(f"{name}: found an empty array, expected at least one number")
+        values = np.asarray(values, dtype=float)
+        if finite and not np.isfinite(values).all():
+            bad = np.count_nonzero(~np.isfinite(values))
+            raise ResultError(f"{name}: found {bad} of {values.size} values NaN or infinite, expected none")
+        return values
+
+    def number(self, name, finite=True):
+        """The scalar dataset `name` as a float."""
+        return float(self.numbers(name, 0, finite))
+
+    def text(self, name):
+        """The scalar string dataset `name`."""
+        value = self._strings(name)
+        if not isinstance(value, str):
+            raise ResultError(f"{name}: found an array of strings, expected one string")
+        return value
+
+    def texts(self, name):
+        """The string dataset `name` of one dimension, as a list."""
+        value = self._strings(name)
+        if np.ndim(value) != 1 or len(value) == 0:
+            raise ResultError(f"{name}: expected a list of strings")
+        return list(value)
+
+    def _strings(self, name):
+        return self._read(name, "strings", lambda data: h5py.check_string_dtype(data.dtype) is not None,
+                          lambda data: data.asstr(errors="replace")[()])
+
+    def _read(self, name, kind, fits, read):
+        data = self._file.get(name)
+        if data is None:
+            raise ResultError(f"{name} is missing")
+        if not isinstance(data, h5py.Dataset) or not fits(data):
+            found = "a group" if isinstance(data, h5py.Group) else f"type {data.dtype}"
+            raise ResultError(f"{name}: found {found}, expected {kind}")
+        if data.shape is None:
+            raise ResultError(f"{name}: found an empty dataset, expected {kind}")
+        try:
+            return read(data)
+        except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for damaged data
+            raise ResultError(f"{name} cannot be read: {error}") from error
+
+
+def same_shape(shape, **arrays):
+    """Raise ResultError for the first of the named arrays whose shape is not `shape`."""
+    for name, array in arrays.items():
+        if array.shape != shape:
+            raise ResultError(f"{name}: found shape {array.shape}, expected {shape}")
+
+
+@contextmanager
+def open_result(path):
+    """The checked Result of the file at `path`, open for the length of the with block."""
+    if not os.path.exists(path):
+        raise ResultError("no such file")
+    if not os.path.isfile(path):
+        raise ResultError("found a directory or device, expected an HDF5 file")
+    try:
+        with open(path, "rb"):
+            pass
+        if not h5py.is_hdf5(path):
+            raise ResultError("not an HDF5 file, expected a Basin result file")
+        with h5py.File(path, "r") as file:
+            _check_header(file)
+            yield Result(file)
+    except OSError as error:  # h5py raises it for damaged files, too
+        raise ResultError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _check_header(file):
+    kind = file.attrs.get("basin_file")
+    if not isinstance(kind, str):
+        raise ResultError("no root attribute basin_file, expected a Basin result file (basin_file = result)")
+    if kind != "result":
+        raise ResultError(f"found a Basin {kind} file, expected a result file")
+    version = str(file.attrs.get("basin_format", "none"))
+    major = version.partition(".")[0]
+    if major != str(FORMAT_MAJOR):
+        raise ResultError(f"found format version {version}, expected {FORMAT_MAJOR}.x")

@@ -1,0 +1,130 @@
+"""The look of every picture: sizes, fonts, colours that the colour-blind can tell apart, title and footer."""
+import textwrap
+import warnings
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+WIDTH = 6.3  # inches: the text block of an A4 page, so that fonts print at their nominal size
+FONT_SIZE, SMALL = 9, 8  # points
+LABEL_HEIGHT = 0.24  # inches: ticks, tick labels and the room around an axis label
+MANY = 2000  # points from which a plot of them is stored as pixels: vectors would be megabytes
+
+# Okabe-Ito: distinct for the common kinds of colour blindness.
+BLACK, ORANGE, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+GREY = "#707070"
+FIELD = "viridis"  # perceptually uniform, and monotone in grey
+
+# One look for each block in all pictures: (colour, line style, marker).
+BLOCK_LOOK = {
+    "W_Q": (BLUE, "--", "o"),
+    "W_K": (ORANGE, "-.", "s"),
+    "W_V": (GREEN, ":", "D"),
+    "W_O": (PURPLE, (0, (5, 1, 1, 1, 1, 1)), "^"),
+    "sum": (BLACK, "-", "x"),
+}
+
+# Sign of an eigenvalue -> (colour, marker, name).
+SIGN_LOOK = {
+    -1: (VERMILION, "v", "negative"),
+    0: (GREY, "o", "not distinguishable from 0"),
+    1: (BLUE, "^", "positive"),
+}
+
+
+def apply():
+    """Set the style; the user's own matplotlibrc is left out so that pictures agree between machines."""
+    matplotlib.use("Agg")
+    matplotlib.rcdefaults()
+    warnings.filterwarnings("ignore", "Glyph .* missing")  # in names of files: drawn as a box, which will do
+    matplotlib.rcParams.update({
+        "font.size": FONT_SIZE,
+        "axes.titlesize": FONT_SIZE,
+        "axes.labelsize": FONT_SIZE,
+        "figure.titlesize": FONT_SIZE + 1,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "legend.fontsize": SMALL,
+        "legend.frameon": False,
+        "grid.color": "#d8d8d8",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.2,
+        "lines.markersize": 4,
+        "axes.linewidth": 0.7,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "hatch.linewidth": 0.6,
+        "pdf.fonttype": 42,  # TrueType, which journals ask for
+        "svg.hashsalt": "basin",  # fixed, so that equal data give equal files
+    })
+
+
+def new_figure(height, title, footer):
+    """A figure of the standard width and `height` inches; constrained layout keeps its texts apart."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    figure.suptitle(_wrap(title, FONT_SIZE + 1)).set_parse_math(False)
+    figure.supxlabel("\n".join(_wrap(line, SMALL) for line in footer), x=0.01, ha="left", fontsize=SMALL,
+                     color=GREY, linespacing=1.3).set_parse_math(False)
+    return figure
+
+
+def legend_below(axes, handles=None, columns=2):
+    """The legend of `axes` under its x label, where no data can be hidden."""
+    handles = handles if handles is not None else axes.get_legend_handles_labels()[0]
+    lines = axes.get_xlabel().count("\n") + 1
+    under_label = ScaledTranslation(0, -(LABEL_HEIGHT + lines * FONT_SIZE * 1.2 / 72),
+                                    axes.figure.dpi_scale_trans)
+    return axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=columns,
+                       bbox_transform=axes.transAxes + under_label)
+
+
+def mark_point(axes, x, y, loss):
+    """The mark of the parameters theta at (x, y), with their loss in the legend."""
+    axes.plot(x, y, "P", color="white", markeredgecolor="black", markersize=7, zorder=5, clip_on=False,
+              label=rf"the point $\theta$, f = {number_label(loss, 6)}")
+
+
+def block_label(name):
+    """W_Q as mathematics; other names unchanged."""
+    letter, _, index = name.partition("_")
+    return f"${letter}_{index}$" if name in BLOCK_LOOK and index else escape(name)
+
+
+def escape(text):
+    """`text` from a file, safe where matplotlib reads mathematics between dollar signs."""
+    return text.replace("$", r"\$")
+
+
+def number_labels(values):
+    """Labels of ascending numbers, with as many digits as tell neighbours apart."""
+    gaps = np.diff(values)
+    digits = np.ceil(np.log10(np.max(np.abs(values[1:]) / gaps))) + 1 if len(gaps) else 3
+    return [number_label(value, int(np.clip(digits, 3, 15))) for value in values]
+
+
+def number_label(value, digits=3):
+    """A short label of a number, with powers of ten as mathematics."""
+    if not np.isfinite(value):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.{max(digits, 4)}g}".replace("-", "\N{MINUS SIGN}")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    power = f"10^{{{int(exponent)}}}"
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return {"1": f"${power}$", "-1": f"$-{power}$"}.get(mantissa, rf"${mantissa}{{\times}}{power}$")
+
+
+def printed_length(label):
+    """The number of characters of a number's label, without the marks of mathematics."""
+    return len(label.replace(r"{\times}", "x").translate(str.maketrans("", "", "${}^")))
+
+
+def _wrap(text, size):
+    """`text` broken into lines that fit the figure at a font `size` in points."""
+    characters = int(WIDTH * 72 / (0.57 * size))  # DejaVu Sans: a character is about 0.57 of its size wide
+    return textwrap.fill(" ".join(text.split()), characters)

@@ -1,0 +1,215 @@
+"""What all tools have in common: help, versions, configuration, errors, and files that appear whole or not at all."""
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import h5py
+import numpy as np
+from support import BIN, ToolTest, random_problem, run, write_problem
+
+TOOLS = {"basin-evaluate": [], "basin-ntk": [], "basin-hessian": ["--largest", 1], "basin-slice": ["--x", "0:1:2", "--y", "0:1:2"]}
+
+
+class Help(ToolTest):
+    def test_help_and_version(self):
+        for command in (*([t] for t in TOOLS), ["basin-problem"], *(["basin-problem", k] for k in ("teacher", "text", "import"))):
+            process = run(*command, "--help")
+            self.assertEqual((process.returncode, process.stderr), (0, ""), command)
+            for part in ("Usage: " + command[0], "Example:\n  basin-"):
+                self.assertIn(part, process.stdout)
+            process = run(*command, "--version")
+            self.assertRegex(process.stdout, "^" + command[0] + r"( \w+)? \d+\.\d+\.\d+")
+
+    def test_examples_in_the_help_run(self):
+        for command in (*([t] for t in TOOLS), ["basin-problem"], ["basin-problem", "teacher"]):
+            example = run(*command, "--help").stdout.split("Example:\n")[1].split("\nExit codes")[0]
+            for line in example.strip().splitlines():
+                words = line.split()
+                self.done(words[0], *words[1:], "--overwrite")
+
+    def test_every_option_is_described(self):
+        for tool in TOOLS:
+            for line in run(tool, "--help").stdout.splitlines():
+                if match := re.match(r"  (?:-\w \[ )?--[\w-]+", line):
+                    self.assertGreater(len(line), match.end() + 3, line)
+
+
+class CommonOptions(ToolTest):
+    def setUp(self):
+        super().setUp()
+        self.problem_path, _ = self.problem()
+
+    def test_provenance(self):
+        self.done("basin-evaluate", self.problem_path, "-o", "r.h5", "--seed", 18446744073709551615, "--threads", 2, "--train", "W_K,W_Q")
+        with h5py.File(self.path("r.h5")) as file:
+            self.assertEqual((file.attrs["basin_file"], file.attrs["basin_format"]), ("result", "1.0"))
+            self.assertEqual(file.attrs["basin_tool"], "basin-evaluate")
+            p = file["entry/provenance"]
+            text = {k: v.asstr()[()] for k, v in p.items() if isinstance(v, h5py.Dataset) and v.dtype == object}
+            self.assertEqual(text["command_line"], f"{BIN}/basin-evaluate {self.problem_path} -o r.h5 --seed 18446744073709551615 --threads 2 --train W_K,W_Q")
+            self.assertEqual(text["input_file"], str(self.problem_path))
+            sha = subprocess.run(["sha256sum", self.problem_path], capture_output=True, text=True).stdout.split()[0]
+            self.assertEqual(text["input_sha256"], sha)
+            self.assertRegex(text["start_time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+            self.assertEqual(p["seed"][()], 18446744073709551615)
+            self.assertEqual(p["threads"][()], 2)
+            self.assertGreater(p["duration"][()], 0)
+            options = {k: v.asstr()[()] for k, v in p["options"].items()}
+            self.assertEqual(options["train"], "W_Q,W_K")  # as resolved: in the model's order
+            self.assertEqual(options["kernel"], "softmax")
+            self.assertEqual(options["random"], "0")
+            self.assertGreater(int(options["memory"]), 1e8)
+            model = file["entry/model"]
+            sizes = {k: int(model[k][()]) for k in ("N", "n", "D", "H", "d", "D_out", "P", "m")}
+            self.assertEqual(sizes, {"N": 3, "n": 4, "D": 5, "H": 2, "d": 3, "D_out": 2, "P": 60, "m": 24})
+            self.assertIn("loss f = ", file["entry/verdict"].asstr()[()])
+
+    def test_configuration_file(self):
+        self.path("options.cfg").write_text("# a comment\ntrain = W_Q\nrandom = 2\n")
+        self.done("basin-evaluate", self.problem_path, "-o", "r.h5", "--config", "options.cfg", "--random", 1)
+        self.assertEqual(self.results("r.h5", "entry/evaluation/directions").shape, (1, 30))
+        self.path("options.cfg").write_text("trane = W_Q\n")
+        self.refused(2, "options.cfg: unrecognised option 'trane'", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "options.cfg")
+        self.refused(2, "gone.cfg: configuration file cannot be read", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "gone.cfg")
+
+    def test_quiet_and_verbose(self):
+        process = run("basin-ntk", self.problem_path, "-o", "q.h5", "--quiet", cwd=self.folder)
+        self.assertEqual((process.stdout, process.stderr), ("", ""))
+        process = run("basin-ntk", self.problem_path, "-o", "v.h5", "--verbose", cwd=self.folder)
+        self.assertIn("--train W_Q,W_K,W_V,W_O", process.stderr)
+        with h5py.File(self.path("q.h5")) as file:  # quiet on the terminal, not in the file
+            self.assertIn("NTK of the trained blocks", file["entry/verdict"].asstr()[()])
+
+    def test_wrong_options(self):
+        for tool, args in TOOLS.items():
+            for extra, message in ((["--trane", "W_Q"], "unrecognised option '--trane'"), (["--train", "W_Q,W_X"], "unknown parameter block 'W_X'"),
+                                   (["--train", ""], "no trainable block"), (["--train", "W_Q,W_Q"], "'W_Q' is named twice"),
+                                   (["--kernel", "relu"], "unknown kernel 'relu'; expected softmax or gaussian"),
+                                   (["--bandwidth", 1], "--bandwidth: the softmax kernel has none"),
+                                   (["--kernel", "gaussian", "--bandwidth", 0], "--bandwidth 0: expected a positive number"),
+                                   (["--threads", -1], "--threads -1"), (["--threads", "two"], "two"), (["--memory", "much"], "--memory much: expected a size"),
+                                   (["--seed", "x"], "--seed"), (["--heads", 3], "--heads: "), (["another.h5"], "too many positional options")):
+                self.refused(2, message, tool, self.problem_path, "-o", "r.h5", *args, *extra)
+            self.refused(2, "no output file: give -o FILE", tool, self.problem_path, *args)
+            self.refused(2, "--problem", tool, "-o", "r.h5", *args)
+        self.no_leftovers("problem.h5")
+
+
+class Inputs(ToolTest):
+    def edited(self, edit):
+        write_problem(self.path("p.h5"), random_problem())
+        with h5py.File(self.path("p.h5"), "a") as file:
+            edit(file)
+
+    def test_bad_problem_files(self):
+        def replace(name, values):
+            def edit(file):
+                del file[name]
+                if values is not None:
+                    file[name] = values
+
+            return edit
+
+        X = random_problem()["X"]
+        broken = X.copy()
+        broken[1, 2, 3] = np.inf
+        for edit, message in (
+            (replace("data/X", None), "p.h5: /data/X: dataset is missing; /data has Y"),
+            (lambda file: file.move("data/X", "data/x"), "p.h5: /data/X: dataset is missing; /data has Y, x"),
+            (replace("data", None), "p.h5: /data/X: dataset is missing; /data is missing or empty"),
+            (replace("data/X", X[0]), "p.h5: /data/X: found rank 2, shape (4, 5); expected rank 3"),
+            (replace("data/X", X[:, :3]), "p.h5: /data/Y: found shape (3, 4, 2); expected (3, 3, D_out)"),
+            (replace("data/X", X[:, :, :4]), "p.h5: /parameters/W_Q: found shape (2, 5, 3); expected (2, 4, 3)"),
+            (replace("data/X", broken), "p.h5: /data/X: found infinity at (1, 2, 3); expected finite numbers"),
+            (replace("data/X", X * np.nan), "p.h5: /data/X: found NaN at (0, 0, 0)"),
+            (replace("data/X", (100 * X).astype(int)), "p.h5: /data/X: found int64, expected float64 or float32"),
+            (replace("data/X", X.astype(complex)), "p.h5: /data/X: found compound (or complex), expected float64"),
+            (replace("data/X", h5py.Empty("f8")), "p.h5: /data/X: the dataset is empty"),
+            (replace("parameters/W_V", None), "p.h5: /parameters/W_V: dataset is missing; /parameters has W_K, W_O, W_Q"),
+            (lambda file: file["parameters"].attrs.modify("kernel", "relu"), "p.h5: /parameters: unknown kernel 'relu'; expected softmax or gaussian"),
+            (lambda file: file["parameters"].attrs.create("kernel", 7), "p.h5: /parameters: attribute 'kernel': found int64, expected one string"),
+            (lambda file: file["parameters"].attrs.modify("bandwidth", "wide"), "attribute 'bandwidth': found 'wide', expected a number"),
+            (lambda file: file["parameters"].attrs.modify("bandwidth", -1.0), "attribute 'bandwidth': found -1.000000, expected a positive number"),
+        ):
+            self.edited(edit)
+            self.refused(2, message, "basin-evaluate", "p.h5", "-o", "r.h5")
+        self.no_leftovers("p.h5")
+
+    def test_files_from_something_else(self):
+        self.path("text.h5").write_text("hello")
+        self.path("folder").mkdir()
+        self.refused(2, "text.h5: not an HDF5 file", "basin-ntk", "text.h5", "-o", "r.h5")
+        self.refused(2, "gone.h5: no such file", "basin-ntk", "gone.h5", "-o", "r.h5")
+        self.refused(2, "folder: a folder", "basin-ntk", "folder", "-o", "r.h5")
+        write_problem(self.path("p.h5"), random_problem())
+        self.done("basin-ntk", "p.h5", "-o", "result.h5")
+        self.refused(2, "result.h5: a Basin result file; expected a problem file", "basin-ntk", "result.h5", "-o", "r.h5")
+        whole = self.path("p.h5").read_bytes()
+        self.path("cut.h5").write_bytes(whole[: len(whole) // 2])
+        self.refused(2, "cut.h5: ", "basin-ntk", "cut.h5", "-o", "r.h5")
+
+    def test_weights_too_large_for_the_arithmetic(self):
+        problem = random_problem()
+        problem["weights"]["W_O"] *= 1e308
+        problem["weights"]["W_V"] *= 1e200
+        write_problem(self.path("p.h5"), problem)
+        self.refused(1, "the output of sample 0, token 0 (counted from 0) is not finite", "basin-evaluate", "p.h5", "-o", "r.h5")
+        self.no_leftovers("p.h5")
+
+
+class Outputs(ToolTest):
+    def setUp(self):
+        super().setUp()
+        self.problem_path, _ = self.problem()
+
+    def test_places_that_cannot_be_written(self):
+        for tool, args in TOOLS.items():
+            self.path("r.h5").write_text("precious")
+            self.refused(2, "r.h5: exists already; give another name or --overwrite", tool, self.problem_path, "-o", "r.h5", *args)
+            self.refused(2, "gone/r.h5: there is no folder gone", tool, self.problem_path, "-o", "gone/r.h5", *args)
+            self.refused(2, "/proc/r.h5: cannot be written", tool, self.problem_path, "-o", "/proc/r.h5", *args)
+            self.assertEqual(self.path("r.h5").read_text(), "precious")
+            self.done(tool, self.problem_path, "-o", "r.h5", "--overwrite", *args)
+            self.assertTrue(h5py.is_hdf5(self.path("r.h5")))
+        self.path("folder").mkdir()
+        self.refused(2, "folder: a folder; expected a file name", "basin-ntk", self.problem_path, "-o", "folder")
+        self.no_leftovers("problem.h5", "r.h5", "folder")
+
+    def test_a_disk_that_is_full(self):
+        # A limit on the size of files fails writes just so; blocks of 512 bytes or 1 KiB.
+        for tool, args in TOOLS.items():
+            line = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", BIN / tool, self.problem_path, "-o", "r.h5", *args, "-q"]
+            process = subprocess.run(list(map(str, line)), cwd=self.folder, capture_output=True, text=True)
+            self.assertEqual(process.returncode, 1, process.stderr)
+            self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
+            self.assertIn("r.h5: ", process.stderr)
+            self.assertIn("cannot be written", process.stderr)
+        self.no_leftovers("problem.h5")
+
+    def test_an_interrupted_run_leaves_nothing(self):
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen([BIN / "basin-slice", self.problem_path, "-o", self.path("r.h5"), "--x", "-1:1:5000", "--y", "-1:1:5000"],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for _ in range(500):
+                if any(".part-" in p.name for p in self.folder.iterdir()):
+                    break
+                time.sleep(0.01)
+            else:
+                self.fail("the run did not start")
+            time.sleep(0.1)
+            process.send_signal(sig)
+            self.assertEqual(process.wait(timeout=60), -sig)
+            self.no_leftovers("problem.h5")
+
+    def test_the_tools_run_from_anywhere(self):
+        shutil.copy(self.problem_path, self.path("with space.h5"))
+        self.done("basin-evaluate", "with space.h5", "-o", "out put.h5")
+        self.assertIn("'with space.h5' -o 'out put.h5'", self.results("out put.h5", "entry/provenance/command_line").decode())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,160 @@
+"""basin-problem: what it writes is what was asked for, and is read by the other tools."""
+
+import itertools
+import unittest
+
+import h5py
+import numpy as np
+from support import BLOCKS, ORACLES, REVIEWS, ToolTest, random_problem
+
+IMDB = ORACLES.parent / "data/imdb/train"
+
+
+class Teacher(ToolTest):
+    def make(self, name, *args):
+        self.done("basin-problem", "teacher", "-o", name, *args)
+        with h5py.File(self.path(name)) as file:
+            found = {"X": file["data/X"][()], "Y": file["data/Y"][()]}
+            for group in ("parameters", "teacher"):
+                if group in file:
+                    found[group] = {b: file[group][b][()] for b in BLOCKS if b in file[group]}
+                    found[group + " attributes"] = dict(file[group].attrs)
+        return found
+
+    def test_sizes_kernels_and_scales(self):
+        sizes = ["-N", 5, "-n", 3, "-D", 7, "--outputs", 2, "-H", 3, "-d", 4]
+        p = self.make("a.h5", *sizes, "--kernel", "gaussian", "--bandwidth", 1.5, "--target-kernel", "softmax",
+                      "--target-heads", 1, "--target-head-dim", 6)
+        self.assertEqual(p["X"].shape, (5, 3, 7))
+        self.assertEqual(p["Y"].shape, (5, 3, 2))
+        self.assertEqual(p["parameters"]["W_Q"].shape, (3, 7, 4))
+        self.assertEqual(p["parameters"]["W_O"].shape, (3, 4, 2))
+        self.assertEqual(p["teacher"]["W_O"].shape, (1, 6, 2))
+        self.assertEqual(p["parameters attributes"], {"kernel": "gaussian", "bandwidth": 1.5})
+        self.assertEqual(p["teacher attributes"], {"kernel": "softmax"})
+        same = self.make("b.h5", *sizes, "--kernel", "gaussian", "--bandwidth", 1.5)
+        self.assertEqual(same["teacher attributes"], {"kernel": "gaussian", "bandwidth": 1.5})
+        scaled = self.make("c.h5", *sizes, "--input-scale", 3, "--targets", "random", "--target-scale", 0.1)
+        self.assertTrue(np.allclose(scaled["X"], 3 * p["X"], rtol=1e-15))
+        self.assertNotIn("teacher", scaled)
+        gained = self.make("d.h5", *sizes, "--gain", "W_O=2", "--gain", "W_V=0.5", "--init", "xavier")
+        plain = self.make("e.h5", *sizes, "--init", "xavier")
+        for block, gain in (("W_Q", 1), ("W_K", 1), ("W_V", 0.5), ("W_O", 2)):
+            self.assertTrue(np.allclose(gained["parameters"][block], gain * plain["parameters"][block], rtol=1e-15))
+
+    def test_loss_is_zero_at_the_teacher(self):
+        for kernel in ("softmax", "gaussian"):
+            self.done("basin-problem", "teacher", "-o", "p.h5", "--overwrite", "--target-kernel", kernel, "--noise", 0)
+            with h5py.File(self.path("p.h5"), "a") as file:
+                del file["parameters"]
+                file.move("teacher", "parameters")
+            self.assertTrue(self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--overwrite").startswith("loss f = 0,"))
+
+    def test_seeds_are_independent(self):
+        a = self.make("a.h5", "--seed", 1)
+        for name, changed in (("--data-seed", "X"), ("--init-seed", "parameters"), ("--target-seed", "teacher")):
+            b = self.make("b.h5", "--overwrite", "--seed", 1, name, 2)
+            for part in ("X", "parameters", "teacher"):
+                equal = (np.array_equal(a[part], b[part]) if part == "X"
+                         else all(np.array_equal(a[part][k], b[part][k]) for k in BLOCKS))
+                self.assertEqual(equal, part != changed, (name, part))
+        self.assertFalse(np.allclose(a["parameters"]["W_Q"], a["teacher"]["W_Q"]))
+
+    def test_problems_without_weights(self):
+        p = self.make("a.h5", "--no-weights", "--kernel", "gaussian")
+        self.assertEqual(p["parameters"], {})
+        self.done("basin-evaluate", "a.h5", "-o", "r.h5", "--heads", 1, "--head-dim", 2)
+        with h5py.File(self.path("r.h5")) as file:
+            self.assertEqual(file["entry/model/kernel"].asstr()[()], "gaussian")
+
+    def test_bad_options(self):
+        for args, message in ((["-N", 0], "samples N = 0"), (["-d", 0], "must all be at least 1"), (["--targets", "file"], "--targets file"),
+                              (["--kernel", "relu"], "unknown kernel 'relu'; expected softmax or gaussian"),
+                              (["--bandwidth", 1], "--bandwidth: the softmax kernel has none"),
+                              (["--kernel", "gaussian", "--bandwidth", -1], "--bandwidth -1: expected a positive number"),
+                              (["--init", "ones"], "unknown initialisation 'ones'"), (["--gain", "W_O"], "--gain W_O: expected BLOCK=NUMBER"),
+                              (["--gain", "W_X=1"], "unknown parameter block 'W_X'"), (["--noise", -1], "scale -1"),
+                              (["--gain", "W_O=1", "--gain", "W_O=2"], "each block once"),
+                              (["--targets", "random", "--target-heads", 1], "--target-heads: without effect under --targets random"),
+                              (["--no-weights", "--gain", "W_O=1"], "--gain: without effect under --no-weights")):
+            self.refused(2, message, "basin-problem", "teacher", "-o", "p.h5", *args)
+        self.refused(2, "unknown kind of problem 'student'; expected teacher, text or import", "basin-problem", "student")
+        self.refused(2, "no kind of problem given", "basin-problem")
+        self.no_leftovers()
+
+
+class Text(ToolTest):
+    def test_reviews_of_the_project(self):
+        out = self.done("basin-problem", "text", REVIEWS, "-o", "p.h5", "-N", 4, "-n", 6, "-D", 16)
+        self.assertIn("1 reviews skipped as shorter than n = 6 words", out)
+        with h5py.File(self.path("p.h5")) as file:
+            self.assertEqual(file["data/X"].shape, (4, 6, 16))
+            self.assertEqual(file["data/Y"][:, :, 0].tolist(), [[s] * 6 for s in (1, -1, 1, -1)])
+            words = file["data/tokens"].asstr()[()]
+            X = file["data/X"][()]
+            for i, k, j, l in itertools.product(range(4), range(6), range(4), range(6)):
+                if k == l and (i, k) != (j, l):
+                    self.assertEqual(words[i, k] == words[j, l], np.allclose(X[i, k], X[j, l]))
+        self.done("basin-ntk", "p.h5", "-o", "r.h5", "--kernel", "gaussian")
+
+    def test_bad_folders(self):
+        self.refused(2, "nowhere: no such folder", "basin-problem", "text", "nowhere", "-o", "p.h5")
+        self.path("empty/pos").mkdir(parents=True)
+        self.path("empty/neg").mkdir()
+        self.refused(2, "empty/pos: no .txt file", "basin-problem", "text", "empty", "-o", "p.h5")
+        self.refused(2, "expected N = 1000", "basin-problem", "text", REVIEWS, "-o", "p.h5", "-N", 1000)
+        self.refused(2, "--folder", "basin-problem", "text", "-o", "p.h5")
+        self.no_leftovers("empty")
+
+    @unittest.skipUnless(IMDB.is_dir(), "the movie reviews are not here")
+    def test_movie_reviews(self):
+        out = self.done("basin-problem", "text", IMDB, "-o", "p.h5", "-N", 0, "-n", 60, "-D", 8)
+        with h5py.File(self.path("p.h5")) as file:
+            used = file["data/X"].shape[0]
+            sources = file["data/sources"].asstr()[()]
+        self.assertIn(f"{1200 - used} reviews skipped", out)
+        self.assertEqual(len(set(sources)), used)
+        long = sum(len((IMDB / s).read_text().split()) >= 60 for s in sources)
+        self.assertGreater(long, 0.95 * used)
+
+
+class Import(ToolTest):
+    def test_arrays_and_weights(self):
+        problem = random_problem(kernel="gaussian", sigma=0.8)
+        np.save(self.path("X.npy"), problem["X"])
+        np.save(self.path("Y.npy"), np.asfortranarray(problem["Y"]))
+        args = []
+        for block, values in problem["weights"].items():
+            np.save(self.path(block + ".npy"), values)
+            args += ["--" + block, block + ".npy"]
+        self.done("basin-problem", "import", "--X", "X.npy", "--Y", "Y.npy", *args, "--kernel", "gaussian", "--bandwidth", 0.8, "-o", "p.h5")
+        with h5py.File(self.path("p.h5")) as file:
+            self.assertTrue(np.array_equal(file["data/X"], problem["X"]))
+            self.assertTrue(np.array_equal(file["data/Y"], problem["Y"]))
+            for block, values in problem["weights"].items():
+                self.assertTrue(np.array_equal(file["parameters"][block], values))
+            self.assertEqual(dict(file["parameters"].attrs), {"kernel": "gaussian", "bandwidth": 0.8})
+        self.done("basin-problem", "import", "--X", "X.npy", "--Y", "Y.npy", "-H", 4, "-d", 2, "-o", "q.h5")
+        self.assertEqual(self.results("q.h5", "parameters/W_V").shape, (4, 5, 2))
+
+    def test_bad_arrays(self):
+        problem = random_problem()
+        for name, values in (("X", problem["X"]), ("Y", problem["Y"]), ("flat", problem["X"][0]), ("other", problem["Y"][:2]),
+                             ("whole", problem["X"].astype(int)), ("nan", problem["X"] * np.nan), ("Q", np.zeros((2, 4, 3)))):
+            np.save(self.path(name + ".npy"), values)
+
+        def refused(message, X="X.npy", Y="Y.npy", *more):
+            self.refused(2, message, "basin-problem", "import", "--X", X, "--Y", Y, "-o", "p.h5", *more)
+
+        refused("flat.npy: found shape (4, 5); expected (N, n, D) for --X", "flat.npy")
+        refused("other.npy: found shape (2, 4, 2); expected (N, n, D_out)", "X.npy", "other.npy")
+        refused("whole.npy: found data of type '<i8'", "whole.npy")
+        refused("nan.npy: found NaN or infinity", "nan.npy")
+        refused("gone.npy: cannot be opened", "gone.npy")
+        refused("Q.npy: found shape (2, 4, 3); expected (2, 5, 3)", "X.npy", "Y.npy", "--W_Q", "Q.npy")
+        self.refused(2, "--X", "basin-problem", "import", "--Y", "Y.npy", "-o", "p.h5")
+        self.assertFalse(self.path("p.h5").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
