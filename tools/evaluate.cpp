@@ -11,7 +11,8 @@ namespace {
 const Introduction kIntroduction = {
     "basin-evaluate", "loss, outputs, gradient, and exact products with J, J^T, Gauss-Newton and Hessian",
     "PROBLEM.h5 -o RESULT.h5 [options]",
-    "With f(theta) = 1/2 |F(X; theta) - Y|^2, J the Jacobian of vec F, G = J^T J and H the Hessian of f, writes\n"
+    "With f(theta) = 1/2 |F(X; theta) - Y|^2, J the Jacobian of vec F, G = J^T J and H the Hessian of f, "
+    "writes\n"
     "  loss, outputs, gradient                        always\n"
     "  J v, G v, H v    for every direction v         (--direction or --random)\n"
     "  J^T u            for every cotangent u         (--cotangent or --random)\n"
@@ -21,7 +22,8 @@ const Introduction kIntroduction = {
     "  basin-evaluate problem.h5 -o values.h5 --train W_Q,W_K --random 3\n"};
 
 /// k vectors as columns, from "FILE:/path": shape (length) or (k, length).
-Vectors<double> read_vectors(const std::string& option, const std::string& place, Index length, const char* symbol) {
+Vectors<double> read_vectors(const std::string& option, const std::string& place, Index length,
+                             const char* symbol) {
   const auto colon = place.rfind(":/");
   if (colon == std::string::npos || colon == 0)
     throw InputError("--" + option + " " + place + ": expected FILE:/path");
@@ -30,12 +32,13 @@ Vectors<double> read_vectors(const std::string& option, const std::string& place
   const auto& shape = array.shape;
   if (shape.empty() || shape.size() > 2 || shape.back() != length || shape.front() < 1)
     throw InputError(path + ": " + dataset + ": found shape " + hdf5::text(shape) + "; expected (" +
-                     std::to_string(length) + ",) or (k, " + std::to_string(length) + "), as " + symbol + " = " +
-                     std::to_string(length));
+                     std::to_string(length) + ",) or (k, " + std::to_string(length) + "), as " + symbol +
+                     " = " + std::to_string(length));
   return Eigen::Map<const Vectors<double>>(array.values.data(), length, array.values.size() / length);
 }
 
-Vectors<double> vectors_for(const Command& command, const std::string& option, Index length, const char* symbol) {
+Vectors<double> vectors_for(const Command& command, const std::string& option, Index length,
+                            const char* symbol) {
   if (command.given(option)) return read_vectors(option, command.get<std::string>(option), length, symbol);
   Vectors<double> random(length, command.get<Index>("random"));
   Random(command.seed(), option).fill_normal(random);

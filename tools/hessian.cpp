@@ -12,17 +12,21 @@ using namespace basin::tools;
 
 namespace {
 
-const Introduction kIntroduction = {
-    "basin-hessian", "extreme eigenvalues, or the whole spectrum, of the Hessian of the loss",
-    "PROBLEM.h5 -o RESULT.h5 [--largest K] [--smallest K] [--full] [options]",
-    "Extreme eigenpairs come from exact Hessian-vector products by restarted Lanczos (Spectra); --full assembles the\n"
-    "matrix and finds all eigenvalues (memory: 16 P^2 bytes, 24 P^2 with eigenvectors). Every eigenvalue has its\n"
-    "residual and an error bound: the matrix has an eigenvalue within that distance. A sign is claimed only beyond\n"
-    "the bound. Smallest means algebraically smallest, the most negative.\n",
-    "  basin-problem teacher -o problem.h5\n"
-    "  basin-hessian problem.h5 -o hessian.h5 --largest 3 --smallest 3\n"};
+const Introduction kIntroduction = {"basin-hessian",
+                                    "extreme eigenvalues, or the whole spectrum, of the Hessian of the loss",
+                                    "PROBLEM.h5 -o RESULT.h5 [--largest K] [--smallest K] [--full] [options]",
+                                    "Extreme eigenpairs come from exact Hessian-vector products by restarted "
+                                    "Lanczos (Spectra); --full assembles the\n"
+                                    "matrix and finds all eigenvalues (memory: 16 P^2 bytes, 24 P^2 with "
+                                    "eigenvectors). Every eigenvalue has its\n"
+                                    "residual and an error bound: the matrix has an eigenvalue within that "
+                                    "distance. A sign is claimed only beyond\n"
+                                    "the bound. Smallest means algebraically smallest, the most negative.\n",
+                                    "  basin-problem teacher -o problem.h5\n"
+                                    "  basin-hessian problem.h5 -o hessian.h5 --largest 3 --smallest 3\n"};
 
-void write_eigenvalues(hdf5::Writer& file, const std::string& name, const std::string& matrix, const EigenResult& r) {
+void write_eigenvalues(hdf5::Writer& file, const std::string& name, const std::string& matrix,
+                       const EigenResult& r) {
   const std::string group = "/entry/" + name;
   hdf5::make_plot(file, group, "eigenvalue", {"index"});
   file.attribute(group, "operator", matrix);
@@ -48,7 +52,8 @@ void write_eigenvalues(hdf5::Writer& file, const std::string& name, const std::s
 }
 
 void write_eigenvectors(hdf5::Writer& file, const std::string& name, const EigenResult& r) {
-  file.write("/entry/" + name + "/eigenvectors", r.eigenvectors.data(), {r.eigenvectors.cols(), r.eigenvectors.rows()});
+  file.write("/entry/" + name + "/eigenvectors", r.eigenvectors.data(),
+             {r.eigenvectors.cols(), r.eigenvectors.rows()});
 }
 
 std::string signed_text(const Eigenvalue& e) {
@@ -65,7 +70,8 @@ void say_eigenvalues(Command& command, const std::string& name, const EigenResul
 std::string curvature_verdict(const std::string& matrix, const Eigenvalue& smallest, bool is_the_smallest) {
   const std::string value = "lambda_min = " + signed_text(smallest);
   if (smallest.value < -smallest.error_bound) return "negative curvature in the " + matrix + ": " + value;
-  if (!is_the_smallest) return "no negative curvature found in the " + matrix + ", but not all have converged: " + value;
+  if (!is_the_smallest)
+    return "no negative curvature found in the " + matrix + ", but not all have converged: " + value;
   if (smallest.value > smallest.error_bound) return "the " + matrix + " is positive definite: " + value;
   return "the smallest eigenvalue of the " + matrix + " is zero to rounding: " + value;
 }
@@ -77,29 +83,29 @@ void say_counts(Command& command, const EigenResult& all) {
     zero += std::abs(e.value) <= e.error_bound ? 1 : 0;
   }
   const auto total = static_cast<Index>(all.eigenvalues.size());
-  command.say(std::to_string(negative) + " negative, " + std::to_string(zero) + " zero to rounding (|lambda| <= " +
-              number(all.eigenvalues.front().error_bound, 2) + "), " + std::to_string(total - negative - zero) +
-              " positive, of P = " + std::to_string(total));
+  command.say(std::to_string(negative) + " negative, " + std::to_string(zero) +
+              " zero to rounding (|lambda| <= " + number(all.eigenvalues.front().error_bound, 2) + "), " +
+              std::to_string(total - negative - zero) + " positive, of P = " + std::to_string(total));
 }
 
 /// Refuses matrices that --memory does not hold.
 void check_dense_memory(const Command& command, Index P, bool with_vectors) {
   const double needed = (with_vectors ? 24.0 : 16.0) * static_cast<double>(P) * static_cast<double>(P);
   if (needed > static_cast<double>(command.memory()))
-    throw InputError("--full with P = " + std::to_string(P) + " needs " + bytes_text(needed) + ", --memory allows " +
-                     bytes_text(static_cast<double>(command.memory())) +
+    throw InputError("--full with P = " + std::to_string(P) + " needs " + bytes_text(needed) +
+                     ", --memory allows " + bytes_text(static_cast<double>(command.memory())) +
                      ": use --largest and --smallest, or train fewer blocks");
 }
 
 void body(Command& command) {
-  command.options.add_options()  //
+  command.options.add_options()                                                                        //
       ("largest", po::value<Index>()->default_value(0)->value_name("K"), "the K largest eigenvalues")  //
       ("smallest", po::value<Index>()->default_value(0)->value_name("K"),
-       "the K smallest (most negative) eigenvalues")                         //
+       "the K smallest (most negative) eigenvalues")                        //
       ("full", po::bool_switch(), "the whole spectrum, by dense assembly")  //
       ("operator", po::value<std::string>()->default_value("hessian")->value_name("NAME"),
-       "hessian, or gauss-newton: G = J^T J")                                //
-      ("eigenvectors", po::bool_switch(), "write the eigenvectors, too")     //
+       "hessian, or gauss-newton: G = J^T J")                             //
+      ("eigenvectors", po::bool_switch(), "write the eigenvectors, too")  //
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
        "converged when |A x - lambda x| <= T |A|")  //
       ("max-restarts", po::value<Index>()->default_value(300)->value_name("R"),
@@ -117,14 +123,16 @@ void body(Command& command) {
   options.tolerance = command.get<double>("tolerance");
   options.max_restarts = command.get<Index>("max-restarts");
   options.seed = command.seed();
-  if (!(options.tolerance > 0 && options.tolerance < 1)) throw InputError("--tolerance: expected a number in (0, 1)");
+  if (!(options.tolerance > 0 && options.tolerance < 1))
+    throw InputError("--tolerance: expected a number in (0, 1)");
   if (options.max_restarts < 1) throw InputError("--max-restarts: expected at least 1");
 
   const Setup setup = read_setup(command);
   const Index P = setup.description.parameters;
   for (const char* option : {"largest", "smallest"})
     if (const Index k = command.get<Index>(option); k < 0 || k > P)
-      throw InputError("--" + std::string(option) + " " + std::to_string(k) + ": expected 1 to P = " + std::to_string(P));
+      throw InputError("--" + std::string(option) + " " + std::to_string(k) +
+                       ": expected 1 to P = " + std::to_string(P));
   if (full) check_dense_memory(command, P, with_vectors);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
 
@@ -148,7 +156,8 @@ void body(Command& command) {
   const EigenResult& first = results.front().second;
   const std::string matrix = name == "hessian" ? "Hessian" : "Gauss-Newton matrix";
   if (results.front().first == "largest")
-    command.say(first.eigenvalues.empty() ? "not converged" : "lambda_max = " + signed_text(first.eigenvalues.front()));
+    command.say(first.eigenvalues.empty() ? "not converged"
+                                          : "lambda_max = " + signed_text(first.eigenvalues.front()));
   else
     command.say(first.eigenvalues.empty()
                     ? "not converged: no eigenvalue of the " + matrix + " is known well enough"
@@ -163,7 +172,8 @@ void body(Command& command) {
   }
   command.say("at loss f = " + number(at.loss(), 10) + ", |gradient| = " + number(at.gradient().norm(), 6));
   command.say(setup.text());
-  write_frame(file, command, setup, kIntroduction.name, "Eigenvalues of the " + matrix, results.front().first);
+  write_frame(file, command, setup, kIntroduction.name, "Eigenvalues of the " + matrix,
+              results.front().first);
   file.commit();
 }
 

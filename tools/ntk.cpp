@@ -9,17 +9,22 @@ using namespace basin::tools;
 
 namespace {
 
-const Introduction kIntroduction = {
-    "basin-ntk", "eigenvalues of the neural tangent kernel of each block and of their sum",
-    "PROBLEM.h5 -o RESULT.h5 [options]",
-    "The kernel of a block B is K_B = J_B J_B^T (m x m, m = N n D_out), J_B the Jacobian of all outputs in the block.\n"
-    "If the smallest eigenvalue of the sum over the trained blocks is positive along the way, gradient descent\n"
-    "converges to a global minimum at a linear rate. Eigenvalues are computed as squares of singular values of J,\n"
-    "dense and exact, so they are never negative; each has bounds. A kernel is positive definite only when its\n"
-    "smallest singular value exceeds its error bound; otherwise rank r of m and an upper bound are reported.\n"
-    "Memory: about 8 m P bytes; what does not fit in --memory is refused.\n",
-    "  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64\n"
-    "  basin-ntk problem.h5 -o ntk.h5 --kernel gaussian\n"};
+const Introduction kIntroduction = {"basin-ntk",
+                                    "eigenvalues of the neural tangent kernel of each block and of their sum",
+                                    "PROBLEM.h5 -o RESULT.h5 [options]",
+                                    "The kernel of a block B is K_B = J_B J_B^T (m x m, m = N n D_out), J_B "
+                                    "the Jacobian of all outputs in the block.\n"
+                                    "If the smallest eigenvalue of the sum over the trained blocks is "
+                                    "positive along the way, gradient descent\n"
+                                    "converges to a global minimum at a linear rate. Eigenvalues are "
+                                    "computed as squares of singular values of J,\n"
+                                    "dense and exact, so they are never negative; each has bounds. A kernel "
+                                    "is positive definite only when its\n"
+                                    "smallest singular value exceeds its error bound; otherwise rank r of m "
+                                    "and an upper bound are reported.\n"
+                                    "Memory: about 8 m P bytes; what does not fit in --memory is refused.\n",
+                                    "  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64\n"
+                                    "  basin-ntk problem.h5 -o ntk.h5 --kernel gaussian\n"};
 
 std::string verdict(const NtkSpectrum& s) {
   const Index last = s.size() - 1;
@@ -28,9 +33,10 @@ std::string verdict(const NtkSpectrum& s) {
            number(s.upper(last) - s.lambda_min(), 2) + ", lambda_max = " + number(s.lambda_max(), 10) +
            ", condition number " + number(s.condition_number(), 4);
   return "singular" +
-         (s.parameters < s.size() ? ", having only " + std::to_string(s.parameters) + " parameters" : " to rounding") +
-         ": rank " + std::to_string(s.rank()) + " of " + std::to_string(s.size()) + ", lambda_min <= " +
-         number(s.upper(last), 3) + ", lambda_max = " + number(s.lambda_max(), 10);
+         (s.parameters < s.size() ? ", having only " + std::to_string(s.parameters) + " parameters"
+                                  : " to rounding") +
+         ": rank " + std::to_string(s.rank()) + " of " + std::to_string(s.size()) +
+         ", lambda_min <= " + number(s.upper(last), 3) + ", lambda_max = " + number(s.lambda_max(), 10);
 }
 
 void write_spectrum(hdf5::Writer& file, const NtkSpectrum& s, const std::vector<double>& index) {
@@ -50,7 +56,8 @@ void write_spectrum(hdf5::Writer& file, const NtkSpectrum& s, const std::vector<
   file.write(group + "/index", index);
   file.write(group + "/singular_value", s.singular_values);
   file.write(group + "/singular_value_error", s.singular_value_error);
-  file.write(group + "/title", "NTK eigenvalues, " + (s.name == "sum" ? "sum of the trained blocks" : s.name));
+  file.write(group + "/title",
+             "NTK eigenvalues, " + (s.name == "sum" ? "sum of the trained blocks" : s.name));
 }
 
 void write_results(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra) {
@@ -100,9 +107,10 @@ void body(Command& command) {
   const Index m = setup.data->Y.size();
   const double needed = ntk_bytes(setup.parameters(), m);
   if (needed > static_cast<double>(command.memory()))
-    throw InputError("the dense kernel with m = " + std::to_string(m) + " outputs and P = " +
-                     std::to_string(setup.description.parameters) + " parameters needs " + bytes_text(needed) +
-                     ", --memory allows " + bytes_text(static_cast<double>(command.memory())) +
+    throw InputError("the dense kernel with m = " + std::to_string(m) +
+                     " outputs and P = " + std::to_string(setup.description.parameters) +
+                     " parameters needs " + bytes_text(needed) + ", --memory allows " +
+                     bytes_text(static_cast<double>(command.memory())) +
                      ": fewer samples, fewer trained blocks, or more memory");
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   // The Jacobian is computed sample by sample: nothing needs to be kept for products.

@@ -28,12 +28,15 @@ const char* const kOverview =
 /// The kernel and initial weights of the problem, common to all kinds.
 void add_student_options(Command& command) {
   command.options.add_options()  //
-      ("kernel", po::value<std::string>()->default_value("softmax")->value_name("KERNEL"), "softmax or gaussian")  //
-      ("bandwidth", po::value<double>()->value_name("SIGMA"), "sigma of the Gaussian kernel (default sigma^2 = sqrt(d))")  //
-      ("heads,H", po::value<Index>()->default_value(2)->value_name("H"), "heads")                 //
+      ("kernel", po::value<std::string>()->default_value("softmax")->value_name("KERNEL"),
+       "softmax or gaussian")  //
+      ("bandwidth", po::value<double>()->value_name("SIGMA"),
+       "sigma of the Gaussian kernel (default sigma^2 = sqrt(d))")                                  //
+      ("heads,H", po::value<Index>()->default_value(2)->value_name("H"), "heads")                   //
       ("head-dim,d", po::value<Index>()->default_value(8)->value_name("d"), "dimension of a head")  //
-      ("no-weights", po::bool_switch(), "leave the weights to the tools that read the file")       //
-      ("init-seed", po::value<std::uint64_t>()->value_name("S"), "seed of the initial weights (default --seed)");
+      ("no-weights", po::bool_switch(), "leave the weights to the tools that read the file")        //
+      ("init-seed", po::value<std::uint64_t>()->value_name("S"),
+       "seed of the initial weights (default --seed)");
   add_initialisation_options(command.options, "gaussian");
 }
 
@@ -66,8 +69,8 @@ void add_student(Command& command, Problem& problem) {
   init.method = command.get<std::string>("init");
   init.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
   init.seed = seed_or(command, "init-seed");
-  problem.network.weights =
-      draw_weights(problem.spec(problem.network, command.get<Index>("heads"), command.get<Index>("head-dim")), init);
+  problem.network.weights = draw_weights(
+      problem.spec(problem.network, command.get<Index>("heads"), command.get<Index>("head-dim")), init);
 }
 
 void write(Command& command, hdf5::Writer& file, const Problem& problem, const std::string& input) {
@@ -76,7 +79,8 @@ void write(Command& command, hdf5::Writer& file, const Problem& problem, const s
        << ", D = " << problem.embedding() << ", D_out = " << problem.outputs() << "; "
        << kernel_name(problem.network.kernel) << " kernel, ";
   if (problem.network.weights)
-    line << "weights with H = " << problem.network.weights->heads << ", d = " << problem.network.weights->head_dim;
+    line << "weights with H = " << problem.network.weights->heads
+         << ", d = " << problem.network.weights->head_dim;
   else
     line << "no weights";
   command.say(line.str());
@@ -86,33 +90,44 @@ void write(Command& command, hdf5::Writer& file, const Problem& problem, const s
 }
 
 void teacher(int argc, const char* const* argv) {
-  Command command({kName + " teacher", "Gaussian inputs; targets from a random network, or random",
-                   "-o PROBLEM.h5 [options]",
-                   "Inputs X are independent N(0, s^2). Targets are the outputs of a random attention layer, the teacher,\n"
-                   "of the same or the other kernel (then a global minimum of loss 0 exists if the student is at least\n"
-                   "as wide and of the same kernel), or independent normal numbers. The teacher is stored in /teacher.\n",
-                   "  basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 -H 2 -d 8 --outputs 8 --seed 1\n"},
-                  argc, argv, 2);
-  command.options.add_options()  //
-      ("samples,N", po::value<Index>()->default_value(16)->value_name("N"), "samples")                         //
-      ("tokens,n", po::value<Index>()->default_value(8)->value_name("n"), "tokens per sample")                 //
-      ("embedding,D", po::value<Index>()->default_value(32)->value_name("D"), "embedding dimension")           //
-      ("outputs", po::value<Index>()->default_value(8)->value_name("D_out"), "outputs per token")              //
-      ("input-scale", po::value<double>()->default_value(1)->value_name("s"), "standard deviation of the inputs")  //
-      ("targets", po::value<std::string>()->default_value("teacher")->value_name("KIND"), "teacher or random")  //
-      ("target-scale", po::value<double>()->default_value(1)->value_name("s"), "factor on the targets")        //
-      ("noise", po::value<double>()->default_value(0)->value_name("s"), "standard deviation of noise on the targets")  //
+  Command command(
+      {kName + " teacher", "Gaussian inputs; targets from a random network, or random",
+       "-o PROBLEM.h5 [options]",
+       "Inputs X are independent N(0, s^2). Targets are the outputs of a random attention layer, the "
+       "teacher,\n"
+       "of the same or the other kernel (then a global minimum of loss 0 exists if the student is at least\n"
+       "as wide and of the same kernel), or independent normal numbers. The teacher is stored in /teacher.\n",
+       "  basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 -H 2 -d 8 --outputs 8 --seed 1\n"},
+      argc, argv, 2);
+  command.options.add_options()                                                                       //
+      ("samples,N", po::value<Index>()->default_value(16)->value_name("N"), "samples")                //
+      ("tokens,n", po::value<Index>()->default_value(8)->value_name("n"), "tokens per sample")        //
+      ("embedding,D", po::value<Index>()->default_value(32)->value_name("D"), "embedding dimension")  //
+      ("outputs", po::value<Index>()->default_value(8)->value_name("D_out"), "outputs per token")     //
+      ("input-scale", po::value<double>()->default_value(1)->value_name("s"),
+       "standard deviation of the inputs")  //
+      ("targets", po::value<std::string>()->default_value("teacher")->value_name("KIND"),
+       "teacher or random")                                                                              //
+      ("target-scale", po::value<double>()->default_value(1)->value_name("s"), "factor on the targets")  //
+      ("noise", po::value<double>()->default_value(0)->value_name("s"),
+       "standard deviation of noise on the targets")  //
       ("target-kernel", po::value<std::string>()->default_value("same")->value_name("KERNEL"),
        "kernel of the teacher: same, softmax or gaussian")  //
-      ("target-bandwidth", po::value<double>()->value_name("SIGMA"), "its bandwidth (default: the student's if the kernel is the same)")  //
-      ("target-heads", po::value<Index>()->value_name("H"), "heads of the teacher (default: as the student)")  //
-      ("target-head-dim", po::value<Index>()->value_name("d"), "their dimension (default: as the student)")    //
+      ("target-bandwidth", po::value<double>()->value_name("SIGMA"),
+       "its bandwidth (default: the student's if the kernel is the same)")  //
+      ("target-heads", po::value<Index>()->value_name("H"),
+       "heads of the teacher (default: as the student)")  //
+      ("target-head-dim", po::value<Index>()->value_name("d"),
+       "their dimension (default: as the student)")  //
       ("target-init", po::value<std::string>()->default_value("gaussian")->value_name("METHOD"),
        "how its weights are drawn: gaussian, xavier or orthogonal")  //
-      ("target-gain", po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
-       "factor on a block of the teacher; repeatable")                                                        //
-      ("data-seed", po::value<std::uint64_t>()->value_name("S"), "seed of inputs, random targets and noise (default --seed)")  //
-      ("target-seed", po::value<std::uint64_t>()->value_name("S"), "seed of the teacher's weights (default --seed)");
+      ("target-gain",
+       po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
+       "factor on a block of the teacher; repeatable")  //
+      ("data-seed", po::value<std::uint64_t>()->value_name("S"),
+       "seed of inputs, random targets and noise (default --seed)")  //
+      ("target-seed", po::value<std::uint64_t>()->value_name("S"),
+       "seed of the teacher's weights (default --seed)");
   add_student_options(command);
   if (!command.parse()) return;
 
@@ -126,12 +141,16 @@ void teacher(int argc, const char* const* argv) {
   o.noise = command.get<double>("noise");
   o.data_seed = seed_or(command, "data-seed");
   const std::string targets = command.get<std::string>("targets");
-  if (targets != "teacher" && targets != "random") throw InputError("--targets " + targets + ": expected teacher or random");
+  if (targets != "teacher" && targets != "random")
+    throw InputError("--targets " + targets + ": expected teacher or random");
   o.random_targets = targets == "random";
   if (o.random_targets)
-    refuse(command, {"target-kernel", "target-bandwidth", "target-heads", "target-head-dim", "target-init",
-                     "target-gain", "target-seed"}, "under --targets random");
-  const std::string kernel = command.get<std::string>("kernel"), target_kernel = command.get<std::string>("target-kernel");
+    refuse(command,
+           {"target-kernel", "target-bandwidth", "target-heads", "target-head-dim", "target-init",
+            "target-gain", "target-seed"},
+           "under --targets random");
+  const std::string kernel = command.get<std::string>("kernel"),
+                    target_kernel = command.get<std::string>("target-kernel");
   o.teacher_kernel = kernel_from_name(target_kernel == "same" ? kernel : target_kernel);
   const bool same_kernel = o.teacher_kernel == kernel_from_name(kernel);
   if (command.given("target-bandwidth"))
@@ -152,20 +171,27 @@ void teacher(int argc, const char* const* argv) {
 
 void text(int argc, const char* const* argv) {
   Command command({kName + " text", "a problem from labelled text", "FOLDER -o PROBLEM.h5 [options]",
-                   "FOLDER holds {pos,neg}/*.txt, one review a file (the Large Movie Review Dataset, Maas et al., ACL 2011,\n"
-                   "is laid out so). Reviews are taken from both classes in turn, in the order of their names; the first n\n"
-                   "lower-cased words of each are its tokens, shorter reviews are skipped and counted. A token is a random\n"
-                   "vector of its word (the same for the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos)\n"
+                   "FOLDER holds {pos,neg}/*.txt, one review a file (the Large Movie Review Dataset, Maas et "
+                   "al., ACL 2011,\n"
+                   "is laid out so). Reviews are taken from both classes in turn, in the order of their "
+                   "names; the first n\n"
+                   "lower-cased words of each are its tokens, shorter reviews are skipped and counted. A "
+                   "token is a random\n"
+                   "vector of its word (the same for the same word, seed and D) plus a sinusoidal position. "
+                   "Targets are +1 (pos)\n"
                    "and -1 (neg) at every token.\n",
                    "  basin-problem text aclImdb/train -o reviews.h5 -N 32 -n 16 -D 512 -H 4 -d 16\n"},
                   argc, argv, 2);
   command.options.add_options()  //
-      ("folder", po::value<std::string>()->required()->value_name("FOLDER"), "the folder (first argument)")        //
-      ("samples,N", po::value<Index>()->default_value(32)->value_name("N"), "reviews; 0 takes all")              //
-      ("tokens,n", po::value<Index>()->default_value(16)->value_name("n"), "words per review")                   //
-      ("embedding,D", po::value<Index>()->default_value(64)->value_name("D"), "embedding dimension")             //
-      ("word-scale", po::value<double>()->default_value(1)->value_name("s"), "standard deviation of word embeddings")  //
-      ("position-scale", po::value<double>()->default_value(1)->value_name("s"), "factor on the positions")      //
+      ("folder", po::value<std::string>()->required()->value_name("FOLDER"),
+       "the folder (first argument)")                                                                 //
+      ("samples,N", po::value<Index>()->default_value(32)->value_name("N"), "reviews; 0 takes all")   //
+      ("tokens,n", po::value<Index>()->default_value(16)->value_name("n"), "words per review")        //
+      ("embedding,D", po::value<Index>()->default_value(64)->value_name("D"), "embedding dimension")  //
+      ("word-scale", po::value<double>()->default_value(1)->value_name("s"),
+       "standard deviation of word embeddings")  //
+      ("position-scale", po::value<double>()->default_value(1)->value_name("s"),
+       "factor on the positions")  //
       ("data-seed", po::value<std::uint64_t>()->value_name("S"), "seed of the embeddings (default --seed)");
   command.positional.add("folder", 1);
   add_student_options(command);
@@ -182,8 +208,9 @@ void text(int argc, const char* const* argv) {
   TextProblem made = make_text_problem(command.get<std::string>("folder"), o);
   add_student(command, made.problem);
   command.say(std::to_string(made.problem.data.samples) + " reviews, " + std::to_string(made.words) +
-              " different words; " + std::to_string(made.too_short) + " reviews skipped as shorter than n = " +
-              std::to_string(o.tokens) + " words, " + std::to_string(made.unused) + " left over");
+              " different words; " + std::to_string(made.too_short) +
+              " reviews skipped as shorter than n = " + std::to_string(o.tokens) + " words, " +
+              std::to_string(made.unused) + " left over");
   write(command, file, made.problem, "");
 }
 
@@ -192,30 +219,35 @@ NpyArray read_rank_3(const std::string& option, const std::string& path, const c
   NpyArray array = read_npy(path);
   bool good = array.shape.size() == 3;
   for (const Index size : array.shape) good = good && size > 0;
-  if (!good) throw InputError(path + ": found shape " + hdf5::text(array.shape) + "; expected " + axes + " for --" + option);
+  if (!good)
+    throw InputError(path + ": found shape " + hdf5::text(array.shape) + "; expected " + axes + " for --" +
+                     option);
   return array;
 }
 
 void import(int argc, const char* const* argv) {
-  Command command({kName + " import", "a problem from NumPy arrays", "--X X.npy --Y Y.npy -o PROBLEM.h5 [options]",
-                   "X.npy has shape (N, n, D), Y.npy (N, n, D_out); weights, if given, W_Q, W_K, W_V (H, D, d) and W_O\n"
-                   "(H, d, D_out); float64 or float32. Without weights they are drawn (--init). With h5py at hand a problem\n"
-                   "file is as quickly written directly: see the file format in lib/hdf5/FORMAT.md.\n",
-                   "  basin-problem import --X X.npy --Y Y.npy -o problem.h5 --kernel gaussian -H 4 -d 16\n"},
-                  argc, argv, 2);
-  command.options.add_options()  //
+  Command command(
+      {kName + " import", "a problem from NumPy arrays", "--X X.npy --Y Y.npy -o PROBLEM.h5 [options]",
+       "X.npy has shape (N, n, D), Y.npy (N, n, D_out); weights, if given, W_Q, W_K, W_V (H, D, d) and W_O\n"
+       "(H, d, D_out); float64 or float32. Without weights they are drawn (--init). With h5py at hand a "
+       "problem\n"
+       "file is as quickly written directly: see the file format in lib/hdf5/FORMAT.md.\n",
+       "  basin-problem import --X X.npy --Y Y.npy -o problem.h5 --kernel gaussian -H 4 -d 16\n"},
+      argc, argv, 2);
+  command.options.add_options()                                                            //
       ("X", po::value<std::string>()->required()->value_name("FILE"), "inputs (N, n, D)")  //
       ("Y", po::value<std::string>()->required()->value_name("FILE"), "targets (N, n, D_out)");
   for (const std::string& block : attention_blocks())
-    command.options.add_options()(block.c_str(), po::value<std::string>()->value_name("FILE"), "weights; all four blocks or none");
+    command.options.add_options()(block.c_str(), po::value<std::string>()->value_name("FILE"),
+                                  "weights; all four blocks or none");
   add_student_options(command);
   if (!command.parse()) return;
 
   const std::string X_path = command.get<std::string>("X"), Y_path = command.get<std::string>("Y");
   const NpyArray X = read_rank_3("X", X_path, "(N, n, D)"), Y = read_rank_3("Y", Y_path, "(N, n, D_out)");
   if (X.shape[0] != Y.shape[0] || X.shape[1] != Y.shape[1])
-    throw InputError(Y_path + ": found shape " + hdf5::text(Y.shape) + "; expected (N, n, D_out) with N, n of X, which has " +
-                     hdf5::text(X.shape));
+    throw InputError(Y_path + ": found shape " + hdf5::text(Y.shape) +
+                     "; expected (N, n, D_out) with N, n of X, which has " + hdf5::text(X.shape));
   Problem problem;
   problem.tokens = X.shape[1];
   const Index rows = X.shape[0] * X.shape[1];
@@ -232,20 +264,23 @@ void import(int argc, const char* const* argv) {
       weights.heads = array.shape[0];
       weights.head_dim = array.shape[2];
     }
-    const hdf5::Extent expected = block == "W_O" ? hdf5::Extent{weights.heads, weights.head_dim, problem.outputs()}
-                                                 : hdf5::Extent{weights.heads, problem.embedding(), weights.head_dim};
+    const hdf5::Extent expected = block == "W_O"
+                                      ? hdf5::Extent{weights.heads, weights.head_dim, problem.outputs()}
+                                      : hdf5::Extent{weights.heads, problem.embedding(), weights.head_dim};
     if (!blocks.empty() || block != "W_O")
       if (array.shape != expected)
-        throw InputError(path + ": found shape " + hdf5::text(array.shape) + "; expected " + hdf5::text(expected) +
-                         " to fit the data and the other blocks");
+        throw InputError(path + ": found shape " + hdf5::text(array.shape) + "; expected " +
+                         hdf5::text(expected) + " to fit the data and the other blocks");
     blocks.push_back(array.values);
   }
-  if (!blocks.empty() && blocks.size() != 4) throw InputError("give all of --W_Q, --W_K, --W_V, --W_O, or none");
+  if (!blocks.empty() && blocks.size() != 4)
+    throw InputError("give all of --W_Q, --W_K, --W_V, --W_O, or none");
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   if (blocks.empty()) {
     add_student(command, problem);
   } else {
-    refuse(command, {"heads", "head-dim", "init", "gain", "init-seed", "no-weights"}, "when weights are given");
+    refuse(command, {"heads", "head-dim", "init", "gain", "init-seed", "no-weights"},
+           "when weights are given");
     problem.network = student_network(command);
     weights.values.resize(blocks[0].size() + blocks[1].size() + blocks[2].size() + blocks[3].size());
     weights.values << blocks[0], blocks[1], blocks[2], blocks[3];
@@ -264,7 +299,8 @@ int main(int argc, char** argv) {
     if (kind == "import") return import(argc, argv);
     if (kind == "--help" || kind == "-h") return static_cast<void>(std::fputs(kOverview, stdout));
     if (kind == "--version") return static_cast<void>(std::printf("%s %s\n", kName.c_str(), version()));
-    throw InputError((kind.empty() ? std::string("no kind of problem given") : "unknown kind of problem '" + kind + "'") +
-                     "; expected teacher, text or import; see --help");
+    throw InputError(
+        (kind.empty() ? std::string("no kind of problem given") : "unknown kind of problem '" + kind + "'") +
+        "; expected teacher, text or import; see --help");
   });
 }

@@ -17,9 +17,12 @@ namespace {
 const Introduction kIntroduction = {
     "basin-slice", "losses on a plane through the point, along two random filter-normalised directions",
     "PROBLEM.h5 -o RESULT.h5 [--x MIN:MAX:NX] [--y MIN:MAX:NY] [options]",
-    "Writes f(theta + a u + b v) for a on the x axis and b on the y axis. u and v have independent normal entries;\n"
-    "every filter (one head and one index along the first axis of a block) is scaled to the norm of the weights'\n"
-    "filter (Li et al., NeurIPS 2018). The point itself is at (0, 0). The result opens in the plot scripts of\n"
+    "Writes f(theta + a u + b v) for a on the x axis and b on the y axis. u and v have independent normal "
+    "entries;\n"
+    "every filter (one head and one index along the first axis of a block) is scaled to the norm of the "
+    "weights'\n"
+    "filter (Li et al., NeurIPS 2018). The point itself is at (0, 0). The result opens in the plot scripts "
+    "of\n"
     "tomgoldstein/loss-landscape and in NeXus viewers such as h5web and silx.\n",
     "  basin-problem teacher -o problem.h5\n"
     "  basin-slice problem.h5 -o slice.h5 --x -1:1:51 --y -1:1:51\n"};
@@ -44,8 +47,9 @@ Vector<double> parse_axis(const std::string& option, const std::string& text) {
   return axis;
 }
 
-void write_results(hdf5::Writer& file, const Vector<double>& xs, const Vector<double>& ys, const Matrix<double>& losses,
-                   const Vector<double>& u, const Vector<double>& v, double center) {
+void write_results(hdf5::Writer& file, const Vector<double>& xs, const Vector<double>& ys,
+                   const Matrix<double>& losses, const Vector<double>& u, const Vector<double>& v,
+                   double center) {
   const hdf5::Extent shape = {ys.size(), xs.size()};
   file.write("/xcoordinates", xs);
   file.write("/ycoordinates", ys);
@@ -76,8 +80,10 @@ void write_results(hdf5::Writer& file, const Vector<double>& xs, const Vector<do
 
 void body(Command& command) {
   command.options.add_options()  //
-      ("x", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NX"), "steps along the first direction")  //
-      ("y", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NY"), "steps along the second direction");
+      ("x", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NX"),
+       "steps along the first direction")  //
+      ("y", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NY"),
+       "steps along the second direction");
   add_model_options(command);
   if (!command.parse()) return;
   const Vector<double> xs = parse_axis("x", command.get<std::string>("x"));
@@ -89,18 +95,21 @@ void body(Command& command) {
   const Vector<double> u = random_filter_direction(setup.parameters(), setup.weights, first);
   const Vector<double> v = random_filter_direction(setup.parameters(), setup.weights, second);
   if (u.norm() == 0 || v.norm() == 0)
-    throw InputError(setup.input + ": all trained weights are zero, so filter-normalised directions are zero");
+    throw InputError(setup.input +
+                     ": all trained weights are zero, so filter-normalised directions are zero");
   const double center = LossEvaluator<double>(setup.model, setup.data)(setup.weights);
   const Matrix<double> losses =
       loss_on_plane(setup.model, setup.weights, setup.data, u, v, xs, ys, command.progress("grid points"));
 
   Index row = 0, column = 0;
-  const double lowest = losses.unaryExpr([](double f) { return std::isfinite(f) ? f : HUGE_VAL; }).minCoeff(&row, &column);
+  const double lowest =
+      losses.unaryExpr([](double f) { return std::isfinite(f) ? f : HUGE_VAL; }).minCoeff(&row, &column);
   const Index lost = losses.unaryExpr([](double f) { return std::isfinite(f) ? 0.0 : 1.0; }).sum();
-  command.say("loss at the point f = " + number(center, 10) + "; lowest on the " + std::to_string(xs.size()) + " x " +
-              std::to_string(ys.size()) + " grid " + number(lowest, 10) + " at (" + number(xs[column]) + ", " +
-              number(ys[row]) + "), highest " +
-              number(losses.unaryExpr([](double f) { return std::isfinite(f) ? f : -HUGE_VAL; }).maxCoeff(), 6));
+  command.say(
+      "loss at the point f = " + number(center, 10) + "; lowest on the " + std::to_string(xs.size()) + " x " +
+      std::to_string(ys.size()) + " grid " + number(lowest, 10) + " at (" + number(xs[column]) + ", " +
+      number(ys[row]) + "), highest " +
+      number(losses.unaryExpr([](double f) { return std::isfinite(f) ? f : -HUGE_VAL; }).maxCoeff(), 6));
   if (lost > 0) command.say(std::to_string(lost) + " grid points overflow: the loss there is not finite");
   command.say(setup.text());
   write_results(file, xs, ys, losses, u, v, center);

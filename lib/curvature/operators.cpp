@@ -2,13 +2,17 @@
 
 namespace basin {
 
-void HessianOperator::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const { at_.hessian(V, out); }
+void HessianOperator::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const {
+  at_.hessian(V, out);
+}
 
 void GaussNewtonOperator::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const {
   at_.gauss_newton(V, out);
 }
 
-void JacobianOperator::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const { at_.jvp(V, out); }
+void JacobianOperator::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const {
+  at_.jvp(V, out);
+}
 
 void JacobianOperator::do_apply_adjoint(ConstVectorsRef<double> U, VectorsRef<double> out) const {
   at_.vjp(U, out);

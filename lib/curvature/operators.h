@@ -11,8 +11,7 @@ namespace basin {
 /// H = J^T H_l J + sum_i (grad l)_i grad^2 F_i, the Hessian of the loss in theta.  P x P.
 class HessianOperator final : public SelfAdjointOperator {
  public:
-  explicit HessianOperator(const Linearization<double>& at)
-      : SelfAdjointOperator(at.theta_size()), at_(at) {}
+  explicit HessianOperator(const Linearization<double>& at) : SelfAdjointOperator(at.theta_size()), at_(at) {}
 
  private:
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;

@@ -18,8 +18,8 @@
 namespace basin::hdf5 {
 namespace {
 
-// Our messages say what the library's error stack would print. After a write has failed, the library's own cleaning
-// up at exit crashes (HDF5 1.10.8); our handles close everything that can be closed.
+// Our messages say what the library's error stack would print. After a write has failed, the library's own
+// cleaning up at exit crashes (HDF5 1.10.8); our handles close everything that can be closed.
 [[maybe_unused]] const bool prepared = (H5dont_atexit(), H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0);
 
 /// The innermost description of the library's error stack: what actually went wrong.
@@ -61,7 +61,9 @@ void forget(const std::string& path) {
     if (slot.used && path == slot.path.data()) slot.used = false;
 }
 
-std::vector<hsize_t> extent(const Extent& shape) { return {shape.begin(), shape.end()}; }
+std::vector<hsize_t> extent(const Extent& shape) {
+  return {shape.begin(), shape.end()};
+}
 
 Handle dataspace(const Extent& shape) {
   const auto dims = extent(shape);
@@ -108,7 +110,8 @@ std::string text(const Extent& shape) {
 Reader::Reader(const std::string& path) : path_(path) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) throw InputError(path + ": no such file");
-  if (std::filesystem::is_directory(path, error)) throw InputError(path + ": a folder; expected an HDF5 file");
+  if (std::filesystem::is_directory(path, error))
+    throw InputError(path + ": a folder; expected an HDF5 file");
   if (access(path.c_str(), R_OK) != 0) throw InputError(path + ": cannot be read: " + std::strerror(errno));
   if (H5Fis_hdf5(path.c_str()) <= 0) throw InputError(path + ": not an HDF5 file");
   file_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
@@ -133,7 +136,8 @@ std::vector<std::string> Reader::members(const std::string& group) const {
     static_cast<std::vector<std::string>*>(list)->emplace_back(name);
     return 0;
   };
-  H5Literate_by_name(file_.get(), group.c_str(), H5_INDEX_NAME, H5_ITER_INC, nullptr, add, &names, H5P_DEFAULT);
+  H5Literate_by_name(file_.get(), group.c_str(), H5_INDEX_NAME, H5_ITER_INC, nullptr, add, &names,
+                     H5P_DEFAULT);
   return names;
 }
 
@@ -159,8 +163,8 @@ Array Reader::read_array(const std::string& path, int rank) const {
   Array array;
   array.shape.assign(dims.begin(), dims.end());
   if (rank >= 0 && static_cast<int>(dims.size()) != rank)
-    fail(path, "found rank " + std::to_string(dims.size()) + ", shape " + text(array.shape) + "; expected rank " +
-                   std::to_string(rank));
+    fail(path, "found rank " + std::to_string(dims.size()) + ", shape " + text(array.shape) +
+                   "; expected rank " + std::to_string(rank));
   array.values.resize(H5Sget_simple_extent_npoints(space.get()));
   if (H5Dread(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.values.data()) < 0)
     fail(path, "cannot be read: " + library_error());
@@ -168,9 +172,10 @@ Array Reader::read_array(const std::string& path, int rank) const {
     if (!std::isfinite(array.values[i])) {
       Extent where(dims.size());
       Index rest = i;
-      for (std::size_t axis = dims.size(); axis-- > 0; rest /= array.shape[axis]) where[axis] = rest % array.shape[axis];
-      fail(path, "found " + std::string(std::isnan(array.values[i]) ? "NaN" : "infinity") + " at " + text(where) +
-                     "; expected finite numbers");
+      for (std::size_t axis = dims.size(); axis-- > 0; rest /= array.shape[axis])
+        where[axis] = rest % array.shape[axis];
+      fail(path, "found " + std::string(std::isnan(array.values[i]) ? "NaN" : "infinity") + " at " +
+                     text(where) + "; expected finite numbers");
     }
   return array;
 }
@@ -215,7 +220,8 @@ std::optional<double> Reader::number_attribute(const std::string& object, const 
       number = std::stod(value, &used);
     } catch (const std::exception&) {
     }
-    if (used == 0 || used != value.size()) fail(object, "attribute '" + name + "': found '" + value + "', expected a number");
+    if (used == 0 || used != value.size())
+      fail(object, "attribute '" + name + "': found '" + value + "', expected a number");
     return number;
   }
   double value = 0;
@@ -258,16 +264,18 @@ Writer::~Writer() {
 void Writer::fail(const std::string& object) {
   const int reason = errno;
   broken_ = true;
-  const bool no_space = reason == ENOSPC || reason == EFBIG || reason == EDQUOT;  // said more clearly by the system
-  throw WorkError(path_ + ": " + object + " cannot be written: " +
-                  (no_space ? std::string(std::strerror(reason)) : library_error()));
+  const bool no_space =
+      reason == ENOSPC || reason == EFBIG || reason == EDQUOT;  // said more clearly by the system
+  throw WorkError(path_ + ": " + object +
+                  " cannot be written: " + (no_space ? std::string(std::strerror(reason)) : library_error()));
 }
 
 void Writer::group(const std::string& path, const std::string& nx_class) {
   if (H5Oexists_by_name(file_.get(), path.c_str(), H5P_DEFAULT) <= 0) {
     const Handle creation(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
     H5Pset_create_intermediate_group(creation.get(), 1);
-    const Handle made(H5Gcreate2(file_.get(), path.c_str(), creation.get(), H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
+    const Handle made(H5Gcreate2(file_.get(), path.c_str(), creation.get(), H5P_DEFAULT, H5P_DEFAULT),
+                      H5Gclose);
     if (!made.valid()) fail(path);
   }
   if (!nx_class.empty()) attribute(path, "NX_class", nx_class);
@@ -278,7 +286,8 @@ void Writer::write_dataset(const std::string& path, hid_t type, const void* valu
   H5Pset_create_intermediate_group(creation.get(), 1);
   const Handle space = dataspace(shape);
   const Handle dataset(
-      H5Dcreate2(file_.get(), path.c_str(), type, space.get(), creation.get(), H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+      H5Dcreate2(file_.get(), path.c_str(), type, space.get(), creation.get(), H5P_DEFAULT, H5P_DEFAULT),
+      H5Dclose);
   if (!dataset.valid()) fail(path);
   if (H5Sget_simple_extent_npoints(space.get()) == 0) return;
   if (H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) fail(path);
@@ -304,7 +313,9 @@ void Writer::write_unsigned(const std::string& path, std::uint64_t value) {
   write_dataset(path, H5T_NATIVE_UINT64, &value, {});
 }
 
-void Writer::write(const std::string& path, const std::string& value) { write(path, {value}, {}); }
+void Writer::write(const std::string& path, const std::string& value) {
+  write(path, {value}, {});
+}
 
 void Writer::write(const std::string& path, const std::vector<std::string>& values, const Extent& shape) {
   std::vector<const char*> pointers;
@@ -312,12 +323,13 @@ void Writer::write(const std::string& path, const std::vector<std::string>& valu
   write_dataset(path, string_type().get(), pointers.data(), shape);
 }
 
-void Writer::write_bytes(const std::string& path, const std::vector<std::uint8_t>& values, const Extent& shape) {
+void Writer::write_bytes(const std::string& path, const std::vector<std::uint8_t>& values,
+                         const Extent& shape) {
   write_dataset(path, H5T_NATIVE_UINT8, values.data(), shape);
 }
 
-void Writer::write_attribute(const std::string& object, const std::string& name, hid_t type, const void* values,
-                             const Extent& shape) {
+void Writer::write_attribute(const std::string& object, const std::string& name, hid_t type,
+                             const void* values, const Extent& shape) {
   const Handle space = dataspace(shape);
   const Handle attribute(H5Acreate_by_name(file_.get(), object.c_str(), name.c_str(), type, space.get(),
                                            H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
@@ -338,7 +350,8 @@ void Writer::attribute(const std::string& object, const std::string& name, doubl
   write_attribute(object, name, H5T_NATIVE_DOUBLE, &value, {});
 }
 
-void Writer::attribute(const std::string& object, const std::string& name, const std::vector<std::string>& values) {
+void Writer::attribute(const std::string& object, const std::string& name,
+                       const std::vector<std::string>& values) {
   std::vector<const char*> pointers;
   for (const std::string& value : values) pointers.push_back(value.c_str());
   write_attribute(object, name, string_type().get(), pointers.data(), {static_cast<Index>(values.size())});

@@ -50,8 +50,8 @@ struct Array {
   Vector<double> values;  ///< in C order
 };
 
-/// A file opened for reading. Every error is an InputError that names the file, the object, what was found and what
-/// was expected.
+/// A file opened for reading. Every error is an InputError that names the file, the object, what was found
+/// and what was expected.
 class Reader {
  public:
   explicit Reader(const std::string& path);
@@ -73,11 +73,11 @@ class Reader {
   Handle file_;
 };
 
-/// A new file, written as `.NAME.part-PID` beside its final path and renamed by commit(): it appears whole or not at
-/// all. Parent groups are made on the way. Paths are absolute, "/entry/model/N".
+/// A new file, written as `.NAME.part-PID` beside its final path and renamed by commit(): it appears whole or
+/// not at all. Parent groups are made on the way. Paths are absolute, "/entry/model/N".
 ///
-/// Throws InputError when the folder is missing or not writable, or the file exists and may not be overwritten;
-/// WorkError when a write fails, for instance on a full disk.
+/// Throws InputError when the folder is missing or not writable, or the file exists and may not be
+/// overwritten; WorkError when a write fails, for instance on a full disk.
 class Writer {
  public:
   Writer(std::string path, bool overwrite);
@@ -88,7 +88,9 @@ class Writer {
   /// Makes the group unless it is there already.
   void group(const std::string& path, const std::string& nx_class = "");
   void write(const std::string& path, const double* values, const Extent& shape);
-  void write(const std::string& path, const Vector<double>& values) { write(path, values.data(), {values.size()}); }
+  void write(const std::string& path, const Vector<double>& values) {
+    write(path, values.data(), {values.size()});
+  }
   void write(const std::string& path, const std::vector<double>& values);
   void write(const std::string& path, double value) { write(path, &value, {}); }
   void write(const std::string& path, const std::vector<std::int64_t>& values);

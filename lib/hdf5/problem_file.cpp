@@ -11,7 +11,8 @@ namespace {
 
 void check_positive(const Reader& file, const std::string& dataset, const Extent& shape) {
   if (std::any_of(shape.begin(), shape.end(), [](Index size) { return size < 1; }))
-    throw InputError(file.path() + ": " + dataset + ": found shape " + text(shape) + "; expected at least 1 everywhere");
+    throw InputError(file.path() + ": " + dataset + ": found shape " + text(shape) +
+                     "; expected at least 1 everywhere");
 }
 
 [[noreturn]] void wrong_shape(const Reader& file, const std::string& dataset, const Extent& found,
@@ -25,7 +26,8 @@ Matrix<double> as_rows(const Array& array) {
 }
 
 /// The four blocks, checked against each other and the data; none when all are absent.
-std::optional<AttentionWeights> read_weights(const Reader& file, const std::string& group, Index D, Index D_out) {
+std::optional<AttentionWeights> read_weights(const Reader& file, const std::string& group, Index D,
+                                             Index D_out) {
   const std::vector<std::string> names = attention_blocks();
   const auto there = [&](const std::string& name) { return file.has(group + "/" + name); };
   if (!file.has(group) || (std::none_of(names.begin(), names.end(), there) && file.members(group).empty()))
@@ -41,12 +43,12 @@ std::optional<AttentionWeights> read_weights(const Reader& file, const std::stri
       weights.heads = block.shape[0];
       weights.head_dim = block.shape[2];
     }
-    const Extent expected =
-        name == "W_O" ? Extent{weights.heads, weights.head_dim, D_out} : Extent{weights.heads, D, weights.head_dim};
+    const Extent expected = name == "W_O" ? Extent{weights.heads, weights.head_dim, D_out}
+                                          : Extent{weights.heads, D, weights.head_dim};
     if (block.shape != expected)
       wrong_shape(file, path, block.shape,
-                  text(expected) + (name == "W_O" ? " = (H, d, D_out)" : " = (H, D, d)") + " to fit the data" +
-                      (blocks.empty() ? "" : " and W_Q"));
+                  text(expected) + (name == "W_O" ? " = (H, d, D_out)" : " = (H, D, d)") +
+                      " to fit the data" + (blocks.empty() ? "" : " and W_Q"));
     blocks.push_back(block.values);
   }
   weights.values.resize(blocks[0].size() + blocks[1].size() + blocks[2].size() + blocks[3].size());
@@ -91,8 +93,8 @@ Problem read_problem(const Reader& file) {
   }
   if (const auto bandwidth = file.number_attribute("/parameters", "bandwidth")) {
     if (!std::isfinite(*bandwidth) || *bandwidth <= 0)
-      throw InputError(file.path() + ": /parameters: attribute 'bandwidth': found " + std::to_string(*bandwidth) +
-                       ", expected a positive number");
+      throw InputError(file.path() + ": /parameters: attribute 'bandwidth': found " +
+                       std::to_string(*bandwidth) + ", expected a positive number");
     problem.network.bandwidth = *bandwidth;
   }
   problem.network.weights = read_weights(file, "/parameters", problem.embedding(), problem.outputs());
@@ -101,7 +103,8 @@ Problem read_problem(const Reader& file) {
 
 void write_problem(Writer& file, const Problem& problem) {
   mark_kind(file, "problem");
-  const Index N = problem.data.samples, n = problem.tokens, D = problem.embedding(), D_out = problem.outputs();
+  const Index N = problem.data.samples, n = problem.tokens, D = problem.embedding(),
+              D_out = problem.outputs();
   file.write("/data/X", problem.data.X.data(), {N, n, D});
   file.write("/data/Y", problem.data.Y.data(), {N, n, D_out});
   if (!problem.token_text.empty()) file.write("/data/tokens", problem.token_text, {N, n});

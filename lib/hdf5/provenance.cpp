@@ -21,11 +21,12 @@ void check_kind(const Reader& file, const std::string& kind) {
   if (found.empty() && kind == "problem") return;
   if (found != kind)
     throw InputError(file.path() + ": " +
-                     (found.empty() ? std::string("not a Basin file") : "a Basin " + found + " file") + "; expected a " +
-                     kind + " file");
+                     (found.empty() ? std::string("not a Basin file") : "a Basin " + found + " file") +
+                     "; expected a " + kind + " file");
   const std::string version = file.string_attribute("/", "basin_format");
   if (std::atoi(version.c_str()) > std::atoi(kFormatVersion))
-    throw InputError(file.path() + ": format version " + version + "; this program reads up to " + kFormatVersion);
+    throw InputError(file.path() + ": format version " + version + "; this program reads up to " +
+                     kFormatVersion);
 }
 
 void write_provenance(Writer& file, const std::string& group, const Provenance& p) {

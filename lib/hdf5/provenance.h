@@ -15,8 +15,8 @@ inline constexpr const char* kFormatVersion = "1.0";
 /// Root attributes basin_file (`problem` or `result`) and basin_format.
 void mark_kind(Writer& file, const std::string& kind);
 
-/// Throws InputError when the file says that it is of another kind or of a newer major version. A file without
-/// these attributes, say one made by h5py, passes as a problem.
+/// Throws InputError when the file says that it is of another kind or of a newer major version. A file
+/// without these attributes, say one made by h5py, passes as a problem.
 void check_kind(const Reader& file, const std::string& kind);
 
 struct Provenance {

@@ -27,8 +27,10 @@ void make_plot(Writer& file, const std::string& group, const std::string& signal
 
 void logarithmic_curve(Writer& file, const std::string& group) {
   // silx reads the plural, h5web the singular
-  file.attribute(group, "SILX_style",
-                 std::string(R"({"axes_scale_types":["linear"],"axes_scale_type":["linear"],"signal_scale_type":"log"})"));
+  file.attribute(
+      group, "SILX_style",
+      std::string(
+          R"({"axes_scale_types":["linear"],"axes_scale_type":["linear"],"signal_scale_type":"log"})"));
 }
 
 void write_model(Writer& file, const ModelDescription& model) {
@@ -41,9 +43,14 @@ void write_model(Writer& file, const ModelDescription& model) {
   file.write(group + "loss", std::string("1/2 |F - Y|^2"));
   file.write(group + "trainable", model.trainable);
   file.write(group + "weights", model.weights_origin);
-  for (const auto& [name, size] : {std::pair<const char*, Index>{"N", model.samples}, {"n", s.tokens},
-                                   {"D", s.embedding}, {"H", s.heads}, {"d", s.head_dim}, {"D_out", s.outputs},
-                                   {"P", model.parameters}, {"m", model.samples * s.tokens * s.outputs}})
+  for (const auto& [name, size] : {std::pair<const char*, Index>{"N", model.samples},
+                                   {"n", s.tokens},
+                                   {"D", s.embedding},
+                                   {"H", s.heads},
+                                   {"d", s.head_dim},
+                                   {"D_out", s.outputs},
+                                   {"P", model.parameters},
+                                   {"m", model.samples * s.tokens * s.outputs}})
     file.write(group + name, static_cast<std::int64_t>(size));
 }
 

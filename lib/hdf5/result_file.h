@@ -9,12 +9,13 @@
 
 namespace basin::hdf5 {
 
-/// The root and /entry of a result file. `default_group` is the picture that viewers open first, e.g. "surface".
+/// The root and /entry of a result file. `default_group` is the picture that viewers open first, e.g.
+/// "surface".
 void write_entry(Writer& file, const std::string& tool, const std::string& title,
                  const std::string& default_group);
 
-/// Makes /entry/NAME a NeXus plot: `signal` and `axes` (slowest first) name members of the group, which may be
-/// written before or after. An empty `axes` leaves the axes to the viewer.
+/// Makes /entry/NAME a NeXus plot: `signal` and `axes` (slowest first) name members of the group, which may
+/// be written before or after. An empty `axes` leaves the axes to the viewer.
 void make_plot(Writer& file, const std::string& group, const std::string& signal,
                const std::vector<std::string>& axes);
 

@@ -24,8 +24,7 @@ class BatchView {
       : data_(data), count_(count), rows_(rows), cols_(cols) {}
 
   operator BatchView<const S>() const  // NOLINT(google-explicit-constructor): as T* to const T*
-    requires(!std::is_const_v<S>)
-  {
+      requires(!std::is_const_v<S>) {
     return {data_, count_, rows_, cols_};
   }
 

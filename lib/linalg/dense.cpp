@@ -18,7 +18,9 @@ void check(const char* routine, lapack_int info) {
                     (info > 0 ? ": no convergence" : ": illegal argument or out of memory"));
 }
 
-lapack_int size(Index n) { return static_cast<lapack_int>(n); }
+lapack_int size(Index n) {
+  return static_cast<lapack_int>(n);
+}
 
 // Before the first call of any routine below.
 [[maybe_unused]] const bool one_thread = (openblas_set_num_threads(1), true);
@@ -27,9 +29,9 @@ lapack_int size(Index n) { return static_cast<lapack_int>(n); }
 
 Vector<double> singular_values(Vectors<double> A) {
   Vector<double> values(std::min(A.rows(), A.cols())), superdiagonal(values.size());
-  check("dgesvd", LAPACKE_dgesvd(LAPACK_COL_MAJOR, 'N', 'N', size(A.rows()), size(A.cols()), A.data(),
-                                 size(A.outerStride()), values.data(), nullptr, 1, nullptr, 1,
-                                 superdiagonal.data()));
+  check("dgesvd",
+        LAPACKE_dgesvd(LAPACK_COL_MAJOR, 'N', 'N', size(A.rows()), size(A.cols()), A.data(),
+                       size(A.outerStride()), values.data(), nullptr, 1, nullptr, 1, superdiagonal.data()));
   return values;
 }
 

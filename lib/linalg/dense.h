@@ -5,9 +5,9 @@
 
 namespace basin {
 
-/// The singular values of A, descending: min(rows, cols) of them. Each is right to a modest multiple of eps |A|.
-/// (QR iteration, dgesvd: Eigen 3.4.0's BDCSVD returns wrong values for some matrices with clustered ones.)
-/// Throws WorkError when the iteration does not converge.
+/// The singular values of A, descending: min(rows, cols) of them. Each is right to a modest multiple of eps
+/// |A|. (QR iteration, dgesvd: Eigen 3.4.0's BDCSVD returns wrong values for some matrices with clustered
+/// ones.) Throws WorkError when the iteration does not converge.
 Vector<double> singular_values(Vectors<double> A);
 
 /// The upper triangular (trapezoidal) factor of A = Q R, min(rows, cols) x cols. A is overwritten.

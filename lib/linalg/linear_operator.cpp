@@ -34,7 +34,8 @@ void LinearOperator::apply_adjoint(ConstVectorsRef<double> U, VectorsRef<double>
 }
 
 Vectors<double> assemble(const LinearOperator& A, const Progress& progress) {
-  constexpr Index kBlock = 16;  // wide enough for blocked products, narrow enough to keep the extra memory small
+  constexpr Index kBlock =
+      16;  // wide enough for blocked products, narrow enough to keep the extra memory small
   Vectors<double> result(A.rows(), A.cols());
   for (Index first = 0; first < A.cols(); first += kBlock) {
     const Index k = std::min(kBlock, A.cols() - first);

@@ -44,7 +44,8 @@ class SelfAdjointOperator : public LinearOperator {
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override = 0;
 };
 
-/// The matrix of A, rows x cols, column by column in blocks of products. `progress(done, total)` counts columns.
+/// The matrix of A, rows x cols, column by column in blocks of products. `progress(done, total)` counts
+/// columns.
 Vectors<double> assemble(const LinearOperator& A, const Progress& progress = {});
 
 }  // namespace basin

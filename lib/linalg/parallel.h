@@ -12,7 +12,9 @@
 namespace basin {
 
 /// Number of threads a parallel loop may use; `slot` below is smaller than this.
-inline Index thread_slots() { return omp_get_max_threads(); }
+inline Index thread_slots() {
+  return omp_get_max_threads();
+}
 
 /// The first exception of several threads, kept until it can be thrown again.
 class FirstError {
@@ -39,8 +41,8 @@ class FirstError {
   std::atomic<bool> failed_ = false;
 };
 
-/// Runs work(item, slot) for every item in [0, count) on the OpenMP threads, for work that writes to places of its
-/// own. An exception stops the remaining items and is thrown again here. `progress` counts items.
+/// Runs work(item, slot) for every item in [0, count) on the OpenMP threads, for work that writes to places
+/// of its own. An exception stops the remaining items and is thrown again here. `progress` counts items.
 template <class Work>
 void parallel_for(Index count, const Work& work, const Progress& progress = {}) {
   FirstError error;
@@ -54,8 +56,8 @@ void parallel_for(Index count, const Work& work, const Progress& progress = {}) 
   error.rethrow();
 }
 
-/// The same, and then commit(item, slot) strictly in the order of the items, one at a time: sums taken in commit
-/// have the same bits for any number of threads. A thread waits with its item until its turn comes.
+/// The same, and then commit(item, slot) strictly in the order of the items, one at a time: sums taken in
+/// commit have the same bits for any number of threads. A thread waits with its item until its turn comes.
 template <class Work, class Commit>
 void ordered_parallel_for(Index count, const Work& work, const Commit& commit) {
   FirstError error;

@@ -26,8 +26,12 @@ Random::Random(std::uint64_t seed, std::string_view purpose) {
 }
 
 // The distributions hold no state worth keeping: boost's normal is the ziggurat, one draw at a time.
-double Random::normal() { return boost::random::normal_distribution<double>()(engine_); }
+double Random::normal() {
+  return boost::random::normal_distribution<double>()(engine_);
+}
 
-double Random::uniform() { return boost::random::uniform_01<double>()(engine_); }
+double Random::uniform() {
+  return boost::random::uniform_01<double>()(engine_);
+}
 
 }  // namespace basin

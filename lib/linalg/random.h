@@ -13,8 +13,8 @@ namespace basin {
 /// Streams of different purpose are independent, so that drawing more of one thing never changes another.
 ///
 /// Boost.Random rather than <random>: the standard leaves the algorithms of its distributions open, and two
-/// compilers give different numbers. The engine is MT19937-64, seeded by a seed sequence over the seed and the
-/// 64-bit FNV-1a hash of the purpose.
+/// compilers give different numbers. The engine is MT19937-64, seeded by a seed sequence over the seed and
+/// the 64-bit FNV-1a hash of the purpose.
 class Random {
  public:
   Random(std::uint64_t seed, std::string_view purpose);

@@ -28,10 +28,14 @@ void resize(Saved<S>& saved, std::size_t b, bool wanted, Index count, Index rows
 template <class S>
 Attention<S>::Attention(Shape input, Index heads, Index head_dim, Index outputs,
                         std::shared_ptr<const AttentionKernel<S>> kernel)
-    : Layer<S>(input, {input.tokens, outputs}), heads_(heads), head_dim_(head_dim), kernel_(std::move(kernel)) {
+    : Layer<S>(input, {input.tokens, outputs}),
+      heads_(heads),
+      head_dim_(head_dim),
+      kernel_(std::move(kernel)) {
   if (input.tokens < 1 || input.width < 1 || heads < 1 || head_dim < 1 || outputs < 1)
     throw InputError(
-        "attention: tokens n, embedding dimension D, heads H, head dimension d and outputs D_out must all be at "
+        "attention: tokens n, embedding dimension D, heads H, head dimension d and outputs D_out must all be "
+        "at "
         "least 1");
 }
 

@@ -15,13 +15,17 @@ KernelKind kernel_from_name(const std::string& name) {
   throw InputError("unknown kernel '" + name + "'; expected softmax or gaussian");
 }
 
-std::string kernel_name(KernelKind kind) { return kind == KernelKind::softmax ? "softmax" : "gaussian"; }
+std::string kernel_name(KernelKind kind) {
+  return kind == KernelKind::softmax ? "softmax" : "gaussian";
+}
 
 double AttentionSpec::sigma() const {
   return bandwidth != 0 ? bandwidth : std::pow(static_cast<double>(head_dim), 0.25);
 }
 
-std::vector<std::string> attention_blocks() { return {"W_Q", "W_K", "W_V", "W_O"}; }
+std::vector<std::string> attention_blocks() {
+  return {"W_Q", "W_K", "W_V", "W_O"};
+}
 
 template <class S>
 std::shared_ptr<const Model<S>> make_attention_model(const AttentionSpec& spec,
@@ -35,8 +39,8 @@ std::shared_ptr<const Model<S>> make_attention_model(const AttentionSpec& spec,
     kernel = std::make_shared<GaussianKernel<S>>(static_cast<S>(spec.sigma()));
 
   typename Sequential<S>::Layers layers;
-  layers.push_back(std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads, spec.head_dim,
-                                                  spec.outputs, kernel));
+  layers.push_back(std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads,
+                                                  spec.head_dim, spec.outputs, kernel));
   return std::make_shared<const Model<S>>(std::move(layers), std::make_unique<SquaredLoss<S>>(), trainable);
 }
 

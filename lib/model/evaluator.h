@@ -7,12 +7,14 @@
 
 namespace basin {
 
-/// f at any weights, forward pass only. Works in the calling thread and keeps working memory: one evaluator a thread.
+/// f at any weights, forward pass only. Works in the calling thread and keeps working memory: one evaluator a
+/// thread.
 template <class S>
 class LossEvaluator {
  public:
   /// chunk_rows as in LinearizationOptions: with the same value the loss has the same bits.
-  LossEvaluator(std::shared_ptr<const Model<S>> model, std::shared_ptr<const Data<S>> data, Index chunk_rows = 256);
+  LossEvaluator(std::shared_ptr<const Model<S>> model, std::shared_ptr<const Data<S>> data,
+                Index chunk_rows = 256);
 
   /// The loss at all weights of the model; not finite where the arithmetic overflows.
   S operator()(const Vector<S>& weights);

@@ -9,9 +9,9 @@ namespace basin {
 
 /// A_kl = exp(-|q_k - k_l|^2 / (2 sigma^2)), rows not normalised (paper, section 2, with sigma^2 = sqrt(d)).
 ///
-/// Everything is computed from the differences Delta_kl = q_k - k_l themselves. Expanding the square into scalar
-/// products would turn it into matrix products, but loses all digits of Delta where q_k is close to k_l and both
-/// are long compared with sigma.
+/// Everything is computed from the differences Delta_kl = q_k - k_l themselves. Expanding the square into
+/// scalar products would turn it into matrix products, but loses all digits of Delta where q_k is close to
+/// k_l and both are long compared with sigma.
 template <class S>
 class GaussianKernel final : public AttentionKernel<S> {
  public:
@@ -49,7 +49,8 @@ class GaussianKernel final : public AttentionKernel<S> {
   }
 
   /// dEbar = dA o Abar + A o dAbar
-  /// dqbar_k = -sum_l (dEbar_kl Delta_kl + Ebar_kl dDelta_kl) / sigma^2,  dkbar_l the same sum over k, with a plus
+  /// dqbar_k = -sum_l (dEbar_kl Delta_kl + Ebar_kl dDelta_kl) / sigma^2,  dkbar_l the same sum over k, with a
+  /// plus
   void tangent_of_adjoint(In Q, In K, In A, In Abar, In dQ, In dK, In dA, In dAbar, Out dQbar,
                           Out dKbar) const override {
     const Matrix<S> Ebar = A.cwiseProduct(Abar);

@@ -15,8 +15,8 @@ struct Shape {
   Index size() const { return tokens * width; }
 };
 
-/// What a rule leaves for the rules after it: a list of batches that the layer numbers as it likes, a view of the
-/// rule's own input (whose memory the caller keeps), and the same for the layers inside a composed one.
+/// What a rule leaves for the rules after it: a list of batches that the layer numbers as it likes, a view of
+/// the rule's own input (whose memory the caller keeps), and the same for the layers inside a composed one.
 template <class S>
 struct Saved {
   BatchView<const S> input;
@@ -33,9 +33,9 @@ struct Saved {
   }
 };
 
-/// A differentiable map y = f(x; w) from activations x and parameter blocks w, applied to several samples at once:
-/// an activation is a matrix of (samples * tokens) x width, the tokens of a sample next to each other. Samples do
-/// not interact.
+/// A differentiable map y = f(x; w) from activations x and parameter blocks w, applied to several samples at
+/// once: an activation is a matrix of (samples * tokens) x width, the tokens of a sample next to each other.
+/// Samples do not interact.
 ///
 /// A layer knows four rules, for one point (x, w) and k directions at once (batches of count k):
 ///
@@ -45,11 +45,11 @@ struct Saved {
 ///     tangent_of_adjoint  (dxbar, dwbar) = d/dt of the adjoint rule at (x + t dx, w + t dw), ybar + t dybar
 ///
 /// Applied to the gradient of a loss, the last one is a Hessian-vector product, forward over reverse: exact.
-/// Adjoints of parameters are added to (wbar += ...); everything else is overwritten. An empty batch stands for
-/// zero (a constant input, a frozen block), and nothing is computed for it. A null xbar is not wanted.
+/// Adjoints of parameters are added to (wbar += ...); everything else is overwritten. An empty batch stands
+/// for zero (a constant input, a frozen block), and nothing is computed for it. A null xbar is not wanted.
 ///
-/// To add a layer, write one file that implements this class; nothing else changes. The tests hold every layer to
-/// these definitions with `check_layer` (tests/support).
+/// To add a layer, write one file that implements this class; nothing else changes. The tests hold every
+/// layer to these definitions with `check_layer` (tests/support).
 template <class S>
 class Layer {
  public:

@@ -41,9 +41,9 @@ template <class S>
 void check_finite(const Matrix<S>& outputs, Index tokens, const Vector<S>& gradient) {
   for (Index row = 0; row < outputs.rows(); ++row)
     if (!outputs.row(row).allFinite())
-      throw WorkError("the output of sample " + std::to_string(row / tokens) + ", token " +
-                      std::to_string(row % tokens) + " (counted from 0) is not finite: the weights or inputs are " +
-                      "too large for this arithmetic");
+      throw WorkError(
+          "the output of sample " + std::to_string(row / tokens) + ", token " + std::to_string(row % tokens) +
+          " (counted from 0) is not finite: the weights or inputs are " + "too large for this arithmetic");
   if (!gradient.allFinite())
     throw WorkError("the gradient is not finite: the weights or inputs are too large for this arithmetic");
 }
@@ -121,8 +121,7 @@ void Linearization<S>::evaluate_gradient(const Chunk& chunk, PointState& point, 
   const Index rows = chunk.count * out.tokens;
   point.ybar.resize(1, rows, out.width);
   model_->loss().gradient(point.y[0], data_->Y.middleRows(chunk.first * out.tokens, rows), point.ybar[0]);
-  model_->network().adjoint(weights(), point.value, point.ybar.view(), point.adjoint, thetabar,
-                            nullptr);
+  model_->network().adjoint(weights(), point.value, point.ybar.view(), point.adjoint, thetabar, nullptr);
 }
 
 template <class S>
@@ -205,7 +204,8 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
     const PointState& point = point_at(chunk, work, false);
     work.dybar.resize(k, chunk.count * out.tokens, out.width);
     for (Index i = 0; i < k; ++i)
-      std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(), work.dybar[i].data());
+      std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(),
+                  work.dybar[i].data());
     work.sum.setZero(theta_size(), k);
     model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint,
                               mutable_view<S>(work.sum, parameters()), nullptr);
@@ -237,9 +237,9 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
     tangent(V.middleCols(j, k), point, work);
     loss_curvature(chunk, point, work);
     work.sum.setZero(theta_size(), k);
-    model_->network().tangent_of_adjoint(
-        weights(), point.value, point.adjoint, work.tangent, view<S>(V.middleCols(j, k), parameters()),
-        work.dybar.view(), mutable_view<S>(work.sum, parameters()), nullptr);
+    model_->network().tangent_of_adjoint(weights(), point.value, point.adjoint, work.tangent,
+                                         view<S>(V.middleCols(j, k), parameters()), work.dybar.view(),
+                                         mutable_view<S>(work.sum, parameters()), nullptr);
   });
 }
 
@@ -259,7 +259,8 @@ Vectors<S> Linearization<S>::jacobian_transposed(const Progress& progress) const
           work.dybar.resize_zero(k, out.tokens, out.width);
           for (Index u = 0; u < k; ++u) work.dybar[u].data()[row + u] = 1;
           model_->network().adjoint(weights(), work.point->value, work.dybar.view(), work.adjoint,
-                                    mutable_view<S>(Jt.middleCols(i * out.size() + row, k), parameters()), nullptr);
+                                    mutable_view<S>(Jt.middleCols(i * out.size() + row, k), parameters()),
+                                    nullptr);
         }
       },
       progress);

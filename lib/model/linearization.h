@@ -10,25 +10,26 @@
 namespace basin {
 
 struct LinearizationOptions {
-  /// Bytes that may be kept between products. Chunks of samples beyond it are evaluated again for each product;
-  /// the numbers are the same. Working memory of the threads comes on top (see vectors_at_once).
+  /// Bytes that may be kept between products. Chunks of samples beyond it are evaluated again for each
+  /// product; the numbers are the same. Working memory of the threads comes on top (see vectors_at_once).
   std::size_t memory = std::size_t{2} << 30U;
-  /// Rows (samples x tokens) of one chunk, the unit of work of a thread: enough for efficient matrix products,
-  /// few enough to stay in cache and to feed several threads. Part of the arithmetic: sums are taken by chunk.
+  /// Rows (samples x tokens) of one chunk, the unit of work of a thread: enough for efficient matrix
+  /// products, few enough to stay in cache and to feed several threads. Part of the arithmetic: sums are
+  /// taken by chunk.
   Index chunk_rows = 256;
 };
 
-/// f(theta) = loss(F(X; theta), Y), evaluated once at construction. Afterwards, for a block of k vectors at once
-/// (one per column), with J the m x P Jacobian of vec(F) in theta and H_l the Hessian of the loss in F:
+/// f(theta) = loss(F(X; theta), Y), evaluated once at construction. Afterwards, for a block of k vectors at
+/// once (one per column), with J the m x P Jacobian of vec(F) in theta and H_l the Hessian of the loss in F:
 ///
 ///     jvp             J V              m x k
 ///     vjp             J^T U            P x k
 ///     gauss_newton    J^T H_l J V      P x k      (J^T J V for squared loss)
 ///     hessian         H V              P x k      forward over reverse: exact, no finite differences
 ///
-/// vec runs over (sample, token, output) in C order. Samples are cut into chunks of fixed size, chunks are shared
-/// out to OpenMP threads, and sums are taken in the order of the chunks: the bits do not depend on the number of
-/// threads, on k, or on the memory option.
+/// vec runs over (sample, token, output) in C order. Samples are cut into chunks of fixed size, chunks are
+/// shared out to OpenMP threads, and sums are taken in the order of the chunks: the bits do not depend on the
+/// number of threads, on k, or on the memory option.
 ///
 /// The products share working memory: call them from one thread at a time.
 template <class S>
@@ -53,8 +54,8 @@ class Linearization {
   void gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) const;
   void hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const;
 
-  /// J^T, P x m: column i is the gradient of output i. A row of J belongs to one sample and is computed from that
-  /// sample alone, N times cheaper than by products. `progress` counts samples.
+  /// J^T, P x m: column i is the gradient of output i. A row of J belongs to one sample and is computed from
+  /// that sample alone, N times cheaper than by products. `progress` counts samples.
   Vectors<S> jacobian_transposed(const Progress& progress = {}) const;
 
  private:
@@ -83,10 +84,12 @@ class Linearization {
   void tangent(ConstVectorsRef<S> V, const PointState& point, Workspace& work) const;
   void loss_curvature(const Chunk& chunk, const PointState& point, Workspace& work) const;
 
-  /// Calls body(chunk, first vector, k, workspace) for all chunks and blocks of at most vectors_at_once_ vectors.
+  /// Calls body(chunk, first vector, k, workspace) for all chunks and blocks of at most vectors_at_once_
+  /// vectors.
   template <class Body>
   void for_each_chunk(Index vectors, const Body& body) const;
-  /// out = the sum over all chunks of what body(chunk, first vector, k, workspace, thetabar) adds to thetabar.
+  /// out = the sum over all chunks of what body(chunk, first vector, k, workspace, thetabar) adds to
+  /// thetabar.
   template <class Body>
   void sum_over_chunks(VectorsRef<S> out, const Body& body) const;
 

@@ -16,7 +16,8 @@ struct ParameterBlock {
   std::vector<Index> shape;
 
   Index size() const;
-  /// A block is seen as a stack of matrices along its leading axes: W_Q as H matrices D x d, a bias as one row.
+  /// A block is seen as a stack of matrices along its leading axes: W_Q as H matrices D x d, a bias as one
+  /// row.
   Index rows() const { return shape.size() < 2 ? 1 : shape[shape.size() - 2]; }
   Index cols() const { return shape.empty() ? 1 : shape.back(); }
 };

@@ -93,8 +93,8 @@ void Sequential<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& val
   for (std::size_t l = L; l-- > 0;) {
     const BatchView<const S> in = l == L - 1 ? dybar : between[l].view();
     Batch<S>* out = l == 0 ? dxbar : (input_moves(l, dxbar != nullptr, dwbar) ? &between[l - 1] : nullptr);
-    layers_[l]->tangent_of_adjoint(part(w, l), value.parts[l], adjoint.parts[l], tangent.parts[l], part(dw, l),
-                                   in, part(dwbar, l), out);
+    layers_[l]->tangent_of_adjoint(part(w, l), value.parts[l], adjoint.parts[l], tangent.parts[l],
+                                   part(dw, l), in, part(dwbar, l), out);
     if (l > 0 && !out) break;
   }
 }

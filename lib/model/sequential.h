@@ -9,8 +9,8 @@ namespace basin {
 
 /// y = f_L( ... f_2(f_1(x; w_1); w_2) ... ; w_L), itself a layer: the chain rule, written once.
 ///
-/// With one layer the parameter blocks keep their names; with several they are prefixed by the number of their
-/// layer: "1/W_Q", "2/W_Q", ...
+/// With one layer the parameter blocks keep their names; with several they are prefixed by the number of
+/// their layer: "1/W_Q", "2/W_Q", ...
 template <class S>
 class Sequential final : public Layer<S> {
  public:

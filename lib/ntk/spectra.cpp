@@ -26,7 +26,9 @@ NtkSpectrum spectrum_of_factor(const std::string& name, Index parameters, const 
 
 }  // namespace
 
-double NtkSpectrum::eigenvalue(Index i) const { return singular_values[i] * singular_values[i]; }
+double NtkSpectrum::eigenvalue(Index i) const {
+  return singular_values[i] * singular_values[i];
+}
 
 double NtkSpectrum::lower(Index i) const {
   const double s = std::max(0.0, singular_values[i] - singular_value_error);
@@ -39,7 +41,9 @@ double NtkSpectrum::upper(Index i) const {
   return s * s;
 }
 
-Index NtkSpectrum::rank() const { return (singular_values.array() > singular_value_error).count(); }
+Index NtkSpectrum::rank() const {
+  return (singular_values.array() > singular_value_error).count();
+}
 
 double NtkSpectrum::condition_number() const {
   return positive_definite() ? lambda_max() / lambda_min() : std::numeric_limits<double>::infinity();

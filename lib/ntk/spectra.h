@@ -11,12 +11,13 @@ namespace basin {
 
 /// The spectrum of K = J J^T (m x m) for some of the parameters.
 ///
-/// Eigenvalues are squares of singular values of J, never of a formed K: they are never negative, and their error
-/// is relative to |J|, not to |J|^2, so that the small ones keep twice as many digits.
+/// Eigenvalues are squares of singular values of J, never of a formed K: they are never negative, and their
+/// error is relative to |J|, not to |J|^2, so that the small ones keep twice as many digits.
 struct NtkSpectrum {
-  std::string name;                ///< the block, or "sum"
-  Index parameters = 0;            ///< columns of J
-  Vector<double> singular_values;  ///< of J, descending, all m of them; exact zeros beyond the number of columns
+  std::string name;      ///< the block, or "sum"
+  Index parameters = 0;  ///< columns of J
+  Vector<double>
+      singular_values;  ///< of J, descending, all m of them; exact zeros beyond the number of columns
   /// Each singular value is right to within this: 10 max(m, columns) eps |J|. It covers the rounding of the
   /// factorisations and, generously, that of the entries of J.
   double singular_value_error = 0;

@@ -9,8 +9,8 @@
 
 namespace basin {
 
-/// How weights are drawn. Every block is seen as the linear map it is in the layer: W_Q, W_K, W_V from D to H d
-/// numbers, W_O from H d to D_out.
+/// How weights are drawn. Every block is seen as the linear map it is in the layer: W_Q, W_K, W_V from D to H
+/// d numbers, W_O from H d to D_out.
 ///
 ///     gaussian     N(0, 1 / fan_in)
 ///     xavier       U(-a, a), a = sqrt(6 / (fan_in + fan_out))      (Glorot and Bengio, AISTATS 2010)

@@ -12,9 +12,12 @@
 namespace basin {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the reader copies little-endian numbers as they are");
+static_assert(std::endian::native == std::endian::little,
+              "the reader copies little-endian numbers as they are");
 
-[[noreturn]] void fail(const std::string& path, const std::string& message) { throw InputError(path + ": " + message); }
+[[noreturn]] void fail(const std::string& path, const std::string& message) {
+  throw InputError(path + ": " + message);
+}
 
 struct Header {
   std::string type;  // "<f8" or "<f4"
@@ -26,9 +29,12 @@ struct Header {
 /// The header is a Python dictionary in ASCII: {'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }
 Header parse_header(const std::string& path, const std::string& file) {
   if (file.size() < 12 || file.compare(0, 6, "\x93NUMPY") != 0) fail(path, "not a .npy file");
-  const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(file[i])); };
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::size_t>(static_cast<unsigned char>(file[i]));
+  };
   const std::size_t version = byte(6);
-  if (version < 1 || version > 3) fail(path, ".npy format version " + std::to_string(version) + "; expected 1, 2 or 3");
+  if (version < 1 || version > 3)
+    fail(path, ".npy format version " + std::to_string(version) + "; expected 1, 2 or 3");
   const std::size_t start = version == 1 ? 10 : 12;
   const std::size_t length =
       version == 1 ? byte(8) + 256 * byte(9) : byte(8) + 256 * (byte(9) + 256 * (byte(10) + 256 * byte(11)));
@@ -46,7 +52,8 @@ Header parse_header(const std::string& path, const std::string& file) {
   if (!std::regex_search(text, match, std::regex("'fortran_order': *(True|False)")))
     fail(path, "the header has no 'fortran_order'");
   header.fortran_order = match[1] == "True";
-  if (!std::regex_search(text, match, std::regex(R"('shape': *\(([0-9, ]*)\))"))) fail(path, "the header has no 'shape'");
+  if (!std::regex_search(text, match, std::regex(R"('shape': *\(([0-9, ]*)\))")))
+    fail(path, "the header has no 'shape'");
   const std::string shape = match[1];
   const std::regex number("[0-9]{1,15}");
   for (std::sregex_iterator it(shape.begin(), shape.end(), number), end; it != end; ++it)
@@ -89,8 +96,8 @@ NpyArray read_npy(const std::string& path) {
     if (count > available) break;
   }
   if (count * item != file.size() - header.data_start)
-    fail(path, "damaged: its header promises another number of entries than the " + std::to_string(available) +
-                   " it holds");
+    fail(path, "damaged: its header promises another number of entries than the " +
+                   std::to_string(available) + " it holds");
   NpyArray array{header.shape, Vector<double>(static_cast<Index>(count))};
   const char* bytes = file.data() + header.data_start;
   if (item == 8)
@@ -99,7 +106,8 @@ NpyArray read_npy(const std::string& path) {
     copy_values<float>(header, bytes, array.values);
   for (Index i = 0; i < array.values.size(); ++i)
     if (!std::isfinite(array.values[i]))
-      fail(path, "found NaN or infinity at entry " + std::to_string(i) + " (C order); expected finite numbers");
+      fail(path,
+           "found NaN or infinity at entry " + std::to_string(i) + " (C order); expected finite numbers");
   return array;
 }
 

@@ -9,7 +9,8 @@
 
 namespace basin {
 
-/// Weights of an attention layer: W_Q, W_K, W_V (H, D, d) and W_O (H, d, D_out), one after another in C order.
+/// Weights of an attention layer: W_Q, W_K, W_V (H, D, d) and W_O (H, d, D_out), one after another in C
+/// order.
 struct AttentionWeights {
   Index heads = 0, head_dim = 0;  ///< H, d
   Vector<double> values;
@@ -26,7 +27,7 @@ struct Problem {
   Index tokens = 0;   ///< n
   Data<double> data;  ///< X: N n x D, Y: N n x D_out
   Network network;
-  std::optional<Network> teacher;                  ///< the network that made the targets
+  std::optional<Network> teacher;                ///< the network that made the targets
   std::vector<std::string> token_text, sources;  ///< for text: N n words, N file names
 
   Index embedding() const { return data.X.cols(); }  ///< D

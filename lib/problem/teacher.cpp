@@ -11,7 +11,8 @@ namespace {
 
 void check(const TeacherOptions& o) {
   const auto positive = [](const char* name, Index size) {
-    if (size < 1) throw InputError(std::string(name) + " = " + std::to_string(size) + "; expected at least 1");
+    if (size < 1)
+      throw InputError(std::string(name) + " = " + std::to_string(size) + "; expected at least 1");
   };
   positive("samples N", o.samples);
   positive("tokens n", o.tokens);
@@ -46,7 +47,8 @@ Problem make_teacher_problem(const TeacherOptions& o) {
     Random(o.data_seed, "targets").fill_normal(Y);
   } else {
     Network teacher{o.teacher_kernel, o.teacher_bandwidth, std::nullopt};
-    teacher.weights = draw_weights(problem.spec(teacher, o.teacher_heads, o.teacher_head_dim), o.teacher_initialisation);
+    teacher.weights =
+        draw_weights(problem.spec(teacher, o.teacher_heads, o.teacher_head_dim), o.teacher_initialisation);
     Y = outputs_of(problem, teacher);
     problem.teacher = std::move(teacher);
   }

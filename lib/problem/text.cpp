@@ -72,7 +72,8 @@ Matrix<double> sinusoidal_positions(Index n, Index D) {
   Matrix<double> P(n, D);
   for (Index k = 0; k < n; ++k)
     for (Index c = 0; c < D; ++c) {
-      const double angle = static_cast<double>(k) / std::pow(1e4, static_cast<double>(c - c % 2) / static_cast<double>(D));
+      const double angle =
+          static_cast<double>(k) / std::pow(1e4, static_cast<double>(c - c % 2) / static_cast<double>(D));
       P(k, c) = c % 2 == 0 ? std::sin(angle) : std::cos(angle);
     }
   return P;
@@ -90,7 +91,8 @@ std::vector<std::string> tokenise(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     // A tag starts with '<' and a letter or '/', so that "a < b" is not one.
-    if (c == '<' && i + 1 < text.size() && (std::isalpha(static_cast<unsigned char>(text[i + 1])) || text[i + 1] == '/')) {
+    if (c == '<' && i + 1 < text.size() &&
+        (std::isalpha(static_cast<unsigned char>(text[i + 1])) || text[i + 1] == '/')) {
       const std::size_t end = text.find('>', i);
       if (end != std::string_view::npos) {
         finish();
@@ -114,7 +116,8 @@ TextProblem make_text_problem(const std::string& folder, const TextOptions& opti
   if (!std::isfinite(options.word_scale) || !std::isfinite(options.position_scale))
     throw InputError("word scale and position scale must be finite");
   std::error_code error;
-  if (!fs::is_directory(folder, error)) throw InputError(folder + ": no such folder; expected one with {pos,neg}/*.txt");
+  if (!fs::is_directory(folder, error))
+    throw InputError(folder + ": no such folder; expected one with {pos,neg}/*.txt");
 
   TextProblem result;
   std::vector<Review> positive = long_enough(fs::path(folder) / "pos", n, 1, result.too_short);

@@ -11,11 +11,11 @@
 namespace basin {
 
 struct TextOptions {
-  Index samples = 32;          ///< N; 0 takes every review that is long enough
-  Index tokens = 16;           ///< n
-  Index embedding = 64;        ///< D
-  double word_scale = 1;       ///< word embeddings: N(0, word_scale^2)
-  double position_scale = 1;   ///< factor on the sinusoidal positions
+  Index samples = 32;         ///< N; 0 takes every review that is long enough
+  Index tokens = 16;          ///< n
+  Index embedding = 64;       ///< D
+  double word_scale = 1;      ///< word embeddings: N(0, word_scale^2)
+  double position_scale = 1;  ///< factor on the sinusoidal positions
   std::uint64_t data_seed = 0;
 };
 
@@ -26,14 +26,14 @@ struct TextProblem {
   Index words = 0;      ///< different words among the tokens
 };
 
-/// Lower-cased words: longest runs of ASCII letters, digits, apostrophes and bytes above 127 (so that words in
-/// UTF-8 stay whole; only ASCII is lower-cased). Tags as in `<br />` separate words and are dropped.
+/// Lower-cased words: longest runs of ASCII letters, digits, apostrophes and bytes above 127 (so that words
+/// in UTF-8 stay whole; only ASCII is lower-cased). Tags as in `<br />` separate words and are dropped.
 std::vector<std::string> tokenise(std::string_view text);
 
-/// A folder in the layout of the Large Movie Review Dataset (Maas et al., ACL 2011): {pos,neg}/*.txt, one review a
-/// file. Reviews are taken from pos and neg in turn, each in the order of its file names, the first n words of
-/// each; when one class has run out the other goes on. Every word has a random embedding that depends on the word,
-/// the seed and D only; position k adds (Vaswani et al., NeurIPS 2017, section 3.5)
+/// A folder in the layout of the Large Movie Review Dataset (Maas et al., ACL 2011): {pos,neg}/*.txt, one
+/// review a file. Reviews are taken from pos and neg in turn, each in the order of its file names, the first
+/// n words of each; when one class has run out the other goes on. Every word has a random embedding that
+/// depends on the word, the seed and D only; position k adds (Vaswani et al., NeurIPS 2017, section 3.5)
 ///
 ///     p[2i] = sin(k / 10000^(2i/D)),  p[2i+1] = cos(k / 10000^(2i/D)).
 ///

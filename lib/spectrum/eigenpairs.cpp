@@ -18,10 +18,12 @@ constexpr double kEps = std::numeric_limits<double>::epsilon();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 void check_finite(const Vectors<double>& products) {
-  if (!products.allFinite()) throw WorkError("a product of the operator is not finite: eigenvalues are not defined");
+  if (!products.allFinite())
+    throw WorkError("a product of the operator is not finite: eigenvalues are not defined");
 }
 
-/// A lower estimate of |A|, right to a few per cent or better: some steps of the power method. It only sets scales.
+/// A lower estimate of |A|, right to a few per cent or better: some steps of the power method. It only sets
+/// scales.
 double norm_estimate(const SelfAdjointOperator& A, std::uint64_t seed) {
   constexpr int kSteps = 12;
   Vectors<double> x(A.cols(), 1), y(A.cols(), 1);
@@ -68,7 +70,8 @@ class ScaledShift {
 /// Residuals and bounds of unit vectors X with Rayleigh quotients, from fresh products.
 ///
 /// The rounding of a product is measured, not guessed: A (c x) / c with c no power of two rounds differently
-/// everywhere, and its distance from A x is of the size of the rounding error; four times it is the allowance.
+/// everywhere, and its distance from A x is of the size of the rounding error; four times it is the
+/// allowance.
 std::vector<Eigenvalue> measured_eigenvalues(const SelfAdjointOperator& A, const Vectors<double>& X,
                                              double tolerance_norm) {
   constexpr double c = 0.7, kAllowance = 4;
@@ -106,8 +109,8 @@ bool EigenResult::all_converged() const {
          std::all_of(eigenvalues.begin(), eigenvalues.end(), [](const Eigenvalue& e) { return e.converged; });
 }
 
-EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index count, const EigenOptions& options,
-                               const Progress& progress) {
+EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index count,
+                               const EigenOptions& options, const Progress& progress) {
   const Index size = A.rows();
   if (count < 1 || count > size)
     throw InputError("number of eigenpairs: expected 1 to " + std::to_string(size) + ", found " +
@@ -147,14 +150,17 @@ EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index coun
   result.products = A.products() - products_before;
 
   std::ostringstream method, completeness;
-  method << "Spectra, thick-restarted Lanczos with a space of " << krylov << " vectors, " << solver.num_iterations()
-         << " iterations; tolerance " << options.tolerance << " |A|, |A| about " << norm;
+  method << "Spectra, thick-restarted Lanczos with a space of " << krylov << " vectors, "
+         << solver.num_iterations() << " iterations; tolerance " << options.tolerance << " |A|, |A| about "
+         << norm;
   if (converged < count)
-    completeness << "not converged: " << converged << " of " << count << " pairs after " << solver.num_iterations()
+    completeness << "not converged: " << converged << " of " << count << " pairs after "
+                 << solver.num_iterations()
                  << " iterations; those missing may lie further out than those found";
   else
-    completeness << "Krylov space of one start vector: each value is near an eigenvalue within its bound, but further "
-                    "copies of a repeated eigenvalue may be missing";
+    completeness
+        << "Krylov space of one start vector: each value is near an eigenvalue within its bound, but further "
+           "copies of a repeated eigenvalue may be missing";
   result.method = method.str();
   result.completeness = completeness.str();
   return result;

@@ -15,10 +15,10 @@ struct Case {
   std::string name;
   Index N, n, D, H, d, D_out;
   KernelKind kernel = KernelKind::softmax;
-  double bandwidth = 0;              // 0: the default
-  double score_scale = 1;            // size of the attention scores
-  bool duplicate_tokens = false;     // all tokens of a sample equal
-  double offset = 0;                 // added to every input: queries close to keys, both long
+  double bandwidth = 0;           // 0: the default
+  double score_scale = 1;         // size of the attention scores
+  bool duplicate_tokens = false;  // all tokens of a sample equal
+  double offset = 0;              // added to every input: queries close to keys, both long
   std::vector<std::string> trainable = attention_blocks();
 
   AttentionSpec spec() const { return {n, D, H, d, D_out, kernel, bandwidth}; }
@@ -35,16 +35,11 @@ inline std::string describe(const Case& c) {
 /// Every shape and difficulty, for one kernel, all blocks trained.
 inline std::vector<Case> hard_cases(KernelKind kernel) {
   std::vector<Case> cases = {
-      {"generic", 3, 4, 5, 2, 3, 2},
-      {"one token", 3, 1, 4, 2, 3, 2},
-      {"one head", 2, 3, 4, 1, 2, 3},
-      {"head dimension 1", 2, 3, 4, 2, 1, 2},
-      {"one output", 2, 3, 4, 2, 2, 1},
-      {"one sample", 1, 4, 3, 2, 2, 2},
-      {"all ones", 1, 1, 1, 1, 1, 1},
-      {"wide heads", 2, 3, 2, 1, 5, 2},
-      {"many tokens", 2, 65, 3, 1, 2, 2},
-      {"chunks that do not divide N", 7, 3, 4, 2, 2, 3},
+      {"generic", 3, 4, 5, 2, 3, 2},      {"one token", 3, 1, 4, 2, 3, 2},
+      {"one head", 2, 3, 4, 1, 2, 3},     {"head dimension 1", 2, 3, 4, 2, 1, 2},
+      {"one output", 2, 3, 4, 2, 2, 1},   {"one sample", 1, 4, 3, 2, 2, 2},
+      {"all ones", 1, 1, 1, 1, 1, 1},     {"wide heads", 2, 3, 2, 1, 5, 2},
+      {"many tokens", 2, 65, 3, 1, 2, 2}, {"chunks that do not divide N", 7, 3, 4, 2, 2, 3},
   };
   cases.push_back({"duplicate tokens", 2, 4, 5, 2, 3, 2});
   cases.back().duplicate_tokens = true;
@@ -107,7 +102,8 @@ inline Instance<double> make_instance(const Case& c, std::uint64_t seed = 1) {
   const double qk = std::sqrt(c.score_scale / static_cast<double>(c.D));
   for (const auto& e : instance.model->parameters().entries())
     instance.weights.segment(e.offset, e.block.size()) *=
-        e.block.name == "W_Q" || e.block.name == "W_K" ? qk : 1 / std::sqrt(static_cast<double>(e.block.rows()));
+        e.block.name == "W_Q" || e.block.name == "W_K" ? qk
+                                                       : 1 / std::sqrt(static_cast<double>(e.block.rows()));
   instance.data = data;
   return instance;
 }

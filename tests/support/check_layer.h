@@ -8,8 +8,8 @@
 
 namespace basin::test {
 
-/// Tests, at a random point with `samples` samples and k = 2 directions, for a layer whose blocks in `frozen` are
-/// held fixed and whose input moves or not:
+/// Tests, at a random point with `samples` samples and k = 2 directions, for a layer whose blocks in `frozen`
+/// are held fixed and whose input moves or not:
 ///   tangent = central difference of value;  <ybar, dy> = <xbar, dx> + <wbar, dw>;
 ///   tangent_of_adjoint = central difference of adjoint.
 inline void check_layer(const Layer<double>& layer, Index samples, bool input_moves,

@@ -62,8 +62,9 @@ std::string quoted(int argc, const char* const* argv) {
   std::string line;
   for (int i = 0; i < argc; ++i) {
     const std::string word = argv[i];
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                               "0123456789_-./,:=+@%^") == std::string::npos;
+    const bool plain = !word.empty() && word.find_first_not_of(
+                                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                            "0123456789_-./,:=+@%^") == std::string::npos;
     line += i > 0 ? " " : "";
     if (plain) {
       line += word;
@@ -105,17 +106,19 @@ Command::Command(Introduction introduction, int argc, const char* const* argv, i
       skip_(skip),
       start_time_(utc_now()),
       start_seconds_(now()) {
-  common_.add_options()                                                                               //
+  common_.add_options()                                                                                //
       ("output,o", po::value<std::string>()->value_name("FILE"), "the HDF5 file to write (required)")  //
       ("overwrite", po::bool_switch(), "replace the output file if it exists")                         //
-      ("seed", po::value<std::uint64_t>()->default_value(0)->value_name("S"), "seed of all random numbers")  //
+      ("seed", po::value<std::uint64_t>()->default_value(0)->value_name("S"),
+       "seed of all random numbers")  //
       ("threads", po::value<int>()->default_value(0)->value_name("T"),
        "number of threads, 0 for all cores; the results do not depend on it")  //
       ("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
-       "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; auto: half of the machine's")  //
+       "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; auto: half of the "
+       "machine's")  //
       ("config", po::value<std::string>()->value_name("FILE"),
-       "read options from a file, one 'name = value' a line; the command line wins")  //
-      ("quiet,q", po::bool_switch(), "print nothing but errors")                      //
+       "read options from a file, one 'name = value' a line; the command line wins")     //
+      ("quiet,q", po::bool_switch(), "print nothing but errors")                         //
       ("verbose,v", po::bool_switch(), "print version and every resolved option first")  //
       ("help,h", "print this text")("version", "print the version");
 }
@@ -172,8 +175,8 @@ bool Command::given(const std::string& option) const {
 }
 
 void Command::print_help() const {
-  std::cout << introduction_.name << ": " << introduction_.purpose << "\n\nUsage: " << introduction_.name << " "
-            << introduction_.usage << "\n\n"
+  std::cout << introduction_.name << ": " << introduction_.purpose << "\n\nUsage: " << introduction_.name
+            << " " << introduction_.usage << "\n\n"
             << introduction_.details << "\n"
             << options << "\n"
             << common_ << "\nExample:\n"
@@ -191,8 +194,8 @@ Progress Command::progress(const std::string& what) const {
     if (elapsed < 1 || (time - last < interval && !finished)) return;
     last = time;
     const double left = elapsed / static_cast<double>(done) * static_cast<double>(total - done);
-    std::fprintf(stderr, "%s%s: %ld of %ld, %.0f s, at most %.0f s left%s", terminal ? "\r" : "", what.c_str(),
-                 static_cast<long>(done), static_cast<long>(total), elapsed, left,
+    std::fprintf(stderr, "%s%s: %ld of %ld, %.0f s, at most %.0f s left%s", terminal ? "\r" : "",
+                 what.c_str(), static_cast<long>(done), static_cast<long>(total), elapsed, left,
                  terminal && !finished ? "   " : "\n");
     std::fflush(stderr);
   };
@@ -248,7 +251,9 @@ int run(const std::string& name, const std::function<void()>& body) {
   }
 }
 
-const char* version() { return kVersion; }
+const char* version() {
+  return kVersion;
+}
 
 std::string bytes_text(double bytes) {
   const char* units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};

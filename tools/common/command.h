@@ -18,16 +18,17 @@ enum ExitCode { kDone = 0, kWorkFailed = 1, kWrongInput = 2 };
 
 /// How a tool introduces itself.
 struct Introduction {
-  std::string name;      ///< "basin-ntk"
-  std::string purpose;   ///< one line
-  std::string usage;     ///< after the name
-  std::string details;   ///< paragraphs, already wrapped
+  std::string name;     ///< "basin-ntk"
+  std::string purpose;  ///< one line
+  std::string usage;    ///< after the name
+  std::string details;  ///< paragraphs, already wrapped
   std::string example;
 };
 
 /// The options of a tool, and what they resolved to.
 ///
-/// Add options to `options`, positional arguments to `positional`, then parse(). Common to all tools are --output,
+/// Add options to `options`, positional arguments to `positional`, then parse(). Common to all tools are
+/// --output,
 /// --overwrite, --seed, --threads, --memory, --config, --quiet, --verbose, --help and --version.
 class Command {
  public:
@@ -52,8 +53,8 @@ class Command {
   /// Records what an option stands for when its value was left to the tool.
   void resolve(const std::string& option, const std::string& value) { resolved_[option] = value; }
 
-  /// Progress of one kind of work on stderr, with an estimate of the time left. Silent with --quiet, for short work,
-  /// and sparse where stderr is not a terminal.
+  /// Progress of one kind of work on stderr, with an estimate of the time left. Silent with --quiet, for
+  /// short work, and sparse where stderr is not a terminal.
   Progress progress(const std::string& what) const;
   /// One line on stderr, unless --quiet.
   void message(const std::string& line) const;
@@ -79,7 +80,8 @@ class Command {
   double start_seconds_ = 0;
 };
 
-/// Runs the body of a tool: errors become one line on stderr and an exit code, an interrupt removes unfinished files.
+/// Runs the body of a tool: errors become one line on stderr and an exit code, an interrupt removes
+/// unfinished files.
 int run(const std::string& name, const std::function<void()>& body);
 
 /// The version of Basin.

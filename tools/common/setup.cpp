@@ -25,7 +25,8 @@ Network resolve_network(const Command& command, const Problem& problem) {
 }
 
 /// The weights of the file, or drawn ones; says which.
-AttentionWeights resolve_weights(Command& command, const Problem& problem, const Network& net, std::string& origin) {
+AttentionWeights resolve_weights(Command& command, const Problem& problem, const Network& net,
+                                 std::string& origin) {
   if (net.weights && !command.given("init")) {
     for (const char* option : {"gain", "heads", "head-dim"})
       if (command.given(option))
@@ -54,13 +55,15 @@ void add_initialisation_options(po::options_description& options, const std::str
   options.add_options()  //
       ("init", po::value<std::string>()->default_value("gaussian", init_default)->value_name("METHOD"),
        "gaussian (N(0, 1/fan-in)), xavier or orthogonal")  //
-      ("gain", po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
+      ("gain",
+       po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
        "factor on a block of drawn weights, e.g. W_O=2; repeatable");
 }
 
 void add_model_options(Command& command) {
   command.options.add_options()  //
-      ("problem", po::value<std::string>()->required()->value_name("FILE"), "the problem file (first argument)")  //
+      ("problem", po::value<std::string>()->required()->value_name("FILE"),
+       "the problem file (first argument)")  //
       ("train", po::value<std::string>()->default_value("W_Q,W_K,W_V,W_O")->value_name("BLOCKS"),
        "trainable blocks; the others are held fixed")  //
       ("kernel", po::value<std::string>()->value_name("KERNEL"),
@@ -68,7 +71,7 @@ void add_model_options(Command& command) {
       ("bandwidth", po::value<double>()->value_name("SIGMA"),
        "sigma of the Gaussian kernel (default: the file's, or sigma^2 = sqrt(d))");
   add_initialisation_options(command.options, "the file's weights, or gaussian if it has none");
-  command.options.add_options()  //
+  command.options.add_options()                                                                           //
       ("heads", po::value<Index>()->value_name("H"), "heads of drawn weights (default: as in the file)")  //
       ("head-dim", po::value<Index>()->value_name("d"), "their dimension (default: as in the file)");
   command.positional.add("problem", 1);
@@ -88,7 +91,8 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains)
     const auto parts = split(gain, '=');
     std::size_t used = 0;
     try {
-      if (parts.size() == 2 && parsed.emplace(parts[0], std::stod(parts[1], &used)).second && used == parts[1].size())
+      if (parts.size() == 2 && parsed.emplace(parts[0], std::stod(parts[1], &used)).second &&
+          used == parts[1].size())
         continue;
     } catch (const std::exception&) {
     }

@@ -11,7 +11,8 @@
 
 namespace basin::tools {
 
-/// The positional PROBLEM.h5 and the options --train, --kernel, --bandwidth, --init, --gain, --heads, --head-dim.
+/// The positional PROBLEM.h5 and the options --train, --kernel, --bandwidth, --init, --gain, --heads,
+/// --head-dim.
 void add_model_options(Command& command);
 
 /// --init, --gain, --heads, --head-dim alone. `init_default` is shown in the help.

@@ -48,13 +48,18 @@ TEST_CASE("data of another kind, rank, or not finite are refused") {
   const TemporaryFolder folder;
   const std::vector<double> values = {0, 1, HUGE_VAL, 3, 4, std::nan("")};
   write_raw(folder / "x.h5", H5T_STD_I32LE, H5T_NATIVE_DOUBLE, {2}, values.data());
-  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/x"), Catch::EndsWith("/x: found int32, expected float64 or float32"));
+  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/x"),
+                    Catch::EndsWith("/x: found int32, expected float64 or float32"));
   write_raw(folder / "x.h5", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, {2, 1}, values.data());
-  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/x", 3), Catch::EndsWith("/x: found rank 2, shape (2, 1); expected rank 3"));
+  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/x", 3),
+                    Catch::EndsWith("/x: found rank 2, shape (2, 1); expected rank 3"));
   write_raw(folder / "x.h5", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, {2, 3}, values.data());
-  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/x"), Catch::EndsWith("/x: found infinity at (0, 2); expected finite numbers"));
-  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/data/X"), Catch::EndsWith("/data/X: dataset is missing; /data is missing or empty"));
-  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/y"), Catch::EndsWith("/y: dataset is missing; / has x"));
+  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/x"),
+                    Catch::EndsWith("/x: found infinity at (0, 2); expected finite numbers"));
+  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/data/X"),
+                    Catch::EndsWith("/data/X: dataset is missing; /data is missing or empty"));
+  CHECK_THROWS_WITH(Reader(folder / "x.h5").read_array("/y"),
+                    Catch::EndsWith("/y: dataset is missing; / has x"));
 }
 
 TEST_CASE("files that are not there or not HDF5 are refused") {
@@ -110,7 +115,8 @@ TEST_CASE("an unfinished file leaves nothing, an existing one is kept unless it 
   { Writer unfinished(folder / "x.h5", false); }
   CHECK(files_in(folder) == 0);
   folder.write("x.h5", "precious");
-  CHECK_THROWS_WITH(Writer(folder / "x.h5", false), Catch::EndsWith("exists already; give another name or --overwrite"));
+  CHECK_THROWS_WITH(Writer(folder / "x.h5", false),
+                    Catch::EndsWith("exists already; give another name or --overwrite"));
   { Writer unfinished(folder / "x.h5", true); }
   CHECK(std::filesystem::file_size(folder / "x.h5") == 8);
   Writer file(folder / "x.h5", true);

@@ -60,7 +60,8 @@ TEST_CASE("each defect of a problem file is named") {
   const TemporaryFolder folder;
   const auto refused = [&](const Parts& parts, const std::string& message) {
     parts.write(folder / "p.h5");
-    CHECK_THROWS_WITH(hdf5::read_problem(Reader(folder / "p.h5")), Catch::Contains("p.h5: ") && Catch::Contains(message));
+    CHECK_THROWS_WITH(hdf5::read_problem(Reader(folder / "p.h5")),
+                      Catch::Contains("p.h5: ") && Catch::Contains(message));
   };
   Parts parts;
   SECTION("missing") {

@@ -13,7 +13,8 @@ TEST_CASE("filter normalisation gives every filter the norm of the weights' filt
   const Vector<double> direction = random_filter_direction(layout, weights, random);
   REQUIRE(direction.size() == 24 + 8);
   for (Index filter = 0; filter < 6; ++filter)
-    CHECK(direction.segment(4 * filter, 4).norm() == Approx(weights.segment(4 * filter, 4).norm()).margin(1e-15));
+    CHECK(direction.segment(4 * filter, 4).norm() ==
+          Approx(weights.segment(4 * filter, 4).norm()).margin(1e-15));
   for (Index i = 0; i < 8; ++i) CHECK(std::abs(direction[24 + i]) == Approx(std::abs(weights[24 + 5 + i])));
   CHECK(direction.segment(4, 4).isZero(0));
   CHECK_FALSE(random_filter_direction(layout, weights, random).isApprox(direction));  // the next is another

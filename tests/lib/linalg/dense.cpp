@@ -8,14 +8,16 @@ using namespace basin;
 using namespace basin::test;
 
 TEST_CASE("singular values, clustered, repeated and tiny ones too") {
-  // Kronecker products A (x) I repeat every value; Eigen 3.4.0's BDCSVD failed on one in a hundred of such factors.
+  // Kronecker products A (x) I repeat every value; Eigen 3.4.0's BDCSVD failed on one in a hundred of such
+  // factors.
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const Index groups = 6, copies = 3, m = groups * copies;
     Vector<double> values(m);
     Random random(seed, "values");
     for (Index i = 0; i < m; ++i)
       values[i] = i % copies == 0 ? std::pow(10.0, -10 * random.uniform()) : values[i - 1] * (1 + 1e-15);
-    const Vectors<double> A = random_orthogonal(2 * m, seed).leftCols(m) * values.asDiagonal() * random_orthogonal(m, seed);
+    const Vectors<double> A =
+        random_orthogonal(2 * m, seed).leftCols(m) * values.asDiagonal() * random_orthogonal(m, seed);
     Vectors<double> work = A;
     const Vectors<double> R = triangular_factor(work);
     std::sort(values.begin(), values.end(), std::greater<>());

@@ -34,7 +34,10 @@ TEST_CASE("every item is worked on once, progress counts up, and exceptions come
       });
   CHECK(last == 100);
   for (const int count : visits) CHECK(count == 1);
-  CHECK_THROWS_WITH(parallel_for(50, [](Index item, Index) { if (item == 20) throw std::runtime_error("item 20"); }),
+  CHECK_THROWS_WITH(parallel_for(50,
+                                 [](Index item, Index) {
+                                   if (item == 20) throw std::runtime_error("item 20");
+                                 }),
                     "item 20");
 }
 
@@ -42,7 +45,11 @@ TEST_CASE("an exception in a worker or a commit comes out, and nothing is commit
   Index committed = 0;
   const auto commit = [&](Index, Index) { ++committed; };
   CHECK_THROWS_WITH(ordered_parallel_for(
-                        50, [](Index item, Index) { if (item == 20) throw std::runtime_error("item 20"); }, commit),
+                        50,
+                        [](Index item, Index) {
+                          if (item == 20) throw std::runtime_error("item 20");
+                        },
+                        commit),
                     "item 20");
   CHECK(committed <= 20);  // the item may fail before its predecessors have been committed
   CHECK_THROWS_WITH(ordered_parallel_for(

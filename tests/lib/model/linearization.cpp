@@ -56,9 +56,8 @@ TEST_CASE("products agree with their adjoints, differences and dense matrices in
     REQUIRE(std::isfinite(scale));
 
     // f = |F - Y|^2 / 2, grad f = J^T r
-    const Vector<double> r =
-        Eigen::Map<const Vector<double>>(at.outputs().data(), m) -
-        Eigen::Map<const Vector<double>>(instance.data->Y.data(), m);
+    const Vector<double> r = Eigen::Map<const Vector<double>>(at.outputs().data(), m) -
+                             Eigen::Map<const Vector<double>>(instance.data->Y.data(), m);
     CHECK(at.loss() == Approx(r.squaredNorm() / 2).epsilon(1e-14));
     Vectors<double> Jtr(P, 1);
     at.vjp(r, Jtr);
@@ -157,8 +156,10 @@ TEST_CASE("the core works in single precision") {
   const Instance<double> instance = make_instance(c);
   auto data = std::make_shared<Data<float>>();
   *data = {c.N, instance.data->X.cast<float>(), instance.data->Y.cast<float>()};
-  const Instance<float> single = {make_attention_model<float>(c.spec()), instance.weights.cast<float>(), data};
-  const Products expected = all_products(instance.linearize(), 2), found = all_products(single.linearize(), 2);
+  const Instance<float> single = {make_attention_model<float>(c.spec()), instance.weights.cast<float>(),
+                                  data};
+  const Products expected = all_products(instance.linearize(), 2),
+                 found = all_products(single.linearize(), 2);
   // float has eps = 6e-8; sums of some hundred terms
   CHECK((found.JV - expected.JV).norm() <= 1e-5 * expected.JV.norm());
   CHECK((found.JtU - expected.JtU).norm() <= 1e-5 * expected.JtU.norm());

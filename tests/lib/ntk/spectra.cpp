@@ -30,7 +30,8 @@ TEST_CASE("kernel spectra are those of J J^T, block by block and summed, and the
       CHECK(s.parameters == block.rows());
       REQUIRE(s.size() == Jt.cols());
       const Vectors<double> K = block.transpose() * block;
-      const Vector<double> expected = Eigen::SelfAdjointEigenSolver<Vectors<double>>(K).eigenvalues().reverse();
+      const Vector<double> expected =
+          Eigen::SelfAdjointEigenSolver<Vectors<double>>(K).eigenvalues().reverse();
       const double rounding = 1e-14 * static_cast<double>(K.rows()) * expected[0];  // of the formed K
       for (Index i = 0; i < s.size(); ++i) {
         CHECK(s.eigenvalue(i) >= 0);
@@ -53,7 +54,8 @@ TEST_CASE("singular values are right far below the rounding of a formed kernel")
   const NtkSpectrum& sum = spectra.back();
   CHECK(sum.positive_definite());
   CHECK(sum.condition_number() == Approx(1e20).epsilon(1e-4));
-  for (Index i = 0; i < m; ++i) CHECK(std::abs(sum.singular_values[i] - sigma[i]) <= sum.singular_value_error);
+  for (Index i = 0; i < m; ++i)
+    CHECK(std::abs(sum.singular_values[i] - sigma[i]) <= sum.singular_value_error);
   CHECK(sum.lambda_min() == Approx(1e-20).epsilon(1e-4));
 }
 

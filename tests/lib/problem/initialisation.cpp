@@ -17,7 +17,8 @@ Matrix<double> as_map(const AttentionWeights& weights, const std::string& name) 
   const Index rows = entry.block.rows(), cols = entry.block.cols(), H = kSpec.heads;
   Matrix<double> map(name == "W_O" ? H * rows : rows, name == "W_O" ? cols : H * cols);
   for (Index h = 0; h < H; ++h) {
-    const Eigen::Map<const Matrix<double>> slice(weights.values.data() + entry.offset + h * rows * cols, rows, cols);
+    const Eigen::Map<const Matrix<double>> slice(weights.values.data() + entry.offset + h * rows * cols, rows,
+                                                 cols);
     map.block(name == "W_O" ? h * rows : 0, name == "W_O" ? 0 : h * cols, rows, cols) = slice;
   }
   return map;

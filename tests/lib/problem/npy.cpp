@@ -35,11 +35,13 @@ TEST_CASE("npy arrays of both precisions, orders and all versions") {
     CHECK(a.shape == std::vector<Index>{2, 3});
     CHECK(a.values == expected);
   }
-  folder.write("f.npy", npy<float>("{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }\n", {0, 1, 2, 3, 4, 5}));
+  folder.write("f.npy",
+               npy<float>("{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }\n", {0, 1, 2, 3, 4, 5}));
   CHECK(read_npy(folder / "f.npy").values == expected);
   CHECK(read_npy(folder / "f.npy").shape == std::vector<Index>{6});
   // (2, 3) in Fortran order: 0 3 | 1 4 | 2 5
-  folder.write("o.npy", npy<double>("{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }\n", {0, 3, 1, 4, 2, 5}));
+  folder.write("o.npy", npy<double>("{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }\n",
+                                    {0, 3, 1, 4, 2, 5}));
   CHECK(read_npy(folder / "o.npy").values == expected);
   folder.write("s.npy", npy<double>("{'descr': '<f8', 'fortran_order': False, 'shape': (), }\n", {7}));
   CHECK(read_npy(folder / "s.npy").shape.empty());
@@ -58,8 +60,13 @@ TEST_CASE("anything else is refused with one line") {
   refused(npy<double>(kHeader, {0, 1, 2}), "damaged");
   refused(npy<double>(kHeader, {0, 1, 2, 3, 4, 5, 6}), "damaged");
   refused(npy<double>(kHeader, {0, 1, 2, HUGE_VAL, 4, 5}), "found NaN or infinity at entry 3");
-  refused(npy<std::int64_t>("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n", {1}), "found data of type '<i8'");
-  refused(npy(std::string("{'descr': '>f8', 'fortran_order': False, 'shape': (6,), }\n"), six), "found data of type '>f8'");
-  refused(npy(std::string("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999), }\n"), six), "damaged");
+  refused(npy<std::int64_t>("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n", {1}),
+          "found data of type '<i8'");
+  refused(npy(std::string("{'descr': '>f8', 'fortran_order': False, 'shape': (6,), }\n"), six),
+          "found data of type '>f8'");
+  refused(
+      npy(std::string("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999), }\n"),
+          six),
+      "damaged");
   CHECK_THROWS_WITH(read_npy(folder / "nowhere.npy"), Catch::EndsWith("cannot be opened"));
 }

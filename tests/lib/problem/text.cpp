@@ -30,7 +30,8 @@ TEST_CASE("reviews come in turn, short ones are skipped and counted") {
   CHECK(made.too_short == 1);
   CHECK(made.unused == 0);
   CHECK(made.words == 5);  // good film bad a fine
-  CHECK(p.token_text == std::vector<std::string>{"good", "film", "good", "bad", "film", "bad", "a", "fine", "film"});
+  CHECK(p.token_text ==
+        std::vector<std::string>{"good", "film", "good", "bad", "film", "bad", "a", "fine", "film"});
   const Vector<double> expected_Y{{1, 1, 1, -1, -1, -1, 1, 1, 1}};
   CHECK(p.data.Y.col(0) == expected_Y);
 
@@ -50,7 +51,8 @@ TEST_CASE("reviews come in turn, short ones are skipped and counted") {
   // A word keeps its embedding in another corpus.
   folder.write("other/pos/1.txt", "film it is");
   folder.write("other/neg/1.txt", "no film here");
-  const Problem other = make_text_problem(folder / "other", {.samples = 2, .tokens = 3, .embedding = 8}).problem;
+  const Problem other =
+      make_text_problem(folder / "other", {.samples = 2, .tokens = 3, .embedding = 8}).problem;
   Vector<double> film = other.data.X.row(0).transpose();
   for (Index c = 1; c < 8; c += 2) film[c] -= 1;  // position 0
   CHECK(film.isApprox(word(1), 1e-14));
@@ -60,14 +62,18 @@ TEST_CASE("reviews come in turn, short ones are skipped and counted") {
 
 TEST_CASE("missing, empty and too small folders are refused") {
   const TemporaryFolder folder;
-  CHECK_THROWS_WITH(make_text_problem(folder / "nowhere", {}), Catch::EndsWith("no such folder; expected one with {pos,neg}/*.txt"));
-  CHECK_THROWS_WITH(make_text_problem(folder / "", {}), Catch::EndsWith("pos: no such folder; expected {pos,neg}/*.txt"));
+  CHECK_THROWS_WITH(make_text_problem(folder / "nowhere", {}),
+                    Catch::EndsWith("no such folder; expected one with {pos,neg}/*.txt"));
+  CHECK_THROWS_WITH(make_text_problem(folder / "", {}),
+                    Catch::EndsWith("pos: no such folder; expected {pos,neg}/*.txt"));
   folder.write("pos/x.md", "");
   folder.write("neg/x.txt", "one two three");
-  CHECK_THROWS_WITH(make_text_problem(folder / "", {}), Catch::EndsWith("pos: no .txt file; expected {pos,neg}/*.txt"));
+  CHECK_THROWS_WITH(make_text_problem(folder / "", {}),
+                    Catch::EndsWith("pos: no .txt file; expected {pos,neg}/*.txt"));
   folder.write("pos/x.txt", "one two three");
-  CHECK_THROWS_WITH(make_text_problem(folder / "", {.samples = 3, .tokens = 3}),
-                    Catch::EndsWith("found 2 reviews of at least n = 3 words (0 are shorter), expected N = 3"));
+  CHECK_THROWS_WITH(
+      make_text_problem(folder / "", {.samples = 3, .tokens = 3}),
+      Catch::EndsWith("found 2 reviews of at least n = 3 words (0 are shorter), expected N = 3"));
   CHECK_THROWS_AS(make_text_problem(folder / "", {.samples = 0, .tokens = 30}), InputError);
   CHECK(make_text_problem(folder / "", {.samples = 0, .tokens = 3}).problem.data.samples == 2);
 }

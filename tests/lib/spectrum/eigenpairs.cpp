@@ -14,7 +14,8 @@ TEST_CASE("extreme eigenpairs of known spectra, at any scale") {
   const auto end = GENERATE(End::largest, End::smallest);
   CAPTURE(scale, end == End::largest);
   Vector<double> values(200);  // a semidefinite bulk with a few negative ones
-  for (Index i = 0; i < 200; ++i) values[i] = scale * (i < 3 ? -0.1 * static_cast<double>(3 - i) : i < 50 ? 0 : 0.01 * i);
+  for (Index i = 0; i < 200; ++i)
+    values[i] = scale * (i < 3 ? -0.1 * static_cast<double>(3 - i) : i < 50 ? 0 : 0.01 * i);
   const MatrixOperator A(values);
   const EigenResult result = extreme_eigenpairs(A, end, 3);
   REQUIRE(result.eigenvalues.size() == 3);
@@ -63,7 +64,8 @@ TEST_CASE("small operators are solved densely, with multiplicities") {
 
 TEST_CASE("not converging is a result") {
   const Vector<double> values = Vector<double>::LinSpaced(2000, 0, 1);  // no gaps to speak of
-  const EigenResult result = extreme_eigenpairs(MatrixOperator(values), End::smallest, 3, {.max_restarts = 1});
+  const EigenResult result =
+      extreme_eigenpairs(MatrixOperator(values), End::smallest, 3, {.max_restarts = 1});
   CHECK_FALSE(result.all_converged());
   CHECK(result.completeness.rfind("not converged: ", 0) == 0);
 }

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs all tests. With --ci also what continuous integration asks for: warnings
+# are errors, the benchmarks compile, format and clang-tidy are kept, and the tests pass under the sanitizers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/common/prepare.sh
+
+ci=false
+case "${1:-}" in
+  "") ;;
+  --ci) ci=true ;;
+  *) echo "usage: tests/run.sh [--ci]" >&2; exit 2 ;;
+esac
+
+# shellcheck disable=SC2086  # lists of words
+install $basin_packages catch2 $($ci && echo libbenchmark-dev clang-format clang-tidy)
+if ! $ci; then
+  build release
+  ctest --preset release
+  exit
+fi
+
+sources=$(git ls-files '*.cpp' '*.h')
+echo "Format ..."
+# shellcheck disable=SC2086
+clang-format --dry-run -Werror $sources
+build ci
+ctest --preset ci
+build/ci/bin/basin-benchmark --benchmark_filter=/S/ --benchmark_min_time=0.01
+echo "clang-tidy ..."
+printf '%s\n' $sources | grep -E '^(lib|tools)/.*\.cpp$' | xargs -P "$(nproc)" -n 1 clang-tidy -p build/ci --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
+build sanitize
+ctest --preset sanitize
