@@ -58,6 +58,7 @@ void body(Command& command) {
       ("random", po::value<Index>()->default_value(0)->value_name("K"),
        "K standard normal directions and cotangents, where none are given");
   add_model_options(command);
+  command.add_memory_option();
   if (!command.parse()) return;
   if (command.get<Index>("random") < 0) throw InputError("--random: expected 0 or more");
 

@@ -67,13 +67,18 @@ void say_eigenvalues(Command& command, const std::string& name, const EigenResul
 }
 
 /// What the smallest known eigenvalue says of the curvature.
-std::string curvature_verdict(const std::string& matrix, const Eigenvalue& smallest, bool is_the_smallest) {
-  const std::string value = "lambda_min = " + signed_text(smallest);
+std::string curvature_verdict(const std::string& matrix, const EigenResult& r) {
+  const Eigenvalue& smallest = r.eigenvalues.front();
+  const std::string value = (r.dense ? "lambda_min = " : "lambda_min <= ") + signed_text(smallest);
   if (smallest.value < -smallest.error_bound) return "negative curvature in the " + matrix + ": " + value;
-  if (!is_the_smallest)
-    return "no negative curvature found in the " + matrix + ", but not all have converged: " + value;
-  if (smallest.value > smallest.error_bound) return "the " + matrix + " is positive definite: " + value;
-  return "the smallest eigenvalue of the " + matrix + " is zero to rounding: " + value;
+  if (!smallest.converged)
+    return "no negative curvature found in the " + matrix + ", but the search has not converged: " + value;
+  if (smallest.value <= smallest.error_bound)
+    return "the smallest eigenvalue " + std::string(r.dense ? "" : "found ") + "of the " + matrix +
+           " cannot be told from zero: " + value;
+  return (r.dense ? "the " + matrix + " is positive definite: "
+                  : "no eigenvalue of the " + matrix + " below zero found: ") +
+         value;
 }
 
 void say_counts(Command& command, const EigenResult& all) {
@@ -83,18 +88,19 @@ void say_counts(Command& command, const EigenResult& all) {
     zero += std::abs(e.value) <= e.error_bound ? 1 : 0;
   }
   const auto total = static_cast<Index>(all.eigenvalues.size());
-  command.say(std::to_string(negative) + " negative, " + std::to_string(zero) +
-              " zero to rounding (|lambda| <= " + number(all.eigenvalues.front().error_bound, 2) + "), " +
-              std::to_string(total - negative - zero) + " positive, of P = " + std::to_string(total));
+  command.say(
+      std::to_string(negative) + " negative, " + std::to_string(zero) +
+      " not distinguishable from zero (|lambda| <= " + number(all.eigenvalues.front().error_bound, 2) +
+      "), " + std::to_string(total - negative - zero) + " positive, of P = " + std::to_string(total));
 }
 
-/// Refuses matrices that --memory does not hold.
-void check_dense_memory(const Command& command, Index P, bool with_vectors) {
-  const double needed = (with_vectors ? 24.0 : 16.0) * static_cast<double>(P) * static_cast<double>(P);
+/// Refuses what --memory does not hold.
+void check_memory(const Command& command, const std::string& option, Index P, double needed) {
   if (needed > static_cast<double>(command.memory()))
-    throw InputError("--full with P = " + std::to_string(P) + " needs " + bytes_text(needed) +
+    throw InputError("--" + option + " with P = " + std::to_string(P) + " needs " + bytes_text(needed) +
                      ", --memory allows " + bytes_text(static_cast<double>(command.memory())) +
-                     ": use --largest and --smallest, or train fewer blocks");
+                     (option == "full" ? ": use --largest and --smallest, or train fewer blocks"
+                                       : ": ask for fewer eigenvalues, or train fewer blocks"));
 }
 
 void body(Command& command) {
@@ -109,8 +115,9 @@ void body(Command& command) {
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
        "converged when |A x - lambda x| <= T |A|")  //
       ("max-restarts", po::value<Index>()->default_value(300)->value_name("R"),
-       "give up after so many restarts; what has not converged is left out and said");
+       "give up after so many restarts and say so");
   add_model_options(command);
+  command.add_memory_option();
   if (!command.parse()) return;
   const Index largest = command.get<Index>("largest"), smallest = command.get<Index>("smallest");
   const bool full = command.get<bool>("full"), with_vectors = command.get<bool>("eigenvectors");
@@ -125,7 +132,11 @@ void body(Command& command) {
   options.seed = command.seed();
   if (!(options.tolerance > 0 && options.tolerance < 1))
     throw InputError("--tolerance: expected a number in (0, 1)");
-  if (options.max_restarts < 1) throw InputError("--max-restarts: expected at least 1");
+  if (options.max_restarts < 1 || options.max_restarts > 1000000)
+    throw InputError("--max-restarts: expected 1 to 1000000");
+  for (const char* option : {"tolerance", "max-restarts"})
+    if (largest == 0 && smallest == 0 && command.given(option))
+      throw InputError("--" + std::string(option) + ": without effect unless with --largest or --smallest");
 
   const Setup setup = read_setup(command);
   const Index P = setup.description.parameters;
@@ -133,18 +144,23 @@ void body(Command& command) {
     if (const Index k = command.get<Index>(option); k < 0 || k > P)
       throw InputError("--" + std::string(option) + " " + std::to_string(k) +
                        ": expected 1 to P = " + std::to_string(P));
-  if (full) check_dense_memory(command, P, with_vectors);
+  if (full) check_memory(command, "full", P, full_spectrum_bytes(P, with_vectors));
+  if (largest > 0) check_memory(command, "largest", P, extreme_eigenpairs_bytes(P, largest));
+  if (smallest > 0) check_memory(command, "smallest", P, extreme_eigenpairs_bytes(P, smallest));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
 
-  const Linearization<double> at = setup.linearize(command);
-  std::unique_ptr<const SelfAdjointOperator> A;
-  if (name == "hessian")
-    A = std::make_unique<HessianOperator>(at);
-  else
-    A = std::make_unique<GaussNewtonOperator>(at);
+  const Linearization<double> at = setup.linearize(command), twin_at = setup.linearize_twin();
+  const auto make_operator =
+      [&](const Linearization<double>& point) -> std::unique_ptr<const SelfAdjointOperator> {
+    if (name == "hessian") return std::make_unique<HessianOperator>(point);
+    return std::make_unique<GaussNewtonOperator>(point);
+  };
+  const auto A = make_operator(at), twin = make_operator(twin_at);
+  options.twin = twin.get();
 
   std::vector<std::pair<std::string, EigenResult>> results;
-  if (full) results.emplace_back("spectrum", full_spectrum(*A, with_vectors, command.progress("columns")));
+  if (full)
+    results.emplace_back("spectrum", full_spectrum(*A, with_vectors, options, command.progress("columns")));
   if (smallest > 0)
     results.emplace_back("smallest", extreme_eigenpairs(*A, End::smallest, smallest, options,
                                                         command.progress("smallest, products")));
@@ -155,13 +171,8 @@ void body(Command& command) {
   // The verdict first: from the whole spectrum if it is there, else from the smallest.
   const EigenResult& first = results.front().second;
   const std::string matrix = name == "hessian" ? "Hessian" : "Gauss-Newton matrix";
-  if (results.front().first == "largest")
-    command.say(first.eigenvalues.empty() ? "not converged"
-                                          : "lambda_max = " + signed_text(first.eigenvalues.front()));
-  else
-    command.say(first.eigenvalues.empty()
-                    ? "not converged: no eigenvalue of the " + matrix + " is known well enough"
-                    : curvature_verdict(matrix, first.eigenvalues.front(), first.all_converged()));
+  command.say(results.front().first == "largest" ? "lambda_max >= " + signed_text(first.eigenvalues.front())
+                                                 : curvature_verdict(matrix, first));
   for (const auto& [which, result] : results) {
     if (which == "spectrum")
       say_counts(command, result);

@@ -9,22 +9,22 @@ using namespace basin::tools;
 
 namespace {
 
-const Introduction kIntroduction = {"basin-ntk",
-                                    "eigenvalues of the neural tangent kernel of each block and of their sum",
-                                    "PROBLEM.h5 -o RESULT.h5 [options]",
-                                    "The kernel of a block B is K_B = J_B J_B^T (m x m, m = N n D_out), J_B "
-                                    "the Jacobian of all outputs in the block.\n"
-                                    "If the smallest eigenvalue of the sum over the trained blocks is "
-                                    "positive along the way, gradient descent\n"
-                                    "converges to a global minimum at a linear rate. Eigenvalues are "
-                                    "computed as squares of singular values of J,\n"
-                                    "dense and exact, so they are never negative; each has bounds. A kernel "
-                                    "is positive definite only when its\n"
-                                    "smallest singular value exceeds its error bound; otherwise rank r of m "
-                                    "and an upper bound are reported.\n"
-                                    "Memory: about 8 m P bytes; what does not fit in --memory is refused.\n",
-                                    "  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64\n"
-                                    "  basin-ntk problem.h5 -o ntk.h5 --kernel gaussian\n"};
+const Introduction kIntroduction = {
+    "basin-ntk", "eigenvalues of the neural tangent kernel of each block and of their sum",
+    "PROBLEM.h5 -o RESULT.h5 [options]",
+    "The kernel of a block B is K_B = J_B J_B^T (m x m, m = N n D_out), J_B "
+    "the Jacobian of all outputs in the block.\n"
+    "If the smallest eigenvalue of the sum over the trained blocks is "
+    "positive along the way, gradient descent\n"
+    "converges to a global minimum at a linear rate. Eigenvalues are "
+    "computed as squares of singular values of J,\n"
+    "dense and exact, so they are never negative; each has bounds. A kernel "
+    "is positive definite only when its\n"
+    "smallest singular value exceeds its error bound; otherwise rank r of m "
+    "and an upper bound are reported.\n"
+    "Memory: between 8 m P and 8 m (P + 10 m) bytes; what does not fit in --memory is refused.\n",
+    "  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64\n"
+    "  basin-ntk problem.h5 -o ntk.h5 --kernel gaussian\n"};
 
 std::string verdict(const NtkSpectrum& s) {
   const Index last = s.size() - 1;
@@ -102,6 +102,7 @@ void write_results(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra) 
 
 void body(Command& command) {
   add_model_options(command);
+  command.add_memory_option();
   if (!command.parse()) return;
   const Setup setup = read_setup(command);
   const Index m = setup.data->Y.size();
@@ -116,8 +117,10 @@ void body(Command& command) {
   // The Jacobian is computed sample by sample: nothing needs to be kept for products.
   const Linearization<double> at(setup.model, setup.weights, setup.data, {.memory = 0});
   Vectors<double> Jt = at.jacobian_transposed(command.progress("Jacobian, samples"));
+  const std::vector<double> rounding =
+      jacobian_rounding(Jt, setup.linearize_twin(), command.progress("rounding of the Jacobian, samples"));
   command.message("singular values of " + std::to_string(Jt.rows()) + " x " + std::to_string(m) + " ...");
-  const std::vector<NtkSpectrum> spectra = ntk_spectra(Jt, setup.parameters());
+  const std::vector<NtkSpectrum> spectra = ntk_spectra(Jt, setup.parameters(), rounding);
 
   command.say("NTK of the trained blocks is " + verdict(spectra.back()));
   for (std::size_t b = 0; b + 1 < spectra.size(); ++b)

@@ -35,13 +35,12 @@ void add_student_options(Command& command) {
       ("heads,H", po::value<Index>()->default_value(2)->value_name("H"), "heads")                   //
       ("head-dim,d", po::value<Index>()->default_value(8)->value_name("d"), "dimension of a head")  //
       ("no-weights", po::bool_switch(), "leave the weights to the tools that read the file")        //
-      ("init-seed", po::value<std::uint64_t>()->value_name("S"),
-       "seed of the initial weights (default --seed)");
+      ("init-seed", po::value<Seed>()->value_name("S"), "seed of the initial weights (default --seed)");
   add_initialisation_options(command.options, "gaussian");
 }
 
 std::uint64_t seed_or(Command& command, const std::string& option) {
-  const std::uint64_t seed = command.given(option) ? command.get<std::uint64_t>(option) : command.seed();
+  const std::uint64_t seed = command.given(option) ? command.get<Seed>(option).value : command.seed();
   command.resolve(option, std::to_string(seed));
   return seed;
 }
@@ -62,7 +61,9 @@ void refuse(const Command& command, const std::vector<std::string>& options, con
 void add_student(Command& command, Problem& problem) {
   problem.network = student_network(command);
   if (command.get<bool>("no-weights")) {
-    refuse(command, {"init", "gain", "init-seed", "heads", "head-dim"}, "under --no-weights");
+    refuse(command, {"init", "gain", "init-seed"}, "under --no-weights");
+    if (!problem.teacher)
+      refuse(command, {"heads", "head-dim"}, "under --no-weights");  // a teacher takes them over
     return;
   }
   Initialisation init;
@@ -124,10 +125,9 @@ void teacher(int argc, const char* const* argv) {
       ("target-gain",
        po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
        "factor on a block of the teacher; repeatable")  //
-      ("data-seed", po::value<std::uint64_t>()->value_name("S"),
+      ("data-seed", po::value<Seed>()->value_name("S"),
        "seed of inputs, random targets and noise (default --seed)")  //
-      ("target-seed", po::value<std::uint64_t>()->value_name("S"),
-       "seed of the teacher's weights (default --seed)");
+      ("target-seed", po::value<Seed>()->value_name("S"), "seed of the teacher's weights (default --seed)");
   add_student_options(command);
   if (!command.parse()) return;
 
@@ -192,7 +192,7 @@ void text(int argc, const char* const* argv) {
        "standard deviation of word embeddings")  //
       ("position-scale", po::value<double>()->default_value(1)->value_name("s"),
        "factor on the positions")  //
-      ("data-seed", po::value<std::uint64_t>()->value_name("S"), "seed of the embeddings (default --seed)");
+      ("data-seed", po::value<Seed>()->value_name("S"), "seed of the embeddings (default --seed)");
   command.positional.add("folder", 1);
   add_student_options(command);
   if (!command.parse()) return;

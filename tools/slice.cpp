@@ -98,6 +98,8 @@ void body(Command& command) {
     throw InputError(setup.input +
                      ": all trained weights are zero, so filter-normalised directions are zero");
   const double center = LossEvaluator<double>(setup.model, setup.data)(setup.weights);
+  if (!std::isfinite(center))
+    throw WorkError("the loss at the point is not finite: the weights or inputs are too large");
   const Matrix<double> losses =
       loss_on_plane(setup.model, setup.weights, setup.data, u, v, xs, ys, command.progress("grid points"));
 

@@ -165,7 +165,10 @@ Array Reader::read_array(const std::string& path, int rank) const {
   if (rank >= 0 && static_cast<int>(dims.size()) != rank)
     fail(path, "found rank " + std::to_string(dims.size()) + ", shape " + text(array.shape) +
                    "; expected rank " + std::to_string(rank));
-  array.values.resize(H5Sget_simple_extent_npoints(space.get()));
+  double count = 1;  // not as an integer: a file can claim any shape without holding it
+  for (const hsize_t size : dims) count *= static_cast<double>(size);
+  if (count > 1e12) fail(path, "found shape " + text(array.shape) + ": more numbers than any machine holds");
+  array.values.resize(static_cast<Index>(count));
   if (H5Dread(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.values.data()) < 0)
     fail(path, "cannot be read: " + library_error());
   for (Index i = 0; i < array.values.size(); ++i)
@@ -241,6 +244,8 @@ Writer::Writer(std::string path, bool overwrite) : path_(std::move(path)), overw
   if (target.filename().empty()) throw InputError("'" + path_ + "': not a file name");
   if (!fs::is_directory(folder, error)) throw InputError(path_ + ": there is no folder " + folder.string());
   if (fs::is_directory(target, error)) throw InputError(path_ + ": a folder; expected a file name");
+  if (fs::exists(target, error) && !fs::is_regular_file(target, error))
+    throw InputError(path_ + ": not a regular file; expected a file name");
   if (fs::exists(target, error) && !overwrite_)
     throw InputError(path_ + ": exists already; give another name or --overwrite");
   part_ = (folder / ("." + target.filename().string() + ".part-" + std::to_string(getpid()))).string();

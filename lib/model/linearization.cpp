@@ -244,25 +244,29 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
 }
 
 template <class S>
-Vectors<S> Linearization<S>::jacobian_transposed(const Progress& progress) const {
+void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt) const {
   const Shape out = model_->network().output();
-  Vectors<S> Jt = Vectors<S>::Zero(theta_size(), output_size());
+  Workspace& work = workspaces_.at(slot);
+  if (!work.point) work.point = std::make_unique<PointState>();
+  evaluate(i, 1, *work.point);
+  Jt.setZero();
+  for (Index row = 0; row < out.size(); row += kMaxVectors) {
+    const Index k = std::min(kMaxVectors, out.size() - row);
+    work.dybar.resize_zero(k, out.tokens, out.width);
+    for (Index u = 0; u < k; ++u) work.dybar[u].data()[row + u] = 1;
+    model_->network().adjoint(weights(), work.point->value, work.dybar.view(), work.adjoint,
+                              mutable_view<S>(Jt.middleCols(row, k), parameters()), nullptr);
+  }
+}
+
+template <class S>
+Vectors<S> Linearization<S>::jacobian_transposed(const Progress& progress) const {
+  const Index columns = model_->network().output().size();
+  Vectors<S> Jt(theta_size(), output_size());
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
   parallel_for(
-      data_->samples,
-      [&](Index i, Index slot) {
-        Workspace& work = workspaces_[slot];
-        if (!work.point) work.point = std::make_unique<PointState>();
-        evaluate(i, 1, *work.point);
-        for (Index row = 0; row < out.size(); row += kMaxVectors) {
-          const Index k = std::min(kMaxVectors, out.size() - row);
-          work.dybar.resize_zero(k, out.tokens, out.width);
-          for (Index u = 0; u < k; ++u) work.dybar[u].data()[row + u] = 1;
-          model_->network().adjoint(weights(), work.point->value, work.dybar.view(), work.adjoint,
-                                    mutable_view<S>(Jt.middleCols(i * out.size() + row, k), parameters()),
-                                    nullptr);
-        }
-      },
+      samples(),
+      [&](Index i, Index slot) { jacobian_of_sample(i, slot, Jt.middleCols(i * columns, columns)); },
       progress);
   return Jt;
 }

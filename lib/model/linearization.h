@@ -54,9 +54,15 @@ class Linearization {
   void gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) const;
   void hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const;
 
+  Index samples() const { return data_->samples; }  ///< N
+
   /// J^T, P x m: column i is the gradient of output i. A row of J belongs to one sample and is computed from
   /// that sample alone, N times cheaper than by products. `progress` counts samples.
   Vectors<S> jacobian_transposed(const Progress& progress = {}) const;
+
+  /// The columns of J^T that belong to sample i: P x (tokens D_out). May be called by several threads of a
+  /// parallel loop at once, each with its own slot (linalg/parallel.h).
+  void jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt) const;
 
  private:
   /// What the products need of the point, for one chunk.
@@ -88,8 +94,8 @@ class Linearization {
   /// vectors.
   template <class Body>
   void for_each_chunk(Index vectors, const Body& body) const;
-  /// out = the sum over all chunks of what body(chunk, first vector, k, workspace, thetabar) adds to
-  /// thetabar.
+  /// out = the sum over all chunks of what body(chunk, first vector, k, workspace) leaves in
+  /// workspace.sum (P x k).
   template <class Body>
   void sum_over_chunks(VectorsRef<S> out, const Body& body) const;
 

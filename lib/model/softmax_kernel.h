@@ -29,35 +29,32 @@ class SoftmaxKernel final : public AttentionKernel<S> {
   }
 
   /// dZ = (dQ K^T + Q dK^T) / sqrt(d)
-  /// dA = A o dZ - A o (A o dZ) 1 1^T
+  /// dA = A o (dZ - (A o dZ) 1 1^T)
   void tangent(In Q, In K, In A, In dQ, In dK, Out dA) const override {
-    dA.setZero();
-    if (dQ.size() > 0) dA.noalias() += scale_ * dQ * K.transpose();
-    if (dK.size() > 0) dA.noalias() += scale_ * Q * dK.transpose();
-    dA.array() *= A.array();
-    centre(A, dA);
+    Matrix<S> dZ = Matrix<S>::Zero(A.rows(), A.cols());
+    if (dQ.size() > 0) dZ.noalias() += scale_ * dQ * K.transpose();
+    if (dK.size() > 0) dZ.noalias() += scale_ * Q * dK.transpose();
+    dA = A.cwiseProduct(centred(A, dZ));
   }
 
-  /// Zbar = A o Abar - A o (A o Abar) 1 1^T
+  /// Zbar = A o (Abar - (A o Abar) 1 1^T)
   /// Qbar = Zbar K / sqrt(d),   Kbar = Zbar^T Q / sqrt(d)
   void adjoint(In Q, In K, In A, In Abar, Out Qbar, Out Kbar) const override {
-    Matrix<S> Zbar = A.cwiseProduct(Abar);
-    centre(A, Zbar);
+    const Matrix<S> Zbar = A.cwiseProduct(centred(A, Abar));
     Qbar.noalias() = scale_ * Zbar * K;
     Kbar.noalias() = scale_ * Zbar.transpose() * Q;
   }
 
-  /// With rho = (A o Abar) 1, so that Zbar = A o (Abar - rho 1^T), and T = dA o (Abar - rho 1^T) + A o dAbar:
-  /// dZbar = T - A o T 1 1^T    (since dA 1 = 0)
+  /// With C = Abar - (A o Abar) 1 1^T, so that Zbar = A o C, and T = dA o C + A o dAbar:
+  /// dZbar = T - A o (T 1 1^T)    (since dA 1 = 0)
   /// dQbar = (dZbar K + Zbar dK) / sqrt(d),   dKbar = (dZbar^T Q + Zbar^T dQ) / sqrt(d)
   void tangent_of_adjoint(In Q, In K, In A, In Abar, In dQ, In dK, In dA, In dAbar, Out dQbar,
                           Out dKbar) const override {
-    const Vector<S> rho = A.cwiseProduct(Abar).rowwise().sum();
-    const Matrix<S> centred = Abar.colwise() - rho;
-    const Matrix<S> Zbar = A.cwiseProduct(centred);
-    Matrix<S> dZbar = A.cwiseProduct(dAbar);
-    if (dA.size() > 0) dZbar += dA.cwiseProduct(centred);
-    centre(A, dZbar);
+    const Matrix<S> C = centred(A, Abar), Zbar = A.cwiseProduct(C);
+    Matrix<S> T = A.cwiseProduct(dAbar);
+    if (dA.size() > 0) T += dA.cwiseProduct(C);
+    const Vector<S> sums = T.rowwise().sum();
+    const Matrix<S> dZbar = T - (A.array().colwise() * sums.array()).matrix();
     dQbar.noalias() = scale_ * dZbar * K;
     dKbar.noalias() = scale_ * dZbar.transpose() * Q;
     if (dK.size() > 0) dQbar.noalias() += scale_ * Zbar * dK;
@@ -65,11 +62,11 @@ class SoftmaxKernel final : public AttentionKernel<S> {
   }
 
  private:
-  /// T <- T - A o (T 1 1^T): with T = A o dZ this is (diag(a) - a a^T) dz in each row, the softmax Jacobian.
-  template <class T>
-  static void centre(In A, T&& t) {
-    const Vector<S> sums = t.rowwise().sum();
-    t -= (A.array().colwise() * sums.array()).matrix();
+  /// T - (A o T) 1 1^T: A o of it is (diag(a) - a a^T) t in each row, the softmax Jacobian, which is
+  /// symmetric.
+  static Matrix<S> centred(In A, In T) {
+    const Vector<S> means = A.cwiseProduct(T).rowwise().sum();
+    return T.colwise() - means;
   }
 
   S scale_;

@@ -1,6 +1,7 @@
 #include "ntk/spectra.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "linalg/dense.h"
@@ -10,8 +11,17 @@
 namespace basin {
 namespace {
 
+std::vector<const ParameterLayout::Entry*> trainable_blocks(const ParameterLayout& parameters) {
+  std::vector<const ParameterLayout::Entry*> blocks;
+  for (const auto& entry : parameters.entries())
+    if (entry.trainable()) blocks.push_back(&entry);
+  return blocks;
+}
+
 /// The spectrum for J^T = Q R with R: r x m, where `parameters` is the number of rows of J^T.
-NtkSpectrum spectrum_of_factor(const std::string& name, Index parameters, const Vectors<double>& R) {
+NtkSpectrum spectrum_of_factor(const std::string& name, Index parameters, const Vectors<double>& R,
+                               double rounding) {
+  constexpr double kEps = std::numeric_limits<double>::epsilon();
   const Index m = R.cols();
   const Vector<double> values = singular_values(R);
   NtkSpectrum spectrum;
@@ -19,8 +29,8 @@ NtkSpectrum spectrum_of_factor(const std::string& name, Index parameters, const 
   spectrum.parameters = parameters;
   spectrum.singular_values = Vector<double>::Zero(m);
   spectrum.singular_values.head(values.size()) = values;
-  spectrum.singular_value_error = 10 * static_cast<double>(std::max(m, parameters)) *
-                                  std::numeric_limits<double>::epsilon() * spectrum.singular_values[0];
+  spectrum.singular_value_error =
+      10 * static_cast<double>(std::max(m, parameters)) * kEps * values[0] + rounding;
   return spectrum;
 }
 
@@ -49,18 +59,37 @@ double NtkSpectrum::condition_number() const {
   return positive_definite() ? lambda_max() / lambda_min() : std::numeric_limits<double>::infinity();
 }
 
-std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters) {
-  if (!Jt.allFinite()) throw WorkError("the Jacobian is not finite: the NTK is not defined");
-  std::vector<const ParameterLayout::Entry*> blocks;
-  for (const auto& entry : parameters.entries())
-    if (entry.trainable()) blocks.push_back(&entry);
+std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Linearization<double>& twin,
+                                      const Progress& progress) {
+  constexpr double kAllowance = 4;
+  const auto blocks = trainable_blocks(twin.parameters());
+  const Index samples = twin.samples(), columns = Jt.cols() / samples;
+  Vectors<double> norms(samples, static_cast<Index>(blocks.size()));
+  parallel_for(
+      samples,
+      [&](Index i, Index slot) {
+        Vectors<double> difference(Jt.rows(), columns);
+        twin.jacobian_of_sample(i, slot, difference);
+        difference -= Jt.middleCols(i * columns, columns);
+        for (Index b = 0; b < norms.cols(); ++b)
+          norms(i, b) = difference.middleRows(blocks[b]->theta_offset, blocks[b]->block.size()).norm();
+      },
+      progress);
+  std::vector<double> rounding;
+  for (Index b = 0; b < norms.cols(); ++b) rounding.push_back(kAllowance * norms.col(b).norm());
+  return rounding;
+}
 
+std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters,
+                                     const std::vector<double>& rounding) {
+  if (!Jt.allFinite()) throw WorkError("the Jacobian is not finite: the NTK is not defined");
+  const auto blocks = trainable_blocks(parameters);
   std::vector<Vectors<double>> factors(blocks.size());
   std::vector<NtkSpectrum> spectra(blocks.size());
   parallel_for(static_cast<Index>(blocks.size()), [&](Index b, Index) {
     const auto& block = blocks[b]->block;
     factors[b] = triangular_factor(Jt.middleRows(blocks[b]->theta_offset, block.size()));
-    spectra[b] = spectrum_of_factor(block.name, block.size(), factors[b]);
+    spectra[b] = spectrum_of_factor(block.name, block.size(), factors[b], rounding.at(b));
   });
 
   // J^T = blkdiag(Q_b) [R_1; R_2; ...], so the stack of factors has the singular values of J.
@@ -68,18 +97,21 @@ std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayou
   for (const auto& R : factors) rows += R.rows();
   Vectors<double> stack(rows, Jt.cols());
   rows = 0;
-  for (const auto& R : factors) {
-    stack.middleRows(rows, R.rows()) = R;
-    rows += R.rows();
+  double squares = 0;
+  for (std::size_t b = 0; b < factors.size(); ++b) {
+    stack.middleRows(rows, factors[b].rows()) = factors[b];
+    rows += factors[b].rows();
+    squares += rounding[b] * rounding[b];
   }
-  spectra.push_back(spectrum_of_factor("sum", parameters.theta_size(), triangular_factor(stack)));
+  spectra.push_back(
+      spectrum_of_factor("sum", parameters.theta_size(), triangular_factor(stack), std::sqrt(squares)));
   return spectra;
 }
 
 double ntk_bytes(const ParameterLayout& parameters, Index m) {
   double stack = 0;
-  for (const auto& entry : parameters.entries())
-    if (entry.trainable()) stack += static_cast<double>(std::min(entry.block.size(), m));
+  for (const auto* entry : trainable_blocks(parameters))
+    stack += static_cast<double>(std::min(entry->block.size(), m));
   const auto size = static_cast<double>(m);
   // J^T; the factors and their stack; two copies of one factor at work in an SVD
   return 8 * size * (static_cast<double>(parameters.theta_size()) + 2 * stack + 2 * size);

@@ -1,11 +1,10 @@
-/// Eigenvalues of neural tangent kernels, from singular values of the Jacobian.
+/// Eigenvalues of neural tangent kernels, from singular values of the Jacobian (MATHEMATICS.md).
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "linalg/types.h"
-#include "model/parameters.h"
+#include "model/linearization.h"
 
 namespace basin {
 
@@ -18,8 +17,8 @@ struct NtkSpectrum {
   Index parameters = 0;  ///< columns of J
   Vector<double>
       singular_values;  ///< of J, descending, all m of them; exact zeros beyond the number of columns
-  /// Each singular value is right to within this: 10 max(m, columns) eps |J|. It covers the rounding of the
-  /// factorisations and, generously, that of the entries of J.
+  /// Each singular value is right to within this: 10 max(m, columns) eps |J| for the factorisations, and the
+  /// rounding of J itself as measured (jacobian_rounding).
   double singular_value_error = 0;
 
   Index size() const { return singular_values.size(); }  ///< m
@@ -36,11 +35,19 @@ struct NtkSpectrum {
   double condition_number() const;
 };
 
+/// For every trainable block, an estimate of the Frobenius norm of the rounding error of J's columns: four
+/// times their distance from those of a twin (model/twin.h), one sample of that error.  Jt = J^T: P x m.
+/// `progress` counts samples.
+std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Linearization<double>& twin,
+                                      const Progress& progress = {});
+
 /// The spectra of every trainable block's kernel, in order, and last of their sum ("sum").
 /// Jt = J^T, P x m (Linearization::jacobian_transposed), is overwritten: the blocks of rows are reduced by QR
 /// factorisations in place, and the sum's spectrum comes from their stacked triangular factors.
+/// rounding: of each trainable block (jacobian_rounding).
 /// Throws WorkError when J is not finite or the singular values do not converge.
-std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters);
+std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters,
+                                     const std::vector<double>& rounding);
 
 /// Bytes that ntk_spectra and its Jacobian need at the peak.
 double ntk_bytes(const ParameterLayout& parameters, Index m);

@@ -3,9 +3,10 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <regex>
+#include <sstream>
 
 #include "linalg/errors.h"
 
@@ -26,6 +27,30 @@ struct Header {
   std::size_t data_start;
 };
 
+/// What follows 'key': in the header, up to the given end character; empty when it is not there.
+std::string value_of(const std::string& header, const std::string& key, char begin, char end) {
+  const std::size_t at = header.find("'" + key + "':");
+  if (at == std::string::npos) return "";
+  const std::size_t first = header.find_first_not_of(' ', at + key.size() + 3);
+  if (first == std::string::npos || (begin != 0 && header[first] != begin)) return "";
+  const std::size_t last = header.find(end, first + 1);
+  if (last == std::string::npos) return "";
+  return begin != 0 ? header.substr(first + 1, last - first - 1) : header.substr(first, last - first);
+}
+
+/// "2, 3" or "6," or "" -> sizes; false for anything else.
+bool parse_shape(const std::string& text, std::vector<Index>& shape) {
+  std::istringstream in(text);
+  for (std::string item; std::getline(in, item, ',');) {
+    const std::size_t first = item.find_first_not_of(' '), last = item.find_last_not_of(' ');
+    if (first == std::string::npos) continue;
+    item = item.substr(first, last - first + 1);
+    if (item.size() > 15 || item.find_first_not_of("0123456789") != std::string::npos) return false;
+    shape.push_back(std::stoll(item));
+  }
+  return true;
+}
+
 /// The header is a Python dictionary in ASCII: {'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }
 Header parse_header(const std::string& path, const std::string& file) {
   if (file.size() < 12 || file.compare(0, 6, "\x93NUMPY") != 0) fail(path, "not a .npy file");
@@ -43,21 +68,16 @@ Header parse_header(const std::string& path, const std::string& file) {
 
   Header header;
   header.data_start = start + length;
-  std::smatch match;
-  if (!std::regex_search(text, match, std::regex("'descr': *'([^']*)'")))
-    fail(path, "found structured data, expected float64 or float32");
-  header.type = match[1];
+  header.type = value_of(text, "descr", '\'', '\'');
+  if (header.type.empty()) fail(path, "found structured data, expected float64 or float32");
   if (header.type != "<f8" && header.type != "<f4")
     fail(path, "found data of type '" + header.type + "', expected float64 ('<f8') or float32 ('<f4')");
-  if (!std::regex_search(text, match, std::regex("'fortran_order': *(True|False)")))
-    fail(path, "the header has no 'fortran_order'");
-  header.fortran_order = match[1] == "True";
-  if (!std::regex_search(text, match, std::regex(R"('shape': *\(([0-9, ]*)\))")))
+  const std::string order = value_of(text, "fortran_order", 0, ',');
+  if (order != "True" && order != "False") fail(path, "the header has no 'fortran_order'");
+  header.fortran_order = order == "True";
+  if (text.find("'shape':") == std::string::npos ||
+      !parse_shape(value_of(text, "shape", '(', ')'), header.shape))
     fail(path, "the header has no 'shape'");
-  const std::string shape = match[1];
-  const std::regex number("[0-9]{1,15}");
-  for (std::sregex_iterator it(shape.begin(), shape.end(), number), end; it != end; ++it)
-    header.shape.push_back(std::stoll(it->str()));
   return header;
 }
 
@@ -85,7 +105,7 @@ void copy_values(const Header& header, const char* bytes, Vector<double>& values
 
 NpyArray read_npy(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
-  if (!stream) fail(path, "cannot be opened");
+  if (!stream || !std::filesystem::is_regular_file(path)) fail(path, "cannot be opened");
   const std::string file((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
   const Header header = parse_header(path, file);
   const std::size_t item = header.type == "<f8" ? 8 : 4;

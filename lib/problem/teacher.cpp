@@ -1,5 +1,6 @@
 #include "problem/teacher.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "linalg/errors.h"
@@ -18,6 +19,10 @@ void check(const TeacherOptions& o) {
   positive("tokens n", o.tokens);
   positive("embedding dimension D", o.embedding);
   positive("outputs D_out", o.outputs);
+  const double largest = std::max(static_cast<double>(o.embedding), static_cast<double>(o.outputs));
+  if (static_cast<double>(o.samples) * static_cast<double>(o.tokens) * largest > 1e12)
+    throw InputError("N n D = " + std::to_string(o.samples) + " x " + std::to_string(o.tokens) + " x " +
+                     std::to_string(o.embedding) + " numbers are more than any machine holds");
   for (const double scale : {o.input_scale, o.target_scale, o.noise})
     if (!std::isfinite(scale) || scale < 0)
       throw InputError("scale " + std::to_string(scale) + "; expected a finite number, 0 or larger");

@@ -29,10 +29,34 @@ std::vector<fs::path> reviews(const fs::path& folder) {
   return files;
 }
 
+/// Whether the bytes are UTF-8: every lead byte is followed by as many continuation bytes as it announces.
+bool is_utf8(std::string_view bytes) {
+  for (std::size_t i = 0; i < bytes.size();) {
+    const auto lead = static_cast<unsigned char>(bytes[i++]);
+    const int more = lead < 0x80                   ? 0
+                     : lead >= 0xf0 && lead < 0xf5 ? 3
+                     : lead >= 0xe0                ? 2
+                     : lead >= 0xc2                ? 1
+                                                   : -1;
+    if (more < 0 || lead >= 0xf5) return false;
+    for (int k = 0; k < more; ++k)
+      if (i >= bytes.size() || (static_cast<unsigned char>(bytes[i++]) & 0xc0U) != 0x80U) return false;
+  }
+  return true;
+}
+
+/// The text of a file in UTF-8; one that is not is taken for Latin-1.
 std::string contents(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (!file) throw InputError(path.string() + ": cannot be read");
+  if (is_utf8(bytes)) return bytes;
+  std::string text;
+  for (const char c : bytes) {
+    const auto code = static_cast<unsigned char>(c);
+    if (code >= 0x80) text += static_cast<char>(0xc0U | (code >> 6U));
+    text += static_cast<char>(code >= 0x80 ? 0x80U | (code & 0x3fU) : code);
+  }
   return text;
 }
 

@@ -27,7 +27,8 @@ struct TextProblem {
 };
 
 /// Lower-cased words: longest runs of ASCII letters, digits, apostrophes and bytes above 127 (so that words
-/// in UTF-8 stay whole; only ASCII is lower-cased). Tags as in `<br />` separate words and are dropped.
+/// in UTF-8 stay whole; only ASCII is lower-cased; files that are not UTF-8 are taken for Latin-1). Tags as
+/// in `<br />` separate words and are dropped.
 std::vector<std::string> tokenise(std::string_view text);
 
 /// A folder in the layout of the Large Movie Review Dataset (Maas et al., ACL 2011): {pos,neg}/*.txt, one

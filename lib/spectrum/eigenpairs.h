@@ -1,4 +1,4 @@
-/// Eigenvalues of self-adjoint operators, each with an error bound.
+/// Eigenvalues of self-adjoint operators, each with an error bound (MATHEMATICS.md).
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ struct Eigenvalue {
   double value;
   /// |A x - value x| of the computed unit eigenvector x; NaN when no eigenvectors were asked for.
   double residual;
-  /// The operator has an eigenvalue within this distance of `value`. It covers the residual and the rounding
-  /// of the products, not the rounding of the point at which the operator was evaluated.
+  /// The operator has an eigenvalue within this distance of `value`: the residual, and what rounding does to
+  /// it (EigenOptions::twin).
   double error_bound;
   bool converged;
 };
@@ -27,31 +27,45 @@ struct EigenResult {
       eigenvalues;  ///< outermost first: descending from the largest, ascending from the smallest
   Vectors<double> eigenvectors;  ///< size x k, unit columns in the same order; empty when not asked for
   Index requested = 0;
+  Index converged = 0;
   Index products = 0;        ///< vectors multiplied by the operator
   std::string method;        ///< one line
   std::string completeness;  ///< what backs the claim that no eigenvalue was missed
-  bool all_converged() const;
+  bool dense = false;        ///< all eigenvalues are known, with multiplicities
+  bool all_converged() const { return converged == requested; }
 };
 
 struct EigenOptions {
   /// Converged means residual <= tolerance |A|.
   double tolerance = 1e-10;
-  /// Upper limit on restarts of the Krylov space; what has not converged then is left out and counted.
+  /// Upper limit on restarts of the Krylov space.
   Index max_restarts = 300;
   /// Seed of the start vector.
   std::uint64_t seed = 0;
+  /// The same operator, evaluated with other roundings (model/twin.h): how far its products are apart
+  /// measures their rounding error. Without a twin, products with a scaled vector are compared: that sees the
+  /// rounding of the product only, not that of the point.
+  const SelfAdjointOperator* twin = nullptr;
 };
 
 /// The `count` algebraically largest or smallest eigenpairs, by thick-restarted Lanczos (Spectra), or by a
 /// dense solver where the operator is so small that a Krylov space would fill it. Residuals are computed
-/// afresh from the operator, not taken from the recurrence. Products are counted in `progress` against the
-/// limit. Throws InputError unless 1 <= count <= size, and WorkError when a product is not finite.
+/// afresh from the operator, not taken from the recurrence. Pairs that have not converged are returned with
+/// what is known of them; the smallest value found is in any case an upper bound on the smallest eigenvalue,
+/// and so on. `progress` counts products against their limit. Throws InputError unless 1 <= count <= size,
+/// and WorkError when a product or its norm is not finite.
 EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index count,
                                const EigenOptions& options = {}, const Progress& progress = {});
 
 /// All eigenvalues (ascending) of the assembled matrix, by a dense solver; eigenvectors when `with_vectors`.
-/// The bound is Weyl's: half the asymmetry of the assembled matrix in Frobenius norm, plus size eps |A| for
-/// the solver. Needs 2 or 3 size^2 numbers. Throws WorkError when a product is not finite.
-EigenResult full_spectrum(const SelfAdjointOperator& A, bool with_vectors, const Progress& progress = {});
+/// The bound is Weyl's, on the sum of three errors: the asymmetry of the assembled matrix (Frobenius norm),
+/// size eps |A| for the solver, and the rounding of the matrix, measured by products with random vectors.
+/// Of the options only seed and twin are used. Throws WorkError when a product is not finite.
+EigenResult full_spectrum(const SelfAdjointOperator& A, bool with_vectors, const EigenOptions& options = {},
+                          const Progress& progress = {});
+
+/// Bytes these take at their peak, besides what the operator itself takes.
+double full_spectrum_bytes(Index size, bool with_vectors);
+double extreme_eigenpairs_bytes(Index size, Index count);
 
 }  // namespace basin

@@ -18,7 +18,8 @@ struct Case {
   double bandwidth = 0;           // 0: the default
   double score_scale = 1;         // size of the attention scores
   bool duplicate_tokens = false;  // all tokens of a sample equal
-  double offset = 0;              // added to every input: queries close to keys, both long
+  double token_spread = 0;  // > 0: tokens of a sample this close to each other (near ties of large scores)
+  double key_distance = 0;  // > 0: W_K this close to W_Q (keys within a small bandwidth of large queries)
   std::vector<std::string> trainable = attention_blocks();
 
   AttentionSpec spec() const { return {n, D, H, d, D_out, kernel, bandwidth}; }
@@ -45,9 +46,16 @@ inline std::vector<Case> hard_cases(KernelKind kernel) {
   cases.back().duplicate_tokens = true;
   cases.push_back({"scores of 1e4", 2, 5, 6, 2, 3, 2});
   cases.back().score_scale = 1e4;
+  cases.push_back({"near ties of scores of 1e4", 2, 5, 6, 2, 3, 2});
+  cases.back().score_scale = 1e4;
+  if (kernel == KernelKind::softmax)
+    cases.back().token_spread = 1e-4;
+  else
+    cases.back().key_distance = 1e-2;
   for (Case& c : cases) c.kernel = kernel;
   if (kernel == KernelKind::gaussian) {
     cases.push_back({"tiny bandwidth", 2, 4, 5, 2, 3, 2, kernel, 1e-3});
+    cases.back().key_distance = 1e-3;
     cases.push_back({"huge bandwidth", 2, 4, 5, 2, 3, 2, kernel, 1e4});
   }
   return cases;
@@ -91,9 +99,12 @@ inline Instance<double> make_instance(const Case& c, std::uint64_t seed = 1) {
   data->Y.resize(c.N * c.n, c.D_out);
   random.fill_normal(data->X);
   random.fill_normal(data->Y);
-  data->X.array() += c.offset;
   if (c.duplicate_tokens)
     for (Index row = 0; row < data->X.rows(); ++row) data->X.row(row) = data->X.row(row - row % c.n);
+
+  if (c.token_spread > 0)
+    for (Index row = 0; row < data->X.rows(); ++row)
+      if (row % c.n != 0) data->X.row(row) = data->X.row(row - row % c.n) + c.token_spread * data->X.row(row);
 
   Instance<double> instance;
   instance.model = make_attention_model<double>(c.spec(), c.trainable);
@@ -104,6 +115,12 @@ inline Instance<double> make_instance(const Case& c, std::uint64_t seed = 1) {
     instance.weights.segment(e.offset, e.block.size()) *=
         e.block.name == "W_Q" || e.block.name == "W_K" ? qk
                                                        : 1 / std::sqrt(static_cast<double>(e.block.rows()));
+  if (c.key_distance > 0) {
+    const Index size = c.H * c.D * c.d;
+    Vector<double> noise(size);
+    random.fill_normal(noise);
+    instance.weights.segment(size, size) = instance.weights.head(size) + c.key_distance * noise;
+  }
   instance.data = data;
   return instance;
 }

@@ -72,9 +72,10 @@ class CommonOptions(ToolTest):
         self.path("options.cfg").write_text("# a comment\ntrain = W_Q\nrandom = 2\n")
         self.done("basin-evaluate", self.problem_path, "-o", "r.h5", "--config", "options.cfg", "--random", 1)
         self.assertEqual(self.results("r.h5", "entry/evaluation/directions").shape, (1, 30))
+        self.refused(2, ".: configuration file is empty or cannot be read", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", ".")
         self.path("options.cfg").write_text("trane = W_Q\n")
         self.refused(2, "options.cfg: unrecognised option 'trane'", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "options.cfg")
-        self.refused(2, "gone.cfg: configuration file cannot be read", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "gone.cfg")
+        self.refused(2, "gone.cfg: configuration file is empty or cannot be read", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "gone.cfg")
 
     def test_quiet_and_verbose(self):
         process = run("basin-ntk", self.problem_path, "-o", "q.h5", "--quiet", cwd=self.folder)
@@ -91,7 +92,8 @@ class CommonOptions(ToolTest):
                                    (["--kernel", "relu"], "unknown kernel 'relu'; expected softmax or gaussian"),
                                    (["--bandwidth", 1], "--bandwidth: the softmax kernel has none"),
                                    (["--kernel", "gaussian", "--bandwidth", 0], "--bandwidth 0: expected a positive number"),
-                                   (["--threads", -1], "--threads -1"), (["--threads", "two"], "two"), (["--memory", "much"], "--memory much: expected a size"),
+                                   (["--threads", -1], "--threads -1"), (["--threads", "two"], "two"), (["--seed", "-1"], "--seed"),
+                                   *([] if tool == "basin-slice" else [(["--memory", "much"], "--memory much: expected a size")]),
                                    (["--seed", "x"], "--seed"), (["--heads", 3], "--heads: "), (["another.h5"], "too many positional options")):
                 self.refused(2, message, tool, self.problem_path, "-o", "r.h5", *args, *extra)
             self.refused(2, "no output file: give -o FILE", tool, self.problem_path, *args)
@@ -175,6 +177,11 @@ class Outputs(ToolTest):
             self.assertEqual(self.path("r.h5").read_text(), "precious")
             self.done(tool, self.problem_path, "-o", "r.h5", "--overwrite", *args)
             self.assertTrue(h5py.is_hdf5(self.path("r.h5")))
+        for tool, args in TOOLS.items():
+            before = self.problem_path.read_bytes()
+            self.refused(2, "problem.h5: is the problem file itself", tool, "problem.h5", "-o", "./problem.h5", "--overwrite", *args)
+            self.assertEqual(self.problem_path.read_bytes(), before)
+        self.refused(2, "/dev/null: not a regular file", "basin-ntk", self.problem_path, "-o", "/dev/null", "--overwrite")
         self.path("folder").mkdir()
         self.refused(2, "folder: a folder; expected a file name", "basin-ntk", self.problem_path, "-o", "folder")
         self.no_leftovers("problem.h5", "r.h5", "folder")
@@ -189,6 +196,12 @@ class Outputs(ToolTest):
             self.assertIn("r.h5: ", process.stderr)
             self.assertIn("cannot be written", process.stderr)
         self.no_leftovers("problem.h5")
+
+    def test_a_reader_who_has_gone(self):
+        line = f"'{BIN}/basin-ntk' '{self.problem_path}' -o r.h5 2>errors | true; echo ${{PIPESTATUS[0]}}"
+        process = subprocess.run(["bash", "-c", line], cwd=self.folder, capture_output=True, text=True)
+        self.assertIn(process.stdout.strip(), ("0", "1"))  # 0 when the line fitted into the pipe before it closed
+        self.assertFalse([p for p in self.folder.iterdir() if ".part-" in p.name])
 
     def test_an_interrupted_run_leaves_nothing(self):
         for sig in (signal.SIGINT, signal.SIGTERM):

@@ -63,6 +63,7 @@ class Teacher(ToolTest):
     def test_problems_without_weights(self):
         p = self.make("a.h5", "--no-weights", "--kernel", "gaussian")
         self.assertEqual(p["parameters"], {})
+        self.assertEqual(self.make("b.h5", "--no-weights", "-H", 3)["teacher"]["W_Q"].shape[0], 3)
         self.done("basin-evaluate", "a.h5", "-o", "r.h5", "--heads", 1, "--head-dim", 2)
         with h5py.File(self.path("r.h5")) as file:
             self.assertEqual(file["entry/model/kernel"].asstr()[()], "gaussian")
@@ -76,6 +77,8 @@ class Teacher(ToolTest):
                               (["--gain", "W_X=1"], "unknown parameter block 'W_X'"), (["--noise", -1], "scale -1"),
                               (["--gain", "W_O=1", "--gain", "W_O=2"], "each block once"),
                               (["--targets", "random", "--target-heads", 1], "--target-heads: without effect under --targets random"),
+                              (["-N", 2**32, "-n", 2**32, "--targets", "random"], "more than any machine holds"), (["--seed", -1], "--seed"),
+                              (["--no-weights", "--targets", "random", "-H", 4], "--heads: without effect under --no-weights"),
                               (["--no-weights", "--gain", "W_O=1"], "--gain: without effect under --no-weights")):
             self.refused(2, message, "basin-problem", "teacher", "-o", "p.h5", *args)
         self.refused(2, "unknown kind of problem 'student'; expected teacher, text or import", "basin-problem", "student")
@@ -151,6 +154,7 @@ class Import(ToolTest):
         refused("whole.npy: found data of type '<i8'", "whole.npy")
         refused("nan.npy: found NaN or infinity", "nan.npy")
         refused("gone.npy: cannot be opened", "gone.npy")
+        refused("/: cannot be opened", "/")
         refused("Q.npy: found shape (2, 4, 3); expected (2, 5, 3)", "X.npy", "Y.npy", "--W_Q", "Q.npy")
         self.refused(2, "--X", "basin-problem", "import", "--Y", "Y.npy", "-o", "p.h5")
         self.assertFalse(self.path("p.h5").exists())

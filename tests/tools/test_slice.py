@@ -4,7 +4,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BLOCKS, ToolTest, outputs, theta_of, weights_at
+from support import BLOCKS, ToolTest, outputs, theta_of, weights_at, write_problem
 
 
 def loss(problem, theta, blocks=BLOCKS):
@@ -87,12 +87,13 @@ class Slice(ToolTest):
         path, problem = self.problem()
         for axis in ("1:-1:5", "0:1", "0:1:0", "a:b:c", "0:1:5:6", "0:0:3", "0:1:1", "0:inf:3"):
             self.refused(2, "--x " + axis + ": expected MIN:MAX:COUNT", "basin-slice", path, "-o", "r.h5", "--x", axis)
+        large = {name: 1e200 * w for name, w in problem["weights"].items()}
+        write_problem(self.path("large.h5"), {**problem, "weights": large})
+        self.refused(1, "the loss at the point is not finite", "basin-slice", "large.h5", "-o", "r.h5")
         zero = {name: 0 * w for name, w in problem["weights"].items()}
-        from support import write_problem
-
         write_problem(self.path("zero.h5"), {**problem, "weights": zero})
         self.refused(2, "all trained weights are zero", "basin-slice", "zero.h5", "-o", "r.h5")
-        self.no_leftovers("problem.h5", "zero.h5")
+        self.no_leftovers("problem.h5", "zero.h5", "large.h5")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ std::string value_text(const boost::any& value) {
   out.precision(17);
   if (const auto* s = boost::any_cast<std::string>(&value)) out << *s;
   if (const auto* i = boost::any_cast<Index>(&value)) out << *i;
-  if (const auto* u = boost::any_cast<std::uint64_t>(&value)) out << *u;
+  if (const auto* seed = boost::any_cast<Seed>(&value)) out << *seed;
   if (const auto* n = boost::any_cast<int>(&value)) out << *n;
   if (const auto* d = boost::any_cast<double>(&value)) out << *d;
   if (const auto* b = boost::any_cast<bool>(&value)) out << (*b ? "true" : "false");
@@ -99,6 +99,15 @@ extern "C" void interrupted(int signal) {
 
 }  // namespace
 
+std::istream& operator>>(std::istream& in, Seed& seed) {
+  if (in.peek() == '-') in.setstate(std::ios::failbit);
+  return in >> seed.value;
+}
+
+std::ostream& operator<<(std::ostream& out, const Seed& seed) {
+  return out << seed.value;
+}
+
 Command::Command(Introduction introduction, int argc, const char* const* argv, int skip)
     : introduction_(std::move(introduction)),
       argc_(argc),
@@ -109,18 +118,21 @@ Command::Command(Introduction introduction, int argc, const char* const* argv, i
   common_.add_options()                                                                                //
       ("output,o", po::value<std::string>()->value_name("FILE"), "the HDF5 file to write (required)")  //
       ("overwrite", po::bool_switch(), "replace the output file if it exists")                         //
-      ("seed", po::value<std::uint64_t>()->default_value(0)->value_name("S"),
+      ("seed", po::value<Seed>()->default_value(Seed{})->value_name("S"),
        "seed of all random numbers")  //
       ("threads", po::value<int>()->default_value(0)->value_name("T"),
-       "number of threads, 0 for all cores; the results do not depend on it")  //
-      ("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
-       "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; auto: half of the "
-       "machine's")  //
+       "number of threads; 0: OMP_NUM_THREADS if set, or all cores. The results do not depend on it")  //
       ("config", po::value<std::string>()->value_name("FILE"),
        "read options from a file, one 'name = value' a line; the command line wins")     //
       ("quiet,q", po::bool_switch(), "print nothing but errors")                         //
       ("verbose,v", po::bool_switch(), "print version and every resolved option first")  //
       ("help,h", "print this text")("version", "print the version");
+}
+
+void Command::add_memory_option() {
+  options.add_options()("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
+                        "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; "
+                        "auto: half of the machine's");
 }
 
 bool Command::parse() {
@@ -143,7 +155,8 @@ bool Command::parse() {
   if (values_.count("config") > 0) {
     const std::string path = values_["config"].as<std::string>();
     std::ifstream file(path);
-    if (!file) throw InputError(path + ": configuration file cannot be read");
+    if (!file || file.peek() == std::ifstream::traits_type::eof())
+      throw InputError(path + ": configuration file is empty or cannot be read");
     try {
       po::store(po::parse_config_file(file, all), values_);
     } catch (const po::error& error) {
@@ -157,12 +170,13 @@ bool Command::parse() {
   if (threads < 0 || threads > 4096)
     throw InputError("--threads " + std::to_string(threads) + ": expected 1 to 4096, or 0 for all cores");
   if (threads > 0) omp_set_num_threads(threads);
-  const std::string memory = get<std::string>("memory");
-  memory_ = memory == "auto" ? static_cast<std::size_t>(physical_memory() / 2) : parse_bytes(memory);
-
   for (const auto& [name, value] : values_) resolved_[name] = value_text(value.value());
   resolve("threads", std::to_string(omp_get_max_threads()));
-  resolve("memory", std::to_string(memory_));
+  if (values_.count("memory") > 0) {
+    const std::string memory = get<std::string>("memory");
+    memory_ = memory == "auto" ? static_cast<std::size_t>(physical_memory() / 2) : parse_bytes(memory);
+    resolve("memory", std::to_string(memory_));
+  }
   if (get<bool>("verbose")) {
     std::cerr << introduction_.name << " " << kVersion << " (" << kBuild << ")\n";
     for (const auto& [name, value] : resolved_) std::cerr << "  --" << name << " " << value << "\n";
@@ -230,7 +244,8 @@ int run(const std::string& name, const std::function<void()>& body) {
   std::signal(SIGINT, interrupted);
   std::signal(SIGTERM, interrupted);
   std::signal(SIGHUP, interrupted);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file too large is then an error of the write
+  std::signal(SIGXFSZ, SIG_IGN);  // a file too large is then an error of the write,
+  std::signal(SIGPIPE, SIG_IGN);  // and so is a reader who has gone
   const auto fail = [&](const std::string& message, ExitCode code) {
     std::cerr << name << ": " << message << std::endl;
     return code;

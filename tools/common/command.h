@@ -25,11 +25,18 @@ struct Introduction {
   std::string example;
 };
 
+/// A seed on the command line: an unsigned number, which Boost alone would also read from "-1".
+struct Seed {
+  std::uint64_t value = 0;
+};
+std::istream& operator>>(std::istream& in, Seed& seed);
+std::ostream& operator<<(std::ostream& out, const Seed& seed);
+
 /// The options of a tool, and what they resolved to.
 ///
 /// Add options to `options`, positional arguments to `positional`, then parse(). Common to all tools are
 /// --output,
-/// --overwrite, --seed, --threads, --memory, --config, --quiet, --verbose, --help and --version.
+/// --overwrite, --seed, --threads, --config, --quiet, --verbose, --help and --version.
 class Command {
  public:
   /// `skip` words of argv name the tool; the rest are its options.
@@ -47,8 +54,11 @@ class Command {
     return values_.at(option).as<T>();
   }
   std::string output() const { return get<std::string>("output"); }
-  std::uint64_t seed() const { return get<std::uint64_t>("seed"); }
-  std::size_t memory() const { return memory_; }  ///< bytes
+  std::uint64_t seed() const { return get<Seed>("seed").value; }
+  std::size_t memory() const { return memory_; }  ///< bytes, after add_memory_option
+
+  /// Adds --memory: for tools that keep intermediate results or dense matrices.
+  void add_memory_option();
 
   /// Records what an option stands for when its value was left to the tool.
   void resolve(const std::string& option, const std::string& value) { resolved_[option] = value; }

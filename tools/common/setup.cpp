@@ -1,10 +1,12 @@
 #include "common/setup.h"
 
 #include <cmath>
+#include <filesystem>
 #include <sstream>
 
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
+#include "model/twin.h"
 
 namespace basin::tools {
 namespace {
@@ -105,6 +107,11 @@ Linearization<double> Setup::linearize(const Command& command) const {
   return Linearization<double>(model, weights, data, {.memory = command.memory()});
 }
 
+Linearization<double> Setup::linearize_twin() const {
+  Twin twin = make_twin(weights, *data);
+  return Linearization<double>(model, std::move(twin.weights), std::move(twin.data), {.memory = 0});
+}
+
 std::string Setup::text() const {
   const auto& d = description;
   std::ostringstream out;
@@ -118,6 +125,9 @@ Setup read_setup(Command& command) {
   Setup setup;
   setup.input = command.get<std::string>("problem");
   const Problem problem = hdf5::read_problem(hdf5::Reader(setup.input));
+  std::error_code error;
+  if (std::filesystem::equivalent(setup.input, command.output(), error))
+    throw InputError(command.output() + ": is the problem file itself; give another output file");
   const Network net = resolve_network(command, problem);
   hdf5::ModelDescription& d = setup.description;
   const AttentionWeights weights = resolve_weights(command, problem, net, d.weights_origin);
@@ -135,7 +145,7 @@ Setup read_setup(Command& command) {
   command.resolve("heads", std::to_string(d.spec.heads));
   command.resolve("head-dim", std::to_string(d.spec.head_dim));
   command.resolve("train", d.trainable);
-  if (d.weights_origin.rfind("drawn", 0) != 0) command.resolve("init", "weights of the problem file");
+  if (net.weights && !command.given("init")) command.resolve("init", "weights of the problem file");
   return setup;
 }
 

@@ -33,6 +33,8 @@ struct Setup {
 
   const ParameterLayout& parameters() const { return model->parameters(); }
   Linearization<double> linearize(const Command& command) const;
+  /// The twin (model/twin.h), which keeps nothing between products.
+  Linearization<double> linearize_twin() const;
   /// "softmax attention, N = 16, n = 8, ...": one line for people.
   std::string text() const;
 };

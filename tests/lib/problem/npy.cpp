@@ -68,5 +68,12 @@ TEST_CASE("anything else is refused with one line") {
       npy(std::string("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999), }\n"),
           six),
       "damaged");
+  const std::string long_header =
+      "{'descr': '<f8', 'fortran_order': False, 'shape': (" + std::string(60000, ' ') + "6,), }\n";
+  std::string file = std::string("\x93NUMPY\x02") + '\0';
+  for (int i = 0; i < 4; ++i) file += static_cast<char>(long_header.size() >> (8 * i));
+  folder.write("long.npy", file + long_header + std::string(48, '\0'));
+  CHECK(read_npy(folder / "long.npy").shape == std::vector<Index>{6});
+  CHECK_THROWS_WITH(read_npy(folder / ""), Catch::EndsWith("cannot be opened"));
   CHECK_THROWS_WITH(read_npy(folder / "nowhere.npy"), Catch::EndsWith("cannot be opened"));
 }

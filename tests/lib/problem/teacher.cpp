@@ -55,7 +55,9 @@ TEST_CASE("random targets have no teacher; impossible sizes are refused") {
   CHECK_FALSE(make_teacher_problem(o).teacher.has_value());
   o.tokens = 0;
   CHECK_THROWS_WITH(make_teacher_problem(o), "tokens n = 0; expected at least 1");
-  o.tokens = 1;
+  o.tokens = o.samples = Index{1} << 32U;
+  CHECK_THROWS_WITH(make_teacher_problem(o), Catch::EndsWith("numbers are more than any machine holds"));
+  o.tokens = o.samples = 1;
   o.noise = -1;
   CHECK_THROWS_AS(make_teacher_problem(o), InputError);
 }

@@ -60,6 +60,15 @@ TEST_CASE("reviews come in turn, short ones are skipped and counted") {
                   .problem.data.X.isApprox(other.data.X));
 }
 
+TEST_CASE("files that are not UTF-8 are taken for Latin-1") {
+  const TemporaryFolder folder;
+  folder.write("pos/1.txt", "caf\xe9 noir");
+  folder.write("neg/1.txt", "caf\xc3\xa9 noir");
+  const TextProblem made = make_text_problem(folder / "", {.samples = 2, .tokens = 2});
+  CHECK(made.problem.token_text[0] == "caf\xc3\xa9");
+  CHECK(made.words == 2);
+}
+
 TEST_CASE("missing, empty and too small folders are refused") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(make_text_problem(folder / "nowhere", {}),
