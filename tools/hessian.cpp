@@ -1,4 +1,5 @@
 /// basin-hessian: eigenvalues of the Hessian or Gauss-Newton matrix.
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -63,22 +64,32 @@ std::string signed_text(const Eigenvalue& e) {
 void say_eigenvalues(Command& command, const std::string& name, const EigenResult& r) {
   command.say(name + " (" + std::to_string(r.products) + " products):");
   for (const Eigenvalue& e : r.eigenvalues) command.say("  " + signed_text(e));
-  command.say("  " + r.completeness);
+}
+
+/// What backs the results, each sentence once.
+void say_completeness(Command& command, const std::vector<std::pair<std::string, EigenResult>>& results) {
+  std::vector<std::string> said;
+  for (const auto& [which, r] : results)
+    if (std::find(said.begin(), said.end(), r.completeness) == said.end()) {
+      command.say(r.completeness);
+      said.push_back(r.completeness);
+    }
 }
 
 /// What the smallest known eigenvalue says of the curvature.
 std::string curvature_verdict(const std::string& matrix, const EigenResult& r) {
-  const Eigenvalue& smallest = r.eigenvalues.front();
-  const std::string value = (r.dense ? "lambda_min = " : "lambda_min <= ") + signed_text(smallest);
-  if (smallest.value < -smallest.error_bound) return "negative curvature in the " + matrix + ": " + value;
-  if (!smallest.converged)
-    return "no negative curvature found in the " + matrix + ", but the search has not converged: " + value;
-  if (smallest.value <= smallest.error_bound)
-    return "the smallest eigenvalue " + std::string(r.dense ? "" : "found ") + "of the " + matrix +
-           " cannot be told from zero: " + value;
+  const Eigenvalue& e = r.eigenvalues.front();
+  const std::string smallest =
+      std::string(r.dense ? "the smallest eigenvalue is " : "the smallest eigenvalue found is ") +
+      signed_text(e);
+  if (e.value < -e.error_bound) return "negative curvature in the " + matrix + ": " + smallest;
+  if (!e.converged)
+    return "no negative curvature found in the " + matrix + ", but not converged: " + smallest;
+  if (e.value <= e.error_bound)
+    return "no negative curvature beyond the error bound in the " + matrix + ": " + smallest;
   return (r.dense ? "the " + matrix + " is positive definite: "
-                  : "no eigenvalue of the " + matrix + " below zero found: ") +
-         value;
+                  : "no negative curvature found in the " + matrix + ": ") +
+         smallest;
 }
 
 void say_counts(Command& command, const EigenResult& all) {
@@ -171,8 +182,9 @@ void body(Command& command) {
   // The verdict first: from the whole spectrum if it is there, else from the smallest.
   const EigenResult& first = results.front().second;
   const std::string matrix = name == "hessian" ? "Hessian" : "Gauss-Newton matrix";
-  command.say(results.front().first == "largest" ? "lambda_max >= " + signed_text(first.eigenvalues.front())
-                                                 : curvature_verdict(matrix, first));
+  command.say(results.front().first == "largest"
+                  ? "the largest eigenvalue found is " + signed_text(first.eigenvalues.front())
+                  : curvature_verdict(matrix, first));
   for (const auto& [which, result] : results) {
     if (which == "spectrum")
       say_counts(command, result);
@@ -181,6 +193,7 @@ void body(Command& command) {
     write_eigenvalues(file, which, name, result);
     if (with_vectors) write_eigenvectors(file, which, result);
   }
+  say_completeness(command, results);
   command.say("at loss f = " + number(at.loss(), 10) + ", |gradient| = " + number(at.gradient().norm(), 6));
   command.say(setup.text());
   write_frame(file, command, setup, kIntroduction.name, "Eigenvalues of the " + matrix,
