@@ -15,7 +15,7 @@ esac
 # shellcheck disable=SC2086  # lists of words
 install $basin_packages catch2 $($ci && echo libbenchmark-dev clang-format clang-tidy)
 if ! $ci; then
-  build release
+  build release -DBASIN_TESTS=ON
   ctest --preset release
   exit
 fi

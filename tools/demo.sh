@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 # shellcheck disable=SC2086  # a list of words
 install $basin_packages
-build release
+build release -DBASIN_TESTS=OFF
 
 bin=build/release/bin out=results
 mkdir -p "$out"

@@ -122,8 +122,5 @@ void body(Command& command) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(kIntroduction.name, [&] {
-    Command command(kIntroduction, argc, argv);
-    body(command);
-  });
+  return run_tool(kIntroduction, argc, argv, body);
 }

@@ -266,6 +266,14 @@ int run(const std::string& name, const std::function<void()>& body) {
   }
 }
 
+int run_tool(const Introduction& introduction, int argc, const char* const* argv,
+             const std::function<void(Command&)>& body) {
+  return run(introduction.name, [&] {
+    Command command(introduction, argc, argv);
+    body(command);
+  });
+}
+
 const char* version() {
   return kVersion;
 }

@@ -94,6 +94,10 @@ class Command {
 /// unfinished files.
 int run(const std::string& name, const std::function<void()>& body);
 
+/// The same for a tool with one set of options: its main function.
+int run_tool(const Introduction& introduction, int argc, const char* const* argv,
+             const std::function<void(Command&)>& body);
+
 /// The version of Basin.
 const char* version();
 
