@@ -68,7 +68,7 @@ void body(Command& command) {
   const Vectors<double> V = vectors_for(command, "direction", P, "P");
   const Vectors<double> U = vectors_for(command, "cotangent", m, "m");
 
-  const Linearization<double> at = setup.linearize(command);
+  const Linearization<double> at = setup.linearize(command.memory());
   const auto& spec = setup.description.spec;
   command.say("loss f = " + number(at.loss(), 17) + ", |gradient| = " + number(at.gradient().norm(), 10));
   command.say(setup.text());

@@ -105,13 +105,15 @@ void say_counts(Command& command, const EigenResult& all) {
       "), " + std::to_string(total - negative - zero) + " positive, of P = " + std::to_string(total));
 }
 
-/// Refuses what --memory does not hold.
-void check_memory(const Command& command, const std::string& option, Index P, double needed) {
-  if (needed > static_cast<double>(command.memory()))
+/// Refuses what --memory does not hold; returns what is left of it.
+std::size_t check_memory(const Command& command, const std::string& option, Index P, double needed) {
+  const auto memory = static_cast<double>(command.memory());
+  if (needed > memory)
     throw InputError("--" + option + " with P = " + std::to_string(P) + " needs " + bytes_text(needed) +
-                     ", --memory allows " + bytes_text(static_cast<double>(command.memory())) +
+                     ", --memory allows " + bytes_text(memory) +
                      (option == "full" ? ": use --largest and --smallest, or train fewer blocks"
                                        : ": ask for fewer eigenvalues, or train fewer blocks"));
+  return static_cast<std::size_t>(memory - needed);
 }
 
 void body(Command& command) {
@@ -155,12 +157,13 @@ void body(Command& command) {
     if (const Index k = command.get<Index>(option); k < 0 || k > P)
       throw InputError("--" + std::string(option) + " " + std::to_string(k) +
                        ": expected 1 to P = " + std::to_string(P));
-  if (full) check_memory(command, "full", P, full_spectrum_bytes(P, with_vectors));
-  if (largest > 0) check_memory(command, "largest", P, extreme_eigenpairs_bytes(P, largest));
-  if (smallest > 0) check_memory(command, "smallest", P, extreme_eigenpairs_bytes(P, smallest));
+  std::size_t left = command.memory();  // for what the products keep
+  if (full) left = std::min(left, check_memory(command, "full", P, full_spectrum_bytes(P, with_vectors)));
+  for (const auto& [option, k] : {std::pair<const char*, Index>{"largest", largest}, {"smallest", smallest}})
+    if (k > 0) left = std::min(left, check_memory(command, option, P, extreme_eigenpairs_bytes(P, k)));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
 
-  const Linearization<double> at = setup.linearize(command), twin_at = setup.linearize_twin();
+  const Linearization<double> at = setup.linearize(left), twin_at = setup.linearize_twin();
   const auto make_operator =
       [&](const Linearization<double>& point) -> std::unique_ptr<const SelfAdjointOperator> {
     if (name == "hessian") return std::make_unique<HessianOperator>(point);

@@ -115,7 +115,7 @@ void body(Command& command) {
                      ": fewer samples, fewer trained blocks, or more memory");
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   // The Jacobian is computed sample by sample: nothing needs to be kept for products.
-  const Linearization<double> at(setup.model, setup.weights, setup.data, {.memory = 0});
+  const Linearization<double> at = setup.linearize(0);
   Vectors<double> Jt = at.jacobian_transposed(command.progress("Jacobian, samples"));
   const std::vector<double> rounding =
       jacobian_rounding(Jt, setup.linearize_twin(), command.progress("rounding of the Jacobian, samples"));

@@ -103,8 +103,8 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains)
   return parsed;
 }
 
-Linearization<double> Setup::linearize(const Command& command) const {
-  return Linearization<double>(model, weights, data, {.memory = command.memory()});
+Linearization<double> Setup::linearize(std::size_t memory) const {
+  return Linearization<double>(model, weights, data, {.memory = memory});
 }
 
 Linearization<double> Setup::linearize_twin() const {

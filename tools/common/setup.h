@@ -32,7 +32,8 @@ struct Setup {
   hdf5::ModelDescription description;
 
   const ParameterLayout& parameters() const { return model->parameters(); }
-  Linearization<double> linearize(const Command& command) const;
+  /// memory: bytes that may be kept between products.
+  Linearization<double> linearize(std::size_t memory) const;
   /// The twin (model/twin.h), which keeps nothing between products.
   Linearization<double> linearize_twin() const;
   /// "softmax attention, N = 16, n = 8, ...": one line for people.

@@ -1,0 +1,32 @@
+#include "model/twin.h"
+
+#include <catch2/catch.hpp>
+#include <limits>
+
+#include "support/cases.h"
+
+using namespace basin;
+using namespace basin::test;
+
+TEST_CASE("a twin differs by one relative eps in every number, always the same way") {
+  const Instance<double> instance = make_instance({"twin", 5, 4, 6, 2, 3, 2});
+  const Twin twin = make_twin(instance.weights, *instance.data),
+             again = make_twin(instance.weights, *instance.data);
+  CHECK(twin.weights == again.weights);
+  CHECK(twin.data->X == again.data->X);
+  const double eps = std::numeric_limits<double>::epsilon();
+  const auto check = [&](const auto& a, const auto& b) {
+    Index up = 0;
+    for (Index i = 0; i < a.size(); ++i) {
+      const double relative = b.data()[i] / a.data()[i] - 1;
+      CHECK(std::abs(relative) > 0);
+      CHECK(std::abs(relative) <= 2 * eps);  // the product is rounded again
+      up += relative > 0 ? 1 : 0;
+    }
+    CHECK(up > a.size() / 4);
+    CHECK(up < 3 * a.size() / 4);
+  };
+  check(instance.weights, twin.weights);
+  check(instance.data->X, twin.data->X);
+  check(instance.data->Y, twin.data->Y);
+}
