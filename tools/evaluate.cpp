@@ -11,15 +11,16 @@ namespace {
 const Introduction kIntroduction = {
     "basin-evaluate", "loss, outputs, gradient, and exact products with J, J^T, Gauss-Newton and Hessian",
     "PROBLEM.h5 -o RESULT.h5 [options]",
-    "With f(theta) = 1/2 |F(X; theta) - Y|^2, J the Jacobian of vec F, G = J^T J and H the Hessian of f, "
-    "writes\n"
-    "  loss, outputs, gradient                        always\n"
-    "  J v, G v, H v    for every direction v         (--direction or --random)\n"
-    "  J^T u            for every cotangent u         (--cotangent or --random)\n"
-    "to /entry/evaluation. theta holds the trained blocks in the order W_Q, W_K, W_V, W_O, each in C order;\n"
-    "vec runs over (sample, token, output) in C order.\n",
-    "  basin-problem teacher -o problem.h5\n"
-    "  basin-evaluate problem.h5 -o values.h5 --train W_Q,W_K --random 3\n"};
+    R"(With f(theta) = 1/2 |F(X; theta) - Y|^2, J the Jacobian of vec F, G = J^T J and H the Hessian of f, writes
+  loss, outputs, gradient                        always
+  J v, G v, H v    for every direction v         (--direction or --random)
+  J^T u            for every cotangent u         (--cotangent or --random)
+to /entry/evaluation. theta holds the trained blocks in the order W_Q, W_K, W_V, W_O, each in C order;
+vec runs over (sample, token, output) in C order.
+)",
+    R"(  basin-problem teacher -o problem.h5
+  basin-evaluate problem.h5 -o values.h5 --train W_Q,W_K --random 3
+)"};
 
 /// k vectors as columns, from "FILE:/path": shape (length) or (k, length).
 Vectors<double> read_vectors(const std::string& option, const std::string& place, Index length,

@@ -13,18 +13,17 @@ using namespace basin::tools;
 
 namespace {
 
-const Introduction kIntroduction = {"basin-hessian",
-                                    "extreme eigenvalues, or the whole spectrum, of the Hessian of the loss",
-                                    "PROBLEM.h5 -o RESULT.h5 [--largest K] [--smallest K] [--full] [options]",
-                                    "Extreme eigenpairs come from exact Hessian-vector products by restarted "
-                                    "Lanczos (Spectra); --full assembles the\n"
-                                    "matrix and finds all eigenvalues (memory: 16 P^2 bytes, 24 P^2 with "
-                                    "eigenvectors). Every eigenvalue has its\n"
-                                    "residual and an error bound: the matrix has an eigenvalue within that "
-                                    "distance. A sign is claimed only beyond\n"
-                                    "the bound. Smallest means algebraically smallest, the most negative.\n",
-                                    "  basin-problem teacher -o problem.h5\n"
-                                    "  basin-hessian problem.h5 -o hessian.h5 --largest 3 --smallest 3\n"};
+const Introduction kIntroduction = {
+    "basin-hessian", "extreme eigenvalues, or the whole spectrum, of the Hessian of the loss",
+    "PROBLEM.h5 -o RESULT.h5 [--largest K] [--smallest K] [--full] [options]",
+    R"(Extreme eigenpairs come from exact Hessian-vector products by restarted Lanczos (Spectra); --full assembles the
+matrix and finds all eigenvalues (memory: 16 P^2 bytes, 36 P^2 with eigenvectors). Every eigenvalue has its residual
+and an error bound that covers residual and rounding: the matrix has an eigenvalue within that distance. A sign is
+claimed only beyond the bound. Smallest means algebraically smallest, the most negative.
+)",
+    R"(  basin-problem teacher -o problem.h5
+  basin-hessian problem.h5 -o hessian.h5 --largest 3 --smallest 3
+)"};
 
 void write_eigenvalues(hdf5::Writer& file, const std::string& name, const std::string& matrix,
                        const EigenResult& r) {

@@ -12,19 +12,16 @@ namespace {
 const Introduction kIntroduction = {
     "basin-ntk", "eigenvalues of the neural tangent kernel of each block and of their sum",
     "PROBLEM.h5 -o RESULT.h5 [options]",
-    "The kernel of a block B is K_B = J_B J_B^T (m x m, m = N n D_out), J_B "
-    "the Jacobian of all outputs in the block.\n"
-    "If the smallest eigenvalue of the sum over the trained blocks is "
-    "positive along the way, gradient descent\n"
-    "converges to a global minimum at a linear rate. Eigenvalues are "
-    "computed as squares of singular values of J,\n"
-    "dense and exact, so they are never negative; each has bounds. A kernel "
-    "is positive definite only when its\n"
-    "smallest singular value exceeds its error bound; otherwise rank r of m "
-    "and an upper bound are reported.\n"
-    "Memory: between 8 m P and 8 m (P + 10 m) bytes; what does not fit in --memory is refused.\n",
-    "  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64\n"
-    "  basin-ntk problem.h5 -o ntk.h5 --kernel gaussian\n"};
+    R"(The kernel of a block B is K_B = J_B J_B^T (m x m, m = N n D_out), J_B the Jacobian of all outputs in the block.
+If the smallest eigenvalue of the sum over the trained blocks is positive along the way, gradient descent
+converges to a global minimum at a linear rate. Eigenvalues are computed as squares of singular values of J,
+dense and exact, so they are never negative; each has bounds. A kernel is called positive definite only when its
+smallest singular value exceeds its error bound; otherwise its rank and an upper bound are reported.
+Memory: between 8 m P and 8 m (P + 10 m) bytes; what does not fit in --memory is refused.
+)",
+    R"(  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64
+  basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
+)"};
 
 std::string verdict(const NtkSpectrum& s) {
   const Index last = s.size() - 1;

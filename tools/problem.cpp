@@ -15,15 +15,19 @@ namespace {
 
 const std::string kName = "basin-problem";
 
-const char* const kOverview =
-    "basin-problem: makes problem files: data, a kernel and initial weights\n\n"
-    "Usage: basin-problem KIND -o PROBLEM.h5 [options]\n\n"
-    "  teacher   Gaussian inputs; targets from a random network, or random\n"
-    "  text      labelled text in the layout of the Large Movie Review Dataset\n"
-    "  import    NumPy .npy arrays\n\n"
-    "basin-problem KIND --help explains each.\n\n"
-    "Example:\n"
-    "  basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 --target-kernel gaussian --gain W_O=2\n";
+const char* const kOverview = R"(basin-problem: makes problem files: data, a kernel and initial weights
+
+Usage: basin-problem KIND -o PROBLEM.h5 [options]
+
+  teacher   Gaussian inputs; targets from a random network, or random
+  text      labelled text in the layout of the Large Movie Review Dataset
+  import    NumPy .npy arrays
+
+basin-problem KIND --help explains each.
+
+Example:
+  basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 --target-kernel gaussian --gain W_O=2
+)";
 
 /// The kernel and initial weights of the problem, common to all kinds.
 void add_student_options(Command& command) {
@@ -94,11 +98,12 @@ void teacher(int argc, const char* const* argv) {
   Command command(
       {kName + " teacher", "Gaussian inputs; targets from a random network, or random",
        "-o PROBLEM.h5 [options]",
-       "Inputs X are independent N(0, s^2). Targets are the outputs of a random attention layer, the "
-       "teacher,\n"
-       "of the same or the other kernel (then a global minimum of loss 0 exists if the student is at least\n"
-       "as wide and of the same kernel), or independent normal numbers. The teacher is stored in /teacher.\n",
-       "  basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 -H 2 -d 8 --outputs 8 --seed 1\n"},
+       R"(Inputs X are independent N(0, s^2). Targets are the outputs of a random attention layer, the teacher, of the same
+or the other kernel (then a global minimum of loss 0 exists if the student is at least as wide and of the same
+kernel), or independent normal numbers. The teacher is stored in /teacher.
+)",
+       R"(  basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 -H 2 -d 8 --outputs 8 --seed 1
+)"},
       argc, argv, 2);
   command.options.add_options()                                                                       //
       ("samples,N", po::value<Index>()->default_value(16)->value_name("N"), "samples")                //
@@ -170,18 +175,16 @@ void teacher(int argc, const char* const* argv) {
 }
 
 void text(int argc, const char* const* argv) {
-  Command command({kName + " text", "a problem from labelled text", "FOLDER -o PROBLEM.h5 [options]",
-                   "FOLDER holds {pos,neg}/*.txt, one review a file (the Large Movie Review Dataset, Maas et "
-                   "al., ACL 2011,\n"
-                   "is laid out so). Reviews are taken from both classes in turn, in the order of their "
-                   "names; the first n\n"
-                   "lower-cased words of each are its tokens, shorter reviews are skipped and counted. A "
-                   "token is a random\n"
-                   "vector of its word (the same for the same word, seed and D) plus a sinusoidal position. "
-                   "Targets are +1 (pos)\n"
-                   "and -1 (neg) at every token.\n",
-                   "  basin-problem text aclImdb/train -o reviews.h5 -N 32 -n 16 -D 512 -H 4 -d 16\n"},
-                  argc, argv, 2);
+  Command command(
+      {kName + " text", "a problem from labelled text", "FOLDER -o PROBLEM.h5 [options]",
+       R"(FOLDER holds {pos,neg}/*.txt, one review a file (the Large Movie Review Dataset, Maas et al., ACL 2011, is laid
+out so). Reviews are taken from both classes in turn, in the order of their names; the first n lower-cased words of
+each are its tokens, shorter reviews are skipped and counted. A token is a random vector of its word (the same for
+the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and -1 (neg) at every token.
+)",
+       R"(  basin-problem text aclImdb/train -o reviews.h5 -N 32 -n 16 -D 512 -H 4 -d 16
+)"},
+      argc, argv, 2);
   command.options.add_options()  //
       ("folder", po::value<std::string>()->required()->value_name("FOLDER"),
        "the folder (first argument)")                                                                 //
@@ -228,11 +231,12 @@ NpyArray read_rank_3(const std::string& option, const std::string& path, const c
 void import(int argc, const char* const* argv) {
   Command command(
       {kName + " import", "a problem from NumPy arrays", "--X X.npy --Y Y.npy -o PROBLEM.h5 [options]",
-       "X.npy has shape (N, n, D), Y.npy (N, n, D_out); weights, if given, W_Q, W_K, W_V (H, D, d) and W_O\n"
-       "(H, d, D_out); float64 or float32. Without weights they are drawn (--init). With h5py at hand a "
-       "problem\n"
-       "file is as quickly written directly: see the file format in lib/hdf5/FORMAT.md.\n",
-       "  basin-problem import --X X.npy --Y Y.npy -o problem.h5 --kernel gaussian -H 4 -d 16\n"},
+       R"(X.npy has shape (N, n, D), Y.npy (N, n, D_out); weights, if given, W_Q, W_K, W_V (H, D, d) and W_O (H, d, D_out);
+float64 or float32. Without weights they are drawn (--init). With h5py at hand a problem file is as quickly
+written directly: see lib/hdf5/FORMAT.md.
+)",
+       R"(  basin-problem import --X X.npy --Y Y.npy -o problem.h5 --kernel gaussian -H 4 -d 16
+)"},
       argc, argv, 2);
   command.options.add_options()                                                            //
       ("X", po::value<std::string>()->required()->value_name("FILE"), "inputs (N, n, D)")  //

@@ -17,15 +17,14 @@ namespace {
 const Introduction kIntroduction = {
     "basin-slice", "losses on a plane through the point, along two random filter-normalised directions",
     "PROBLEM.h5 -o RESULT.h5 [--x MIN:MAX:NX] [--y MIN:MAX:NY] [options]",
-    "Writes f(theta + a u + b v) for a on the x axis and b on the y axis. u and v have independent normal "
-    "entries;\n"
-    "every filter (one head and one index along the first axis of a block) is scaled to the norm of the "
-    "weights'\n"
-    "filter (Li et al., NeurIPS 2018). The point itself is at (0, 0). The result opens in the plot scripts "
-    "of\n"
-    "tomgoldstein/loss-landscape and in NeXus viewers such as h5web and silx.\n",
-    "  basin-problem teacher -o problem.h5\n"
-    "  basin-slice problem.h5 -o slice.h5 --x -1:1:51 --y -1:1:51\n"};
+    R"(Writes f(theta + a u + b v) for a on the x axis and b on the y axis. u and v have independent normal entries;
+every filter (one head and one index along the first axis of a block) is scaled to the norm of the weights'
+filter (Li et al., NeurIPS 2018). The point itself is at (0, 0). The result opens in the plot scripts of
+tomgoldstein/loss-landscape and in NeXus viewers such as h5web and silx.
+)",
+    R"(  basin-problem teacher -o problem.h5
+  basin-slice problem.h5 -o slice.h5 --x -1:1:51 --y -1:1:51
+)"};
 
 /// "-1:1:51" -> 51 equally spaced numbers.
 Vector<double> parse_axis(const std::string& option, const std::string& text) {
