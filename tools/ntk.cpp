@@ -17,7 +17,7 @@ If the smallest eigenvalue of the sum over the trained blocks is positive along 
 converges to a global minimum at a linear rate. Eigenvalues are computed as squares of singular values of J,
 dense and exact, so they are never negative; each has bounds. A kernel is called positive definite only when its
 smallest singular value exceeds its error bound; otherwise its rank and an upper bound are reported.
-Memory: between 8 m P and 8 m (P + 10 m) bytes; what does not fit in --memory is refused.
+Memory: 8 m P bytes and more; what does not fit in --memory is refused, with what it would need.
 )",
     R"(  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64
   basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
@@ -103,7 +103,7 @@ void body(Command& command) {
   if (!command.parse()) return;
   const Setup setup = read_setup(command);
   const Index m = setup.data->Y.size();
-  const double needed = ntk_bytes(setup.parameters(), m);
+  const double needed = ntk_bytes(setup.parameters(), m, setup.data->samples);
   if (needed > static_cast<double>(command.memory()))
     throw InputError("the dense kernel with m = " + std::to_string(m) +
                      " outputs and P = " + std::to_string(setup.description.parameters) +

@@ -108,13 +108,16 @@ std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayou
   return spectra;
 }
 
-double ntk_bytes(const ParameterLayout& parameters, Index m) {
+double ntk_bytes(const ParameterLayout& parameters, Index m, Index samples) {
+  const auto size = static_cast<double>(m), P = static_cast<double>(parameters.theta_size());
   double stack = 0;
   for (const auto* entry : trainable_blocks(parameters))
-    stack += static_cast<double>(std::min(entry->block.size(), m));
-  const auto size = static_cast<double>(m);
-  // J^T; the factors and their stack; two copies of one factor at work in an SVD
-  return 8 * size * (static_cast<double>(parameters.theta_size()) + 2 * stack + 2 * size);
+    stack += std::min(static_cast<double>(entry->block.size()), size);
+  // One sample's part of J^T for each thread at work; later the factors, their stack, and two copies in an
+  // SVD.
+  const double part = size / static_cast<double>(samples);
+  const double differences = P * part * static_cast<double>(std::min(samples, thread_slots()));
+  return 8 * (size * P + std::max(differences, size * (2 * stack + 2 * size)));
 }
 
 }  // namespace basin

@@ -49,7 +49,8 @@ std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Lineariz
 std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters,
                                      const std::vector<double>& rounding);
 
-/// Bytes that ntk_spectra and its Jacobian need at the peak.
-double ntk_bytes(const ParameterLayout& parameters, Index m);
+/// Bytes that the Jacobian, jacobian_rounding and ntk_spectra need at the peak, for m outputs of `samples`
+/// samples.
+double ntk_bytes(const ParameterLayout& parameters, Index m, Index samples);
 
 }  // namespace basin
