@@ -76,6 +76,8 @@ class Batch {
   auto slice(Index j, Index first, Index rows) const { return view().slice(j, first, rows); }
 
   Index count() const { return count_; }
+  Index rows() const { return rows_; }
+  Index cols() const { return cols_; }
   bool empty() const { return count_ == 0; }
   std::size_t bytes() const { return static_cast<std::size_t>(count_ * rows_ * cols_) * sizeof(S); }
 

@@ -4,8 +4,12 @@
 
 #include "linalg/errors.h"
 #include "model/attention.h"
+#include "model/attention_folding.h"
 #include "model/gaussian_kernel.h"
+#include "model/linear.h"
 #include "model/softmax_kernel.h"
+#include "model/tile_kernels.h"
+#include "model/tiled_attention.h"
 
 namespace basin {
 
@@ -27,17 +31,66 @@ std::vector<std::string> attention_blocks() {
   return {"W_Q", "W_K", "W_V", "W_O"};
 }
 
+namespace {
+
+void check(const AttentionSpec& spec) {
+  if (!std::isfinite(spec.bandwidth) || spec.bandwidth < 0)
+    throw InputError("bandwidth sigma = " + std::to_string(spec.bandwidth) + "; expected a positive number");
+  if (spec.tokens < 1 || spec.embedding < 1 || spec.heads < 1 || spec.head_dim < 1 || spec.outputs < 1)
+    throw InputError(
+        "attention: tokens n, embedding dimension D, heads H, head dimension d and outputs D_out must all be "
+        "at least 1");
+}
+
+/// Whether to multiply W_V and W_O first: by the products that an output row takes for it, here and there.
+bool multiply_first(const AttentionSpec& s) {
+  const auto products = [&](Index width) { return (12 * s.tokens + 4 * s.embedding) * width; };
+  return products(s.outputs) <= products(s.head_dim) + 12 * s.head_dim * s.outputs;
+}
+
+}  // namespace
+
 template <class S>
 std::shared_ptr<const Model<S>> make_attention_model(const AttentionSpec& spec,
                                                      const std::vector<std::string>& trainable) {
-  if (!std::isfinite(spec.bandwidth) || spec.bandwidth < 0)
-    throw InputError("bandwidth sigma = " + std::to_string(spec.bandwidth) + "; expected a positive number");
+  check(spec);
+  const bool softmax = spec.kernel == KernelKind::softmax, multiplied = multiply_first(spec);
+  const double sigma = spec.sigma(), root = std::sqrt(static_cast<double>(spec.head_dim));
+  auto folding = std::make_unique<AttentionFolding<S>>(
+      spec.embedding, spec.heads, spec.head_dim, spec.outputs, multiplied,
+      static_cast<S>(softmax ? 1 / root : 1 / sigma), static_cast<S>(softmax ? 1 : 1 / sigma));
+  std::unique_ptr<const TileKernel<S>> kernel;
+  if (softmax)
+    kernel = std::make_unique<SoftmaxTiles<S>>();
+  else
+    kernel = std::make_unique<GaussianTiles<S>>();
+
+  const Shape input{spec.tokens, spec.embedding};
+  const Index width = folding->value_width();
+  typename Sequential<S>::Layers layers;
+  if (multiplied) {
+    layers.push_back(std::make_unique<TiledAttention<S>>(input, spec.heads, folding->head_width(), width,
+                                                         Heads::summed, spec.outputs, std::move(kernel)));
+  } else {
+    layers.push_back(std::make_unique<TiledAttention<S>>(input, spec.heads, folding->head_width(), width,
+                                                         Heads::concatenated, spec.heads * width,
+                                                         std::move(kernel)));
+    layers.push_back(
+        std::make_unique<Linear<S>>(Shape{spec.tokens, spec.heads * width}, spec.outputs, "W_O"));
+  }
+  return std::make_shared<const Model<S>>(std::move(layers), std::make_unique<SquaredLoss<S>>(), trainable,
+                                          std::move(folding));
+}
+
+template <class S>
+std::shared_ptr<const Model<S>> make_plain_attention_model(const AttentionSpec& spec,
+                                                           const std::vector<std::string>& trainable) {
+  check(spec);
   std::shared_ptr<const AttentionKernel<S>> kernel;
   if (spec.kernel == KernelKind::softmax)
     kernel = std::make_shared<SoftmaxKernel<S>>(spec.head_dim);
   else
     kernel = std::make_shared<GaussianKernel<S>>(static_cast<S>(spec.sigma()));
-
   typename Sequential<S>::Layers layers;
   layers.push_back(std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads,
                                                   spec.head_dim, spec.outputs, kernel));
@@ -45,8 +98,12 @@ std::shared_ptr<const Model<S>> make_attention_model(const AttentionSpec& spec,
 }
 
 template std::shared_ptr<const Model<double>> make_attention_model(const AttentionSpec&,
-                                                                   const std::vector<std::string>&);
+    const std::vector<std::string>&);
 template std::shared_ptr<const Model<float>> make_attention_model(const AttentionSpec&,
-                                                                  const std::vector<std::string>&);
+    const std::vector<std::string>&);
+template std::shared_ptr<const Model<double>> make_plain_attention_model(const AttentionSpec&,
+    const std::vector<std::string>&);
+template std::shared_ptr<const Model<float>> make_plain_attention_model(const AttentionSpec&,
+    const std::vector<std::string>&);
 
 }  // namespace basin

@@ -36,4 +36,10 @@ template <class S>
 std::shared_ptr<const Model<S>> make_attention_model(
     const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());
 
+/// The same model from the plain layer (model/attention.h), each line a formula: slower, and what the tests
+/// compare with.
+template <class S>
+std::shared_ptr<const Model<S>> make_plain_attention_model(
+    const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());
+
 }  // namespace basin

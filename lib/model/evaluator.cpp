@@ -14,7 +14,8 @@ LossEvaluator<S>::LossEvaluator(std::shared_ptr<const Model<S>> model, std::shar
 template <class S>
 S LossEvaluator<S>::operator()(const Vector<S>& weights) {
   const Shape in = model_->network().input(), out = model_->network().output();
-  const BlockView<const S> w(weights.data(), 1, weights.size(), model_->parameters().weight_slots());
+  const Vector<S> u = model_->fold(weights);
+  const BlockView<const S> w(u.data(), 1, u.size(), model_->network_parameters().weight_slots());
   S loss = 0;
   for (Index first = 0; first < data_->samples; first += samples_per_chunk_) {
     const Index count = std::min(samples_per_chunk_, data_->samples - first);

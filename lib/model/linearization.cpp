@@ -21,14 +21,44 @@ void check_size(const char* what, Index found, Index expected) {
 }
 
 template <class S>
-BlockView<const S> view(ConstVectorsRef<S> V, const ParameterLayout& layout) {
-  return {V.data(), V.cols(), V.outerStride(), layout.theta_slots()};
+BlockView<const S> view(ConstVectorsRef<S> V, std::span<const BlockSlot> slots) {
+  return {V.data(), V.cols(), V.outerStride(), slots};
 }
 
 template <class S>
-BlockView<S> mutable_view(VectorsRef<S> V, const ParameterLayout& layout) {
-  return {V.data(), V.cols(), V.outerStride(), layout.theta_slots()};
+BlockView<S> mutable_view(VectorsRef<S> V, std::span<const BlockSlot> slots) {
+  return {V.data(), V.cols(), V.outerStride(), slots};
 }
+
+/// ybar = grad l(y) for the rows of a chunk with these targets.
+template <class S, class Targets>
+class LossGradient final : public RowRule<S> {
+ public:
+  LossGradient(const Loss<S>& loss, Targets targets) : loss_(loss), targets_(targets) {}
+  void operator()(Index /*j*/, Index first, ConstMatrixRef<S> y, MatrixRef<S> ybar) const override {
+    loss_.gradient(y, targets_.middleRows(first, y.rows()), ybar);
+  }
+
+ private:
+  const Loss<S>& loss_;
+  Targets targets_;
+};
+
+/// dybar = H_l dy
+template <class S, class Targets>
+class LossCurvature final : public RowRule<S> {
+ public:
+  LossCurvature(const Loss<S>& loss, const Batch<S>& y, Targets targets)
+      : loss_(loss), y_(y), targets_(targets) {}
+  void operator()(Index /*j*/, Index first, ConstMatrixRef<S> dy, MatrixRef<S> dybar) const override {
+    loss_.hessian_product(y_.slice(0, first, dy.rows()), targets_.middleRows(first, dy.rows()), dy, dybar);
+  }
+
+ private:
+  const Loss<S>& loss_;
+  const Batch<S>& y_;
+  Targets targets_;
+};
 
 /// The matrix j of a batch as a vector in C order.
 template <class S>
@@ -66,9 +96,10 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
   for (Index first = 0; first < data_->samples; first += per_chunk)
     chunks_.push_back({first, std::min(per_chunk, data_->samples - first), nullptr});
 
-  const Index P = theta_size();
+  const ParameterLayout& network = model_->network_parameters();
+  network_weights_ = model_->fold(weights_);
   outputs_.resize(data_->Y.rows(), data_->Y.cols());
-  gradient_ = Vector<S>::Zero(P);
+  network_gradient_ = Vector<S>::Zero(network.theta_size());
   workspaces_.resize(thread_slots());
   std::size_t kept_bytes = 0, largest = 1;
   ordered_parallel_for(
@@ -76,9 +107,8 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
       [&](Index c, Index slot) {
         Workspace& work = workspaces_[slot];
         if (!work.point) work.point = std::make_unique<PointState>();
-        work.sum.setZero(P, 1);
-        evaluate(chunks_[c].first, chunks_[c].count, *work.point);
-        evaluate_gradient(chunks_[c], *work.point, mutable_view<S>(work.sum, parameters()));
+        work.sum.setZero(network.theta_size(), 1);
+        evaluate_gradient(chunks_[c], *work.point, mutable_view<S>(work.sum, network.theta_slots()));
       },
       [&](Index c, Index slot) {
         Workspace& work = workspaces_[slot];
@@ -86,22 +116,26 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
         const auto F = work.point->y[0];
         outputs_.middleRows(chunks_[c].first * out.tokens, rows) = F;
         loss_ += model_->loss().value(F, data_->Y.middleRows(chunks_[c].first * out.tokens, rows));
-        gradient_ += work.sum.col(0);
-        const std::size_t bytes = work.point->value.bytes() + work.point->adjoint.bytes();
+        network_gradient_ += work.sum.col(0);
+        const std::size_t bytes = work.point->bytes();
         largest = std::max(largest, bytes);
         if (kept_bytes + bytes <= options_.memory) {
           kept_bytes += bytes;
           chunks_[c].kept = std::move(work.point);
         }
       });
+  gradient_ = Vector<S>::Zero(theta_size());
+  model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()),
+                            view<S>(network_gradient_, network.theta_slots()),
+                            mutable_view<S>(gradient_, parameters().theta_slots()));
   check_finite(outputs_, out.tokens, gradient_);
-  const std::size_t per_vector = std::max(largest, static_cast<std::size_t>(P) * sizeof(S));
+  const std::size_t per_vector = std::max(largest, static_cast<std::size_t>(network.theta_size()) * sizeof(S));
   vectors_at_once_ = std::clamp<Index>(static_cast<Index>(kBlockBytes / per_vector), 1, kMaxVectors);
 }
 
 template <class S>
 BlockView<const S> Linearization<S>::weights() const {
-  return {weights_.data(), 1, weights_.size(), parameters().weight_slots()};
+  return {network_weights_.data(), 1, network_weights_.size(), model_->network_parameters().weight_slots()};
 }
 
 template <class S>
@@ -111,17 +145,21 @@ BatchView<const S> Linearization<S>::inputs(Index first, Index count) const {
 }
 
 template <class S>
+auto Linearization<S>::targets(const Chunk& chunk) const {
+  const Index tokens = model_->network().output().tokens;
+  return data_->Y.middleRows(chunk.first * tokens, chunk.count * tokens);
+}
+
+template <class S>
 void Linearization<S>::evaluate(Index first, Index count, PointState& point) const {
   model_->network().value(weights(), inputs(first, count), point.value, point.y);
 }
 
 template <class S>
-void Linearization<S>::evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> thetabar) const {
-  const Shape out = model_->network().output();
-  const Index rows = chunk.count * out.tokens;
-  point.ybar.resize(1, rows, out.width);
-  model_->loss().gradient(point.y[0], data_->Y.middleRows(chunk.first * out.tokens, rows), point.ybar[0]);
-  model_->network().adjoint(weights(), point.value, point.ybar.view(), point.adjoint, thetabar, nullptr);
+void Linearization<S>::evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const {
+  model_->network().gradient(weights(), inputs(chunk.first, chunk.count),
+                             LossGradient<S, decltype(targets(chunk))>(model_->loss(), targets(chunk)),
+                             point.value, point.y, point.ybar, point.adjoint, ubar, nullptr);
 }
 
 template <class S>
@@ -129,56 +167,53 @@ auto Linearization<S>::point_at(const Chunk& chunk, Workspace& work, bool with_g
     -> const PointState& {
   if (chunk.kept) return *chunk.kept;
   if (!work.point) work.point = std::make_unique<PointState>();
-  evaluate(chunk.first, chunk.count, *work.point);
   if (with_gradient) {
-    work.sum.setZero(theta_size(), 1);  // the gradient itself is known; only what the rule saves is wanted
-    evaluate_gradient(chunk, *work.point, mutable_view<S>(work.sum, parameters()));
+    work.sum.setZero(model_->network_parameters().theta_size(), 1);  // only what the rules save is wanted
+    evaluate_gradient(chunk, *work.point,
+                      mutable_view<S>(work.sum, model_->network_parameters().theta_slots()));
+  } else {
+    evaluate(chunk.first, chunk.count, *work.point);
   }
   return *work.point;
 }
 
 template <class S>
-void Linearization<S>::tangent(ConstVectorsRef<S> V, const PointState& point, Workspace& work) const {
-  model_->network().tangent(weights(), point.value, {}, view<S>(V, parameters()), work.tangent, work.dy);
+template <class Body>
+void Linearization<S>::for_blocks(Index vectors, const Body& body) const {
+  for (Index j = 0; j < vectors; j += vectors_at_once_) body(j, std::min(vectors_at_once_, vectors - j));
 }
 
-/// dybar = H_l dy
 template <class S>
-void Linearization<S>::loss_curvature(const Chunk& chunk, const PointState& point, Workspace& work) const {
-  const Shape out = model_->network().output();
-  const Index rows = chunk.count * out.tokens;
-  const auto Y = data_->Y.middleRows(chunk.first * out.tokens, rows);
-  work.dybar.resize(work.dy.count(), rows, out.width);
-  for (Index j = 0; j < work.dy.count(); ++j)
-    model_->loss().hessian_product(point.y[0], Y, work.dy[j], work.dybar[j]);
+BlockView<const S> Linearization<S>::fold_tangent(ConstVectorsRef<S> V) const {
+  const ParameterLayout& network = model_->network_parameters();
+  moved_.resize(network.theta_size(), V.cols());
+  model_->folding().tangent(view<S>(weights_, parameters().weight_slots()),
+                            view<S>(V, parameters().theta_slots()),
+                            mutable_view<S>(moved_, network.theta_slots()));
+  return view<S>(moved_, network.theta_slots());
+}
+
+template <class S>
+BlockView<const S> Linearization<S>::summed() const {
+  return view<S>(sum_, model_->network_parameters().theta_slots());
 }
 
 template <class S>
 template <class Body>
-void Linearization<S>::for_each_chunk(Index vectors, const Body& body) const {
+void Linearization<S>::sum_over_chunks(Index k, const Body& body) const {
+  const ParameterLayout& network = model_->network_parameters();
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
-  for (Index j = 0; j < vectors; j += vectors_at_once_) {
-    const Index k = std::min(vectors_at_once_, vectors - j);
-    parallel_for(static_cast<Index>(chunks_.size()),
-                 [&](Index c, Index slot) { body(chunks_[c], j, k, workspaces_[slot]); });
-  }
-}
-
-template <class S>
-template <class Body>
-void Linearization<S>::sum_over_chunks(VectorsRef<S> out, const Body& body) const {
-  workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
-  out.setZero();
-  for (Index j = 0; j < out.cols(); j += vectors_at_once_) {
-    const Index k = std::min(vectors_at_once_, out.cols() - j);
-    ordered_parallel_for(
-        static_cast<Index>(chunks_.size()),
-        [&](Index c, Index slot) {
-          Workspace& work = workspaces_[slot];
-          body(chunks_[c], j, k, work);
-        },
-        [&](Index, Index slot) { out.middleCols(j, k) += workspaces_[slot].sum; });
-  }
+  sum_.setZero(network.theta_size(), k);
+  ordered_parallel_for(
+      static_cast<Index>(chunks_.size()),
+      [&](Index c, Index slot) {
+        Workspace& work = workspaces_[slot];
+        body(chunks_[c], work, [&] {
+          work.sum.setZero(network.theta_size(), k);
+          return mutable_view<S>(work.sum, network.theta_slots());
+        });
+      },
+      [&](Index, Index slot) { sum_ += workspaces_[slot].sum; });
 }
 
 template <class S>
@@ -187,10 +222,16 @@ void Linearization<S>::jvp(ConstVectorsRef<S> V, VectorsRef<S> JV) const {
   check_size("jvp: length of the results", JV.rows(), output_size());
   check_size("jvp: number of results", JV.cols(), V.cols());
   const Index per_sample = model_->network().output().size();
-  for_each_chunk(V.cols(), [&](const Chunk& chunk, Index j, Index k, Workspace& work) {
-    tangent(V.middleCols(j, k), point_at(chunk, work, false), work);
-    for (Index i = 0; i < k; ++i)
-      JV.col(j + i).segment(chunk.first * per_sample, chunk.count * per_sample) = flat(work.dy, i);
+  workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
+  for_blocks(V.cols(), [&](Index j, Index k) {
+    const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
+    parallel_for(static_cast<Index>(chunks_.size()), [&](Index c, Index slot) {
+      Workspace& work = workspaces_[slot];
+      const Chunk& chunk = chunks_[c];
+      model_->network().tangent(weights(), point_at(chunk, work, false).value, {}, du, work.tangent, work.dy);
+      for (Index i = 0; i < k; ++i)
+        JV.col(j + i).segment(chunk.first * per_sample, chunk.count * per_sample) = flat(work.dy, i);
+    });
   });
 }
 
@@ -200,15 +241,18 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
   check_size("vjp: length of the results", JtU.rows(), theta_size());
   check_size("vjp: number of results", JtU.cols(), U.cols());
   const Shape out = model_->network().output();
-  sum_over_chunks(JtU, [&](const Chunk& chunk, Index j, Index k, Workspace& work) {
-    const PointState& point = point_at(chunk, work, false);
-    work.dybar.resize(k, chunk.count * out.tokens, out.width);
-    for (Index i = 0; i < k; ++i)
-      std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(),
-                  work.dybar[i].data());
-    work.sum.setZero(theta_size(), k);
-    model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint,
-                              mutable_view<S>(work.sum, parameters()), nullptr);
+  JtU.setZero();
+  for_blocks(U.cols(), [&](Index j, Index k) {
+    sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, const auto& sum) {
+      const PointState& point = point_at(chunk, work, false);
+      work.dybar.resize(k, chunk.count * out.tokens, out.width);
+      for (Index i = 0; i < k; ++i)
+        std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(),
+                    work.dybar[i].data());
+      model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint, sum(), nullptr);
+    });
+    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), summed(),
+                              mutable_view<S>(JtU.middleCols(j, k), parameters().theta_slots()));
   });
 }
 
@@ -217,13 +261,19 @@ void Linearization<S>::gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) cons
   check_size("gauss_newton: length of the vectors", V.rows(), theta_size());
   check_size("gauss_newton: length of the results", GV.rows(), theta_size());
   check_size("gauss_newton: number of results", GV.cols(), V.cols());
-  sum_over_chunks(GV, [&](const Chunk& chunk, Index j, Index k, Workspace& work) {
-    const PointState& point = point_at(chunk, work, false);
-    tangent(V.middleCols(j, k), point, work);
-    loss_curvature(chunk, point, work);
-    work.sum.setZero(theta_size(), k);
-    model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint,
-                              mutable_view<S>(work.sum, parameters()), nullptr);
+  GV.setZero();
+  for_blocks(V.cols(), [&](Index j, Index k) {
+    const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
+    sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, const auto& sum) {
+      const PointState& point = point_at(chunk, work, false);
+      const LossCurvature<S, decltype(targets(chunk))> curvature(model_->loss(), point.y, targets(chunk));
+      model_->network().tangent(weights(), point.value, {}, du, work.tangent, work.dy);
+      work.dybar.resize(k, work.dy.rows(), work.dy.cols());
+      for (Index i = 0; i < k; ++i) curvature(i, 0, work.dy[i], work.dybar[i]);
+      model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint, sum(), nullptr);
+    });
+    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), summed(),
+                              mutable_view<S>(GV.middleCols(j, k), parameters().theta_slots()));
   });
 }
 
@@ -232,14 +282,20 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
   check_size("hessian: length of the vectors", V.rows(), theta_size());
   check_size("hessian: length of the results", HV.rows(), theta_size());
   check_size("hessian: number of results", HV.cols(), V.cols());
-  sum_over_chunks(HV, [&](const Chunk& chunk, Index j, Index k, Workspace& work) {
-    const PointState& point = point_at(chunk, work, true);
-    tangent(V.middleCols(j, k), point, work);
-    loss_curvature(chunk, point, work);
-    work.sum.setZero(theta_size(), k);
-    model_->network().tangent_of_adjoint(weights(), point.value, point.adjoint, work.tangent,
-                                         view<S>(V.middleCols(j, k), parameters()), work.dybar.view(),
-                                         mutable_view<S>(work.sum, parameters()), nullptr);
+  HV.setZero();
+  for_blocks(V.cols(), [&](Index j, Index k) {
+    const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
+    sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, const auto& sum) {
+      const PointState& point = point_at(chunk, work, true);
+      const LossCurvature<S, decltype(targets(chunk))> curvature(model_->loss(), point.y, targets(chunk));
+      model_->network().hessian(weights(), point.value, point.adjoint, {}, du, curvature, work.tangent,
+                                work.dy, work.dybar, sum(), nullptr);
+    });
+    model_->folding().tangent_of_adjoint(
+        view<S>(weights_, parameters().weight_slots()),
+        view<S>(network_gradient_, model_->network_parameters().theta_slots()),
+        view<S>(V.middleCols(j, k), parameters().theta_slots()), summed(),
+        mutable_view<S>(HV.middleCols(j, k), parameters().theta_slots()));
   });
 }
 
@@ -249,13 +305,18 @@ void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt)
   Workspace& work = workspaces_.at(slot);
   if (!work.point) work.point = std::make_unique<PointState>();
   evaluate(i, 1, *work.point);
+  const ParameterLayout& network = model_->network_parameters();
   Jt.setZero();
   for (Index row = 0; row < out.size(); row += kMaxVectors) {
     const Index k = std::min(kMaxVectors, out.size() - row);
     work.dybar.resize_zero(k, out.tokens, out.width);
     for (Index u = 0; u < k; ++u) work.dybar[u].data()[row + u] = 1;
+    work.sum.setZero(network.theta_size(), k);
     model_->network().adjoint(weights(), work.point->value, work.dybar.view(), work.adjoint,
-                              mutable_view<S>(Jt.middleCols(row, k), parameters()), nullptr);
+                              mutable_view<S>(work.sum, network.theta_slots()), nullptr);
+    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()),
+                              view<S>(work.sum, network.theta_slots()),
+                              mutable_view<S>(Jt.middleCols(row, k), parameters().theta_slots()));
   }
 }
 

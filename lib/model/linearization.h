@@ -69,12 +69,14 @@ class Linearization {
   struct PointState {
     Saved<S> value, adjoint;
     Batch<S> y, ybar;  // outputs, and the gradient of the loss in them
+
+    std::size_t bytes() const { return value.bytes() + adjoint.bytes() + y.bytes() + ybar.bytes(); }
   };
   struct Chunk {
     Index first, count;                // samples
     std::unique_ptr<PointState> kept;  // null: evaluated again when needed
   };
-  /// Working memory of one thread.
+  /// Working memory of one thread; `sum` in the parameters of the network.
   struct Workspace {
     std::unique_ptr<PointState> point;
     Saved<S> tangent, adjoint;
@@ -85,30 +87,31 @@ class Linearization {
   BlockView<const S> weights() const;
   BatchView<const S> inputs(Index first, Index count) const;
   void evaluate(Index first, Index count, PointState& point) const;
-  void evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> thetabar) const;
+  void evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const;
   const PointState& point_at(const Chunk& chunk, Workspace& work, bool with_gradient) const;
-  void tangent(ConstVectorsRef<S> V, const PointState& point, Workspace& work) const;
-  void loss_curvature(const Chunk& chunk, const PointState& point, Workspace& work) const;
+  auto targets(const Chunk& chunk) const;
 
-  /// Calls body(chunk, first vector, k, workspace) for all chunks and blocks of at most vectors_at_once_
-  /// vectors.
+  /// Calls body(first vector, k) for blocks of at most vectors_at_once_ vectors.
   template <class Body>
-  void for_each_chunk(Index vectors, const Body& body) const;
-  /// out = the sum over all chunks of what body(chunk, first vector, k, workspace) leaves in
-  /// workspace.sum (P x k).
+  void for_blocks(Index vectors, const Body& body) const;
+  /// moved_ = the tangents of the network's parameters for V: what the rules take.
+  BlockView<const S> fold_tangent(ConstVectorsRef<S> V) const;
+  /// sum_ (k columns) = the sum over all chunks of what body(chunk, workspace, sum) adds to `sum`.
   template <class Body>
-  void sum_over_chunks(VectorsRef<S> out, const Body& body) const;
+  void sum_over_chunks(Index k, const Body& body) const;
+  BlockView<const S> summed() const;
 
   std::shared_ptr<const Model<S>> model_;
-  Vector<S> weights_;
+  Vector<S> weights_, network_weights_;
   std::shared_ptr<const Data<S>> data_;
   LinearizationOptions options_;
   std::vector<Chunk> chunks_;
   mutable std::vector<Workspace> workspaces_;
+  mutable Vectors<S> moved_, sum_;  // tangents and adjoints of the network's parameters
   Index vectors_at_once_ = 1;
   S loss_ = 0;
   Matrix<S> outputs_;
-  Vector<S> gradient_;
+  Vector<S> gradient_, network_gradient_;
 };
 
 }  // namespace basin

@@ -21,6 +21,7 @@ const std::vector<Case> kSizes = {
     {"S", 16, 8, 32, 2, 8, 8},
     {"M", 64, 32, 128, 4, 16, 16},
     {"L", 256, 128, 256, 4, 64, 64},
+    {"X", 16, 1024, 64, 2, 32, 8},
 };
 
 using Product = void (Linearization<double>::*)(ConstVectorsRef<double>, VectorsRef<double>) const;

@@ -1,0 +1,50 @@
+/// The attention kernels on tiles.
+#pragma once
+
+#include "model/tile_kernel.h"
+
+namespace basin {
+
+/// a = softmax_rows(q k^T): the queries come divided by sqrt(d).
+template <class S>
+class SoftmaxTiles final : public TileKernel<S> {
+ public:
+  bool has_norms() const override { return false; }
+  void prepare(Tile<S>, Tile<S>, S*, S*) const override {}
+  void prepare_tangent(Tile<const S>, Tile<const S>, Tile<S>, Tile<S>, S*, S*) const override {}
+  void value(const Scores<S>& at, Index tokens, Tile<S> a) const override;
+  void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const override;
+  void adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const override;
+  void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da, Tile<S> dabar) const override;
+  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) const override;
+  void pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
+                    Tile<S> dqbar, Tile<S> dkbar) const override;
+};
+
+/// a = exp(-|q - k|^2 / 2): queries and keys come divided by sigma.
+///
+/// The square is expanded, -|q|^2/2 - |k|^2/2 + <q, k>, so that scores are products of matrices, after the
+/// mean key was subtracted from queries and keys (only differences matter). The error of the exponent is then
+/// some eps times the largest |q|^2, |k|^2: where that exceeds `kLargestHalfNorm`, the tile is computed from
+/// the differences q - k themselves, which is exact for keys near long queries, and slower.
+template <class S>
+class GaussianTiles final : public TileKernel<S> {
+ public:
+  /// Exponents of expanded squares are off by a few 64 eps, no more than the rounding of q and k themselves
+  /// makes of a pair at that distance.
+  static constexpr S kLargestHalfNorm = 32;
+
+  bool has_norms() const override { return true; }
+  void prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm) const override;
+  void prepare_tangent(Tile<const S> q, Tile<const S> k, Tile<S> dq, Tile<S> dk, S* dq_norm,
+                       S* dk_norm) const override;
+  void value(const Scores<S>& at, Index tokens, Tile<S> a) const override;
+  void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const override;
+  void adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const override;
+  void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da, Tile<S> dabar) const override;
+  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) const override;
+  void pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
+                    Tile<S> dqbar, Tile<S> dkbar) const override;
+};
+
+}  // namespace basin

@@ -1,0 +1,475 @@
+#include "model/tiled_attention.h"
+
+#include <array>
+
+#include "linalg/errors.h"
+#include "linalg/simd.h"
+
+namespace basin {
+namespace {
+
+// The parameter blocks, and what the rules save under the same numbers, for k vectors and B samples:
+//   saved[kQ], [kK]   Q, K = X W     batch j, B n x H d: rows of sample i, columns of head h
+//   saved[kV]         V = X W_V      batch j, B n x H e
+// `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints if xbar is wanted. For
+// each sample and head, one below the other, `value` and `tangent` add:
+//   saved[kKt]        K^T            batch j, d rows of row_step(n) numbers
+//   saved[kVt]        V^T            batch j, e rows
+//   saved[kNorms]     norms          batch j, a row for queries and one for keys (kernels that have them)
+// and `value`, when it pays:
+//   saved[kX]         X with its rows row_step(D) apart
+constexpr std::size_t kQ = 0, kK = 1, kV = 2, kKt = 3, kVt = 4, kNorms = 5, kX = 6, kSaved = 7;
+constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
+
+// Numbers in one array of the tiles of all heads. With the four such arrays of a Hessian product and the keys
+// and values beside them, a visit stays within a second-level cache of 2 MB.
+constexpr Index kTileNumbers = 32768;
+
+/// Working memory of a thread, kept from call to call: nothing is allocated in the long run.
+template <class S>
+struct Scratch {
+  Batch<S> a, c, zbar, da;    // per head: weights, c and zbar of TileKernel, tangents of weights
+  Batch<S> dabar;             // of one head: adjoints of weights, then of scores
+  Batch<S> dy, fbar, dfbar;   // rows of outputs and their adjoints, in whole packs
+  Saved<S> bar;               // adjoints of Q, K and V
+  Batch<S> transposed;        // of weights
+};
+
+template <class S>
+Scratch<S>& scratch() {
+  thread_local Scratch<S> memory;
+  return memory;
+}
+
+/// A tile: `rows` tokens of a sample from `first`, as queries against all of its tokens.
+struct Place {
+  Index sample, first, rows;
+};
+
+/// Where the numbers of a tile and a head stand.
+template <class S>
+struct Layout {
+  Index n, H, d, e, outputs;
+  Heads combine;
+
+  Index output_width() const { return combine == Heads::summed ? e : H * e; }
+  Index tile_rows() const {
+    return std::clamp(kTileNumbers / (H * row_step<S>(n)) / 8 * 8, std::min<Index>(8, n), n);
+  }
+  template <class Body>
+  void for_tiles(Index samples, const Body& body) const {
+    const Index rows = tile_rows();
+    for (Index i = 0; i < samples; ++i)
+      for (Index t = 0; t < n; t += rows) body(Place{i, t, std::min(rows, n - t)});
+  }
+  Index first_row(const Place& p) const { return p.sample * n + p.first; }
+
+  /// saved[b] of vector j, a sample and a head; empty if it is zero.
+  template <class SavedType>
+  auto head(SavedType& saved, std::size_t b, Index j, Index sample, Index h) const {
+    auto all = tile(saved[b][j]);
+    const Index width = b == kV || b == kVt ? e : d;
+    if (b == kKt || b == kVt) return all.middle_rows((sample * H + h) * width, width).middle_cols(0, padded<S>(n));
+    if (b == kNorms) return all.middle_rows((sample * H + h) * 2, 2);
+    return all.middle_rows(sample * n, n).middle_cols(h * width, width);
+  }
+  Scores<S> scores(const Saved<S>& saved, Index j, const Place& p, Index h) const {
+    const Tile<const S> norms = head(saved, kNorms, j, p.sample, h);
+    return {head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows), head(saved, kK, j, p.sample, h),
+            head(saved, kKt, j, p.sample, h), norms.empty() ? nullptr : norms.row(0) + p.first,
+            norms.empty() ? nullptr : norms.row(1)};
+  }
+
+  /// The part of a tile array that is in use.
+  void resize_tiles(Batch<S>& arrays, Index count) const { arrays.resize(count, tile_rows(), row_step<S>(n)); }
+  Tile<S> weights(Batch<S>& arrays, const Place& p, Index h) const {
+    return tile(arrays[h]).middle_rows(0, p.rows).middle_cols(0, padded<S>(n));
+  }
+  Tile<S> output_rows(Batch<S>& memory, const Place& p) const {
+    memory.resize(1, tile_rows(), output_width());
+    return tile(memory[0]).middle_rows(0, p.rows);
+  }
+  template <class T>
+  Tile<T> output_columns(Tile<T> rows, Index h) const {
+    return rows.middle_cols(combine == Heads::summed ? 0 : h * e, e);
+  }
+  /// Copies rows of outputs into whole packs, zero beyond the outputs.
+  Tile<const S> read_outputs(BatchView<const S> y, Index j, const Place& p, Batch<S>& memory) const {
+    const Tile<S> to = output_rows(memory, p);
+    const auto from = y.slice(j, first_row(p), p.rows);
+    for (Index t = 0; t < p.rows; ++t) {
+      std::copy_n(from.row(t).data(), outputs, to.row(t));
+      std::fill(to.row(t) + outputs, to.row(t) + to.cols, S(0));
+    }
+    return to;
+  }
+  void write_outputs(Tile<const S> from, Batch<S>& y, Index j, const Place& p) const {
+    auto to = y.slice(j, first_row(p), p.rows);
+    for (Index t = 0; t < p.rows; ++t) std::copy_n(from.row(t), outputs, to.row(t).data());
+  }
+};
+
+/// Transposes the projections b of all samples and heads to saved[to].
+template <class S>
+void transpose_heads(const Layout<S>& at, Saved<S>& saved, std::size_t b, std::size_t to, Index samples) {
+  const Index count = saved[b].count(), width = b == kV ? at.e : at.d;
+  saved[to].resize(count, samples * at.H * width, row_step<S>(at.n));
+  for (Index j = 0; j < count; ++j)
+    for (Index i = 0; i < samples; ++i)
+      for (Index h = 0; h < at.H; ++h)
+        transpose<S>(at.head(saved, b, j, i, h), at.head(saved, to, j, i, h));
+}
+
+}  // namespace
+
+/// One call of a rule: the layout, the kernel and the point.
+template <class S>
+struct TiledAttention<S>::Pass {
+  const Layout<S> at;
+  const TileKernel<S>& kernel;
+  Scratch<S>& memory = scratch<S>();
+
+  // ---- between inputs and queries, keys, values: products over all tokens of the chunk --------------------
+
+  /// Q, K, V = X W
+  void project(BlockView<const S> w, BatchView<const S> x, Saved<S>& value) const {
+    const Index samples = x.rows() / at.n, D = x.cols();
+    value.input = x;
+    value.values.resize(kSaved);
+    for (const std::size_t b : kProjections) {
+      const auto W = w(b, 0, 0);
+      value[b].resize(1, x.rows(), W.cols());
+      sum_of_products<S>({{tile(x[0]), tile(W)}}, tile(value[b][0]));
+    }
+    prepare(samples, value, nullptr);
+    if (row_step<S>(D) != D) {
+      value[kX].resize(1, x.rows(), row_step<S>(D));
+      value[kX][0].leftCols(D) = x[0];
+    }
+  }
+
+  /// dQ = X dW_Q + dX W_Q, and so on
+  void project_tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
+                       BlockView<const S> dw, Saved<S>& tangent) const {
+    const BatchView<const S> x = value.input;
+    tangent.input = dx;
+    tangent.values.resize(kSaved);
+    for (const std::size_t b : kProjections) {
+      tangent[b].clear();
+      if (dx.empty() && !dw.has(b)) continue;
+      const auto W = w(b, 0, 0);
+      tangent[b].resize(dw.count(), x.rows(), W.cols());
+      for (Index j = 0; j < dw.count(); ++j)
+        sum_of_products<S>({{tile(x[0]), dw.has(b) ? tile(dw(b, j, 0)) : Tile<const S>{}},
+                            {dx.empty() ? Tile<const S>{} : tile(dx[j]), tile(W)}},
+                           tile(tangent[b][j]));
+    }
+    prepare(x.rows() / at.n, tangent, &value);
+  }
+
+  /// What follows the projections: the kernel's own preparation, and transposes. `point`: for tangents.
+  void prepare(Index samples, Saved<S>& saved, const Saved<S>* point) const {
+    const Index count = std::max(saved[kQ].count(), saved[kK].count());
+    saved[kNorms].clear();
+    if (kernel.has_norms() && count > 0) {
+      saved[kNorms].resize_zero(count, samples * at.H * 2, row_step<S>(at.n));
+      for (Index j = 0; j < count; ++j)
+        for (Index i = 0; i < samples; ++i)
+          for (Index h = 0; h < at.H; ++h) {
+            const Tile<S> q = at.head(saved, kQ, j, i, h), k = at.head(saved, kK, j, i, h);
+            const Tile<S> norms = at.head(saved, kNorms, j, i, h);
+            if (point)
+              kernel.prepare_tangent(at.head(*point, kQ, 0, i, h), at.head(*point, kK, 0, i, h), q, k,
+                                     norms.row(0), norms.row(1));
+            else
+              kernel.prepare(q, k, norms.row(0), norms.row(1));
+          }
+    }
+    transpose_heads(at, saved, kK, kKt, samples);
+    transpose_heads(at, saved, kV, kVt, samples);
+  }
+
+  /// Makes room for the adjoints of those projections that are wanted.
+  void clear_adjoints(Index count, Index rows, bool want_QK, bool want_V, Saved<S>& bar) const {
+    bar.values.resize(kSaved);
+    for (const std::size_t b : kProjections) {
+      bar[b].clear();
+      if (b == kV ? want_V : want_QK) bar[b].resize_zero(count, rows, at.H * (b == kV ? at.e : at.d));
+    }
+  }
+
+  /// Wbar += X^T Qbar,  Xbar = sum Qbar W^T; with the tangents, the product rule on both:
+  /// dWbar += X^T dQbar + dX^T Qbar,  dXbar = sum dQbar W^T + Qbar dW^T
+  void project_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& bar, BlockView<S> wbar,
+                       Batch<S>* xbar, BatchView<const S> dx = {}, const BlockView<const S>* dw = nullptr,
+                       const Saved<S>* point_bar = nullptr) const {
+    const BatchView<const S> x = value.input;
+    const Tile<const S> X = tile((value[kX].empty() ? x : value[kX].view())[0]).middle_cols(0, x.cols());
+    if (xbar) xbar->resize_zero(wbar.count(), x.rows(), x.cols());
+    for (Index j = 0; j < wbar.count(); ++j)
+      for (const std::size_t b : kProjections) {
+        if (bar[b].empty()) continue;
+        const Tile<const S> Pbar = tile(bar[b][j]);
+        const Tile<const S> point_Pbar =
+            point_bar && !point_bar->values.empty() ? tile((*point_bar)[b][0]) : Tile<const S>{};
+        if (wbar.has(b))
+          sum_of_products<S>(
+              {{X.transpose(), Pbar}, {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
+              tile(wbar(b, j, 0)), true);
+        if (!xbar) continue;
+        add_times_transpose(Pbar, tile(w(b, 0, 0)), tile((*xbar)[j]));
+        if (dw && dw->has(b)) add_times_transpose(point_Pbar, tile((*dw)(b, j, 0)), tile((*xbar)[j]));
+      }
+  }
+
+  /// out += left W^T
+  void add_times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out) const {
+    memory.transposed.resize(1, W.cols, padded<S>(W.rows));
+    transpose<S>(W, tile(memory.transposed[0]));
+    sum_of_products<S>({{left, tile(memory.transposed[0])}}, out, true);
+  }
+
+  // ---- one tile -------------------------------------------------------------------------------------------
+
+  /// A for all heads.
+  void weights(const Saved<S>& value, const Place& p) const {
+    at.resize_tiles(memory.a, at.H);
+    for (Index h = 0; h < at.H; ++h)
+      kernel.value(at.scores(value, 0, p, h), at.n, at.weights(memory.a, p, h));
+  }
+
+  /// F = sum_h A V
+  void outputs(const Saved<S>& value, const Place& p, Batch<S>& y) const {
+    const Tile<S> rows = at.output_rows(memory.dy, p);
+    for (Index h = 0; h < at.H; ++h)
+      sum_of_products<S>({{keys(at.weights(memory.a, p, h)), at.head(value, kV, 0, p.sample, h)}},
+                         at.output_columns(rows, h), at.combine == Heads::summed && h > 0);
+    at.write_outputs(rows, y, 0, p);
+  }
+
+  /// Vbar += A^T Fbar,  Abar = Fbar V^T,  (Qbar, Kbar) = DA^T Abar; c and zbar are left in memory.
+  void back(const Saved<S>& value, const Place& p, Tile<const S> fbar, Index j, Saved<S>* bar,
+            bool want_QK) const {
+    at.resize_tiles(memory.c, at.H);
+    at.resize_tiles(memory.zbar, at.H);
+    for (Index h = 0; h < at.H; ++h) {
+      const Tile<const S> A = at.weights(memory.a, p, h), fbar_h = at.output_columns(fbar, h);
+      if (bar && !(*bar)[kV].empty())
+        sum_of_products<S>({{keys(A).transpose(), fbar_h}}, at.head(*bar, kV, j, p.sample, h), true);
+      if (!want_QK) continue;
+      const Tile<S> c = at.weights(memory.c, p, h), zbar = at.weights(memory.zbar, p, h);
+      sum_of_products<S>({{fbar_h, at.head(value, kVt, 0, p.sample, h)}}, c);
+      kernel.adjoint(A, c, zbar);
+      if (bar)
+        kernel.pull(at.scores(value, 0, p, h), zbar,
+                    at.head(*bar, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
+                    at.head(*bar, kK, j, p.sample, h));
+    }
+  }
+
+  /// dA for all heads; empty if the scores do not move.
+  void weights_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j) const {
+    at.resize_tiles(memory.da, at.H);
+    if (tangent[kQ].empty() && tangent[kK].empty()) return memory.da.clear();
+    for (Index h = 0; h < at.H; ++h)
+      kernel.tangent(at.scores(value, 0, p, h), at.scores(tangent, j, p, h), at.weights(memory.a, p, h),
+                     at.weights(memory.da, p, h));
+  }
+
+  /// dF = sum_h dA V + A dV
+  void outputs_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j,
+                       Batch<S>& dy) const {
+    const Tile<S> rows = at.output_rows(memory.dy, p);
+    for (Index h = 0; h < at.H; ++h)
+      sum_of_products<S>({{tangent_of_weights(p, h), at.head(value, kV, 0, p.sample, h)},
+                          {keys(at.weights(memory.a, p, h)), at.head(tangent, kV, j, p.sample, h)}},
+                         at.output_columns(rows, h), at.combine == Heads::summed && h > 0);
+    at.write_outputs(rows, dy, j, p);
+  }
+
+  /// dVbar += dA^T Fbar + A^T dFbar,  dAbar = dFbar V^T + Fbar dV^T,  (dQbar, dKbar) = the tangent of DA^T Abar;
+  /// needs what `weights`, `weights_tangent` and `back` leave in memory.
+  void back_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Tile<const S> fbar,
+                    Tile<const S> dfbar, Index j, Saved<S>& dbar) const {
+    at.resize_tiles(memory.dabar, 1);
+    for (Index h = 0; h < at.H; ++h) {
+      const Tile<const S> A = at.weights(memory.a, p, h), dA = tangent_of_weights(p, h);
+      const Tile<const S> fbar_h = at.output_columns(fbar, h), dfbar_h = at.output_columns(dfbar, h);
+      if (!dbar[kV].empty())
+        sum_of_products<S>({{dA.transpose(), fbar_h}, {keys(A).transpose(), dfbar_h}},
+                           at.head(dbar, kV, j, p.sample, h), true);
+      if (dbar[kQ].empty()) continue;
+      const Tile<S> dabar = at.weights(memory.dabar, p, 0);
+      sum_of_products<S>({{dfbar_h, at.head(value, kVt, 0, p.sample, h)},
+                          {fbar_h, at.head(tangent, kVt, j, p.sample, h)}},
+                         dabar);
+      kernel.tangent_of_adjoint(A, at.weights(memory.c, p, h),
+                                dA.empty() ? dA : Tile<const S>(at.weights(memory.da, p, h)), dabar);
+      kernel.pull_tangent(at.scores(value, 0, p, h), at.scores(tangent, j, p, h),
+                          at.weights(memory.zbar, p, h), dabar,
+                          at.head(dbar, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
+                          at.head(dbar, kK, j, p.sample, h));
+    }
+  }
+
+  // ---- all tiles of a second-order product ----------------------------------------------------------------
+
+  /// The tangent of the adjoint rule. `turn(place, j)` makes dybar ready once dA of a tile is in memory.
+  template <class Turn>
+  void second_order(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
+                    const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
+                    BlockView<S> dwbar, Batch<S>* dxbar, const Turn& turn) const {
+    const Index rows = value.input.rows();
+    const bool want_QK = dwbar.has(kQ) || dwbar.has(kK) || dxbar;
+    Saved<S>& dbar = memory.bar;
+    clear_adjoints(dw.count(), rows, want_QK, dwbar.has(kV) || dxbar, dbar);
+    at.for_tiles(rows / at.n, [&](const Place& p) {
+      const Tile<const S> fbar = at.read_outputs(adjoint.input, 0, p, memory.fbar);
+      weights(value, p);
+      back(value, p, fbar, 0, nullptr, want_QK);
+      for (Index j = 0; j < dw.count(); ++j) {
+        weights_tangent(value, tangent, p, j);
+        turn(p, j);
+        back_tangent(value, tangent, p, fbar, at.read_outputs(dybar, j, p, memory.dfbar), j, dbar);
+      }
+    });
+    project_adjoint(w, value, dbar, dwbar, dxbar, tangent.input, &dw, &adjoint);
+  }
+
+  /// Where the adjoints of Q, K and V go: they are kept only for an input that moves.
+  Saved<S>& adjoints(BatchView<const S> ybar, bool keep, Saved<S>& adjoint) const {
+    adjoint.input = ybar;
+    if (keep) return adjoint;
+    adjoint.values.clear();
+    return memory.bar;
+  }
+
+ private:
+  Tile<const S> keys(Tile<const S> a) const { return a.middle_cols(0, at.n); }
+  Tile<const S> tangent_of_weights(const Place& p, Index h) const {
+    return memory.da.empty() ? Tile<const S>{} : keys(at.weights(memory.da, p, h));
+  }
+};
+
+template <class S>
+TiledAttention<S>::TiledAttention(Shape input, Index heads, Index head_dim, Index value_dim, Heads combine,
+                                  Index outputs, std::unique_ptr<const TileKernel<S>> kernel)
+    : Layer<S>(input, {input.tokens, outputs}),
+      heads_(heads),
+      head_dim_(head_dim),
+      value_dim_(value_dim),
+      combine_(combine),
+      kernel_(std::move(kernel)) {
+  if (input.tokens < 1 || input.width < 1 || heads < 1 || head_dim < 1 || outputs < 1)
+    throw InputError(
+        "attention: tokens n, embedding dimension D, heads H, head dimension d and outputs D_out must all be "
+        "at least 1");
+  const Index width = combine == Heads::summed ? value_dim : heads * value_dim;
+  if (combine == Heads::summed ? outputs > width : outputs != width)
+    throw InputError("attention: " + std::to_string(outputs) + " outputs from values of width " +
+                     std::to_string(width));
+}
+
+template <class S>
+std::vector<ParameterBlock> TiledAttention<S>::blocks() const {
+  const Index D = this->input().width;
+  return {{"W_Q", {D, heads_ * head_dim_}}, {"W_K", {D, heads_ * head_dim_}}, {"W_V", {D, heads_ * value_dim_}}};
+}
+
+template <class S>
+auto TiledAttention<S>::pass() const -> Pass {
+  return {{this->input().tokens, heads_, head_dim_, value_dim_, this->output().width, combine_}, *kernel_};
+}
+
+template <class S>
+void TiledAttention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const {
+  const Pass pass = this->pass();
+  pass.project(w, x, value);
+  y.resize(1, x.rows(), this->output().width);
+  pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) {
+    pass.weights(value, p);
+    pass.outputs(value, p, y);
+  });
+}
+
+template <class S>
+void TiledAttention<S>::gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss_gradient,
+                                 Saved<S>& value, Batch<S>& y, Batch<S>& ybar, Saved<S>& adjoint,
+                                 BlockView<S> wbar, Batch<S>* xbar) const {
+  const Pass pass = this->pass();
+  const bool want_QK = wbar.has(kQ) || wbar.has(kK) || xbar;
+  pass.project(w, x, value);
+  y.resize(1, x.rows(), this->output().width);
+  ybar.resize(1, x.rows(), this->output().width);
+  Saved<S>& bar = pass.adjoints(ybar.view(), xbar, adjoint);
+  pass.clear_adjoints(1, x.rows(), want_QK, wbar.has(kV) || xbar, bar);
+  pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) {
+    pass.weights(value, p);
+    pass.outputs(value, p, y);
+    const Index row = pass.at.first_row(p);
+    loss_gradient(0, row, y.slice(0, row, p.rows), ybar.slice(0, row, p.rows));
+    pass.back(value, p, pass.at.read_outputs(ybar.view(), 0, p, pass.memory.fbar), 0, &bar, want_QK);
+  });
+  pass.project_adjoint(w, value, bar, wbar, xbar);
+}
+
+template <class S>
+void TiledAttention<S>::tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
+                                BlockView<const S> dw, Saved<S>& tangent, Batch<S>& dy) const {
+  const Pass pass = this->pass();
+  const Index rows = value.input.rows();
+  pass.project_tangent(w, value, dx, dw, tangent);
+  dy.resize(dw.count(), rows, this->output().width);
+  pass.at.for_tiles(rows / pass.at.n, [&](const Place& p) {
+    pass.weights(value, p);
+    for (Index j = 0; j < dw.count(); ++j) {
+      pass.weights_tangent(value, tangent, p, j);
+      pass.outputs_tangent(value, tangent, p, j, dy);
+    }
+  });
+}
+
+template <class S>
+void TiledAttention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar,
+                                Saved<S>& adjoint, BlockView<S> wbar, Batch<S>* xbar) const {
+  const Pass pass = this->pass();
+  const Index rows = value.input.rows();
+  const bool want_QK = wbar.has(kQ) || wbar.has(kK) || xbar;
+  Saved<S>& bar = pass.adjoints(ybar, xbar, adjoint);
+  pass.clear_adjoints(ybar.count(), rows, want_QK, wbar.has(kV) || xbar, bar);
+  pass.at.for_tiles(rows / pass.at.n, [&](const Place& p) {
+    pass.weights(value, p);
+    for (Index j = 0; j < ybar.count(); ++j)
+      pass.back(value, p, pass.at.read_outputs(ybar, j, p, pass.memory.fbar), j, &bar, want_QK);
+  });
+  pass.project_adjoint(w, value, bar, wbar, xbar);
+}
+
+template <class S>
+void TiledAttention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value,
+                                           const Saved<S>& adjoint, const Saved<S>& tangent,
+                                           BlockView<const S> dw, BatchView<const S> dybar,
+                                           BlockView<S> dwbar, Batch<S>* dxbar) const {
+  pass().second_order(w, value, adjoint, tangent, dw, dybar, dwbar, dxbar, [](const Place&, Index) {});
+}
+
+template <class S>
+void TiledAttention<S>::hessian(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
+                                BatchView<const S> dx, BlockView<const S> dw,
+                                const RowRule<S>& loss_curvature, Saved<S>& tangent, Batch<S>& dy,
+                                Batch<S>& dybar, BlockView<S> dwbar, Batch<S>* dxbar) const {
+  const Pass pass = this->pass();
+  pass.project_tangent(w, value, dx, dw, tangent);
+  dy.resize(dw.count(), value.input.rows(), this->output().width);
+  dybar.resize(dw.count(), value.input.rows(), this->output().width);
+  pass.second_order(w, value, adjoint, tangent, dw, dybar.view(), dwbar, dxbar, [&](const Place& p, Index j) {
+    pass.outputs_tangent(value, tangent, p, j, dy);
+    const Index row = pass.at.first_row(p);
+    loss_curvature(j, row, dy.slice(j, row, p.rows), dybar.slice(j, row, p.rows));
+  });
+}
+
+template class TiledAttention<double>;
+template class TiledAttention<float>;
+
+}  // namespace basin
