@@ -12,14 +12,25 @@ constexpr Index kRows = kPackRegisters >= 32 ? 8 : 4, kPacks = 3;
 template <class S>
 using Terms = std::initializer_list<Term<S>>;
 
+// Steps of an inner sum that are made for all blocks of the result before the next ones: the columns of
+// `right` that a block reads then stay in the first-level cache for the blocks below.
+constexpr Index kInner = 128;
+
+/// What a block brings closer while it computes: rows of `left` for the block below, and columns of `right` for
+/// the block beside. Hardware does not foresee these strided reads.
+enum Prefetch : unsigned { kNone = 0, kLeft = 1, kRight = 2 };
+
 /// Rows x (Packs * lanes) of the result, or `part` columns of a last, incomplete pack.
-template <int Rows, int Packs, bool Whole, class S>
+template <int Rows, int Packs, bool Whole, unsigned Ahead = kNone, class S>
 inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> out, bool add) {
   constexpr Index lanes = kLanes<S>;
   const auto get = [part](const S* from) { return Whole ? load(from) : load_part(from, part); };
   Pack<S> sums[Rows][Packs];
   for (int r = 0; r < Rows; ++r)
     for (int p = 0; p < Packs; ++p) sums[r][p] = add ? get(out.row(i + r) + j + p * lanes) : Pack<S>{};
+  if (add)
+    for (int r = 0; r < Rows; ++r)
+      for (int p = 0; p < Packs; ++p) __builtin_prefetch(out.row(i + Rows + r) + j + p * lanes, 1, 2);
 
   for (const auto& [left_factor, right_factor] : terms) {
     if (left_factor.empty() || right_factor.empty()) continue;
@@ -29,6 +40,10 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
     for (Index l = 0; l < inner; ++l, left += left_factor.col_step, right += right_factor.row_step) {
       Pack<S> row[Packs];
       for (int p = 0; p < Packs; ++p) row[p] = get(right + p * lanes);
+      if constexpr ((Ahead & kLeft) != 0) __builtin_prefetch(left + Rows * row_step, 0, 2);
+      if constexpr ((Ahead & kRight) != 0)
+        for (int p = 0; p < 2 * Packs; ++p)
+          __builtin_prefetch(right + p * lanes, 0, 2);
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 3
@@ -48,16 +63,39 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
 template <int Packs, bool Whole, class S>
 void columns(const Terms<S>& terms, Index j, Index part, Tile<S> out, bool add) {
   Index i = 0;
+  if (out.rows >= 2 * kRows) {
+    block<kRows, Packs, Whole, kLeft | kRight>(terms, i, j, part, out, add);
+    i += kRows;
+    if (j == 0)
+      for (; i + 2 * kRows <= out.rows; i += kRows)
+        block<kRows, Packs, Whole, kLeft>(terms, i, j, part, out, add);
+  }
   for (; i + kRows <= out.rows; i += kRows) block<kRows, Packs, Whole>(terms, i, j, part, out, add);
   if constexpr (kRows > 4)
     for (; i + 4 <= out.rows; i += 4) block<4, Packs, Whole>(terms, i, j, part, out, add);
   for (; i < out.rows; ++i) block<1, Packs, Whole>(terms, i, j, part, out, add);
 }
 
+/// The terms one after the other, each in parts of at most kInner steps.
+template <class S>
+void sum_in_parts(const Terms<S>& terms, Tile<S> out, bool add) {
+  for (const auto& [left, right] : terms) {
+    if (left.empty() || right.empty()) continue;
+    for (Index l = 0; l < left.cols; l += kInner) {
+      const Index steps = std::min(kInner, left.cols - l);
+      sum_of_products<S>({{left.middle_cols(l, steps), right.middle_rows(l, steps)}}, out, add);
+      add = true;
+    }
+  }
+  if (!add) sum_of_products<S>({}, out);
+}
+
 }  // namespace
 
 template <class S>
 void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add) {
+  for (const Term<S>& t : terms)
+    if (t.left.cols > kInner) return sum_in_parts(terms, out, add);
   constexpr Index lanes = kLanes<S>;
   Index j = 0;
   for (Index packs = out.cols / lanes; packs > 0;) {

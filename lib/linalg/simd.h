@@ -1,7 +1,9 @@
 /// Vectors of the machine: a few numbers that are processed by one instruction.
 #pragma once
 
-#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <type_traits>
 
 #include "linalg/types.h"
 
@@ -57,6 +59,35 @@ S sum(Pack<S> pack) {
   for (Index half = kLanes<S> / 2; half > 0; half /= 2)
     for (Index i = 0; i < half; ++i) parts[i] += parts[i + half];
   return parts[0];
+}
+
+/// exp(x) for x <= 0, within 2 units in the last place; 0 where the result would not be a normal number.
+///
+/// With x = k ln 2 + r and |r| <= ln 2 / 2: the Taylor polynomial of exp(r), whose remainder is below a
+/// rounding, with k added to its exponent.
+template <class S>
+Pack<S> exp_of_negative(Pack<S> x) {
+  constexpr bool is_double = sizeof(S) == 8;
+  using Integer = std::conditional_t<is_double, std::int64_t, std::int32_t>;
+  constexpr int mantissa = is_double ? 52 : 23, degree = is_double ? 13 : 7;
+  constexpr S rounder = is_double ? S(0x1.8p52) : S(0x1.8p23);  // x + rounder ends in the integer nearest x
+  constexpr S ln2_high = is_double ? S(0x1.62e42feep-1) : S(0x1.62e4p-1);  // times k without rounding
+  constexpr S ln2_low = is_double ? S(0x1.a39ef35793c76p-33) : S(0x1.7f7d1cp-20);
+  constexpr S smallest = is_double ? S(-708) : S(-87);
+
+  const Pack<S> rounded = x * S(1.4426950408889634074) + rounder, k = rounded - rounder;
+  const Pack<S> r = x - k * ln2_high - k * ln2_low;
+  S factorial = 1;
+  for (int i = 2; i <= degree; ++i) factorial *= static_cast<S>(i);
+  S coefficient = 1 / factorial;
+  Pack<S> power = Pack<S>{} + coefficient;
+  for (int i = degree; i > 0; --i) {
+    coefficient *= static_cast<S>(i);  // 1 / (i - 1)!
+    power = power * r + coefficient;
+  }
+  const auto bits = std::bit_cast<Pack<Integer>>(power) + (std::bit_cast<Pack<Integer>>(rounded) << mantissa);
+  const Pack<S> result = x == x ? std::bit_cast<Pack<S>>(bits) : x;  // NaN stays NaN
+  return x < smallest ? Pack<S>{} : result;
 }
 
 /// The smallest multiple of kLanes that is not below `count`: row lengths that need no special case.

@@ -9,22 +9,22 @@ namespace basin {
 /// An empty tangent stands for zero.
 template <class S>
 struct Scores {
-  Tile<const S> q;           ///< the query rows of the tile, r x d
-  Tile<const S> k;           ///< all keys, n x d
-  Tile<const S> kt;          ///< their transpose, d x n' with n' = padded<S>(n): zero columns beyond n
-  const S* q_norm = nullptr;  ///< for the rows of q: what `prepare` left there
-  const S* k_norm = nullptr;  ///< for the keys, n' numbers, zero beyond n
-
-  bool moves() const { return !q.empty() || !k.empty(); }
+  Tile<const S> q;            ///< the queries of the tile, r x d
+  Tile<const S> qt;           ///< their transpose, d x r' with r' = padded<S>(r): zero columns beyond r
+  Tile<const S> k;            ///< all keys, n x d
+  const S* q_norm = nullptr;  ///< what `prepare` left: for the queries of the tile, r' numbers, zero beyond r
+  const S* k_norm = nullptr;  ///< and for the keys
 };
 
-/// The four rules of an attention kernel (model/attention_kernel.h), for scaled queries and keys, with
-/// everything of size r x n in working memory of the caller: tiles a, da, ... have r rows of n' numbers,
-/// aligned to packs. Columns beyond n are zero in a, da and zbar, and finite elsewhere.
+/// The four rules of an attention kernel (model/attention_kernel.h) for scaled queries and keys. What is of
+/// size r x n is in working memory of the caller, transposed: tiles a, da, ... have a row for each of the n
+/// keys, and r' queries in a row, in whole packs. So the sums over keys run down the rows, one query in each
+/// lane of a pack, and the products read keys and values in the order of memory. Lanes beyond r hold finite
+/// numbers; abar and dabar must be zero there.
 ///
 ///     z = scores(q, k)      a = weights(z)
 ///
-/// The scores are sums of products, which is where the time goes; the weights are elementwise in each row.
+/// The scores are sums of products, which is where the time goes; the weights are elementwise in each query.
 template <class S>
 class TileKernel {
  public:
@@ -38,8 +38,8 @@ class TileKernel {
   virtual void prepare_tangent(Tile<const S> q, Tile<const S> k, Tile<S> dq, Tile<S> dk, S* dq_norm,
                                S* dk_norm) const = 0;
 
-  /// a = weights(scores(q, k)); `tokens` = n.
-  virtual void value(const Scores<S>& at, Index tokens, Tile<S> a) const = 0;
+  /// a = weights(scores(q, k))
+  virtual void value(const Scores<S>& at, Tile<S> a) const = 0;
   /// da = Da [dq, dk]
   virtual void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const = 0;
   /// zbar = Dweights^T abar; abar is replaced by c, with zbar = a o c.
@@ -48,7 +48,7 @@ class TileKernel {
   virtual void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da,
                                   Tile<S> dabar) const = 0;
 
-  /// The adjoint of the scores:  qbar = ..., kbar += ... for the rows of the tile.
+  /// The adjoint of the scores:  qbar = ... for the queries of the tile,  kbar += ...
   virtual void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) const = 0;
   /// Its tangent:  dqbar = ..., dkbar += ...
   virtual void pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,

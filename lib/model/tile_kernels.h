@@ -12,7 +12,7 @@ class SoftmaxTiles final : public TileKernel<S> {
   bool has_norms() const override { return false; }
   void prepare(Tile<S>, Tile<S>, S*, S*) const override {}
   void prepare_tangent(Tile<const S>, Tile<const S>, Tile<S>, Tile<S>, S*, S*) const override {}
-  void value(const Scores<S>& at, Index tokens, Tile<S> a) const override;
+  void value(const Scores<S>& at, Tile<S> a) const override;
   void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const override;
   void adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const override;
   void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da, Tile<S> dabar) const override;
@@ -38,7 +38,7 @@ class GaussianTiles final : public TileKernel<S> {
   void prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm) const override;
   void prepare_tangent(Tile<const S> q, Tile<const S> k, Tile<S> dq, Tile<S> dk, S* dq_norm,
                        S* dk_norm) const override;
-  void value(const Scores<S>& at, Index tokens, Tile<S> a) const override;
+  void value(const Scores<S>& at, Tile<S> a) const override;
   void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const override;
   void adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const override;
   void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da, Tile<S> dabar) const override;

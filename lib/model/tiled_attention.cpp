@@ -9,21 +9,20 @@ namespace basin {
 namespace {
 
 // The parameter blocks, and what the rules save under the same numbers, for k vectors and B samples:
-//   saved[kQ], [kK]   Q, K = X W     batch j, B n x H d: rows of sample i, columns of head h
-//   saved[kV]         V = X W_V      batch j, B n x H e
+//   saved[kQ], [kK]   Q, K = X W     batch j, B n x row_step(H d): rows of sample i, columns of head h
+//   saved[kV]         V = X W_V      batch j, B n x row_step(H e)
 // `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints if xbar is wanted. For
 // each sample and head, one below the other, `value` and `tangent` add:
-//   saved[kKt]        K^T            batch j, d rows of row_step(n) numbers
-//   saved[kVt]        V^T            batch j, e rows
+//   saved[kQt]        Q^T            batch j, d rows of row_step(n) numbers
 //   saved[kNorms]     norms          batch j, a row for queries and one for keys (kernels that have them)
 // and `value`, when it pays:
 //   saved[kX]         X with its rows row_step(D) apart
-constexpr std::size_t kQ = 0, kK = 1, kV = 2, kKt = 3, kVt = 4, kNorms = 5, kX = 6, kSaved = 7;
+constexpr std::size_t kQ = 0, kK = 1, kV = 2, kQt = 3, kNorms = 4, kX = 5, kSaved = 6;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
 // Numbers in one array of the tiles of all heads. With the four such arrays of a Hessian product and the keys
 // and values beside them, a visit stays within a second-level cache of 2 MB.
-constexpr Index kTileNumbers = 32768;
+inline const Index kTileNumbers = getenv("KT")?atoi(getenv("KT")):32768;
 
 /// Working memory of a thread, kept from call to call: nothing is allocated in the long run.
 template <class S>
@@ -31,6 +30,7 @@ struct Scratch {
   Batch<S> a, c, zbar, da;    // per head: weights, c and zbar of TileKernel, tangents of weights
   Batch<S> dabar;             // of one head: adjoints of weights, then of scores
   Batch<S> dy, fbar, dfbar;   // rows of outputs and their adjoints, in whole packs
+  Batch<S> fbar_t, dfbar_t;   // the transposes of the last two
   Saved<S> bar;               // adjoints of Q, K and V
   Batch<S> transposed;        // of weights
 };
@@ -52,9 +52,21 @@ struct Layout {
   Index n, H, d, e, outputs;
   Heads combine;
 
+  Index width(std::size_t b) const { return b == kV ? e : d; }
+  /// saved[b] of vector j, a projection: all samples and heads.
+  template <class SavedType>
+  auto projection(SavedType& saved, std::size_t b, Index j) const {
+    return tile(saved[b][j]).middle_cols(0, H * width(b));
+  }
+  void resize(Saved<S>& saved, std::size_t b, Index count, Index rows) const {
+    saved[b].resize(count, rows, row_step<S>(H * width(b)));
+  }
+
   Index output_width() const { return combine == Heads::summed ? e : H * e; }
+  /// All tiles of a sample about equal, in whole packs where there is more than one.
   Index tile_rows() const {
-    return std::clamp(kTileNumbers / (H * row_step<S>(n)) / 8 * 8, std::min<Index>(8, n), n);
+    const Index tiles = (H * n * n + kTileNumbers - 1) / kTileNumbers;
+    return std::min(n, padded<S>((n + tiles - 1) / tiles));
   }
   template <class Body>
   void for_tiles(Index samples, const Body& body) const {
@@ -68,23 +80,24 @@ struct Layout {
   template <class SavedType>
   auto head(SavedType& saved, std::size_t b, Index j, Index sample, Index h) const {
     auto all = tile(saved[b][j]);
-    const Index width = b == kV || b == kVt ? e : d;
-    if (b == kKt || b == kVt) return all.middle_rows((sample * H + h) * width, width).middle_cols(0, padded<S>(n));
-    if (b == kNorms) return all.middle_rows((sample * H + h) * 2, 2);
-    return all.middle_rows(sample * n, n).middle_cols(h * width, width);
+    const Index index = sample * H + h, wide = width(b);
+    if (b == kQt) return all.middle_rows(index * wide, wide).middle_cols(0, padded<S>(n));
+    if (b == kNorms) return all.middle_rows(index * 2, 2);
+    return all.middle_rows(sample * n, n).middle_cols(h * wide, wide);
   }
   Scores<S> scores(const Saved<S>& saved, Index j, const Place& p, Index h) const {
     const Tile<const S> norms = head(saved, kNorms, j, p.sample, h);
-    return {head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows), head(saved, kK, j, p.sample, h),
-            head(saved, kKt, j, p.sample, h), norms.empty() ? nullptr : norms.row(0) + p.first,
+    return {head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
+            head(saved, kQt, j, p.sample, h).middle_cols(p.first, padded<S>(p.rows)),
+            head(saved, kK, j, p.sample, h), norms.empty() ? nullptr : norms.row(0) + p.first,
             norms.empty() ? nullptr : norms.row(1)};
   }
 
-  /// The part of a tile array that is in use.
-  void resize_tiles(Batch<S>& arrays, Index count) const { arrays.resize(count, tile_rows(), row_step<S>(n)); }
+  /// Arrays of the size of a tile, transposed: a row for each key.
   Tile<S> weights(Batch<S>& arrays, const Place& p, Index h) const {
-    return tile(arrays[h]).middle_rows(0, p.rows).middle_cols(0, padded<S>(n));
+    return tile(arrays[h]).middle_cols(0, padded<S>(p.rows));
   }
+  void resize_tiles(Batch<S>& arrays, Index count) const { arrays.resize(count, n, padded<S>(tile_rows())); }
   Tile<S> output_rows(Batch<S>& memory, const Place& p) const {
     memory.resize(1, tile_rows(), output_width());
     return tile(memory[0]).middle_rows(0, p.rows);
@@ -103,22 +116,22 @@ struct Layout {
     }
     return to;
   }
+  /// Their transpose, zero beyond the rows of the tile.
+  Tile<const S> transposed_outputs(Tile<const S> rows, Batch<S>& memory) const {
+    memory.resize(1, rows.cols, padded<S>(tile_rows()));
+    const Tile<S> to = tile(memory[0]).middle_cols(0, padded<S>(rows.rows));
+    transpose(rows, to);
+    return to;
+  }
+  /// The rows of such a transpose that belong to head h.
+  Tile<const S> output_columns_transposed(Tile<const S> columns, Index h) const {
+    return columns.middle_rows(combine == Heads::summed ? 0 : h * e, e);
+  }
   void write_outputs(Tile<const S> from, Batch<S>& y, Index j, const Place& p) const {
     auto to = y.slice(j, first_row(p), p.rows);
     for (Index t = 0; t < p.rows; ++t) std::copy_n(from.row(t), outputs, to.row(t).data());
   }
 };
-
-/// Transposes the projections b of all samples and heads to saved[to].
-template <class S>
-void transpose_heads(const Layout<S>& at, Saved<S>& saved, std::size_t b, std::size_t to, Index samples) {
-  const Index count = saved[b].count(), width = b == kV ? at.e : at.d;
-  saved[to].resize(count, samples * at.H * width, row_step<S>(at.n));
-  for (Index j = 0; j < count; ++j)
-    for (Index i = 0; i < samples; ++i)
-      for (Index h = 0; h < at.H; ++h)
-        transpose<S>(at.head(saved, b, j, i, h), at.head(saved, to, j, i, h));
-}
 
 }  // namespace
 
@@ -137,9 +150,8 @@ struct TiledAttention<S>::Pass {
     value.input = x;
     value.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
-      const auto W = w(b, 0, 0);
-      value[b].resize(1, x.rows(), W.cols());
-      sum_of_products<S>({{tile(x[0]), tile(W)}}, tile(value[b][0]));
+      at.resize(value, b, 1, x.rows());
+      sum_of_products<S>({{tile(x[0]), tile(w(b, 0, 0))}}, at.projection(value, b, 0));
     }
     prepare(samples, value, nullptr);
     if (row_step<S>(D) != D) {
@@ -157,17 +169,16 @@ struct TiledAttention<S>::Pass {
     for (const std::size_t b : kProjections) {
       tangent[b].clear();
       if (dx.empty() && !dw.has(b)) continue;
-      const auto W = w(b, 0, 0);
-      tangent[b].resize(dw.count(), x.rows(), W.cols());
+      at.resize(tangent, b, dw.count(), x.rows());
       for (Index j = 0; j < dw.count(); ++j)
         sum_of_products<S>({{tile(x[0]), dw.has(b) ? tile(dw(b, j, 0)) : Tile<const S>{}},
-                            {dx.empty() ? Tile<const S>{} : tile(dx[j]), tile(W)}},
-                           tile(tangent[b][j]));
+                            {dx.empty() ? Tile<const S>{} : tile(dx[j]), tile(w(b, 0, 0))}},
+                           at.projection(tangent, b, j));
     }
     prepare(x.rows() / at.n, tangent, &value);
   }
 
-  /// What follows the projections: the kernel's own preparation, and transposes. `point`: for tangents.
+  /// What follows the projections: the kernel's own preparation, and the transpose. `point`: for tangents.
   void prepare(Index samples, Saved<S>& saved, const Saved<S>* point) const {
     const Index count = std::max(saved[kQ].count(), saved[kK].count());
     saved[kNorms].clear();
@@ -185,8 +196,11 @@ struct TiledAttention<S>::Pass {
               kernel.prepare(q, k, norms.row(0), norms.row(1));
           }
     }
-    transpose_heads(at, saved, kK, kKt, samples);
-    transpose_heads(at, saved, kV, kVt, samples);
+    saved[kQt].resize(saved[kQ].count(), samples * at.H * at.d, row_step<S>(at.n));
+    for (Index j = 0; j < saved[kQ].count(); ++j)
+      for (Index i = 0; i < samples; ++i)
+        for (Index h = 0; h < at.H; ++h)
+          transpose<S>(at.head(saved, kQ, j, i, h), at.head(saved, kQt, j, i, h));
   }
 
   /// Makes room for the adjoints of those projections that are wanted.
@@ -194,7 +208,7 @@ struct TiledAttention<S>::Pass {
     bar.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
       bar[b].clear();
-      if (b == kV ? want_V : want_QK) bar[b].resize_zero(count, rows, at.H * (b == kV ? at.e : at.d));
+      if (b == kV ? want_V : want_QK) bar[b].resize_zero(count, rows, row_step<S>(at.H * at.width(b)));
     }
   }
 
@@ -209,17 +223,23 @@ struct TiledAttention<S>::Pass {
     for (Index j = 0; j < wbar.count(); ++j)
       for (const std::size_t b : kProjections) {
         if (bar[b].empty()) continue;
-        const Tile<const S> Pbar = tile(bar[b][j]);
+        const Tile<const S> Pbar = at.projection(bar, b, j);
         const Tile<const S> point_Pbar =
-            point_bar && !point_bar->values.empty() ? tile((*point_bar)[b][0]) : Tile<const S>{};
+            point_bar && !point_bar->values.empty() ? at.projection(*point_bar, b, 0) : Tile<const S>{};
         if (wbar.has(b))
           sum_of_products<S>(
               {{X.transpose(), Pbar}, {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
-              tile(wbar(b, j, 0)), true);
+              columns(tile(wbar(b, j, 0)), b), true);
         if (!xbar) continue;
-        add_times_transpose(Pbar, tile(w(b, 0, 0)), tile((*xbar)[j]));
-        if (dw && dw->has(b)) add_times_transpose(point_Pbar, tile((*dw)(b, j, 0)), tile((*xbar)[j]));
+        add_times_transpose(Pbar, columns(tile(w(b, 0, 0)), b), tile((*xbar)[j]));
+        if (dw && dw->has(b)) add_times_transpose(point_Pbar, columns(tile((*dw)(b, j, 0)), b), tile((*xbar)[j]));
       }
+  }
+
+  /// The columns of a parameter block that are in use.
+  template <class T>
+  Tile<T> columns(Tile<T> W, std::size_t b) const {
+    return W.middle_cols(0, at.H * at.width(b));
   }
 
   /// out += left W^T
@@ -235,14 +255,14 @@ struct TiledAttention<S>::Pass {
   void weights(const Saved<S>& value, const Place& p) const {
     at.resize_tiles(memory.a, at.H);
     for (Index h = 0; h < at.H; ++h)
-      kernel.value(at.scores(value, 0, p, h), at.n, at.weights(memory.a, p, h));
+      kernel.value(at.scores(value, 0, p, h), at.weights(memory.a, p, h));
   }
 
   /// F = sum_h A V
   void outputs(const Saved<S>& value, const Place& p, Batch<S>& y) const {
     const Tile<S> rows = at.output_rows(memory.dy, p);
     for (Index h = 0; h < at.H; ++h)
-      sum_of_products<S>({{keys(at.weights(memory.a, p, h)), at.head(value, kV, 0, p.sample, h)}},
+      sum_of_products<S>({{queries(memory.a, p, h).transpose(), at.head(value, kV, 0, p.sample, h)}},
                          at.output_columns(rows, h), at.combine == Heads::summed && h > 0);
     at.write_outputs(rows, y, 0, p);
   }
@@ -252,14 +272,15 @@ struct TiledAttention<S>::Pass {
             bool want_QK) const {
     at.resize_tiles(memory.c, at.H);
     at.resize_tiles(memory.zbar, at.H);
+    const Tile<const S> fbar_t = at.transposed_outputs(fbar, memory.fbar_t);
     for (Index h = 0; h < at.H; ++h) {
-      const Tile<const S> A = at.weights(memory.a, p, h), fbar_h = at.output_columns(fbar, h);
       if (bar && !(*bar)[kV].empty())
-        sum_of_products<S>({{keys(A).transpose(), fbar_h}}, at.head(*bar, kV, j, p.sample, h), true);
+        sum_of_products<S>({{queries(memory.a, p, h), at.output_columns(fbar, h)}},
+                           at.head(*bar, kV, j, p.sample, h), true);
       if (!want_QK) continue;
       const Tile<S> c = at.weights(memory.c, p, h), zbar = at.weights(memory.zbar, p, h);
-      sum_of_products<S>({{fbar_h, at.head(value, kVt, 0, p.sample, h)}}, c);
-      kernel.adjoint(A, c, zbar);
+      sum_of_products<S>({{at.head(value, kV, 0, p.sample, h), at.output_columns_transposed(fbar_t, h)}}, c);
+      kernel.adjoint(at.weights(memory.a, p, h), c, zbar);
       if (bar)
         kernel.pull(at.scores(value, 0, p, h), zbar,
                     at.head(*bar, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
@@ -281,8 +302,8 @@ struct TiledAttention<S>::Pass {
                        Batch<S>& dy) const {
     const Tile<S> rows = at.output_rows(memory.dy, p);
     for (Index h = 0; h < at.H; ++h)
-      sum_of_products<S>({{tangent_of_weights(p, h), at.head(value, kV, 0, p.sample, h)},
-                          {keys(at.weights(memory.a, p, h)), at.head(tangent, kV, j, p.sample, h)}},
+      sum_of_products<S>({{queries(memory.da, p, h).transpose(), at.head(value, kV, 0, p.sample, h)},
+                          {queries(memory.a, p, h).transpose(), at.head(tangent, kV, j, p.sample, h)}},
                          at.output_columns(rows, h), at.combine == Heads::summed && h > 0);
     at.write_outputs(rows, dy, j, p);
   }
@@ -292,19 +313,21 @@ struct TiledAttention<S>::Pass {
   void back_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Tile<const S> fbar,
                     Tile<const S> dfbar, Index j, Saved<S>& dbar) const {
     at.resize_tiles(memory.dabar, 1);
+    const Tile<const S> fbar_t = tile(memory.fbar_t[0]);
+    const Tile<const S> dfbar_t = at.transposed_outputs(dfbar, memory.dfbar_t);
     for (Index h = 0; h < at.H; ++h) {
-      const Tile<const S> A = at.weights(memory.a, p, h), dA = tangent_of_weights(p, h);
-      const Tile<const S> fbar_h = at.output_columns(fbar, h), dfbar_h = at.output_columns(dfbar, h);
       if (!dbar[kV].empty())
-        sum_of_products<S>({{dA.transpose(), fbar_h}, {keys(A).transpose(), dfbar_h}},
+        sum_of_products<S>({{queries(memory.da, p, h), at.output_columns(fbar, h)},
+                            {queries(memory.a, p, h), at.output_columns(dfbar, h)}},
                            at.head(dbar, kV, j, p.sample, h), true);
       if (dbar[kQ].empty()) continue;
       const Tile<S> dabar = at.weights(memory.dabar, p, 0);
-      sum_of_products<S>({{dfbar_h, at.head(value, kVt, 0, p.sample, h)},
-                          {fbar_h, at.head(tangent, kVt, j, p.sample, h)}},
-                         dabar);
-      kernel.tangent_of_adjoint(A, at.weights(memory.c, p, h),
-                                dA.empty() ? dA : Tile<const S>(at.weights(memory.da, p, h)), dabar);
+      sum_of_products<S>(
+          {{at.head(value, kV, 0, p.sample, h), at.output_columns_transposed(dfbar_t, h)},
+           {at.head(tangent, kV, j, p.sample, h), at.output_columns_transposed(fbar_t, h)}},
+          dabar);
+      kernel.tangent_of_adjoint(at.weights(memory.a, p, h), at.weights(memory.c, p, h),
+                                at.weights(memory.da, p, h), dabar);
       kernel.pull_tangent(at.scores(value, 0, p, h), at.scores(tangent, j, p, h),
                           at.weights(memory.zbar, p, h), dabar,
                           at.head(dbar, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
@@ -345,9 +368,9 @@ struct TiledAttention<S>::Pass {
   }
 
  private:
-  Tile<const S> keys(Tile<const S> a) const { return a.middle_cols(0, at.n); }
-  Tile<const S> tangent_of_weights(const Place& p, Index h) const {
-    return memory.da.empty() ? Tile<const S>{} : keys(at.weights(memory.da, p, h));
+  /// The tile of head h without the lanes beyond its queries: n x r. Empty if the array is.
+  Tile<const S> queries(Batch<S>& arrays, const Place& p, Index h) const {
+    return at.weights(arrays, p, h).middle_cols(0, p.rows);
   }
 };
 
@@ -373,7 +396,8 @@ TiledAttention<S>::TiledAttention(Shape input, Index heads, Index head_dim, Inde
 template <class S>
 std::vector<ParameterBlock> TiledAttention<S>::blocks() const {
   const Index D = this->input().width;
-  return {{"W_Q", {D, heads_ * head_dim_}}, {"W_K", {D, heads_ * head_dim_}}, {"W_V", {D, heads_ * value_dim_}}};
+  const Index qk = row_step<S>(heads_ * head_dim_), v = row_step<S>(heads_ * value_dim_);
+  return {{"W_Q", {D, qk}}, {"W_K", {D, qk}}, {"W_V", {D, v}}};
 }
 
 template <class S>

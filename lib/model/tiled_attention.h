@@ -13,7 +13,7 @@ enum class Heads { summed, concatenated };
 
 /// Multi-head attention, per sample X in R^{n x D}, for the weights that AttentionFolding makes:
 ///
-///     Q, K, V = X W_Q, X W_K, X W_V       W_Q, W_K: (D, H d)   W_V: (D, H e)
+///     Q, K, V = X W_Q, X W_K, X W_V       W_Q, W_K: (D, H d)   W_V: (D, H e), rows row_step apart
 ///     F(X) = sum_h A(Q_h, K_h) V_h        or the H products next to each other (n x H e)
 ///
 /// where Q_h are the columns of head h. When heads are summed, only the first `outputs` <= e columns are given.
