@@ -9,8 +9,8 @@ namespace basin {
 namespace {
 
 // The parameter blocks, and what the rules save under the same numbers, for k vectors and B samples:
-//   saved[kQ], [kK]   Q, K = X W     batch j, B n x row_step(H d): rows of sample i, columns of head h
-//   saved[kV]         V = X W_V      batch j, B n x row_step(H e)
+//   saved[kQ], [kK]   Q, K = X W     batch j H + h, B n x d, rows row_step(d) apart
+//   saved[kV]         V = X W_V      batch j H + h, B n x e
 // `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints if xbar is wanted. For
 // each sample and head, one below the other, `value` and `tangent` add:
 //   saved[kQt]        Q^T            batch j, d rows of row_step(n) numbers
@@ -53,13 +53,18 @@ struct Layout {
   Heads combine;
 
   Index width(std::size_t b) const { return b == kV ? e : d; }
-  /// saved[b] of vector j, a projection: all samples and heads.
-  template <class SavedType>
-  auto projection(SavedType& saved, std::size_t b, Index j) const {
-    return tile(saved[b][j]).middle_cols(0, H * width(b));
-  }
   void resize(Saved<S>& saved, std::size_t b, Index count, Index rows) const {
-    saved[b].resize(count, rows, row_step<S>(H * width(b)));
+    saved[b].resize(count * H, rows, row_step<S>(width(b)));
+  }
+  /// saved[b] of vector j and head h, a projection: all samples. Empty if it is zero.
+  template <class SavedType>
+  auto projection(SavedType& saved, std::size_t b, Index j, Index h) const {
+    return tile(saved[b][j * H + h]).middle_cols(0, width(b));
+  }
+  /// The columns of a parameter block that belong to head h.
+  template <class T>
+  Tile<T> columns(Tile<T> W, std::size_t b, Index h) const {
+    return W.middle_cols(h * width(b), width(b));
   }
 
   Index output_width() const { return combine == Heads::summed ? e : H * e; }
@@ -76,14 +81,12 @@ struct Layout {
   }
   Index first_row(const Place& p) const { return p.sample * n + p.first; }
 
-  /// saved[b] of vector j, a sample and a head; empty if it is zero.
+  /// The same for one sample.
   template <class SavedType>
   auto head(SavedType& saved, std::size_t b, Index j, Index sample, Index h) const {
-    auto all = tile(saved[b][j]);
-    const Index index = sample * H + h, wide = width(b);
-    if (b == kQt) return all.middle_rows(index * wide, wide).middle_cols(0, padded<S>(n));
-    if (b == kNorms) return all.middle_rows(index * 2, 2);
-    return all.middle_rows(sample * n, n).middle_cols(h * wide, wide);
+    if (b == kQ || b == kK || b == kV) return projection(saved, b, j, h).middle_rows(sample * n, n);
+    const Index rows = b == kQt ? d : 2;
+    return tile(saved[b][j]).middle_rows((sample * H + h) * rows, rows).middle_cols(0, padded<S>(n));
   }
   Scores<S> scores(const Saved<S>& saved, Index j, const Place& p, Index h) const {
     const Tile<const S> norms = head(saved, kNorms, j, p.sample, h);
@@ -151,7 +154,8 @@ struct TiledAttention<S>::Pass {
     value.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
       at.resize(value, b, 1, x.rows());
-      sum_of_products<S>({{tile(x[0]), tile(w(b, 0, 0))}}, at.projection(value, b, 0));
+      for (Index h = 0; h < at.H; ++h)
+        sum_of_products<S>({{tile(x[0]), at.columns(tile(w(b, 0, 0)), b, h)}}, at.projection(value, b, 0, h));
     }
     prepare(samples, value, nullptr);
     if (row_step<S>(D) != D) {
@@ -171,16 +175,18 @@ struct TiledAttention<S>::Pass {
       if (dx.empty() && !dw.has(b)) continue;
       at.resize(tangent, b, dw.count(), x.rows());
       for (Index j = 0; j < dw.count(); ++j)
-        sum_of_products<S>({{tile(x[0]), dw.has(b) ? tile(dw(b, j, 0)) : Tile<const S>{}},
-                            {dx.empty() ? Tile<const S>{} : tile(dx[j]), tile(w(b, 0, 0))}},
-                           at.projection(tangent, b, j));
+        for (Index h = 0; h < at.H; ++h)
+          sum_of_products<S>(
+              {{tile(x[0]), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, h) : Tile<const S>{}},
+               {dx.empty() ? Tile<const S>{} : tile(dx[j]), at.columns(tile(w(b, 0, 0)), b, h)}},
+              at.projection(tangent, b, j, h));
     }
     prepare(x.rows() / at.n, tangent, &value);
   }
 
   /// What follows the projections: the kernel's own preparation, and the transpose. `point`: for tangents.
   void prepare(Index samples, Saved<S>& saved, const Saved<S>* point) const {
-    const Index count = std::max(saved[kQ].count(), saved[kK].count());
+    const Index count = std::max(saved[kQ].count(), saved[kK].count()) / at.H;
     saved[kNorms].clear();
     if (kernel.has_norms() && count > 0) {
       saved[kNorms].resize_zero(count, samples * at.H * 2, row_step<S>(at.n));
@@ -196,8 +202,9 @@ struct TiledAttention<S>::Pass {
               kernel.prepare(q, k, norms.row(0), norms.row(1));
           }
     }
-    saved[kQt].resize(saved[kQ].count(), samples * at.H * at.d, row_step<S>(at.n));
-    for (Index j = 0; j < saved[kQ].count(); ++j)
+    const Index transposed = saved[kQ].count() / at.H;
+    saved[kQt].resize(transposed, samples * at.H * at.d, row_step<S>(at.n));
+    for (Index j = 0; j < transposed; ++j)
       for (Index i = 0; i < samples; ++i)
         for (Index h = 0; h < at.H; ++h)
           transpose<S>(at.head(saved, kQ, j, i, h), at.head(saved, kQt, j, i, h));
@@ -208,7 +215,7 @@ struct TiledAttention<S>::Pass {
     bar.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
       bar[b].clear();
-      if (b == kV ? want_V : want_QK) bar[b].resize_zero(count, rows, row_step<S>(at.H * at.width(b)));
+      if (b == kV ? want_V : want_QK) bar[b].resize_zero(count * at.H, rows, row_step<S>(at.width(b)));
     }
   }
 
@@ -221,25 +228,20 @@ struct TiledAttention<S>::Pass {
     const Tile<const S> X = tile((value[kX].empty() ? x : value[kX].view())[0]).middle_cols(0, x.cols());
     if (xbar) xbar->resize_zero(wbar.count(), x.rows(), x.cols());
     for (Index j = 0; j < wbar.count(); ++j)
-      for (const std::size_t b : kProjections) {
-        if (bar[b].empty()) continue;
-        const Tile<const S> Pbar = at.projection(bar, b, j);
-        const Tile<const S> point_Pbar =
-            point_bar && !point_bar->values.empty() ? at.projection(*point_bar, b, 0) : Tile<const S>{};
-        if (wbar.has(b))
-          sum_of_products<S>(
-              {{X.transpose(), Pbar}, {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
-              columns(tile(wbar(b, j, 0)), b), true);
-        if (!xbar) continue;
-        add_times_transpose(Pbar, columns(tile(w(b, 0, 0)), b), tile((*xbar)[j]));
-        if (dw && dw->has(b)) add_times_transpose(point_Pbar, columns(tile((*dw)(b, j, 0)), b), tile((*xbar)[j]));
-      }
-  }
-
-  /// The columns of a parameter block that are in use.
-  template <class T>
-  Tile<T> columns(Tile<T> W, std::size_t b) const {
-    return W.middle_cols(0, at.H * at.width(b));
+      for (const std::size_t b : kProjections)
+        for (Index h = 0; h < at.H && !bar[b].empty(); ++h) {
+          const Tile<const S> Pbar = at.projection(bar, b, j, h);
+          const Tile<const S> point_Pbar =
+              point_bar && !point_bar->values.empty() ? at.projection(*point_bar, b, 0, h) : Tile<const S>{};
+          if (wbar.has(b))
+            sum_of_products<S>(
+                {{X.transpose(), Pbar}, {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
+                at.columns(tile(wbar(b, j, 0)), b, h), true);
+          if (!xbar) continue;
+          add_times_transpose(Pbar, at.columns(tile(w(b, 0, 0)), b, h), tile((*xbar)[j]));
+          if (dw && dw->has(b))
+            add_times_transpose(point_Pbar, at.columns(tile((*dw)(b, j, 0)), b, h), tile((*xbar)[j]));
+        }
   }
 
   /// out += left W^T
