@@ -1,5 +1,8 @@
 #include "linalg/product.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "linalg/simd.h"
 
 namespace basin {
@@ -90,6 +93,32 @@ void sum_in_parts(const Terms<S>& terms, Tile<S> out, bool add) {
   if (!add) sum_of_products<S>({}, out);
 }
 
+/// a0 b0 a1 b1 ... of the first (High: second) halves of two packs.
+template <bool High, class S, std::size_t... I>
+Pack<S> interleave(Pack<S> a, Pack<S> b, std::index_sequence<I...>) {
+  constexpr std::size_t lanes = sizeof...(I), first = High ? lanes / 2 : 0;
+  return __builtin_shufflevector(a, b, (first + I / 2 + (I % 2) * lanes)...);
+}
+
+/// One pack from each row and column. Interleaving row i with row i + lanes / 2, for all i, moves the last bit
+/// of the index of a column to the front of the index of its row: after log2(lanes) times, they have changed
+/// places.
+template <class S>
+void transpose_square(Tile<const S> in, Tile<S> out) {
+  constexpr Index lanes = kLanes<S>;
+  constexpr auto indices = std::make_index_sequence<lanes>();
+  Pack<S> rows[lanes], next[lanes];
+  for (Index i = 0; i < lanes; ++i) rows[i] = load(in.row(i));
+  for (Index round = 1; round < lanes; round *= 2) {
+    for (Index i = 0; i < lanes / 2; ++i) {
+      next[2 * i] = interleave<false, S>(rows[i], rows[i + lanes / 2], indices);
+      next[2 * i + 1] = interleave<true, S>(rows[i], rows[i + lanes / 2], indices);
+    }
+    std::copy_n(next, lanes, rows);
+  }
+  for (Index i = 0; i < lanes; ++i) store<S>(out.row(i), rows[i]);
+}
+
 }  // namespace
 
 template <class S>
@@ -113,12 +142,16 @@ void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add
 
 template <class S>
 void transpose(Tile<const S> in, Tile<S> out) {
-  constexpr Index block = 8;
-  for (Index i = 0; i < in.rows; i += block)
-    for (Index j = 0; j < in.cols; j += block)
-      for (Index c = j; c < std::min(j + block, in.cols); ++c)
-        for (Index r = i; r < std::min(i + block, in.rows); ++r) out.row(c)[r] = in.row(r)[c];
-  for (Index c = 0; c < in.cols; ++c) std::fill(out.row(c) + in.rows, out.row(c) + out.cols, S(0));
+  constexpr Index lanes = kLanes<S>;
+  const Index whole_rows = in.rows / lanes * lanes, whole_cols = in.cols / lanes * lanes;
+  for (Index i = 0; i < whole_rows; i += lanes)
+    for (Index j = 0; j < whole_cols; j += lanes)
+      transpose_square(in.middle_rows(i, lanes).middle_cols(j, lanes),
+                       out.middle_rows(j, lanes).middle_cols(i, lanes));
+  for (Index c = 0; c < in.cols; ++c) {
+    for (Index r = c < whole_cols ? whole_rows : 0; r < in.rows; ++r) out.row(c)[r] = in.row(r)[c];
+    std::fill(out.row(c) + in.rows, out.row(c) + out.cols, S(0));
+  }
 }
 
 template void sum_of_products(std::initializer_list<Term<double>>, Tile<double>, bool);

@@ -48,11 +48,11 @@ class TileKernel {
   virtual void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da,
                                   Tile<S> dabar) const = 0;
 
-  /// The adjoint of the scores:  qbar = ... for the queries of the tile,  kbar += ...
-  virtual void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) const = 0;
-  /// Its tangent:  dqbar = ..., dkbar += ...
+  /// The adjoint of the scores:  qbar = ... for the queries of the tile,  kbar = ..., or += with `add`.
+  virtual void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar, bool add) const = 0;
+  /// Its tangent.
   virtual void pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
-                            Tile<S> dqbar, Tile<S> dkbar) const = 0;
+                            Tile<S> dqbar, Tile<S> dkbar, bool add) const = 0;
 };
 
 }  // namespace basin

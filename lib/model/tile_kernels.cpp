@@ -1,5 +1,7 @@
 #include "model/tile_kernels.h"
 
+#include <algorithm>
+
 #include "linalg/simd.h"
 
 namespace basin {
@@ -38,19 +40,19 @@ void scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) {
 
 /// Qbar = Zbar K,  Kbar += Zbar^T Q
 template <class S>
-void pull_scores(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) {
+void pull_scores(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar, bool add) {
   const Tile<const S> z = queries(zbar, at.q.rows);
   sum_of_products<S>({{z.transpose(), at.k}}, qbar);
-  sum_of_products<S>({{z, at.q}}, kbar, true);
+  sum_of_products<S>({{z, at.q}}, kbar, add);
 }
 
 /// dQbar = dZbar K + Zbar dK,  dKbar += dZbar^T Q + Zbar^T dQ
 template <class S>
 void pull_scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
-                         Tile<S> dqbar, Tile<S> dkbar) {
+                         Tile<S> dqbar, Tile<S> dkbar, bool add) {
   const Tile<const S> z = queries(zbar, at.q.rows), dz = queries(dzbar, at.q.rows);
   sum_of_products<S>({{dz.transpose(), at.k}, {z.transpose(), d.k}}, dqbar);
-  sum_of_products<S>({{dz, at.q}, {z, d.q}}, dkbar, true);
+  sum_of_products<S>({{dz, at.q}, {z, d.q}}, dkbar, add);
 }
 
 }  // namespace
@@ -120,14 +122,15 @@ void SoftmaxTiles<S>::tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<
 }
 
 template <class S>
-void SoftmaxTiles<S>::pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) const {
-  pull_scores(at, zbar, qbar, kbar);
+void SoftmaxTiles<S>::pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar,
+                          bool add) const {
+  pull_scores(at, zbar, qbar, kbar, add);
 }
 
 template <class S>
 void SoftmaxTiles<S>::pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar,
-                                   Tile<const S> dzbar, Tile<S> dqbar, Tile<S> dkbar) const {
-  pull_scores_tangent(at, d, zbar, dzbar, dqbar, dkbar);
+                                   Tile<const S> dzbar, Tile<S> dqbar, Tile<S> dkbar, bool add) const {
+  pull_scores_tangent(at, d, zbar, dzbar, dqbar, dkbar, add);
 }
 
 // ---- Gaussian ---------------------------------------------------------------------------------------------
@@ -158,6 +161,11 @@ void difference_products(const Scores<S>& at, Tile<const S> pt, Tile<const S> m,
       store<S>(out.row(l) + p, total);
     }
   });
+}
+
+template <class S>
+void set_zero(Tile<S> out) {
+  for (Index i = 0; i < out.rows; ++i) std::fill_n(out.row(i), out.cols, S(0));
 }
 
 /// qbar_t -= sum_l zbar_tl (q_t - k_l),  kbar_l += sum_t zbar_tl (q_t - k_l); an empty q or k is zero.
@@ -287,27 +295,30 @@ void GaussianTiles<S>::tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile
 
 /// qbar_t = -sum_l Ebar_tl (q_t - k_l) = (Ebar K)_t - (Ebar 1)_t q_t,  kbar_l the other way round
 template <class S>
-void GaussianTiles<S>::pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) const {
+void GaussianTiles<S>::pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar,
+                          bool add) const {
   if (needs_differences(at)) {
-    for (Index t = 0; t < qbar.rows; ++t) std::fill_n(qbar.row(t), qbar.cols, S(0));
+    set_zero(qbar);
+    if (!add) set_zero(kbar);
     pull_differences(at.q, at.k, zbar, qbar, kbar);
     return;
   }
-  pull_scores(at, zbar, qbar, kbar);
+  pull_scores(at, zbar, qbar, kbar, add);
   pull_norms(at.q, at.k, zbar, qbar, kbar);
 }
 
 /// The product rule on the line above.
 template <class S>
 void GaussianTiles<S>::pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar,
-                                    Tile<const S> dzbar, Tile<S> dqbar, Tile<S> dkbar) const {
+                                    Tile<const S> dzbar, Tile<S> dqbar, Tile<S> dkbar, bool add) const {
   if (needs_differences(at)) {
-    for (Index t = 0; t < dqbar.rows; ++t) std::fill_n(dqbar.row(t), dqbar.cols, S(0));
+    set_zero(dqbar);
+    if (!add) set_zero(dkbar);
     pull_differences(at.q, at.k, dzbar, dqbar, dkbar);
     pull_differences(d.q, d.k, zbar, dqbar, dkbar);
     return;
   }
-  pull_scores_tangent(at, d, zbar, dzbar, dqbar, dkbar);
+  pull_scores_tangent(at, d, zbar, dzbar, dqbar, dkbar, add);
   pull_norms(at.q, at.k, dzbar, dqbar, dkbar);
   pull_norms(d.q, d.k, zbar, dqbar, dkbar);
 }

@@ -16,9 +16,9 @@ class SoftmaxTiles final : public TileKernel<S> {
   void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const override;
   void adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const override;
   void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da, Tile<S> dabar) const override;
-  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) const override;
+  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar, bool add) const override;
   void pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
-                    Tile<S> dqbar, Tile<S> dkbar) const override;
+                    Tile<S> dqbar, Tile<S> dkbar, bool add) const override;
 };
 
 /// a = exp(-|q - k|^2 / 2): queries and keys come divided by sigma.
@@ -42,9 +42,9 @@ class GaussianTiles final : public TileKernel<S> {
   void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const override;
   void adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const override;
   void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da, Tile<S> dabar) const override;
-  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) const override;
+  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar, bool add) const override;
   void pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
-                    Tile<S> dqbar, Tile<S> dkbar) const override;
+                    Tile<S> dqbar, Tile<S> dkbar, bool add) const override;
 };
 
 }  // namespace basin

@@ -22,7 +22,7 @@ constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
 // Numbers in one array of the tiles of all heads. With the four such arrays of a Hessian product and the keys
 // and values beside them, a visit stays within a second-level cache of 2 MB.
-inline const Index kTileNumbers = getenv("KT")?atoi(getenv("KT")):32768;
+constexpr Index kTileNumbers = 34000;
 
 /// Working memory of a thread, kept from call to call: nothing is allocated in the long run.
 template <class S>
@@ -211,11 +211,11 @@ struct TiledAttention<S>::Pass {
   }
 
   /// Makes room for the adjoints of those projections that are wanted.
-  void clear_adjoints(Index count, Index rows, bool want_QK, bool want_V, Saved<S>& bar) const {
+  void resize_adjoints(Index count, Index rows, bool want_QK, bool want_V, Saved<S>& bar) const {
     bar.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
       bar[b].clear();
-      if (b == kV ? want_V : want_QK) bar[b].resize_zero(count * at.H, rows, row_step<S>(at.width(b)));
+      if (b == kV ? want_V : want_QK) at.resize(bar, b, count, rows);
     }
   }
 
@@ -269,7 +269,8 @@ struct TiledAttention<S>::Pass {
     at.write_outputs(rows, y, 0, p);
   }
 
-  /// Vbar += A^T Fbar,  Abar = Fbar V^T,  (Qbar, Kbar) = DA^T Abar; c and zbar are left in memory.
+  /// Vbar = A^T Fbar,  Abar = Fbar V^T,  (Qbar, Kbar) = DA^T Abar; c and zbar are left in memory.
+  /// The first tile of a sample sets the adjoints of keys and values, the others add to them.
   void back(const Saved<S>& value, const Place& p, Tile<const S> fbar, Index j, Saved<S>* bar,
             bool want_QK) const {
     at.resize_tiles(memory.c, at.H);
@@ -278,7 +279,7 @@ struct TiledAttention<S>::Pass {
     for (Index h = 0; h < at.H; ++h) {
       if (bar && !(*bar)[kV].empty())
         sum_of_products<S>({{queries(memory.a, p, h), at.output_columns(fbar, h)}},
-                           at.head(*bar, kV, j, p.sample, h), true);
+                           at.head(*bar, kV, j, p.sample, h), p.first > 0);
       if (!want_QK) continue;
       const Tile<S> c = at.weights(memory.c, p, h), zbar = at.weights(memory.zbar, p, h);
       sum_of_products<S>({{at.head(value, kV, 0, p.sample, h), at.output_columns_transposed(fbar_t, h)}}, c);
@@ -286,7 +287,7 @@ struct TiledAttention<S>::Pass {
       if (bar)
         kernel.pull(at.scores(value, 0, p, h), zbar,
                     at.head(*bar, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
-                    at.head(*bar, kK, j, p.sample, h));
+                    at.head(*bar, kK, j, p.sample, h), p.first > 0);
     }
   }
 
@@ -310,7 +311,7 @@ struct TiledAttention<S>::Pass {
     at.write_outputs(rows, dy, j, p);
   }
 
-  /// dVbar += dA^T Fbar + A^T dFbar,  dAbar = dFbar V^T + Fbar dV^T,  (dQbar, dKbar) = the tangent of DA^T Abar;
+  /// dVbar = dA^T Fbar + A^T dFbar,  dAbar = dFbar V^T + Fbar dV^T,  (dQbar, dKbar) = the tangent of DA^T Abar;
   /// needs what `weights`, `weights_tangent` and `back` leave in memory.
   void back_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Tile<const S> fbar,
                     Tile<const S> dfbar, Index j, Saved<S>& dbar) const {
@@ -321,7 +322,7 @@ struct TiledAttention<S>::Pass {
       if (!dbar[kV].empty())
         sum_of_products<S>({{queries(memory.da, p, h), at.output_columns(fbar, h)},
                             {queries(memory.a, p, h), at.output_columns(dfbar, h)}},
-                           at.head(dbar, kV, j, p.sample, h), true);
+                           at.head(dbar, kV, j, p.sample, h), p.first > 0);
       if (dbar[kQ].empty()) continue;
       const Tile<S> dabar = at.weights(memory.dabar, p, 0);
       sum_of_products<S>(
@@ -333,7 +334,7 @@ struct TiledAttention<S>::Pass {
       kernel.pull_tangent(at.scores(value, 0, p, h), at.scores(tangent, j, p, h),
                           at.weights(memory.zbar, p, h), dabar,
                           at.head(dbar, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
-                          at.head(dbar, kK, j, p.sample, h));
+                          at.head(dbar, kK, j, p.sample, h), p.first > 0);
     }
   }
 
@@ -347,7 +348,7 @@ struct TiledAttention<S>::Pass {
     const Index rows = value.input.rows();
     const bool want_QK = dwbar.has(kQ) || dwbar.has(kK) || dxbar;
     Saved<S>& dbar = memory.bar;
-    clear_adjoints(dw.count(), rows, want_QK, dwbar.has(kV) || dxbar, dbar);
+    resize_adjoints(dw.count(), rows, want_QK, dwbar.has(kV) || dxbar, dbar);
     at.for_tiles(rows / at.n, [&](const Place& p) {
       const Tile<const S> fbar = at.read_outputs(adjoint.input, 0, p, memory.fbar);
       weights(value, p);
@@ -428,7 +429,7 @@ void TiledAttention<S>::gradient(BlockView<const S> w, BatchView<const S> x, con
   y.resize(1, x.rows(), this->output().width);
   ybar.resize(1, x.rows(), this->output().width);
   Saved<S>& bar = pass.adjoints(ybar.view(), xbar, adjoint);
-  pass.clear_adjoints(1, x.rows(), want_QK, wbar.has(kV) || xbar, bar);
+  pass.resize_adjoints(1, x.rows(), want_QK, wbar.has(kV) || xbar, bar);
   pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) {
     pass.weights(value, p);
     pass.outputs(value, p, y);
@@ -462,7 +463,7 @@ void TiledAttention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, Bat
   const Index rows = value.input.rows();
   const bool want_QK = wbar.has(kQ) || wbar.has(kK) || xbar;
   Saved<S>& bar = pass.adjoints(ybar, xbar, adjoint);
-  pass.clear_adjoints(ybar.count(), rows, want_QK, wbar.has(kV) || xbar, bar);
+  pass.resize_adjoints(ybar.count(), rows, want_QK, wbar.has(kV) || xbar, bar);
   pass.at.for_tiles(rows / pass.at.n, [&](const Place& p) {
     pass.weights(value, p);
     for (Index j = 0; j < ybar.count(); ++j)
