@@ -7,135 +7,68 @@
 namespace basin {
 namespace {
 
-/// Calls body(offset) for each pack of a row: a group of queries, down whose columns the sums run.
-template <class S, class Body>
-void for_lanes(Tile<const S> a, const Body& body) {
-  for (Index p = 0; p < a.cols; p += kLanes<S>) body(p);
-}
-
-/// The sum of term(l) over the keys l, four of them at a time.
-template <class S, class Term>
-Pack<S> sum_over_keys(Index n, const Term& term) {
-  Pack<S> sums[4] = {};
-  Index l = 0;
-  for (; l + 4 <= n; l += 4)
-    for (Index i = 0; i < 4; ++i) sums[i] += term(l + i);
-  for (; l < n; ++l) sums[0] += term(l);
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
-/// The rows of a tile that belong to its queries: all but the lanes beyond r.
-template <class S>
-Tile<const S> queries(Tile<const S> a, Index r) {
-  return a.middle_cols(0, r);
-}
-
-// The products that all kernels share: scores q k^T, transposed.
+// What both kernels share: the scalar products <q, k>, transposed.
 
 /// dZ = dQ K^T + Q dK^T
 template <class S>
-void scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) {
+void products_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) {
   sum_of_products<S>({{at.k, d.qt}, {d.k, at.qt}}, dz);
 }
 
-/// Qbar = Zbar K,  Kbar += Zbar^T Q
+/// Qbar = Zbar K,  Kbar = Zbar^T Q
 template <class S>
-void pull_scores(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar, bool add) {
-  const Tile<const S> z = queries(zbar, at.q.rows);
-  sum_of_products<S>({{z.transpose(), at.k}}, qbar);
-  sum_of_products<S>({{z, at.q}}, kbar, add);
+void pull_products(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, bool add_q, Tile<S> kbar,
+                   bool add_k) {
+  const Tile<const S> z = zbar.middle_cols(0, at.q.rows);
+  sum_of_products<S>({{z.transpose(), at.k}}, qbar, add_q);
+  sum_of_products<S>({{z, at.q}}, kbar, add_k);
 }
 
-/// dQbar = dZbar K + Zbar dK,  dKbar += dZbar^T Q + Zbar^T dQ
+/// dQbar = dZbar K + Zbar dK,  dKbar = dZbar^T Q + Zbar^T dQ
 template <class S>
-void pull_scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
-                         Tile<S> dqbar, Tile<S> dkbar, bool add) {
-  const Tile<const S> z = queries(zbar, at.q.rows), dz = queries(dzbar, at.q.rows);
-  sum_of_products<S>({{dz.transpose(), at.k}, {z.transpose(), d.k}}, dqbar);
-  sum_of_products<S>({{dz, at.q}, {z, d.q}}, dkbar, add);
+void pull_products_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar,
+                           Tile<const S> dzbar, Tile<S> dqbar, bool add_q, Tile<S> dkbar, bool add_k) {
+  const Tile<const S> z = zbar.middle_cols(0, at.q.rows), dz = dzbar.middle_cols(0, at.q.rows);
+  sum_of_products<S>({{dz.transpose(), at.k}, {z.transpose(), d.k}}, dqbar, add_q);
+  sum_of_products<S>({{dz, at.q}, {z, d.q}}, dkbar, add_k);
 }
 
 }  // namespace
 
-// ---- softmax ----------------------------------------------------------------------------------------------
+// ---- softmax: Z = Q K^T -----------------------------------------------------------------------------------
 
-/// Z = Q K^T,  A = exp(Z - max) / sum exp(Z - max) for each query
 template <class S>
-void SoftmaxTiles<S>::value(const Scores<S>& at, Tile<S> a) const {
-  sum_of_products<S>({{at.k, at.qt}}, a);
-  for_lanes<S>(a, [&](Index p) {
-    Pack<S> max = load(a.data + p);
-    for (Index l = 1; l < a.rows; ++l) {
-      const Pack<S> z = load(a.row(l) + p);
-      max = z > max ? z : max;
-    }
-    const Pack<S> total = sum_over_keys<S>(a.rows, [&](Index l) {
-      const Pack<S> e = exp_of_negative<S>(load(a.row(l) + p) - max);
-      store<S>(a.row(l) + p, e);
-      return e;
-    });
-    const Pack<S> scale = 1 / total;
-    for (Index l = 0; l < a.rows; ++l) store<S>(a.row(l) + p, load(a.row(l) + p) * scale);
-  });
-}
-
-/// dA = A o (dZ - (A o dZ) 1 1^T)
-template <class S>
-void SoftmaxTiles<S>::tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const {
-  scores_tangent(at, d, da);
-  for_lanes<S>(a, [&](Index p) {
-    const Pack<S> mean =
-        sum_over_keys<S>(a.rows, [&](Index l) { return load(a.row(l) + p) * load(da.row(l) + p); });
-    for (Index l = 0; l < a.rows; ++l)
-      store<S>(da.row(l) + p, load(a.row(l) + p) * (load(da.row(l) + p) - mean));
-  });
-}
-
-/// C = Abar - (A o Abar) 1 1^T,  Zbar = A o C
-template <class S>
-void SoftmaxTiles<S>::adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const {
-  for_lanes<S>(a, [&](Index p) {
-    const Pack<S> mean =
-        sum_over_keys<S>(a.rows, [&](Index l) { return load(a.row(l) + p) * load(abar.row(l) + p); });
-    for (Index l = 0; l < a.rows; ++l) {
-      const Pack<S> c = load(abar.row(l) + p) - mean;
-      store<S>(abar.row(l) + p, c);
-      store<S>(zbar.row(l) + p, load(a.row(l) + p) * c);
-    }
-  });
-}
-
-/// T = dA o C + A o dAbar,  dZbar = T - A o (T 1 1^T)    (since dA 1 = 0)
-template <class S>
-void SoftmaxTiles<S>::tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da,
-                                         Tile<S> dabar) const {
-  for_lanes<S>(a, [&](Index p) {
-    const Pack<S> mean = sum_over_keys<S>(a.rows, [&](Index l) {
-      Pack<S> t = load(a.row(l) + p) * load(dabar.row(l) + p);
-      if (!da.empty()) t += load(da.row(l) + p) * load(c.row(l) + p);
-      store<S>(dabar.row(l) + p, t);
-      return t;
-    });
-    for (Index l = 0; l < a.rows; ++l)
-      store<S>(dabar.row(l) + p, load(dabar.row(l) + p) - load(a.row(l) + p) * mean);
-  });
+void SoftmaxTiles<S>::scores(const Scores<S>& at, Tile<S> z) const {
+  sum_of_products<S>({{at.k, at.qt}}, z);
 }
 
 template <class S>
-void SoftmaxTiles<S>::pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar,
-                          bool add) const {
-  pull_scores(at, zbar, qbar, kbar, add);
+void SoftmaxTiles<S>::scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) const {
+  products_tangent(at, d, dz);
+}
+
+template <class S>
+void SoftmaxTiles<S>::pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, bool add_q, Tile<S> kbar,
+                           bool add_k) const {
+  pull_products(at, zbar, qbar, add_q, kbar, add_k);
 }
 
 template <class S>
 void SoftmaxTiles<S>::pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar,
-                                   Tile<const S> dzbar, Tile<S> dqbar, Tile<S> dkbar, bool add) const {
-  pull_scores_tangent(at, d, zbar, dzbar, dqbar, dkbar, add);
+                                   Tile<const S> dzbar, Tile<S> dqbar, bool add_q, Tile<S> dkbar,
+                                   bool add_k) const {
+  pull_products_tangent(at, d, zbar, dzbar, dqbar, add_q, dkbar, add_k);
 }
 
-// ---- Gaussian ---------------------------------------------------------------------------------------------
+// ---- Gaussian: Z = -|q - k|^2 / 2 -------------------------------------------------------------------------
 
 namespace {
+
+/// Calls body(offset) for each pack of queries.
+template <class S, class Body>
+void for_lanes(Tile<const S> a, const Body& body) {
+  for (Index p = 0; p < a.cols; p += kLanes<S>) body(p);
+}
 
 /// Whether expanding the square would lose digits.
 template <class S>
@@ -185,7 +118,8 @@ template <class S>
 void pull_norms(Tile<const S> q, Tile<const S> k, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) {
   if (!q.empty())
     for_lanes<S>(zbar, [&](Index p) {
-      const Pack<S> total = sum_over_keys<S>(zbar.rows, [&](Index l) { return load(zbar.row(l) + p); });
+      Pack<S> total{};
+      for (Index l = 0; l < zbar.rows; ++l) total += load(zbar.row(l) + p);
       for (Index t = p; t < std::min(p + kLanes<S>, qbar.rows); ++t)
         for (Index i = 0; i < qbar.cols; ++i) qbar.row(t)[i] -= total[t - p] * q.row(t)[i];
     });
@@ -235,90 +169,59 @@ void GaussianTiles<S>::prepare_tangent(Tile<const S> q, Tile<const S> k, Tile<S>
   products(k, dk, dk_norm);
 }
 
-/// E = -|q - k|^2 / 2,  A = exp(E)
 template <class S>
-void GaussianTiles<S>::value(const Scores<S>& at, Tile<S> a) const {
+void GaussianTiles<S>::scores(const Scores<S>& at, Tile<S> z) const {
   const bool differences = needs_differences(at);
   if (differences)
-    difference_products(at, at.qt, at.k, a);
+    difference_products(at, at.qt, at.k, z);
   else
-    sum_of_products<S>({{at.k, at.qt}}, a);
-  for_lanes<S>(a, [&](Index p) {
+    sum_of_products<S>({{at.k, at.qt}}, z);
+  for_lanes<S>(z, [&](Index p) {
     const Pack<S> q_norm = load(at.q_norm + p);
-    for (Index l = 0; l < a.rows; ++l) {
-      const Pack<S> e = load(a.row(l) + p), exponent = differences ? e / 2 : e + q_norm + at.k_norm[l];
-      // rounding must not make A > 1
-      store<S>(a.row(l) + p, exp_of_negative<S>(exponent > 0 ? Pack<S>{} : exponent));
+    for (Index l = 0; l < z.rows; ++l) {
+      const Pack<S> product = load(z.row(l) + p);
+      const Pack<S> score = differences ? product / 2 : product + q_norm + at.k_norm[l];
+      store<S>(z.row(l) + p, score > 0 ? Pack<S>{} : score);  // rounding must not make A > 1
     }
   });
 }
 
-/// dE = -<q - k, dq - dk>,  dA = A o dE
+/// dZ = -<q - k, dq - dk>
 template <class S>
-void GaussianTiles<S>::tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const {
-  const bool differences = needs_differences(at);
-  if (differences)
-    difference_products(at, d.qt, d.k, da);
-  else
-    scores_tangent(at, d, da);
-  for_lanes<S>(a, [&](Index p) {
+void GaussianTiles<S>::scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) const {
+  if (needs_differences(at)) return difference_products(at, d.qt, d.k, dz);
+  products_tangent(at, d, dz);
+  for_lanes<S>(dz, [&](Index p) {
     const Pack<S> dq_norm = load(d.q_norm + p);
-    for (Index l = 0; l < a.rows; ++l) {
-      Pack<S> de = load(da.row(l) + p);
-      if (!differences) de += dq_norm + d.k_norm[l];
-      store<S>(da.row(l) + p, load(a.row(l) + p) * de);
-    }
+    for (Index l = 0; l < dz.rows; ++l) store<S>(dz.row(l) + p, load(dz.row(l) + p) + dq_norm + d.k_norm[l]);
   });
 }
 
-/// C = Abar,  Ebar = A o Abar
+/// qbar_t = -sum_l Zbar_tl (q_t - k_l) = (Zbar K)_t - (Zbar 1)_t q_t,  kbar_l the other way round
 template <class S>
-void GaussianTiles<S>::adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const {
-  for_lanes<S>(a, [&](Index p) {
-    for (Index l = 0; l < a.rows; ++l)
-      store<S>(zbar.row(l) + p, load(a.row(l) + p) * load(abar.row(l) + p));
-  });
-}
-
-/// dEbar = dA o Abar + A o dAbar
-template <class S>
-void GaussianTiles<S>::tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da,
-                                          Tile<S> dabar) const {
-  for_lanes<S>(a, [&](Index p) {
-    for (Index l = 0; l < a.rows; ++l) {
-      Pack<S> t = load(a.row(l) + p) * load(dabar.row(l) + p);
-      if (!da.empty()) t += load(da.row(l) + p) * load(c.row(l) + p);
-      store<S>(dabar.row(l) + p, t);
-    }
-  });
-}
-
-/// qbar_t = -sum_l Ebar_tl (q_t - k_l) = (Ebar K)_t - (Ebar 1)_t q_t,  kbar_l the other way round
-template <class S>
-void GaussianTiles<S>::pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar,
-                          bool add) const {
+void GaussianTiles<S>::pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, bool add_q, Tile<S> kbar,
+                            bool add_k) const {
   if (needs_differences(at)) {
-    set_zero(qbar);
-    if (!add) set_zero(kbar);
-    pull_differences(at.q, at.k, zbar, qbar, kbar);
-    return;
+    if (!add_q) set_zero(qbar);
+    if (!add_k) set_zero(kbar);
+    return pull_differences(at.q, at.k, zbar, qbar, kbar);
   }
-  pull_scores(at, zbar, qbar, kbar, add);
+  pull_products(at, zbar, qbar, add_q, kbar, add_k);
   pull_norms(at.q, at.k, zbar, qbar, kbar);
 }
 
 /// The product rule on the line above.
 template <class S>
 void GaussianTiles<S>::pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar,
-                                    Tile<const S> dzbar, Tile<S> dqbar, Tile<S> dkbar, bool add) const {
+                                    Tile<const S> dzbar, Tile<S> dqbar, bool add_q, Tile<S> dkbar,
+                                    bool add_k) const {
   if (needs_differences(at)) {
-    set_zero(dqbar);
-    if (!add) set_zero(dkbar);
+    if (!add_q) set_zero(dqbar);
+    if (!add_k) set_zero(dkbar);
     pull_differences(at.q, at.k, dzbar, dqbar, dkbar);
-    pull_differences(d.q, d.k, zbar, dqbar, dkbar);
-    return;
+    return pull_differences(d.q, d.k, zbar, dqbar, dkbar);
   }
-  pull_scores_tangent(at, d, zbar, dzbar, dqbar, dkbar, add);
+  pull_products_tangent(at, d, zbar, dzbar, dqbar, add_q, dkbar, add_k);
   pull_norms(at.q, at.k, dzbar, dqbar, dkbar);
   pull_norms(d.q, d.k, zbar, dqbar, dkbar);
 }

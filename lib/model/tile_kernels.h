@@ -5,23 +5,23 @@
 
 namespace basin {
 
-/// a = softmax_rows(q k^T): the queries come divided by sqrt(d).
+/// z = <q, k>, normalised: the queries come divided by sqrt(d).
 template <class S>
 class SoftmaxTiles final : public TileKernel<S> {
  public:
+  bool normalised() const override { return true; }
   bool has_norms() const override { return false; }
   void prepare(Tile<S>, Tile<S>, S*, S*) const override {}
   void prepare_tangent(Tile<const S>, Tile<const S>, Tile<S>, Tile<S>, S*, S*) const override {}
-  void value(const Scores<S>& at, Tile<S> a) const override;
-  void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const override;
-  void adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const override;
-  void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da, Tile<S> dabar) const override;
-  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar, bool add) const override;
+  void scores(const Scores<S>& at, Tile<S> z) const override;
+  void scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) const override;
+  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, bool add_q, Tile<S> kbar,
+            bool add_k) const override;
   void pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
-                    Tile<S> dqbar, Tile<S> dkbar, bool add) const override;
+                    Tile<S> dqbar, bool add_q, Tile<S> dkbar, bool add_k) const override;
 };
 
-/// a = exp(-|q - k|^2 / 2): queries and keys come divided by sigma.
+/// z = -|q - k|^2 / 2, not normalised: queries and keys come divided by sigma.
 ///
 /// The square is expanded, -|q|^2/2 - |k|^2/2 + <q, k>, so that scores are products of matrices, after the
 /// mean key was subtracted from queries and keys (only differences matter). The error of the exponent is then
@@ -34,17 +34,17 @@ class GaussianTiles final : public TileKernel<S> {
   /// makes of a pair at that distance.
   static constexpr S kLargestHalfNorm = 32;
 
+  bool normalised() const override { return false; }
   bool has_norms() const override { return true; }
   void prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm) const override;
   void prepare_tangent(Tile<const S> q, Tile<const S> k, Tile<S> dq, Tile<S> dk, S* dq_norm,
                        S* dk_norm) const override;
-  void value(const Scores<S>& at, Tile<S> a) const override;
-  void tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> a, Tile<S> da) const override;
-  void adjoint(Tile<const S> a, Tile<S> abar, Tile<S> zbar) const override;
-  void tangent_of_adjoint(Tile<const S> a, Tile<const S> c, Tile<const S> da, Tile<S> dabar) const override;
-  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar, bool add) const override;
+  void scores(const Scores<S>& at, Tile<S> z) const override;
+  void scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) const override;
+  void pull(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, bool add_q, Tile<S> kbar,
+            bool add_k) const override;
   void pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
-                    Tile<S> dqbar, Tile<S> dkbar, bool add) const override;
+                    Tile<S> dqbar, bool add_q, Tile<S> dkbar, bool add_k) const override;
 };
 
 }  // namespace basin

@@ -12,27 +12,32 @@ namespace {
 //   saved[kQ], [kK]   Q, K = X W     batch j H + h, B n x d, rows row_step(d) apart
 //   saved[kV]         V = X W_V      batch j H + h, B n x e
 // `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints if xbar is wanted. For
-// each sample and head, one below the other, `value` and `tangent` add:
-//   saved[kQt]        Q^T            batch j, d rows of row_step(n) numbers
+// each sample and head, one below the other, `value` and `tangent` add, in rows of row_step(n) numbers:
+//   saved[kQt]        Q^T            batch j, d rows
 //   saved[kNorms]     norms          batch j, a row for queries and one for keys (kernels that have them)
-// and `value`, when it pays:
-//   saved[kX]         X with its rows row_step(D) apart
-constexpr std::size_t kQ = 0, kK = 1, kV = 2, kQt = 3, kNorms = 4, kX = 5, kSaved = 6;
+// and `value`:
+//   saved[kStats]     max z, 1 / sum exp(z - max) over the keys, a row each (normalised kernels)
+//   saved[kRt]        R^T = (A V)^T, e rows                                 (normalised kernels)
+//   saved[kX]         X with its rows row_step(D) apart, where that differs from D
+constexpr std::size_t kQ = 0, kK = 1, kV = 2, kQt = 3, kNorms = 4, kStats = 5, kRt = 6, kX = 7, kSaved = 8;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
-// Numbers in one array of the tiles of all heads. With the four such arrays of a Hessian product and the keys
-// and values beside them, a visit stays within a second-level cache of 2 MB.
-constexpr Index kTileNumbers = 34000;
+// Queries of a tile, and keys of a block: the four arrays of a block fill two thirds of a first-level cache of
+// 48 KB. Fewer queries if the two arrays of a tile, for all heads and keys, would not fit into the second-level
+// cache with the keys and values.
+constexpr Index kQueries = 32, kKeys = 32, kTileNumbers = 65536;
 
 /// Working memory of a thread, kept from call to call: nothing is allocated in the long run.
 template <class S>
 struct Scratch {
-  Batch<S> a, c, zbar, da;    // per head: weights, c and zbar of TileKernel, tangents of weights
-  Batch<S> dabar;             // of one head: adjoints of weights, then of scores
-  Batch<S> dy, fbar, dfbar;   // rows of outputs and their adjoints, in whole packs
-  Batch<S> fbar_t, dfbar_t;   // the transposes of the last two
-  Saved<S> bar;               // adjoints of Q, K and V
-  Batch<S> transposed;        // of weights
+  Batch<S> a, da;                // of a tile, per head: A, and dZ, then dA
+  Batch<S> zbar, dzbar;          // of a block of keys: Abar, then Zbar; dAbar, then dZbar
+  Batch<S> rt, drt, ft;          // (A V)^T and its tangent per head, and what the heads give together
+  Batch<S> s, mean, t;           // per query: the sums over keys of the formulas below
+  Batch<S> rows, fbar, dfbar;    // rows of outputs and of their adjoints, in whole packs
+  Batch<S> fbar_t, dfbar_t;      // the transposes of the last two
+  Saved<S> bar;                  // adjoints of Q, K and V
+  Batch<S> transposed;           // of weights
 };
 
 template <class S>
@@ -68,10 +73,9 @@ struct Layout {
   }
 
   Index output_width() const { return combine == Heads::summed ? e : H * e; }
-  /// All tiles of a sample about equal, in whole packs where there is more than one.
+  /// Queries of a tile: whole packs, unless one tile has them all.
   Index tile_rows() const {
-    const Index tiles = (H * n * n + kTileNumbers - 1) / kTileNumbers;
-    return std::min(n, padded<S>((n + tiles - 1) / tiles));
+    return std::min(n, std::clamp(kTileNumbers / (H * n) / kLanes<S> * kLanes<S>, kLanes<S>, kQueries));
   }
   template <class Body>
   void for_tiles(Index samples, const Body& body) const {
@@ -81,60 +85,152 @@ struct Layout {
   }
   Index first_row(const Place& p) const { return p.sample * n + p.first; }
 
-  /// The same for one sample.
+  /// The same for one sample; or what is saved for that sample and head.
   template <class SavedType>
   auto head(SavedType& saved, std::size_t b, Index j, Index sample, Index h) const {
     if (b == kQ || b == kK || b == kV) return projection(saved, b, j, h).middle_rows(sample * n, n);
-    const Index rows = b == kQt ? d : 2;
+    const Index rows = b == kQt ? d : b == kRt ? e : 2;
     return tile(saved[b][j]).middle_rows((sample * H + h) * rows, rows).middle_cols(0, padded<S>(n));
+  }
+  /// The columns of the last that belong to the queries of a tile.
+  template <class SavedType>
+  auto lanes(SavedType& saved, std::size_t b, Index j, const Place& p, Index h) const {
+    return head(saved, b, j, p.sample, h).middle_cols(p.first, padded<S>(p.rows));
   }
   Scores<S> scores(const Saved<S>& saved, Index j, const Place& p, Index h) const {
     const Tile<const S> norms = head(saved, kNorms, j, p.sample, h);
     return {head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
-            head(saved, kQt, j, p.sample, h).middle_cols(p.first, padded<S>(p.rows)),
-            head(saved, kK, j, p.sample, h), norms.empty() ? nullptr : norms.row(0) + p.first,
+            lanes(saved, kQt, j, p, h), head(saved, kK, j, p.sample, h), norms.empty() ? nullptr : norms.row(0) + p.first,
             norms.empty() ? nullptr : norms.row(1)};
   }
 
-  /// Arrays of the size of a tile, transposed: a row for each key.
-  Tile<S> weights(Batch<S>& arrays, const Place& p, Index h) const {
-    return tile(arrays[h]).middle_cols(0, padded<S>(p.rows));
+  /// Working memory with a lane for each query of a tile.
+  Tile<S> lanes(Batch<S>& memory, Index matrices, Index rows, Index j, const Place& p) const {
+    memory.resize(matrices, rows, padded<S>(tile_rows()));
+    return tile(memory[j]).middle_cols(0, padded<S>(p.rows));
   }
-  void resize_tiles(Batch<S>& arrays, Index count) const { arrays.resize(count, n, padded<S>(tile_rows())); }
-  Tile<S> output_rows(Batch<S>& memory, const Place& p) const {
-    memory.resize(1, tile_rows(), output_width());
-    return tile(memory[0]).middle_rows(0, p.rows);
+  /// An array of the size of a tile, for head h: a row for each key.
+  Tile<S> weights(Batch<S>& memory, const Place& p, Index h) const { return lanes(memory, H, n, h, p); }
+
+  /// Calls body(first, count) for blocks of the keys of a sample.
+  template <class Body>
+  void for_keys(const Body& body) const {
+    for (Index l = 0; l < n; l += kKeys) body(l, std::min(kKeys, n - l));
   }
-  template <class T>
-  Tile<T> output_columns(Tile<T> rows, Index h) const {
+
+  /// The part of rows (of columns, transposed) of outputs that belongs to head h.
+  Tile<const S> output_columns(Tile<const S> rows, Index h) const {
     return rows.middle_cols(combine == Heads::summed ? 0 : h * e, e);
   }
-  /// Copies rows of outputs into whole packs, zero beyond the outputs.
-  Tile<const S> read_outputs(BatchView<const S> y, Index j, const Place& p, Batch<S>& memory) const {
+  Tile<const S> output_lanes(Tile<const S> columns, Index h) const {
+    return columns.middle_rows(combine == Heads::summed ? 0 : h * e, e);
+  }
+  /// Copies rows of outputs into whole packs, zero beyond the outputs; and their transpose, zero beyond the
+  /// rows of the tile.
+  void read_outputs(BatchView<const S> y, Index j, const Place& p, Batch<S>& memory, Batch<S>& memory_t) const {
     const Tile<S> to = output_rows(memory, p);
     const auto from = y.slice(j, first_row(p), p.rows);
     for (Index t = 0; t < p.rows; ++t) {
       std::copy_n(from.row(t).data(), outputs, to.row(t));
       std::fill(to.row(t) + outputs, to.row(t) + to.cols, S(0));
     }
-    return to;
+    transpose<S>(to, lanes(memory_t, 1, output_width(), 0, p));
   }
-  /// Their transpose, zero beyond the rows of the tile.
-  Tile<const S> transposed_outputs(Tile<const S> rows, Batch<S>& memory) const {
-    memory.resize(1, rows.cols, padded<S>(tile_rows()));
-    const Tile<S> to = tile(memory[0]).middle_cols(0, padded<S>(rows.rows));
-    transpose(rows, to);
-    return to;
-  }
-  /// The rows of such a transpose that belong to head h.
-  Tile<const S> output_columns_transposed(Tile<const S> columns, Index h) const {
-    return columns.middle_rows(combine == Heads::summed ? 0 : h * e, e);
-  }
-  void write_outputs(Tile<const S> from, Batch<S>& y, Index j, const Place& p) const {
-    auto to = y.slice(j, first_row(p), p.rows);
-    for (Index t = 0; t < p.rows; ++t) std::copy_n(from.row(t), outputs, to.row(t).data());
+  Tile<S> output_rows(Batch<S>& memory, const Place& p) const {
+    memory.resize(1, tile_rows(), output_width());
+    return tile(memory[0]).middle_rows(0, p.rows);
   }
 };
+
+// ---- what happens in each query, over some of its keys; pointers have a number for each query -------------
+
+/// Calls body(offset) for each pack of queries.
+template <class S, class Body>
+void for_lanes(Index queries, const Body& body) {
+  for (Index p = 0; p < queries; p += kLanes<S>) body(p);
+}
+
+/// max, and scale = 1 / sum exp(z - max)
+template <class S>
+void find_stats(Tile<const S> z, S* max, S* scale) {
+  for_lanes<S>(z.cols, [&](Index p) {
+    Pack<S> largest = load(z.data + p), total{};
+    for (Index l = 1; l < z.rows; ++l) {
+      const Pack<S> score = load(z.row(l) + p);
+      largest = score > largest ? score : largest;
+    }
+    for (Index l = 0; l < z.rows; ++l) total += exp_of_negative<S>(load(z.row(l) + p) - largest);
+    store<S>(max + p, largest);
+    store<S>(scale + p, 1 / total);
+  });
+}
+
+/// a = exp(z - max) scale in place of z; without max, a = exp(z)
+template <class S>
+void exponentials(Tile<S> z, const S* max, const S* scale) {
+  for_lanes<S>(z.cols, [&](Index p) {
+    const Pack<S> shift = max ? load(max + p) : Pack<S>{}, factor = max ? load(scale + p) : Pack<S>{} + 1;
+    for (Index l = 0; l < z.rows; ++l)
+      store<S>(z.row(l) + p, exp_of_negative<S>(load(z.row(l) + p) - shift) * factor);
+  });
+}
+
+/// s += sum a o dz
+template <class S>
+void add_weighted(Tile<const S> a, Tile<const S> dz, S* s) {
+  for_lanes<S>(a.cols, [&](Index p) {
+    Pack<S> sums[2] = {load(s + p), Pack<S>{}};
+    for (Index l = 0; l < a.rows; ++l) sums[l % 2] += load(a.row(l) + p) * load(dz.row(l) + p);
+    store<S>(s + p, sums[0] + sums[1]);
+  });
+}
+
+/// da = a o (dz - s) in place of dz
+template <class S>
+void centre_scores(Tile<const S> a, const S* s, Tile<S> dz) {
+  for_lanes<S>(a.cols, [&](Index p) {
+    const Pack<S> mean = load(s + p);
+    for (Index l = 0; l < a.rows; ++l)
+      store<S>(dz.row(l) + p, load(a.row(l) + p) * (load(dz.row(l) + p) - mean));
+  });
+}
+
+/// zbar = a o (abar - mean) in place of abar
+template <class S>
+void centre_adjoint(Tile<const S> a, const S* mean, Tile<S> abar) {
+  for_lanes<S>(a.cols, [&](Index p) {
+    const Pack<S> m = load(mean + p);
+    for (Index l = 0; l < a.rows; ++l)
+      store<S>(abar.row(l) + p, load(a.row(l) + p) * (load(abar.row(l) + p) - m));
+  });
+}
+
+/// c = abar - mean,  zbar = a o c in place of abar,  dzbar = da o c + a o (dabar - t) in place of dabar; an
+/// empty da is zero.
+template <class S>
+void centre_tangent(Tile<const S> a, Tile<const S> da, const S* mean, const S* t, Tile<S> abar,
+                    Tile<S> dabar) {
+  for_lanes<S>(a.cols, [&](Index p) {
+    const Pack<S> mean_p = load(mean + p), t_p = load(t + p);
+    for (Index l = 0; l < a.rows; ++l) {
+      const Pack<S> weight = load(a.row(l) + p), c = load(abar.row(l) + p) - mean_p;
+      Pack<S> dz = weight * (load(dabar.row(l) + p) - t_p);
+      if (!da.empty()) dz += load(da.row(l) + p) * c;
+      store<S>(abar.row(l) + p, weight * c);
+      store<S>(dabar.row(l) + p, dz);
+    }
+  });
+}
+
+/// out (+)= the scalar product of the columns of x and y
+template <class S>
+void column_products(Tile<const S> x, Tile<const S> y, S* out, bool add) {
+  for_lanes<S>(x.cols, [&](Index p) {
+    Pack<S> total = add ? load(out + p) : Pack<S>{};
+    for (Index i = 0; i < x.rows; ++i) total += load(x.row(i) + p) * load(y.row(i) + p);
+    store<S>(out + p, total);
+  });
+}
 
 }  // namespace
 
@@ -252,95 +348,174 @@ struct TiledAttention<S>::Pass {
   }
 
   // ---- one tile -------------------------------------------------------------------------------------------
+  //
+  // Softmax couples the keys of a query by sums over them. Those of the way back are scalar products of short
+  // vectors, with R = A V, so that it visits every block of keys once:
+  //
+  //     s    = sum A o dZ
+  //     mean = sum A o Abar               = <Rbar, R>
+  //     t    = sum dA o Abar + A o dAbar  = <Rbar, dR> + <dRbar, R>
+  //
+  // A kernel that is not normalised has no such sums: there they are zero.
 
-  /// A for all heads.
+  /// Makes room for what `first_weights` and `outputs` keep at the point.
+  void resize_stats(Index samples, Saved<S>& value) const {
+    const Index count = kernel.normalised() ? 1 : 0;
+    value[kStats].resize(count, samples * at.H * 2, row_step<S>(at.n));
+    value[kRt].resize(count, samples * at.H * at.e, row_step<S>(at.n));
+  }
+
+  /// A of all heads, for the first time at this point: the largest score and the sum are found.
+  void first_weights(Saved<S>& value, const Place& p) const {
+    for (Index h = 0; h < at.H; ++h) {
+      const Tile<S> a = at.weights(memory.a, p, h), stats = at.lanes(value, kStats, 0, p, h);
+      kernel.scores(at.scores(value, 0, p, h), a);
+      if (!stats.empty()) find_stats<S>(a, stats.row(0), stats.row(1));
+      exponentials<S>(a, stats.empty() ? nullptr : stats.row(0), stats.empty() ? nullptr : stats.row(1));
+    }
+  }
+
+  /// A of all heads again.
   void weights(const Saved<S>& value, const Place& p) const {
-    at.resize_tiles(memory.a, at.H);
-    for (Index h = 0; h < at.H; ++h)
-      kernel.value(at.scores(value, 0, p, h), at.weights(memory.a, p, h));
+    for (Index h = 0; h < at.H; ++h) {
+      const Tile<const S> stats = at.lanes(value, kStats, 0, p, h);
+      const Scores<S> scores = at.scores(value, 0, p, h);
+      at.for_keys([&](Index first, Index count) {
+        const Tile<S> a = at.weights(memory.a, p, h).middle_rows(first, count);
+        kernel.scores(scores.keys(first, count), a);
+        exponentials<S>(a, stats.empty() ? nullptr : stats.row(0), stats.empty() ? nullptr : stats.row(1));
+      });
+    }
   }
 
-  /// F = sum_h A V
-  void outputs(const Saved<S>& value, const Place& p, Batch<S>& y) const {
-    const Tile<S> rows = at.output_rows(memory.dy, p);
-    for (Index h = 0; h < at.H; ++h)
-      sum_of_products<S>({{queries(memory.a, p, h).transpose(), at.head(value, kV, 0, p.sample, h)}},
-                         at.output_columns(rows, h), at.combine == Heads::summed && h > 0);
-    at.write_outputs(rows, y, 0, p);
+  /// R = A V,  F = sum_h R
+  void outputs(Saved<S>& value, const Place& p, Batch<S>& y) const {
+    for (Index h = 0; h < at.H; ++h) {
+      const Tile<S> kept = at.lanes(value, kRt, 0, p, h);
+      const Tile<S> Rt = at.lanes(memory.rt, at.H, at.e, h, p);
+      sum_of_products<S>({{at.head(value, kV, 0, p.sample, h).transpose(), at.weights(memory.a, p, h)}}, Rt);
+      for (Index i = 0; !kept.empty() && i < at.e; ++i) std::copy_n(Rt.row(i), Rt.cols, kept.row(i));
+    }
+    write_outputs(memory.rt, p, y, 0);
   }
 
-  /// Vbar = A^T Fbar,  Abar = Fbar V^T,  (Qbar, Kbar) = DA^T Abar; c and zbar are left in memory.
+  /// Vbar = A^T Fbar,  Abar = Fbar V^T,  Zbar = A o (Abar - mean),  (Qbar, Kbar) from Zbar.
   /// The first tile of a sample sets the adjoints of keys and values, the others add to them.
-  void back(const Saved<S>& value, const Place& p, Tile<const S> fbar, Index j, Saved<S>* bar,
-            bool want_QK) const {
-    at.resize_tiles(memory.c, at.H);
-    at.resize_tiles(memory.zbar, at.H);
-    const Tile<const S> fbar_t = at.transposed_outputs(fbar, memory.fbar_t);
+  void back(const Saved<S>& value, const Place& p, Index j, Saved<S>& bar) const {
+    const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = fbar_lanes(memory.fbar_t, p);
+    S* mean = query_sums(memory.mean);
     for (Index h = 0; h < at.H; ++h) {
-      if (bar && !(*bar)[kV].empty())
-        sum_of_products<S>({{queries(memory.a, p, h), at.output_columns(fbar, h)}},
-                           at.head(*bar, kV, j, p.sample, h), p.first > 0);
-      if (!want_QK) continue;
-      const Tile<S> c = at.weights(memory.c, p, h), zbar = at.weights(memory.zbar, p, h);
-      sum_of_products<S>({{at.head(value, kV, 0, p.sample, h), at.output_columns_transposed(fbar_t, h)}}, c);
-      kernel.adjoint(at.weights(memory.a, p, h), c, zbar);
-      if (bar)
-        kernel.pull(at.scores(value, 0, p, h), zbar,
-                    at.head(*bar, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
-                    at.head(*bar, kK, j, p.sample, h), p.first > 0);
+      const Scores<S> scores = at.scores(value, 0, p, h);
+      if (kernel.normalised())
+        column_products<S>(at.output_lanes(fbar_t, h), at.lanes(value, kRt, 0, p, h), mean, false);
+      at.for_keys([&](Index first, Index count) {
+        const Tile<const S> A = at.weights(memory.a, p, h).middle_rows(first, count);
+        if (!bar[kV].empty())
+          sum_of_products<S>({{A.middle_cols(0, p.rows), at.output_columns(fbar, h)}},
+                             keys(bar, kV, j, p, h, first, count), p.first > 0);
+        if (bar[kQ].empty()) return;
+        const Tile<S> zbar = block(memory.zbar, p, count);
+        sum_of_products<S>({{keys(value, kV, 0, p, h, first, count), at.output_lanes(fbar_t, h)}}, zbar);
+        centre_adjoint<S>(A, mean, zbar);
+        kernel.pull(scores.keys(first, count), zbar, queries(bar, j, p, h), first > 0,
+                    keys(bar, kK, j, p, h, first, count), p.first > 0);
+      });
     }
   }
 
-  /// dA for all heads; empty if the scores do not move.
-  void weights_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j) const {
-    at.resize_tiles(memory.da, at.H);
-    if (tangent[kQ].empty() && tangent[kK].empty()) return memory.da.clear();
-    for (Index h = 0; h < at.H; ++h)
-      kernel.tangent(at.scores(value, 0, p, h), at.scores(tangent, j, p, h), at.weights(memory.a, p, h),
-                     at.weights(memory.da, p, h));
-  }
-
-  /// dF = sum_h dA V + A dV
-  void outputs_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j,
-                       Batch<S>& dy) const {
-    const Tile<S> rows = at.output_rows(memory.dy, p);
-    for (Index h = 0; h < at.H; ++h)
-      sum_of_products<S>({{queries(memory.da, p, h).transpose(), at.head(value, kV, 0, p.sample, h)},
-                          {queries(memory.a, p, h).transpose(), at.head(tangent, kV, j, p.sample, h)}},
-                         at.output_columns(rows, h), at.combine == Heads::summed && h > 0);
-    at.write_outputs(rows, dy, j, p);
-  }
-
-  /// dVbar = dA^T Fbar + A^T dFbar,  dAbar = dFbar V^T + Fbar dV^T,  (dQbar, dKbar) = the tangent of DA^T Abar;
-  /// needs what `weights`, `weights_tangent` and `back` leave in memory.
-  void back_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Tile<const S> fbar,
-                    Tile<const S> dfbar, Index j, Saved<S>& dbar) const {
-    at.resize_tiles(memory.dabar, 1);
-    const Tile<const S> fbar_t = tile(memory.fbar_t[0]);
-    const Tile<const S> dfbar_t = at.transposed_outputs(dfbar, memory.dfbar_t);
+  /// dA = A o (dZ - s),  dR = dA V + A dV. An empty dA is zero.
+  void forward_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j) const {
+    const bool moves = !tangent[kQ].empty() || !tangent[kK].empty();
+    if (!moves) memory.da.clear();
+    S* s = query_sums(memory.s);
     for (Index h = 0; h < at.H; ++h) {
-      if (!dbar[kV].empty())
-        sum_of_products<S>({{queries(memory.da, p, h), at.output_columns(fbar, h)},
-                            {queries(memory.a, p, h), at.output_columns(dfbar, h)}},
-                           at.head(dbar, kV, j, p.sample, h), p.first > 0);
-      if (dbar[kQ].empty()) continue;
-      const Tile<S> dabar = at.weights(memory.dabar, p, 0);
-      sum_of_products<S>(
-          {{at.head(value, kV, 0, p.sample, h), at.output_columns_transposed(dfbar_t, h)},
-           {at.head(tangent, kV, j, p.sample, h), at.output_columns_transposed(fbar_t, h)}},
-          dabar);
-      kernel.tangent_of_adjoint(at.weights(memory.a, p, h), at.weights(memory.c, p, h),
-                                at.weights(memory.da, p, h), dabar);
-      kernel.pull_tangent(at.scores(value, 0, p, h), at.scores(tangent, j, p, h),
-                          at.weights(memory.zbar, p, h), dabar,
-                          at.head(dbar, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
-                          at.head(dbar, kK, j, p.sample, h), p.first > 0);
+      const Scores<S> scores = at.scores(value, 0, p, h);
+      const Tile<const S> A = at.weights(memory.a, p, h);
+      const Tile<S> dA = moves ? at.weights(memory.da, p, h) : Tile<S>{};
+      if (moves) {
+        const Scores<S> dscores = at.scores(tangent, j, p, h);
+        std::fill_n(s, A.cols, S(0));
+        at.for_keys([&](Index first, Index count) {
+          const Tile<S> dZ = dA.middle_rows(first, count);
+          kernel.scores_tangent(scores.keys(first, count), dscores.keys(first, count), dZ);
+          if (kernel.normalised()) add_weighted<S>(A.middle_rows(first, count), dZ, s);
+        });
+      }
+      const Tile<S> dRt = at.lanes(memory.drt, at.H, at.e, h, p);
+      at.for_keys([&](Index first, Index count) {
+        const Tile<const S> A_l = A.middle_rows(first, count);
+        const Tile<S> dA_l = dA.middle_rows(first, count);
+        if (moves) centre_scores<S>(A_l, s, dA_l);
+        sum_of_products<S>({{keys(value, kV, 0, p, h, first, count).transpose(), dA_l},
+                            {keys(tangent, kV, j, p, h, first, count).transpose(), A_l}},
+                           dRt, first > 0);
+      });
     }
+  }
+
+  /// dVbar = dA^T Fbar + A^T dFbar,  dAbar = dFbar V^T + Fbar dV^T,
+  /// dZbar = dA o (Abar - mean) + A o (dAbar - t),  (dQbar, dKbar) from Zbar and dZbar.
+  void back_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j,
+                    Saved<S>& dbar) const {
+    const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = fbar_lanes(memory.fbar_t, p);
+    const Tile<const S> dfbar = at.output_rows(memory.dfbar, p), dfbar_t = fbar_lanes(memory.dfbar_t, p);
+    S *mean = query_sums(memory.mean), *t = query_sums(memory.t);
+    for (Index h = 0; h < at.H; ++h) {
+      const Scores<S> scores = at.scores(value, 0, p, h);
+      const Scores<S> dscores = memory.da.empty() ? Scores<S>{} : at.scores(tangent, j, p, h);
+      const Tile<const S> fbar_h = at.output_lanes(fbar_t, h), dfbar_h = at.output_lanes(dfbar_t, h);
+      const Tile<const S> A = at.weights(memory.a, p, h);
+      const Tile<const S> dA = memory.da.empty() ? Tile<S>{} : at.weights(memory.da, p, h);
+      if (kernel.normalised()) {
+        const Tile<const S> Rt = at.lanes(value, kRt, 0, p, h);
+        column_products<S>(fbar_h, Rt, mean, false);
+        column_products<S>(dfbar_h, Rt, t, false);
+        column_products<S>(fbar_h, at.lanes(memory.drt, at.H, at.e, h, p), t, true);
+      }
+      at.for_keys([&](Index first, Index count) {
+        const Tile<const S> A_l = A.middle_rows(first, count), dA_l = dA.middle_rows(first, count);
+        if (!dbar[kV].empty())
+          sum_of_products<S>({{dA_l.middle_cols(0, p.rows), at.output_columns(fbar, h)},
+                              {A_l.middle_cols(0, p.rows), at.output_columns(dfbar, h)}},
+                             keys(dbar, kV, j, p, h, first, count), p.first > 0);
+        if (dbar[kQ].empty()) return;
+        const Tile<S> zbar = block(memory.zbar, p, count), dzbar = block(memory.dzbar, p, count);
+        const Tile<const S> V = keys(value, kV, 0, p, h, first, count);
+        sum_of_products<S>({{V, fbar_h}}, zbar);
+        sum_of_products<S>({{V, dfbar_h}, {keys(tangent, kV, j, p, h, first, count), fbar_h}}, dzbar);
+        centre_tangent<S>(A_l, dA_l, mean, t, zbar, dzbar);
+        kernel.pull_tangent(scores.keys(first, count), dscores.keys(first, count), zbar, dzbar,
+                            queries(dbar, j, p, h), first > 0, keys(dbar, kK, j, p, h, first, count),
+                            p.first > 0);
+      });
+    }
+  }
+
+  /// F from R of all heads, into the rows of y.
+  void write_outputs(Batch<S>& rt, const Place& p, Batch<S>& y, Index j) const {
+    Tile<const S> ft = at.lanes(rt, at.H, at.e, 0, p);
+    if (at.combine == Heads::concatenated) {
+      ft.rows = at.H * at.e;  // the heads stand one below the other
+    } else if (at.H > 1) {
+      const Tile<S> sum = at.lanes(memory.ft, 1, at.e, 0, p);
+      for (Index i = 0; i < at.e; ++i)
+        for_lanes<S>(ft.cols, [&](Index l) {
+          Pack<S> total = load(ft.row(i) + l);
+          for (Index h = 1; h < at.H; ++h) total += load(at.lanes(rt, at.H, at.e, h, p).row(i) + l);
+          store<S>(sum.row(i) + l, total);
+        });
+      ft = sum;
+    }
+    memory.rows.resize(1, padded<S>(at.tile_rows()), at.output_width());
+    transpose<S>(ft, tile(memory.rows[0]).middle_rows(0, ft.cols));
+    auto to = y.slice(j, at.first_row(p), p.rows);
+    for (Index t = 0; t < p.rows; ++t)
+      std::copy_n(memory.rows[0].row(t).data(), at.outputs, to.row(t).data());
   }
 
   // ---- all tiles of a second-order product ----------------------------------------------------------------
 
-  /// The tangent of the adjoint rule. `turn(place, j)` makes dybar ready once dA of a tile is in memory.
+  /// The tangent of the adjoint rule. `turn(place, j)` makes dybar ready once dR of a tile is in memory.
   template <class Turn>
   void second_order(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
                     const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
@@ -350,13 +525,13 @@ struct TiledAttention<S>::Pass {
     Saved<S>& dbar = memory.bar;
     resize_adjoints(dw.count(), rows, want_QK, dwbar.has(kV) || dxbar, dbar);
     at.for_tiles(rows / at.n, [&](const Place& p) {
-      const Tile<const S> fbar = at.read_outputs(adjoint.input, 0, p, memory.fbar);
       weights(value, p);
-      back(value, p, fbar, 0, nullptr, want_QK);
+      at.read_outputs(adjoint.input, 0, p, memory.fbar, memory.fbar_t);
       for (Index j = 0; j < dw.count(); ++j) {
-        weights_tangent(value, tangent, p, j);
+        forward_tangent(value, tangent, p, j);
         turn(p, j);
-        back_tangent(value, tangent, p, fbar, at.read_outputs(dybar, j, p, memory.dfbar), j, dbar);
+        at.read_outputs(dybar, j, p, memory.dfbar, memory.dfbar_t);
+        back_tangent(value, tangent, p, j, dbar);
       }
     });
     project_adjoint(w, value, dbar, dwbar, dxbar, tangent.input, &dw, &adjoint);
@@ -371,9 +546,23 @@ struct TiledAttention<S>::Pass {
   }
 
  private:
-  /// The tile of head h without the lanes beyond its queries: n x r. Empty if the array is.
-  Tile<const S> queries(Batch<S>& arrays, const Place& p, Index h) const {
-    return at.weights(arrays, p, h).middle_cols(0, p.rows);
+  /// Keys (or values) of a block; queries of a tile.
+  template <class SavedType>
+  auto keys(SavedType& saved, std::size_t b, Index j, const Place& p, Index h, Index first, Index count) const {
+    return at.head(saved, b, j, p.sample, h).middle_rows(first, count);
+  }
+  Tile<S> queries(Saved<S>& saved, Index j, const Place& p, Index h) const {
+    return at.head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows);
+  }
+  Tile<S> block(Batch<S>& array, const Place& p, Index count) const {
+    return at.lanes(array, 1, count, 0, p);
+  }
+  Tile<const S> fbar_lanes(Batch<S>& array, const Place& p) const {
+    return at.lanes(array, 1, at.output_width(), 0, p);
+  }
+  S* query_sums(Batch<S>& array) const {
+    array.resize_zero(1, 1, padded<S>(at.tile_rows()));
+    return array[0].data();
   }
 };
 
@@ -412,9 +601,10 @@ template <class S>
 void TiledAttention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const {
   const Pass pass = this->pass();
   pass.project(w, x, value);
+  pass.resize_stats(x.rows() / pass.at.n, value);
   y.resize(1, x.rows(), this->output().width);
   pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) {
-    pass.weights(value, p);
+    pass.first_weights(value, p);
     pass.outputs(value, p, y);
   });
 }
@@ -426,16 +616,18 @@ void TiledAttention<S>::gradient(BlockView<const S> w, BatchView<const S> x, con
   const Pass pass = this->pass();
   const bool want_QK = wbar.has(kQ) || wbar.has(kK) || xbar;
   pass.project(w, x, value);
+  pass.resize_stats(x.rows() / pass.at.n, value);
   y.resize(1, x.rows(), this->output().width);
   ybar.resize(1, x.rows(), this->output().width);
   Saved<S>& bar = pass.adjoints(ybar.view(), xbar, adjoint);
   pass.resize_adjoints(1, x.rows(), want_QK, wbar.has(kV) || xbar, bar);
   pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) {
-    pass.weights(value, p);
+    pass.first_weights(value, p);
     pass.outputs(value, p, y);
     const Index row = pass.at.first_row(p);
     loss_gradient(0, row, y.slice(0, row, p.rows), ybar.slice(0, row, p.rows));
-    pass.back(value, p, pass.at.read_outputs(ybar.view(), 0, p, pass.memory.fbar), 0, &bar, want_QK);
+    pass.at.read_outputs(ybar.view(), 0, p, pass.memory.fbar, pass.memory.fbar_t);
+    pass.back(value, p, 0, bar);
   });
   pass.project_adjoint(w, value, bar, wbar, xbar);
 }
@@ -450,8 +642,8 @@ void TiledAttention<S>::tangent(BlockView<const S> w, const Saved<S>& value, Bat
   pass.at.for_tiles(rows / pass.at.n, [&](const Place& p) {
     pass.weights(value, p);
     for (Index j = 0; j < dw.count(); ++j) {
-      pass.weights_tangent(value, tangent, p, j);
-      pass.outputs_tangent(value, tangent, p, j, dy);
+      pass.forward_tangent(value, tangent, p, j);
+      pass.write_outputs(pass.memory.drt, p, dy, j);
     }
   });
 }
@@ -466,8 +658,10 @@ void TiledAttention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, Bat
   pass.resize_adjoints(ybar.count(), rows, want_QK, wbar.has(kV) || xbar, bar);
   pass.at.for_tiles(rows / pass.at.n, [&](const Place& p) {
     pass.weights(value, p);
-    for (Index j = 0; j < ybar.count(); ++j)
-      pass.back(value, p, pass.at.read_outputs(ybar, j, p, pass.memory.fbar), j, &bar, want_QK);
+    for (Index j = 0; j < ybar.count(); ++j) {
+      pass.at.read_outputs(ybar, j, p, pass.memory.fbar, pass.memory.fbar_t);
+      pass.back(value, p, j, bar);
+    }
   });
   pass.project_adjoint(w, value, bar, wbar, xbar);
 }
@@ -490,7 +684,7 @@ void TiledAttention<S>::hessian(BlockView<const S> w, const Saved<S>& value, con
   dy.resize(dw.count(), value.input.rows(), this->output().width);
   dybar.resize(dw.count(), value.input.rows(), this->output().width);
   pass.second_order(w, value, adjoint, tangent, dw, dybar.view(), dwbar, dxbar, [&](const Place& p, Index j) {
-    pass.outputs_tangent(value, tangent, p, j, dy);
+    pass.write_outputs(pass.memory.drt, p, dy, j);
     const Index row = pass.at.first_row(p);
     loss_curvature(j, row, dy.slice(j, row, p.rows), dybar.slice(j, row, p.rows));
   });
