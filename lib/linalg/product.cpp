@@ -47,7 +47,7 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
       if constexpr ((Ahead & kRight) != 0)
         for (int p = 0; p < 2 * Packs; ++p)
           __builtin_prefetch(right + p * lanes, 0, 2);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 3
         for (int p = 0; p < Packs; ++p) sums[r][p] += left[r * row_step] * row[p];
@@ -65,16 +65,19 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
 
 template <int Packs, bool Whole, class S>
 void columns(const Terms<S>& terms, Index j, Index part, Tile<S> out, bool add) {
+  constexpr Index rows = Packs == 1 ? 2 * kRows : kRows;  // enough sums to keep the multipliers busy
   Index i = 0;
-  if (out.rows >= 2 * kRows) {
-    block<kRows, Packs, Whole, kLeft | kRight>(terms, i, j, part, out, add);
-    i += kRows;
+  if (out.rows >= 2 * rows) {
+    block<rows, Packs, Whole, kLeft | kRight>(terms, i, j, part, out, add);
+    i += rows;
     if (j == 0)
-      for (; i + 2 * kRows <= out.rows; i += kRows)
-        block<kRows, Packs, Whole, kLeft>(terms, i, j, part, out, add);
+      for (; i + 2 * rows <= out.rows; i += rows)
+        block<rows, Packs, Whole, kLeft>(terms, i, j, part, out, add);
   }
-  for (; i + kRows <= out.rows; i += kRows) block<kRows, Packs, Whole>(terms, i, j, part, out, add);
-  if constexpr (kRows > 4)
+  for (; i + rows <= out.rows; i += rows) block<rows, Packs, Whole>(terms, i, j, part, out, add);
+  if constexpr (rows > 8)
+    if (i + 8 <= out.rows) block<8, Packs, Whole>(terms, i, j, part, out, add), i += 8;
+  if constexpr (rows > 4)
     for (; i + 4 <= out.rows; i += 4) block<4, Packs, Whole>(terms, i, j, part, out, add);
   for (; i < out.rows; ++i) block<1, Packs, Whole>(terms, i, j, part, out, add);
 }

@@ -13,24 +13,24 @@ namespace {
 //   saved[kV]         V = X W_V      batch j H + h, B n x e
 // `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints if xbar is wanted. For
 // each sample and head, one below the other, `value` and `tangent` add, in rows of row_step(n) numbers:
-//   saved[kQt]        Q^T            batch j, d rows
 //   saved[kNorms]     norms          batch j, a row for queries and one for keys (kernels that have them)
 // and `value`:
 //   saved[kStats]     max z, 1 / sum exp(z - max) over the keys, a row each (normalised kernels)
 //   saved[kRt]        R^T = (A V)^T, e rows                                 (normalised kernels)
 //   saved[kX]         X with its rows row_step(D) apart, where that differs from D
-constexpr std::size_t kQ = 0, kK = 1, kV = 2, kQt = 3, kNorms = 4, kStats = 5, kRt = 6, kX = 7, kSaved = 8;
+constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kX = 6, kSaved = 7;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
 // Queries of a tile, and keys of a block: the four arrays of a block fill two thirds of a first-level cache of
 // 48 KB. Fewer queries if the two arrays of a tile, for all heads and keys, would not fit into the second-level
 // cache with the keys and values.
-constexpr Index kQueries = 32, kKeys = 32, kTileNumbers = 65536;
+constexpr Index kQueries = 48, kKeys = 48, kTileNumbers = 65536;
 
 /// Working memory of a thread, kept from call to call: nothing is allocated in the long run.
 template <class S>
 struct Scratch {
   Batch<S> a, da;                // of a tile, per head: A, and dZ, then dA
+  Batch<S> qt, dqt;              // Q^T per head, and its tangent
   Batch<S> zbar, dzbar;          // of a block of keys: Abar, then Zbar; dAbar, then dZbar
   Batch<S> rt, drt, ft;          // (A V)^T and its tangent per head, and what the heads give together
   Batch<S> s, mean, t;           // per query: the sums over keys of the formulas below
@@ -89,7 +89,7 @@ struct Layout {
   template <class SavedType>
   auto head(SavedType& saved, std::size_t b, Index j, Index sample, Index h) const {
     if (b == kQ || b == kK || b == kV) return projection(saved, b, j, h).middle_rows(sample * n, n);
-    const Index rows = b == kQt ? d : b == kRt ? e : 2;
+    const Index rows = b == kRt ? e : 2;
     return tile(saved[b][j]).middle_rows((sample * H + h) * rows, rows).middle_cols(0, padded<S>(n));
   }
   /// The columns of the last that belong to the queries of a tile.
@@ -97,11 +97,17 @@ struct Layout {
   auto lanes(SavedType& saved, std::size_t b, Index j, const Place& p, Index h) const {
     return head(saved, b, j, p.sample, h).middle_cols(p.first, padded<S>(p.rows));
   }
-  Scores<S> scores(const Saved<S>& saved, Index j, const Place& p, Index h) const {
+  /// Queries and keys of a tile, whose transposed queries stand in `qt`: see `transpose_queries`.
+  Scores<S> scores(const Saved<S>& saved, Batch<S>& qt, Index j, const Place& p, Index h) const {
     const Tile<const S> norms = head(saved, kNorms, j, p.sample, h);
     return {head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
-            lanes(saved, kQt, j, p, h), head(saved, kK, j, p.sample, h), norms.empty() ? nullptr : norms.row(0) + p.first,
-            norms.empty() ? nullptr : norms.row(1)};
+            saved[kQ].empty() ? Tile<S>{} : lanes(qt, H, d, h, p), head(saved, kK, j, p.sample, h),
+            norms.empty() ? nullptr : norms.row(0) + p.first, norms.empty() ? nullptr : norms.row(1)};
+  }
+  void transpose_queries(const Saved<S>& saved, Batch<S>& qt, Index j, const Place& p) const {
+    if (saved[kQ].empty()) return;
+    for (Index h = 0; h < H; ++h)
+      transpose<S>(head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows), lanes(qt, H, d, h, p));
   }
 
   /// Working memory with a lane for each query of a tile.
@@ -280,7 +286,7 @@ struct TiledAttention<S>::Pass {
     prepare(x.rows() / at.n, tangent, &value);
   }
 
-  /// What follows the projections: the kernel's own preparation, and the transpose. `point`: for tangents.
+  /// What follows the projections: the kernel's own preparation. `point`: for tangents.
   void prepare(Index samples, Saved<S>& saved, const Saved<S>* point) const {
     const Index count = std::max(saved[kQ].count(), saved[kK].count()) / at.H;
     saved[kNorms].clear();
@@ -298,12 +304,6 @@ struct TiledAttention<S>::Pass {
               kernel.prepare(q, k, norms.row(0), norms.row(1));
           }
     }
-    const Index transposed = saved[kQ].count() / at.H;
-    saved[kQt].resize(transposed, samples * at.H * at.d, row_step<S>(at.n));
-    for (Index j = 0; j < transposed; ++j)
-      for (Index i = 0; i < samples; ++i)
-        for (Index h = 0; h < at.H; ++h)
-          transpose<S>(at.head(saved, kQ, j, i, h), at.head(saved, kQt, j, i, h));
   }
 
   /// Makes room for the adjoints of those projections that are wanted.
@@ -367,9 +367,10 @@ struct TiledAttention<S>::Pass {
 
   /// A of all heads, for the first time at this point: the largest score and the sum are found.
   void first_weights(Saved<S>& value, const Place& p) const {
+    at.transpose_queries(value, memory.qt, 0, p);
     for (Index h = 0; h < at.H; ++h) {
       const Tile<S> a = at.weights(memory.a, p, h), stats = at.lanes(value, kStats, 0, p, h);
-      kernel.scores(at.scores(value, 0, p, h), a);
+      kernel.scores(at.scores(value, memory.qt, 0, p, h), a);
       if (!stats.empty()) find_stats<S>(a, stats.row(0), stats.row(1));
       exponentials<S>(a, stats.empty() ? nullptr : stats.row(0), stats.empty() ? nullptr : stats.row(1));
     }
@@ -377,9 +378,10 @@ struct TiledAttention<S>::Pass {
 
   /// A of all heads again.
   void weights(const Saved<S>& value, const Place& p) const {
+    at.transpose_queries(value, memory.qt, 0, p);
     for (Index h = 0; h < at.H; ++h) {
       const Tile<const S> stats = at.lanes(value, kStats, 0, p, h);
-      const Scores<S> scores = at.scores(value, 0, p, h);
+      const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
       at.for_keys([&](Index first, Index count) {
         const Tile<S> a = at.weights(memory.a, p, h).middle_rows(first, count);
         kernel.scores(scores.keys(first, count), a);
@@ -405,7 +407,7 @@ struct TiledAttention<S>::Pass {
     const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = fbar_lanes(memory.fbar_t, p);
     S* mean = query_sums(memory.mean);
     for (Index h = 0; h < at.H; ++h) {
-      const Scores<S> scores = at.scores(value, 0, p, h);
+      const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
       if (kernel.normalised())
         column_products<S>(at.output_lanes(fbar_t, h), at.lanes(value, kRt, 0, p, h), mean, false);
       at.for_keys([&](Index first, Index count) {
@@ -427,13 +429,14 @@ struct TiledAttention<S>::Pass {
   void forward_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j) const {
     const bool moves = !tangent[kQ].empty() || !tangent[kK].empty();
     if (!moves) memory.da.clear();
+    at.transpose_queries(tangent, memory.dqt, j, p);
     S* s = query_sums(memory.s);
     for (Index h = 0; h < at.H; ++h) {
-      const Scores<S> scores = at.scores(value, 0, p, h);
+      const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
       const Tile<const S> A = at.weights(memory.a, p, h);
       const Tile<S> dA = moves ? at.weights(memory.da, p, h) : Tile<S>{};
       if (moves) {
-        const Scores<S> dscores = at.scores(tangent, j, p, h);
+        const Scores<S> dscores = at.scores(tangent, memory.dqt, j, p, h);
         std::fill_n(s, A.cols, S(0));
         at.for_keys([&](Index first, Index count) {
           const Tile<S> dZ = dA.middle_rows(first, count);
@@ -461,8 +464,8 @@ struct TiledAttention<S>::Pass {
     const Tile<const S> dfbar = at.output_rows(memory.dfbar, p), dfbar_t = fbar_lanes(memory.dfbar_t, p);
     S *mean = query_sums(memory.mean), *t = query_sums(memory.t);
     for (Index h = 0; h < at.H; ++h) {
-      const Scores<S> scores = at.scores(value, 0, p, h);
-      const Scores<S> dscores = memory.da.empty() ? Scores<S>{} : at.scores(tangent, j, p, h);
+      const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
+      const Scores<S> dscores = memory.da.empty() ? Scores<S>{} : at.scores(tangent, memory.dqt, j, p, h);
       const Tile<const S> fbar_h = at.output_lanes(fbar_t, h), dfbar_h = at.output_lanes(dfbar_t, h);
       const Tile<const S> A = at.weights(memory.a, p, h);
       const Tile<const S> dA = memory.da.empty() ? Tile<S>{} : at.weights(memory.da, p, h);
