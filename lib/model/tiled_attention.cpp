@@ -9,8 +9,8 @@ namespace basin {
 namespace {
 
 // The parameter blocks, and what the rules save under the same numbers, for k vectors and B samples:
-//   saved[kQ], [kK]   Q, K = X W     batch j H + h, B n x d, rows row_step(d) apart
-//   saved[kV]         V = X W_V      batch j H + h, B n x e
+//   saved[kQ], [kK]   Q, K = X W     B n rows: those of sample i; narrow heads are the columns of batch j, wide
+//   saved[kV]         V = X W_V      heads stand alone in batch j H + h; rows row_step(columns) apart
 // `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints if xbar is wanted. For
 // each sample and head, one below the other, `value` and `tangent` add, in rows of row_step(n) numbers:
 //   saved[kNorms]     norms          batch j, a row for queries and one for keys (kernels that have them)
@@ -21,6 +21,9 @@ namespace {
 constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kX = 6, kSaved = 7;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
+// Heads of fewer columns than this stand side by side: together they make wider matrix products. Others are read
+// faster when their rows follow each other in memory.
+constexpr Index kWideHead = 24;
 // Queries of a tile, and keys of a block: the four arrays of a block fill two thirds of a first-level cache of
 // 48 KB. Fewer queries if the two arrays of a tile, for all heads and keys, would not fit into the second-level
 // cache with the keys and values.
@@ -56,39 +59,44 @@ template <class S>
 struct Layout {
   Index n, H, d, e, outputs;
   Heads combine;
+  /// Queries of a tile: whole packs, unless one tile has them all.
+  const Index tile_rows =
+      std::min(n, std::clamp(kTileNumbers / (H * n) / kLanes<S> * kLanes<S>, kLanes<S>, kQueries));
 
   Index width(std::size_t b) const { return b == kV ? e : d; }
+  /// Whether all heads stand side by side; the number of matrices, and of heads in each.
+  bool together(std::size_t b) const { return width(b) < kWideHead; }
+  Index groups(std::size_t b) const { return together(b) ? 1 : H; }
+  Index heads_together(std::size_t b) const { return together(b) ? H : 1; }
   void resize(Saved<S>& saved, std::size_t b, Index count, Index rows) const {
-    saved[b].resize(count * H, rows, row_step<S>(width(b)));
+    saved[b].resize(count * groups(b), rows, row_step<S>(heads_together(b) * width(b)));
   }
-  /// saved[b] of vector j and head h, a projection: all samples. Empty if it is zero.
+  /// Group g of a projection in vector j: all samples. Empty if it is zero.
   template <class SavedType>
-  auto projection(SavedType& saved, std::size_t b, Index j, Index h) const {
-    return tile(saved[b][j * H + h]).middle_cols(0, width(b));
+  auto projection(SavedType& saved, std::size_t b, Index j, Index g) const {
+    return tile(saved[b][j * groups(b) + g]).middle_cols(0, heads_together(b) * width(b));
   }
-  /// The columns of a parameter block that belong to head h.
+  /// The columns of a parameter block that belong to it.
   template <class T>
-  Tile<T> columns(Tile<T> W, std::size_t b, Index h) const {
-    return W.middle_cols(h * width(b), width(b));
+  Tile<T> columns(Tile<T> W, std::size_t b, Index g) const {
+    const Index cols = heads_together(b) * width(b);
+    return W.middle_cols(g * cols, cols);
   }
 
   Index output_width() const { return combine == Heads::summed ? e : H * e; }
-  /// Queries of a tile: whole packs, unless one tile has them all.
-  Index tile_rows() const {
-    return std::min(n, std::clamp(kTileNumbers / (H * n) / kLanes<S> * kLanes<S>, kLanes<S>, kQueries));
-  }
   template <class Body>
   void for_tiles(Index samples, const Body& body) const {
-    const Index rows = tile_rows();
     for (Index i = 0; i < samples; ++i)
-      for (Index t = 0; t < n; t += rows) body(Place{i, t, std::min(rows, n - t)});
+      for (Index t = 0; t < n; t += tile_rows) body(Place{i, t, std::min(tile_rows, n - t)});
   }
   Index first_row(const Place& p) const { return p.sample * n + p.first; }
 
   /// The same for one sample; or what is saved for that sample and head.
   template <class SavedType>
   auto head(SavedType& saved, std::size_t b, Index j, Index sample, Index h) const {
-    if (b == kQ || b == kK || b == kV) return projection(saved, b, j, h).middle_rows(sample * n, n);
+    if (b == kQ || b == kK || b == kV)
+      return together(b) ? tile(saved[b][j]).middle_rows(sample * n, n).middle_cols(h * width(b), width(b))
+                         : tile(saved[b][j * H + h]).middle_rows(sample * n, n).middle_cols(0, width(b));
     const Index rows = b == kRt ? e : 2;
     return tile(saved[b][j]).middle_rows((sample * H + h) * rows, rows).middle_cols(0, padded<S>(n));
   }
@@ -112,7 +120,7 @@ struct Layout {
 
   /// Working memory with a lane for each query of a tile.
   Tile<S> lanes(Batch<S>& memory, Index matrices, Index rows, Index j, const Place& p) const {
-    memory.resize(matrices, rows, padded<S>(tile_rows()));
+    memory.resize(matrices, rows, padded<S>(tile_rows));
     return tile(memory[j]).middle_cols(0, padded<S>(p.rows));
   }
   /// An array of the size of a tile, for head h: a row for each key.
@@ -143,7 +151,7 @@ struct Layout {
     transpose<S>(to, lanes(memory_t, 1, output_width(), 0, p));
   }
   Tile<S> output_rows(Batch<S>& memory, const Place& p) const {
-    memory.resize(1, tile_rows(), output_width());
+    memory.resize(1, tile_rows, output_width());
     return tile(memory[0]).middle_rows(0, p.rows);
   }
 };
@@ -256,8 +264,8 @@ struct TiledAttention<S>::Pass {
     value.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
       at.resize(value, b, 1, x.rows());
-      for (Index h = 0; h < at.H; ++h)
-        sum_of_products<S>({{tile(x[0]), at.columns(tile(w(b, 0, 0)), b, h)}}, at.projection(value, b, 0, h));
+      for (Index g = 0; g < at.groups(b); ++g)
+        sum_of_products<S>({{tile(x[0]), at.columns(tile(w(b, 0, 0)), b, g)}}, at.projection(value, b, 0, g));
     }
     prepare(samples, value, nullptr);
     if (row_step<S>(D) != D) {
@@ -277,18 +285,18 @@ struct TiledAttention<S>::Pass {
       if (dx.empty() && !dw.has(b)) continue;
       at.resize(tangent, b, dw.count(), x.rows());
       for (Index j = 0; j < dw.count(); ++j)
-        for (Index h = 0; h < at.H; ++h)
+        for (Index g = 0; g < at.groups(b); ++g)
           sum_of_products<S>(
-              {{tile(x[0]), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, h) : Tile<const S>{}},
-               {dx.empty() ? Tile<const S>{} : tile(dx[j]), at.columns(tile(w(b, 0, 0)), b, h)}},
-              at.projection(tangent, b, j, h));
+              {{tile(x[0]), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, g) : Tile<const S>{}},
+               {dx.empty() ? Tile<const S>{} : tile(dx[j]), at.columns(tile(w(b, 0, 0)), b, g)}},
+              at.projection(tangent, b, j, g));
     }
     prepare(x.rows() / at.n, tangent, &value);
   }
 
   /// What follows the projections: the kernel's own preparation. `point`: for tangents.
   void prepare(Index samples, Saved<S>& saved, const Saved<S>* point) const {
-    const Index count = std::max(saved[kQ].count(), saved[kK].count()) / at.H;
+    const Index count = std::max(saved[kQ].count(), saved[kK].count()) / at.groups(kQ);
     saved[kNorms].clear();
     if (kernel.has_norms() && count > 0) {
       saved[kNorms].resize_zero(count, samples * at.H * 2, row_step<S>(at.n));
@@ -325,18 +333,18 @@ struct TiledAttention<S>::Pass {
     if (xbar) xbar->resize_zero(wbar.count(), x.rows(), x.cols());
     for (Index j = 0; j < wbar.count(); ++j)
       for (const std::size_t b : kProjections)
-        for (Index h = 0; h < at.H && !bar[b].empty(); ++h) {
-          const Tile<const S> Pbar = at.projection(bar, b, j, h);
+        for (Index g = 0; g < at.groups(b) && !bar[b].empty(); ++g) {
+          const Tile<const S> Pbar = at.projection(bar, b, j, g);
           const Tile<const S> point_Pbar =
-              point_bar && !point_bar->values.empty() ? at.projection(*point_bar, b, 0, h) : Tile<const S>{};
+              point_bar && !point_bar->values.empty() ? at.projection(*point_bar, b, 0, g) : Tile<const S>{};
           if (wbar.has(b))
             sum_of_products<S>(
                 {{X.transpose(), Pbar}, {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
-                at.columns(tile(wbar(b, j, 0)), b, h), true);
+                at.columns(tile(wbar(b, j, 0)), b, g), true);
           if (!xbar) continue;
-          add_times_transpose(Pbar, at.columns(tile(w(b, 0, 0)), b, h), tile((*xbar)[j]));
+          add_times_transpose(Pbar, at.columns(tile(w(b, 0, 0)), b, g), tile((*xbar)[j]));
           if (dw && dw->has(b))
-            add_times_transpose(point_Pbar, at.columns(tile((*dw)(b, j, 0)), b, h), tile((*xbar)[j]));
+            add_times_transpose(point_Pbar, at.columns(tile((*dw)(b, j, 0)), b, g), tile((*xbar)[j]));
         }
   }
 
@@ -509,7 +517,7 @@ struct TiledAttention<S>::Pass {
         });
       ft = sum;
     }
-    memory.rows.resize(1, padded<S>(at.tile_rows()), at.output_width());
+    memory.rows.resize(1, padded<S>(at.tile_rows), at.output_width());
     transpose<S>(ft, tile(memory.rows[0]).middle_rows(0, ft.cols));
     auto to = y.slice(j, at.first_row(p), p.rows);
     for (Index t = 0; t < p.rows; ++t)
@@ -563,8 +571,10 @@ struct TiledAttention<S>::Pass {
   Tile<const S> fbar_lanes(Batch<S>& array, const Place& p) const {
     return at.lanes(array, 1, at.output_width(), 0, p);
   }
+  /// Room for sums over keys, which are zero without normalisation.
   S* query_sums(Batch<S>& array) const {
-    array.resize_zero(1, 1, padded<S>(at.tile_rows()));
+    array.resize(1, 1, padded<S>(at.tile_rows));
+    if (!kernel.normalised()) array[0].setZero();
     return array[0].data();
   }
 };
