@@ -10,9 +10,10 @@
 namespace basin {
 namespace {
 
-// Working memory of one thread for a block of vectors; blocks of more than 16 gain nothing measurable.
-constexpr std::size_t kBlockBytes = std::size_t{64} << 20U;
-constexpr Index kMaxVectors = 16;
+// Vectors that are multiplied together: they share what is computed again at the point, and what a thread holds
+// for them should stay in cache.
+constexpr std::size_t kBlockBytes = std::size_t{16} << 20U;
+constexpr Index kMaxVectors = 8;
 
 void check_size(const char* what, Index found, Index expected) {
   if (found != expected)

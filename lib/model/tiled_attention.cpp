@@ -109,22 +109,19 @@ struct Layout {
   Scores<S> scores(const Saved<S>& saved, Batch<S>& qt, Index j, const Place& p, Index h) const {
     const Tile<const S> norms = head(saved, kNorms, j, p.sample, h);
     return {head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows),
-            saved[kQ].empty() ? Tile<S>{} : lanes(qt, H, d, h, p), head(saved, kK, j, p.sample, h),
+            saved[kQ].empty() ? Tile<S>{} : lanes(qt, h, p), head(saved, kK, j, p.sample, h),
             norms.empty() ? nullptr : norms.row(0) + p.first, norms.empty() ? nullptr : norms.row(1)};
   }
   void transpose_queries(const Saved<S>& saved, Batch<S>& qt, Index j, const Place& p) const {
     if (saved[kQ].empty()) return;
     for (Index h = 0; h < H; ++h)
-      transpose<S>(head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows), lanes(qt, H, d, h, p));
+      transpose<S>(head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows), lanes(qt, h, p));
   }
 
-  /// Working memory with a lane for each query of a tile.
-  Tile<S> lanes(Batch<S>& memory, Index matrices, Index rows, Index j, const Place& p) const {
-    memory.resize(matrices, rows, padded<S>(tile_rows));
+  /// Matrix j of working memory with a lane for each query of a tile.
+  Tile<S> lanes(Batch<S>& memory, Index j, const Place& p) const {
     return tile(memory[j]).middle_cols(0, padded<S>(p.rows));
   }
-  /// An array of the size of a tile, for head h: a row for each key.
-  Tile<S> weights(Batch<S>& memory, const Place& p, Index h) const { return lanes(memory, H, n, h, p); }
 
   /// Calls body(first, count) for blocks of the keys of a sample.
   template <class Body>
@@ -148,11 +145,21 @@ struct Layout {
       std::copy_n(from.row(t).data(), outputs, to.row(t));
       std::fill(to.row(t) + outputs, to.row(t) + to.cols, S(0));
     }
-    transpose<S>(to, lanes(memory_t, 1, output_width(), 0, p));
+    transpose<S>(to, lanes(memory_t, 0, p));
   }
-  Tile<S> output_rows(Batch<S>& memory, const Place& p) const {
-    memory.resize(1, tile_rows, output_width());
-    return tile(memory[0]).middle_rows(0, p.rows);
+  Tile<S> output_rows(Batch<S>& memory, const Place& p) const { return tile(memory[0]).middle_rows(0, p.rows); }
+
+  /// Makes room for what a tile needs.
+  void resize(Scratch<S>& memory) const {
+    const Index lanes = padded<S>(tile_rows);
+    for (Batch<S>* heads : {&memory.a, &memory.da}) heads->resize(H, n, lanes);
+    for (Batch<S>* heads : {&memory.qt, &memory.dqt}) heads->resize(H, d, lanes);
+    for (Batch<S>* heads : {&memory.rt, &memory.drt}) heads->resize(H, e, lanes);
+    for (Batch<S>* keys : {&memory.zbar, &memory.dzbar}) keys->resize(1, std::min(kKeys, n), lanes);
+    for (Batch<S>* sums : {&memory.s, &memory.mean, &memory.t}) sums->resize_zero(1, 1, lanes);
+    memory.ft.resize(1, e, lanes);
+    for (Batch<S>* columns : {&memory.fbar_t, &memory.dfbar_t}) columns->resize(1, output_width(), lanes);
+    for (Batch<S>* rows : {&memory.rows, &memory.fbar, &memory.dfbar}) rows->resize(1, lanes, output_width());
   }
 };
 
@@ -377,7 +384,7 @@ struct TiledAttention<S>::Pass {
   void first_weights(Saved<S>& value, const Place& p) const {
     at.transpose_queries(value, memory.qt, 0, p);
     for (Index h = 0; h < at.H; ++h) {
-      const Tile<S> a = at.weights(memory.a, p, h), stats = at.lanes(value, kStats, 0, p, h);
+      const Tile<S> a = at.lanes(memory.a, h, p), stats = at.lanes(value, kStats, 0, p, h);
       kernel.scores(at.scores(value, memory.qt, 0, p, h), a);
       if (!stats.empty()) find_stats<S>(a, stats.row(0), stats.row(1));
       exponentials<S>(a, stats.empty() ? nullptr : stats.row(0), stats.empty() ? nullptr : stats.row(1));
@@ -391,7 +398,7 @@ struct TiledAttention<S>::Pass {
       const Tile<const S> stats = at.lanes(value, kStats, 0, p, h);
       const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
       at.for_keys([&](Index first, Index count) {
-        const Tile<S> a = at.weights(memory.a, p, h).middle_rows(first, count);
+        const Tile<S> a = at.lanes(memory.a, h, p).middle_rows(first, count);
         kernel.scores(scores.keys(first, count), a);
         exponentials<S>(a, stats.empty() ? nullptr : stats.row(0), stats.empty() ? nullptr : stats.row(1));
       });
@@ -402,8 +409,8 @@ struct TiledAttention<S>::Pass {
   void outputs(Saved<S>& value, const Place& p, Batch<S>& y) const {
     for (Index h = 0; h < at.H; ++h) {
       const Tile<S> kept = at.lanes(value, kRt, 0, p, h);
-      const Tile<S> Rt = at.lanes(memory.rt, at.H, at.e, h, p);
-      sum_of_products<S>({{at.head(value, kV, 0, p.sample, h).transpose(), at.weights(memory.a, p, h)}}, Rt);
+      const Tile<S> Rt = at.lanes(memory.rt, h, p);
+      sum_of_products<S>({{at.head(value, kV, 0, p.sample, h).transpose(), at.lanes(memory.a, h, p)}}, Rt);
       for (Index i = 0; !kept.empty() && i < at.e; ++i) std::copy_n(Rt.row(i), Rt.cols, kept.row(i));
     }
     write_outputs(memory.rt, p, y, 0);
@@ -412,14 +419,14 @@ struct TiledAttention<S>::Pass {
   /// Vbar = A^T Fbar,  Abar = Fbar V^T,  Zbar = A o (Abar - mean),  (Qbar, Kbar) from Zbar.
   /// The first tile of a sample sets the adjoints of keys and values, the others add to them.
   void back(const Saved<S>& value, const Place& p, Index j, Saved<S>& bar) const {
-    const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = fbar_lanes(memory.fbar_t, p);
-    S* mean = query_sums(memory.mean);
+    const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = at.lanes(memory.fbar_t, 0, p);
+    S* mean = memory.mean[0].data();
     for (Index h = 0; h < at.H; ++h) {
       const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
       if (kernel.normalised())
         column_products<S>(at.output_lanes(fbar_t, h), at.lanes(value, kRt, 0, p, h), mean, false);
       at.for_keys([&](Index first, Index count) {
-        const Tile<const S> A = at.weights(memory.a, p, h).middle_rows(first, count);
+        const Tile<const S> A = at.lanes(memory.a, h, p).middle_rows(first, count);
         if (!bar[kV].empty())
           sum_of_products<S>({{A.middle_cols(0, p.rows), at.output_columns(fbar, h)}},
                              keys(bar, kV, j, p, h, first, count), p.first > 0);
@@ -435,14 +442,13 @@ struct TiledAttention<S>::Pass {
 
   /// dA = A o (dZ - s),  dR = dA V + A dV. An empty dA is zero.
   void forward_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j) const {
-    const bool moves = !tangent[kQ].empty() || !tangent[kK].empty();
-    if (!moves) memory.da.clear();
+    const bool moves = scores_move(tangent);
     at.transpose_queries(tangent, memory.dqt, j, p);
-    S* s = query_sums(memory.s);
+    S* s = memory.s[0].data();
     for (Index h = 0; h < at.H; ++h) {
       const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
-      const Tile<const S> A = at.weights(memory.a, p, h);
-      const Tile<S> dA = moves ? at.weights(memory.da, p, h) : Tile<S>{};
+      const Tile<const S> A = at.lanes(memory.a, h, p);
+      const Tile<S> dA = moves ? at.lanes(memory.da, h, p) : Tile<S>{};
       if (moves) {
         const Scores<S> dscores = at.scores(tangent, memory.dqt, j, p, h);
         std::fill_n(s, A.cols, S(0));
@@ -452,7 +458,7 @@ struct TiledAttention<S>::Pass {
           if (kernel.normalised()) add_weighted<S>(A.middle_rows(first, count), dZ, s);
         });
       }
-      const Tile<S> dRt = at.lanes(memory.drt, at.H, at.e, h, p);
+      const Tile<S> dRt = at.lanes(memory.drt, h, p);
       at.for_keys([&](Index first, Index count) {
         const Tile<const S> A_l = A.middle_rows(first, count);
         const Tile<S> dA_l = dA.middle_rows(first, count);
@@ -468,20 +474,20 @@ struct TiledAttention<S>::Pass {
   /// dZbar = dA o (Abar - mean) + A o (dAbar - t),  (dQbar, dKbar) from Zbar and dZbar.
   void back_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j,
                     Saved<S>& dbar) const {
-    const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = fbar_lanes(memory.fbar_t, p);
-    const Tile<const S> dfbar = at.output_rows(memory.dfbar, p), dfbar_t = fbar_lanes(memory.dfbar_t, p);
-    S *mean = query_sums(memory.mean), *t = query_sums(memory.t);
+    const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = at.lanes(memory.fbar_t, 0, p);
+    const Tile<const S> dfbar = at.output_rows(memory.dfbar, p), dfbar_t = at.lanes(memory.dfbar_t, 0, p);
+    S *mean = memory.mean[0].data(), *t = memory.t[0].data();
     for (Index h = 0; h < at.H; ++h) {
       const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
-      const Scores<S> dscores = memory.da.empty() ? Scores<S>{} : at.scores(tangent, memory.dqt, j, p, h);
+      const Scores<S> dscores = at.scores(tangent, memory.dqt, j, p, h);
       const Tile<const S> fbar_h = at.output_lanes(fbar_t, h), dfbar_h = at.output_lanes(dfbar_t, h);
-      const Tile<const S> A = at.weights(memory.a, p, h);
-      const Tile<const S> dA = memory.da.empty() ? Tile<S>{} : at.weights(memory.da, p, h);
+      const Tile<const S> A = at.lanes(memory.a, h, p);
+      const Tile<const S> dA = scores_move(tangent) ? at.lanes(memory.da, h, p) : Tile<S>{};
       if (kernel.normalised()) {
         const Tile<const S> Rt = at.lanes(value, kRt, 0, p, h);
         column_products<S>(fbar_h, Rt, mean, false);
         column_products<S>(dfbar_h, Rt, t, false);
-        column_products<S>(fbar_h, at.lanes(memory.drt, at.H, at.e, h, p), t, true);
+        column_products<S>(fbar_h, at.lanes(memory.drt, h, p), t, true);
       }
       at.for_keys([&](Index first, Index count) {
         const Tile<const S> A_l = A.middle_rows(first, count), dA_l = dA.middle_rows(first, count);
@@ -504,20 +510,19 @@ struct TiledAttention<S>::Pass {
 
   /// F from R of all heads, into the rows of y.
   void write_outputs(Batch<S>& rt, const Place& p, Batch<S>& y, Index j) const {
-    Tile<const S> ft = at.lanes(rt, at.H, at.e, 0, p);
+    Tile<const S> ft = at.lanes(rt, 0, p);
     if (at.combine == Heads::concatenated) {
       ft.rows = at.H * at.e;  // the heads stand one below the other
     } else if (at.H > 1) {
-      const Tile<S> sum = at.lanes(memory.ft, 1, at.e, 0, p);
+      const Tile<S> sum = at.lanes(memory.ft, 0, p);
       for (Index i = 0; i < at.e; ++i)
         for_lanes<S>(ft.cols, [&](Index l) {
           Pack<S> total = load(ft.row(i) + l);
-          for (Index h = 1; h < at.H; ++h) total += load(at.lanes(rt, at.H, at.e, h, p).row(i) + l);
+          for (Index h = 1; h < at.H; ++h) total += load(at.lanes(rt, h, p).row(i) + l);
           store<S>(sum.row(i) + l, total);
         });
       ft = sum;
     }
-    memory.rows.resize(1, padded<S>(at.tile_rows), at.output_width());
     transpose<S>(ft, tile(memory.rows[0]).middle_rows(0, ft.cols));
     auto to = y.slice(j, at.first_row(p), p.rows);
     for (Index t = 0; t < p.rows; ++t)
@@ -557,6 +562,7 @@ struct TiledAttention<S>::Pass {
   }
 
  private:
+  static bool scores_move(const Saved<S>& tangent) { return !tangent[kQ].empty() || !tangent[kK].empty(); }
   /// Keys (or values) of a block; queries of a tile.
   template <class SavedType>
   auto keys(SavedType& saved, std::size_t b, Index j, const Place& p, Index h, Index first, Index count) const {
@@ -566,16 +572,7 @@ struct TiledAttention<S>::Pass {
     return at.head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows);
   }
   Tile<S> block(Batch<S>& array, const Place& p, Index count) const {
-    return at.lanes(array, 1, count, 0, p);
-  }
-  Tile<const S> fbar_lanes(Batch<S>& array, const Place& p) const {
-    return at.lanes(array, 1, at.output_width(), 0, p);
-  }
-  /// Room for sums over keys, which are zero without normalisation.
-  S* query_sums(Batch<S>& array) const {
-    array.resize(1, 1, padded<S>(at.tile_rows));
-    if (!kernel.normalised()) array[0].setZero();
-    return array[0].data();
+    return at.lanes(array, 0, p).middle_rows(0, count);
   }
 };
 
@@ -607,7 +604,9 @@ std::vector<ParameterBlock> TiledAttention<S>::blocks() const {
 
 template <class S>
 auto TiledAttention<S>::pass() const -> Pass {
-  return {{this->input().tokens, heads_, head_dim_, value_dim_, this->output().width, combine_}, *kernel_};
+  const Pass pass{{this->input().tokens, heads_, head_dim_, value_dim_, this->output().width, combine_}, *kernel_};
+  pass.at.resize(pass.memory);
+  return pass;
 }
 
 template <class S>
