@@ -1,16 +1,24 @@
-/// Times of loss, construction (loss and gradient), and products, by size and kernel.
+/// Times of losses, gradients and products, by size and kernel, against the limit of the machine.
 ///
-///     basin-benchmark --benchmark_format=json          (Google Benchmark: machine readable)
-///     basin-benchmark --benchmark_filter=hessian/M     (some of them)
+///     basin-benchmark --benchmark_filter=hessian/M                       (some of them)
+///     basin-benchmark --benchmark_out=times.json                         (machine readable, beside the table)
 ///
-/// One thread unless OMP_NUM_THREADS says otherwise. items_per_second counts vectors.
+/// Columns: `limit` is the time divided by the time that the necessary floating-point operations would take at
+/// the speed of a 1024 x 1024 x 1024 matrix product of OpenBLAS, measured at the start of the run on one thread
+/// (in the same precision); `MB` is the largest resident memory of the process during the measurement.
+/// One thread, where the name does not say otherwise. items_per_second counts vectors.
 #include <benchmark/benchmark.h>
+#include <cblas.h>
 #include <omp.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <chrono>
+#include <fstream>
 
 #include "model/evaluator.h"
 #include "support/cases.h"
+
+extern "C" void openblas_set_num_threads(int);
 
 using namespace basin;
 using namespace basin::test;
@@ -24,58 +32,160 @@ const std::vector<Case> kSizes = {
     {"X", 16, 1024, 64, 2, 32, 8},
 };
 
-using Product = void (Linearization<double>::*)(ConstVectorsRef<double>, VectorsRef<double>) const;
+// ---- the machine ------------------------------------------------------------------------------------------
+
+/// Operations per second of a large matrix product on one thread: the best of some seconds.
+template <class S>
+double matrix_product_peak() {
+  constexpr Index n = 1024;
+  const Matrix<S> A = Matrix<S>::Ones(n, n), B = A;
+  Matrix<S> C(n, n);
+  double best = 1e9;
+  for (int repeat = 0; repeat < 30; ++repeat) {
+    const auto start = std::chrono::steady_clock::now();
+    if constexpr (sizeof(S) == 8)
+      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, A.data(), n, B.data(), n, 0, C.data(), n);
+    else
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, A.data(), n, B.data(), n, 0, C.data(), n);
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return 2.0 * n * n * n / best;
+}
+
+template <class S>
+double peak() {
+  static const double measured = matrix_product_peak<S>();
+  return measured;
+}
+
+/// Resident memory in MB, the largest since `forget_peak_memory`.
+double peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("VmHWM:", 0) == 0) return std::stod(line.substr(6)) / 1e3;
+  return 0;
+}
+void forget_peak_memory() {
+  std::ofstream("/proc/self/clear_refs") << 5;
+}
+
+// ---- the work ---------------------------------------------------------------------------------------------
+
+/// Floating-point operations that are necessary for all samples, with W_V W_O multiplied first or not, whichever
+/// takes fewer; what is elementwise or done once for all samples is not counted.
+struct Work {
+  double value, tangent, adjoint, tangent_of_adjoint;
+};
+
+Work work_with(const Case& c, bool multiplied) {
+  const double n = static_cast<double>(c.n), D = static_cast<double>(c.D), d = static_cast<double>(c.d);
+  const double out = static_cast<double>(c.D_out), e = multiplied ? out : d;
+  const double scores = 2 * n * n * d, values = 2 * n * n * e;  // Q K^T;  A V
+  const double projections = 2 * n * D * (2 * d + e), rest = multiplied ? 0 : 2 * n * d * out;
+  const Work per_head = {projections + scores + values + rest,
+                         projections + 2 * scores + 2 * values + 2 * rest,
+                         projections + 2 * scores + 2 * values + 2 * rest,
+                         projections + 4 * scores + 4 * values + 4 * rest};
+  const double heads = static_cast<double>(c.N * c.H);
+  return {heads * per_head.value, heads * per_head.tangent, heads * per_head.adjoint,
+          heads * per_head.tangent_of_adjoint};
+}
+
+Work work_of(const Case& c) {
+  const Work a = work_with(c, true), b = work_with(c, false);
+  return a.tangent_of_adjoint < b.tangent_of_adjoint ? a : b;
+}
+
+void report(benchmark::State& state, double flops, double flops_per_second, Index vectors = 1) {
+  using benchmark::Counter;
+  state.SetItemsProcessed(state.iterations() * vectors);
+  state.counters["limit"] = Counter(static_cast<double>(vectors) * flops / flops_per_second,
+                                    Counter::kIsIterationInvariantRate | Counter::kInvert);
+  state.counters["MB"] = peak_memory();
+}
+
+template <class S>
+Instance<S> instance_of(const Case& c) {
+  if constexpr (sizeof(S) == 8)
+    return make_instance(c);
+  else
+    return to_float(make_instance(c), c);
+}
 
 void loss(benchmark::State& state, const Case& c) {
   const Instance<double> instance = make_instance(c);
   LossEvaluator<double> evaluate(instance.model, instance.data);
+  forget_peak_memory();
   for (auto _ : state) benchmark::DoNotOptimize(evaluate(instance.weights));
-  state.SetItemsProcessed(state.iterations());
+  report(state, work_of(c).value, peak<double>());
 }
 
-void gradient(benchmark::State& state, const Case& c) {
+/// Loss and gradient. With `keep`, what products need is kept: the construction of a Linearization.
+void gradient(benchmark::State& state, const Case& c, bool keep) {
   const Instance<double> instance = make_instance(c);
-  for (auto _ : state) benchmark::DoNotOptimize(instance.linearize().gradient().data());
-  state.SetItemsProcessed(state.iterations());
+  LinearizationOptions options;
+  if (!keep) options.memory = 0;
+  forget_peak_memory();
+  for (auto _ : state) benchmark::DoNotOptimize(instance.linearize(options).gradient().data());
+  report(state, work_of(c).value + work_of(c).adjoint, peak<double>());
 }
 
-void product(benchmark::State& state, const Case& c, Product multiply, bool from_outputs, bool to_outputs,
-             Index k) {
-  const Linearization<double> at = make_instance(c).linearize();
+template <class S>
+void product(benchmark::State& state, const Case& c,
+             void (Linearization<S>::*multiply)(ConstVectorsRef<S>, VectorsRef<S>) const, double flops,
+             bool from_outputs, bool to_outputs, Index k, int threads) {
+  forget_peak_memory();
+  omp_set_num_threads(threads);
+  const Linearization<S> at = instance_of<S>(c).linearize();
   const auto length = [&](bool outputs) { return outputs ? at.output_size() : at.theta_size(); };
-  const Vectors<double> V = random_vectors(length(from_outputs), k, 1);
-  Vectors<double> result(length(to_outputs), k);
+  const Vectors<S> V = random_vectors(length(from_outputs), k, 1).template cast<S>();
+  Vectors<S> result(length(to_outputs), k);
   for (auto _ : state) {
     (at.*multiply)(V, result);
     benchmark::DoNotOptimize(result.data());
   }
-  state.SetItemsProcessed(state.iterations() * k);
+  report(state, flops, peak<S>() * threads, k);
+  omp_set_num_threads(1);
+}
+
+void add_all(const Case& c) {
+  using L = Linearization<double>;
+  const Work w = work_of(c);
+  const auto add = [&](const std::string& what, auto&&... args) {
+    benchmark::RegisterBenchmark((what + "/" + c.name + "/" + kernel_name(c.kernel)).c_str(), args...)
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+  };
+  add("loss", loss, c);
+  add("gradient", gradient, c, false);
+  add("construction", gradient, c, true);
+  for (const Index k : {1, 16}) {
+    const std::string block = k == 1 ? "" : "_block_of_16";
+    add("jvp" + block, product<double>, c, &L::jvp, w.tangent, false, true, k, 1);
+    add("vjp" + block, product<double>, c, &L::vjp, w.adjoint, true, false, k, 1);
+    add("gauss_newton" + block, product<double>, c, &L::gauss_newton, w.tangent + w.adjoint, false, false, k, 1);
+    add("hessian" + block, product<double>, c, &L::hessian, w.tangent + w.tangent_of_adjoint, false, false, k,
+        1);
+  }
+  add("hessian_2_threads", product<double>, c, &L::hessian, w.tangent + w.tangent_of_adjoint, false, false, 1,
+      2);
+  add("hessian_float", product<float>, c, &Linearization<float>::hessian, w.tangent + w.tangent_of_adjoint,
+      false, false, 1, 1);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (!std::getenv("OMP_NUM_THREADS")) omp_set_num_threads(1);
+  omp_set_num_threads(1);
+  openblas_set_num_threads(1);
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (Case c : kSizes) {
       c.kernel = kind;
-      const std::string name = "/" + c.name + "/" + kernel_name(kind);
-      const auto add = [&](const std::string& what, auto&&... args) {
-        benchmark::RegisterBenchmark((what + name).c_str(), args...)
-            ->Unit(benchmark::kMillisecond)
-            ->UseRealTime();
-      };
-      add("loss", loss, c);
-      add("gradient", gradient, c);
-      for (const Index k : {1, 16}) {
-        const std::string block = k == 1 ? "" : "_block_of_16";
-        add("jvp" + block, product, c, &Linearization<double>::jvp, false, true, k);
-        add("vjp" + block, product, c, &Linearization<double>::vjp, true, false, k);
-        add("gauss_newton" + block, product, c, &Linearization<double>::gauss_newton, false, false, k);
-        add("hessian" + block, product, c, &Linearization<double>::hessian, false, false, k);
-      }
+      add_all(c);
     }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::AddCustomContext("dgemm_gflops", std::to_string(peak<double>() * 1e-9));
+  benchmark::AddCustomContext("sgemm_gflops", std::to_string(peak<float>() * 1e-9));
   benchmark::RunSpecifiedBenchmarks();
 }
