@@ -31,9 +31,8 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
   Pack<S> sums[Rows][Packs];
   for (int r = 0; r < Rows; ++r)
     for (int p = 0; p < Packs; ++p) sums[r][p] = add ? get(out.row(i + r) + j + p * lanes) : Pack<S>{};
-  if (add)
-    for (int r = 0; r < Rows; ++r)
-      for (int p = 0; p < Packs; ++p) __builtin_prefetch(out.row(i + Rows + r) + j + p * lanes, 1, 2);
+  for (int r = 0; r < Rows; ++r)
+    for (int p = 0; p < Packs; ++p) __builtin_prefetch(out.row(i + Rows + r) + j + p * lanes, 1, 3);
 
   for (const auto& [left_factor, right_factor] : terms) {
     if (left_factor.empty() || right_factor.empty()) continue;
@@ -45,8 +44,7 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
       for (int p = 0; p < Packs; ++p) row[p] = get(right + p * lanes);
       if constexpr ((Ahead & kLeft) != 0) __builtin_prefetch(left + Rows * row_step, 0, 2);
       if constexpr ((Ahead & kRight) != 0)
-        for (int p = 0; p < 2 * Packs; ++p)
-          __builtin_prefetch(right + p * lanes, 0, 2);
+        for (int p = 0; p < Packs; ++p) __builtin_prefetch(right + (Packs + p) * lanes, 0, 2);
 #pragma GCC unroll 16
       for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 3

@@ -30,7 +30,15 @@ struct Tile {
   }
 };
 
-/// A row-major Eigen matrix, map or block of rows and columns as a tile.
+/// A row-major Eigen matrix or map as a tile.
+template <class S>
+Tile<S> tile(Matrix<S>& m) {
+  return {m.data(), m.rows(), m.cols(), m.cols(), 1};
+}
+template <class S>
+Tile<const S> tile(const Matrix<S>& m) {
+  return {m.data(), m.rows(), m.cols(), m.cols(), 1};
+}
 template <class Derived>
 auto tile(const Eigen::MapBase<Derived, Eigen::ReadOnlyAccessors>& m) {
   static_assert(Derived::IsRowMajor);

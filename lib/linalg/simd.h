@@ -1,6 +1,7 @@
 /// Vectors of the machine: a few numbers that are processed by one instruction.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <type_traits>
@@ -77,14 +78,14 @@ Pack<S> exp_of_negative(Pack<S> x) {
 
   const Pack<S> rounded = x * S(1.4426950408889634074) + rounder, k = rounded - rounder;
   const Pack<S> r = x - k * ln2_high - k * ln2_low;
-  S factorial = 1;
-  for (int i = 2; i <= degree; ++i) factorial *= static_cast<S>(i);
-  S coefficient = 1 / factorial;
-  Pack<S> power = Pack<S>{} + coefficient;
-  for (int i = degree; i > 0; --i) {
-    coefficient *= static_cast<S>(i);  // 1 / (i - 1)!
-    power = power * r + coefficient;
-  }
+  constexpr auto reciprocals = [] {  // 1 / i!, exactly 1 for i = 0 and 1
+    std::array<S, degree + 1> all{};
+    S factorial = 1;
+    for (int i = 0; i <= degree; ++i) all[i] = 1 / (factorial *= static_cast<S>(i > 0 ? i : 1));
+    return all;
+  }();
+  Pack<S> power = Pack<S>{} + reciprocals[degree];
+  for (int i = degree; i-- > 0;) power = power * r + reciprocals[i];
   const auto bits = std::bit_cast<Pack<Integer>>(power) + (std::bit_cast<Pack<Integer>>(rounded) << mantissa);
   const Pack<S> result = x == x ? std::bit_cast<Pack<S>>(bits) : x;  // NaN stays NaN
   return x < smallest ? Pack<S>{} : result;

@@ -1,5 +1,7 @@
 #include "model/sequential.h"
 
+#include <algorithm>
+
 #include "linalg/errors.h"
 
 namespace basin {
@@ -89,7 +91,10 @@ void Sequential<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& val
                                        const Saved<S>& tangent, BlockView<const S> dw,
                                        BatchView<const S> dybar, BlockView<S> dwbar, Batch<S>* dxbar) const {
   const std::size_t L = layers_.size();
-  std::vector<Batch<S>> between(L - 1);
+  // Kept from call to call, so that nothing is allocated in the long run; a chain inside this one finds none.
+  thread_local std::vector<Batch<S>> kept;
+  std::vector<Batch<S>> between = std::move(kept);
+  between.resize(std::max(between.size(), L - 1));
   for (std::size_t l = L; l-- > 0;) {
     const BatchView<const S> in = l == L - 1 ? dybar : between[l].view();
     Batch<S>* out = l == 0 ? dxbar : (input_moves(l, dxbar != nullptr, dwbar) ? &between[l - 1] : nullptr);
@@ -97,6 +102,7 @@ void Sequential<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& val
                                    part(dw, l), in, part(dwbar, l), out);
     if (l > 0 && !out) break;
   }
+  kept = std::move(between);
 }
 
 // A single layer meets the loss by itself.

@@ -17,8 +17,7 @@ namespace {
 // and `value`:
 //   saved[kStats]     max z, 1 / sum exp(z - max) over the keys, a row each (normalised kernels)
 //   saved[kRt]        R^T = (A V)^T, e rows                                 (normalised kernels)
-//   saved[kX]         X with its rows row_step(D) apart, where that differs from D
-constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kX = 6, kSaved = 7;
+constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kSaved = 6;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
 // Heads of fewer columns than this stand side by side: together they make wider matrix products. Others are read
@@ -40,7 +39,7 @@ struct Scratch {
   Batch<S> rows, fbar, dfbar;    // rows of outputs and of their adjoints, in whole packs
   Batch<S> fbar_t, dfbar_t;      // the transposes of the last two
   Saved<S> bar;                  // adjoints of Q, K and V
-  Batch<S> transposed;           // of weights
+  Batch<S> x, transposed;        // inputs; transposed weights
 };
 
 template <class S>
@@ -266,7 +265,6 @@ struct TiledAttention<S>::Pass {
 
   /// Q, K, V = X W
   void project(BlockView<const S> w, BatchView<const S> x, Saved<S>& value) const {
-    const Index samples = x.rows() / at.n, D = x.cols();
     value.input = x;
     value.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
@@ -274,11 +272,7 @@ struct TiledAttention<S>::Pass {
       for (Index g = 0; g < at.groups(b); ++g)
         sum_of_products<S>({{tile(x[0]), at.columns(tile(w(b, 0, 0)), b, g)}}, at.projection(value, b, 0, g));
     }
-    prepare(samples, value, nullptr);
-    if (row_step<S>(D) != D) {
-      value[kX].resize(1, x.rows(), row_step<S>(D));
-      value[kX][0].leftCols(D) = x[0];
-    }
+    prepare(x.rows() / at.n, value, nullptr);
   }
 
   /// dQ = X dW_Q + dX W_Q, and so on
@@ -336,7 +330,9 @@ struct TiledAttention<S>::Pass {
                        Batch<S>* xbar, BatchView<const S> dx = {}, const BlockView<const S>* dw = nullptr,
                        const Saved<S>* point_bar = nullptr) const {
     const BatchView<const S> x = value.input;
-    const Tile<const S> X = tile((value[kX].empty() ? x : value[kX].view())[0]).middle_cols(0, x.cols());
+    memory.x.resize(1, x.rows(), row_step<S>(x.cols()));  // rows apart, to be read down the columns
+    memory.x[0].leftCols(x.cols()) = x[0];
+    const Tile<const S> X = tile(memory.x[0]).middle_cols(0, x.cols());
     if (xbar) xbar->resize_zero(wbar.count(), x.rows(), x.cols());
     for (Index j = 0; j < wbar.count(); ++j)
       for (const std::size_t b : kProjections)

@@ -11,7 +11,8 @@ namespace basin::test {
 /// Tests, at a random point with `samples` samples and k = 2 directions, for a layer whose blocks in `frozen`
 /// are held fixed and whose input moves or not:
 ///   tangent = central difference of value;  <ybar, dy> = <xbar, dx> + <wbar, dw>;
-///   tangent_of_adjoint = central difference of adjoint.
+///   tangent_of_adjoint = central difference of adjoint;
+///   gradient and hessian, through a rule on rows, = the rules one after the other.
 inline void check_layer(const Layer<double>& layer, Index samples, bool input_moves,
                         const std::vector<std::string>& frozen, std::uint64_t seed = 1) {
   constexpr Index k = 2;
@@ -98,6 +99,47 @@ inline void check_layer(const Layer<double>& layer, Index samples, bool input_mo
     if (input_moves) found.head(x.size()) = flat(dxbar, j);
     found.tail(P) = dwbar.col(j).array() - 1;
     CHECK((found - expected).norm() <= difference_tolerance * (1 + expected.norm()));
+  }
+
+  // ybar = 2 y + 1 and dybar = 2 dy, forth and back at once and in separate steps
+  class Affine final : public RowRule<double> {
+   public:
+    explicit Affine(double constant) : constant_(constant) {}
+    void operator()(Index, Index, ConstMatrixRef<double> in, MatrixRef<double> out) const override {
+      out = (2 * in).array() + constant_;
+    }
+
+   private:
+    double constant_;
+  };
+  Saved<double> value2, tangent2, adjoint2;
+  Batch<double> y2, ybar2, dy2, dybar2, xbar2, dxbar2;
+  Vector<double> wbar2 = Vector<double>::Zero(P);
+  Vectors<double> dwbar2 = Vectors<double>::Zero(P, k);
+  layer.gradient(w, Const(x.data(), 1, rows, D), Affine(1), value2, y2, ybar2, adjoint2,
+                 BlockView<double>(wbar2.data(), 1, P, layout.theta_slots()), input_moves ? &xbar2 : nullptr);
+  layer.hessian(w, value2, adjoint2, dx_view, dw_view, Affine(0), tangent2, dy2, dybar2,
+                BlockView<double>(dwbar2.data(), k, P, layout.theta_slots()), input_moves ? &dxbar2 : nullptr);
+  Vector<double> ybar_steps = 2 * flat(y, 0).array() + 1;
+  Batch<double> dybar_steps;
+  dybar_steps.resize(k, out_rows, out_width);
+  for (Index j = 0; j < k; ++j) dybar_steps[j] = 2 * dy[j];
+  wbar.setZero();
+  dwbar.setZero();
+  layer.adjoint(w, value, Const(ybar_steps.data(), 1, out_rows, out_width), adjoint,
+                BlockView<double>(wbar.data(), 1, P, layout.theta_slots()), input_moves ? &xbar : nullptr);
+  layer.tangent_of_adjoint(w, value, adjoint, tangent, dw_view, dybar_steps.view(),
+                           BlockView<double>(dwbar.data(), k, P, layout.theta_slots()),
+                           input_moves ? &dxbar : nullptr);
+  const auto same = [&](const Vector<double>& a, const Vector<double>& b) {
+    return (a - b).norm() <= identity_tolerance * (1 + b.norm());
+  };
+  CHECK(same(flat(y2, 0), flat(y, 0)));
+  CHECK(same(wbar2, wbar));
+  if (input_moves) CHECK(same(flat(xbar2, 0), flat(xbar, 0)));
+  for (Index j = 0; j < k; ++j) {
+    CHECK(same(dwbar2.col(j), dwbar.col(j)));
+    if (input_moves) CHECK(same(flat(dxbar2, j), flat(dxbar, j)));
   }
 }
 

@@ -154,10 +154,7 @@ TEST_CASE("the core works in single precision") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"float", 3, 4, 5, 2, 3, 2, kind};
   const Instance<double> instance = make_instance(c);
-  auto data = std::make_shared<Data<float>>();
-  *data = {c.N, instance.data->X.cast<float>(), instance.data->Y.cast<float>()};
-  const Instance<float> single = {make_attention_model<float>(c.spec()), instance.weights.cast<float>(),
-                                  data};
+  const Instance<float> single = to_float(instance, c);
   const Products expected = all_products(instance.linearize(), 2),
                  found = all_products(single.linearize(), 2);
   // float has eps = 6e-8; sums of some hundred terms

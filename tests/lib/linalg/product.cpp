@@ -1,0 +1,106 @@
+#include "linalg/product.h"
+
+#include <catch2/catch.hpp>
+
+#include "linalg/random.h"
+#include "linalg/simd.h"
+
+using namespace basin;
+
+namespace {
+
+template <class S>
+Matrix<S> random_matrix(Index rows, Index cols, std::uint64_t seed) {
+  Matrix<double> m(rows, cols);
+  Random(seed, "product test").fill_normal(m);
+  return m.template cast<S>();
+}
+
+// Below, at and above the blocks of the result (4, 8, 16 rows; 1 to 3 packs of 4, 8 or 16 columns) and of the
+// inner sum (128).
+const std::vector<std::array<Index, 3>> kShapes = {
+    {1, 1, 1},   {7, 8, 3},    {8, 9, 32},   {9, 7, 33},   {15, 16, 17},   {16, 24, 8},
+    {17, 32, 1}, {63, 33, 64}, {64, 48, 65}, {65, 17, 63}, {129, 40, 127}, {3, 100, 129},
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("sums of products of every shape", "", double, float) {
+  using S = TestType;
+  for (const auto& [rows, cols, inner] : kShapes) {
+    CAPTURE(rows, cols, inner);
+    const Matrix<S> A = random_matrix<S>(rows, inner, 1), B = random_matrix<S>(inner, cols, 2);
+    const Matrix<S> C = random_matrix<S>(2 * inner, rows, 3), D = random_matrix<S>(2 * inner, cols, 4);
+    Matrix<S> out = random_matrix<S>(rows, cols, 5);
+    const Matrix<S> before = out;
+    const Matrix<double> AB = A.template cast<double>() * B.template cast<double>();
+    const Matrix<double> CD = C.template cast<double>().transpose() * D.template cast<double>();
+    // the rounding of a sum of 3 inner + 1 terms of size 1 or so
+    const double tolerance = 10 * std::numeric_limits<S>::epsilon() * static_cast<double>(inner + 1);
+    const auto error = [&](const Matrix<double>& expected) {
+      return (out.template cast<double>() - expected).cwiseAbs().maxCoeff();
+    };
+
+    sum_of_products<S>({{tile(A), tile(B)}}, tile(out));
+    CHECK(error(AB) <= tolerance);
+    sum_of_products<S>({{tile(A), tile(B)}, {tile(C).transpose(), tile(D)}}, tile(out));
+    CHECK(error(AB + CD) <= tolerance);
+    sum_of_products<S>({{Tile<const S>{}, tile(B)}, {tile(C).transpose(), tile(D)}}, tile(out));
+    CHECK(error(CD) <= tolerance);
+    out = before;
+    sum_of_products<S>({{tile(A), tile(B)}}, tile(out), true);
+    CHECK(error(before.template cast<double>() + AB) <= tolerance);
+    sum_of_products<S>({{Tile<const S>{}, tile(B)}}, tile(out));
+    CHECK(out.isZero(0));
+  }
+}
+
+TEST_CASE("an entry of a product has the same bits whatever stands around it") {
+  const Matrix<double> A = random_matrix<double>(37, 150, 1), B = random_matrix<double>(150, 45, 2);
+  Matrix<double> whole(37, 45), part(37, 45);
+  sum_of_products<double>({{tile(A), tile(B)}}, tile(whole));
+  for (Index i = 0; i < 37; i += 5)
+    for (Index j = 0; j < 45; j += 11) {
+      const Index rows = std::min<Index>(5, 37 - i), cols = std::min<Index>(11, 45 - j);
+      sum_of_products<double>({{tile(A).middle_rows(i, rows), tile(B).middle_cols(j, cols)}},
+                              tile(part).middle_rows(i, rows).middle_cols(j, cols));
+    }
+  CHECK(part == whole);
+}
+
+TEMPLATE_TEST_CASE("transposes", "", double, float) {
+  using S = TestType;
+  for (const auto& [rows, cols, extra] : kShapes) {
+    CAPTURE(rows, cols, extra);
+    const Matrix<S> in = random_matrix<S>(rows, cols, 1);
+    Matrix<S> out = Matrix<S>::Ones(cols, rows + extra);
+    transpose<S>(tile(in), tile(out));
+    CHECK(out.leftCols(rows) == in.transpose());
+    CHECK(out.rightCols(extra).isZero(0));
+  }
+}
+
+TEMPLATE_TEST_CASE("the exponential of packs", "", double, float) {
+  using S = TestType;
+  const S smallest = sizeof(S) == 8 ? S(-708) : S(-87);
+  double worst = 0;
+  Random random(1, "exponential");
+  for (int i = 0; i < 20000; ++i) {
+    Pack<S> x{};
+    for (Index l = 0; l < kLanes<S>; ++l)
+      x[l] = static_cast<S>(random.uniform() * smallest * (l % 2 == 0 ? 1 : 1e-3));
+    const Pack<S> e = exp_of_negative<S>(x);
+    for (Index l = 0; l < kLanes<S>; ++l) {
+      const double expected = std::exp(static_cast<double>(x[l]));
+      worst = std::max(worst, std::abs(static_cast<double>(e[l]) - expected) / expected);
+    }
+  }
+  CHECK(worst <= 2 * std::numeric_limits<S>::epsilon());
+
+  const S infinity = std::numeric_limits<S>::infinity(), nan = std::numeric_limits<S>::quiet_NaN();
+  CHECK(exp_of_negative<S>(Pack<S>{})[0] == 1);
+  CHECK(exp_of_negative<S>(Pack<S>{} - infinity)[0] == 0);
+  CHECK(exp_of_negative<S>(Pack<S>{} + 2 * smallest)[0] == 0);
+  CHECK(exp_of_negative<S>(Pack<S>{} - std::numeric_limits<S>::max())[0] == 0);
+  CHECK(std::isnan(exp_of_negative<S>(Pack<S>{} + nan)[0]));
+}
