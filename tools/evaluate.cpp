@@ -50,6 +50,33 @@ void write_vectors(hdf5::Writer& file, const std::string& name, const Vectors<do
   file.write("/entry/evaluation/" + name, V.data(), {V.cols(), V.rows()});
 }
 
+/// What was asked for, whatever it was computed in.
+struct Evaluation {
+  double loss;
+  Matrix<double> outputs;
+  Vector<double> gradient;
+  Vectors<double> JV, GV, HV, JtU;
+};
+
+template <class S>
+Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double>& V, const Vectors<double>& U) {
+  const auto [model, data] = setup.in_precision<S>();
+  const Linearization<S> at(model, setup.weights.cast<S>(), data, {.memory = memory});
+  Evaluation e = {static_cast<double>(at.loss()), at.outputs().template cast<double>(),
+                  at.gradient().template cast<double>(), {}, {}, {}, {}};
+  const auto product = [&](auto multiply, const Vectors<double>& in, Index rows, Vectors<double>& result) {
+    if (in.cols() == 0) return;
+    Vectors<S> out(rows, in.cols());
+    (at.*multiply)(in.cast<S>(), out);
+    result = out.template cast<double>();
+  };
+  product(&Linearization<S>::jvp, V, at.output_size(), e.JV);
+  product(&Linearization<S>::gauss_newton, V, at.theta_size(), e.GV);
+  product(&Linearization<S>::hessian, V, at.theta_size(), e.HV);
+  product(&Linearization<S>::vjp, U, at.theta_size(), e.JtU);
+  return e;
+}
+
 void body(Command& command) {
   command.options.add_options()  //
       ("direction", po::value<std::string>()->value_name("FILE:/PATH"),
@@ -60,6 +87,7 @@ void body(Command& command) {
        "K standard normal directions and cotangents, where none are given");
   add_model_options(command);
   command.add_memory_option();
+  command.add_precision_option();
   if (!command.parse()) return;
   if (command.get<Index>("random") < 0) throw InputError("--random: expected 0 or more");
 
@@ -69,37 +97,35 @@ void body(Command& command) {
   const Vectors<double> V = vectors_for(command, "direction", P, "P");
   const Vectors<double> U = vectors_for(command, "cotangent", m, "m");
 
-  const Linearization<double> at = setup.linearize(command.memory());
+  const bool single = command.single_precision();
+  const Evaluation at = single ? evaluate<float>(setup, command.memory(), V, U)
+                               : evaluate<double>(setup, command.memory(), V, U);
   const auto& spec = setup.description.spec;
-  command.say("loss f = " + number(at.loss(), 17) + ", |gradient| = " + number(at.gradient().norm(), 10));
+  command.say("loss f = " + number(at.loss, single ? 8 : 17) +
+              ", |gradient| = " + number(at.gradient.norm(), single ? 6 : 10) +
+              (single ? " (single precision: about 6 digits)" : ""));
   command.say(setup.text());
   const std::string group = "/entry/evaluation/";
   hdf5::make_plot(file, "/entry/evaluation", "gradient", {});
-  file.write(group + "loss", at.loss());
-  file.write(group + "outputs", at.outputs().data(), {setup.data->samples, spec.tokens, spec.outputs});
-  file.write(group + "gradient", at.gradient());
+  file.write(group + "loss", at.loss);
+  file.write(group + "outputs", at.outputs.data(), {setup.data->samples, spec.tokens, spec.outputs});
+  file.write(group + "gradient", at.gradient);
   for (const auto& e : setup.parameters().entries())
     if (e.trainable()) {
-      const Vector<double> block = at.gradient().segment(e.theta_offset, e.block.size());
+      const Vector<double> block = at.gradient.segment(e.theta_offset, e.block.size());
       file.write(group + "gradient_blocks/" + e.block.name, block.data(), e.block.shape);
-      command.say("  |gradient| in " + e.block.name + ": " + number(block.norm(), 10));
+      command.say("  |gradient| in " + e.block.name + ": " + number(block.norm(), single ? 6 : 10));
     }
   if (V.cols() > 0) {
-    Vectors<double> JV(m, V.cols()), GV(P, V.cols()), HV(P, V.cols());
-    at.jvp(V, JV);
-    at.gauss_newton(V, GV);
-    at.hessian(V, HV);
     write_vectors(file, "directions", V);
-    write_vectors(file, "jvp", JV);
-    write_vectors(file, "gauss_newton_products", GV);
-    write_vectors(file, "hessian_products", HV);
+    write_vectors(file, "jvp", at.JV);
+    write_vectors(file, "gauss_newton_products", at.GV);
+    write_vectors(file, "hessian_products", at.HV);
     command.say(std::to_string(V.cols()) + " directions: J v, G v and H v written");
   }
   if (U.cols() > 0) {
-    Vectors<double> JtU(P, U.cols());
-    at.vjp(U, JtU);
     write_vectors(file, "cotangents", U);
-    write_vectors(file, "vjp", JtU);
+    write_vectors(file, "vjp", at.JtU);
     command.say(std::to_string(U.cols()) + " cotangents: J^T u written");
   }
   write_frame(file, command, setup, kIntroduction.name, "Loss, gradient and products", "evaluation");

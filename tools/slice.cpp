@@ -77,6 +77,13 @@ void write_results(hdf5::Writer& file, const Vector<double>& xs, const Vector<do
   file.write(group + "/normalisation", std::string("filter"));
 }
 
+template <class S>
+Matrix<double> losses_in(const Setup& setup, const Vector<double>& u, const Vector<double>& v,
+                         const Vector<double>& xs, const Vector<double>& ys, const Command& command) {
+  const auto [model, data] = setup.in_precision<S>();
+  return loss_on_plane<S>(model, setup.weights, data, u, v, xs, ys, command.progress("grid points"));
+}
+
 void body(Command& command) {
   command.options.add_options()  //
       ("x", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NX"),
@@ -84,6 +91,7 @@ void body(Command& command) {
       ("y", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NY"),
        "steps along the second direction");
   add_model_options(command);
+  command.add_precision_option();
   if (!command.parse()) return;
   const Vector<double> xs = parse_axis("x", command.get<std::string>("x"));
   const Vector<double> ys = parse_axis("y", command.get<std::string>("y"));
@@ -99,8 +107,9 @@ void body(Command& command) {
   const double center = LossEvaluator<double>(setup.model, setup.data)(setup.weights);
   if (!std::isfinite(center))
     throw WorkError("the loss at the point is not finite: the weights or inputs are too large");
-  const Matrix<double> losses =
-      loss_on_plane(setup.model, setup.weights, setup.data, u, v, xs, ys, command.progress("grid points"));
+  const bool single = command.single_precision();
+  const Matrix<double> losses = single ? losses_in<float>(setup, u, v, xs, ys, command)
+                                       : losses_in<double>(setup, u, v, xs, ys, command);
 
   Index row = 0, column = 0;
   const double lowest =
@@ -111,6 +120,7 @@ void body(Command& command) {
       std::to_string(ys.size()) + " grid " + number(lowest, 10) + " at (" + number(xs[column]) + ", " +
       number(ys[row]) + "), highest " +
       number(losses.unaryExpr([](double f) { return std::isfinite(f) ? f : -HUGE_VAL; }).maxCoeff(), 6));
+  if (single) command.say("single precision: losses on the grid have about 6 digits");
   if (lost > 0) command.say(std::to_string(lost) + " grid points overflow: the loss there is not finite");
   command.say(setup.text());
   write_results(file, xs, ys, losses, u, v, center);

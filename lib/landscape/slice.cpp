@@ -8,8 +8,9 @@
 
 namespace basin {
 
-Matrix<double> loss_on_plane(const std::shared_ptr<const Model<double>>& model, const Vector<double>& weights,
-                             const std::shared_ptr<const Data<double>>& data, const Vector<double>& u,
+template <class S>
+Matrix<double> loss_on_plane(const std::shared_ptr<const Model<S>>& model, const Vector<double>& weights,
+                             const std::shared_ptr<const Data<S>>& data, const Vector<double>& u,
                              const Vector<double>& v, const Vector<double>& xs, const Vector<double>& ys,
                              const Progress& progress) {
   const ParameterLayout& parameters = model->parameters();
@@ -17,7 +18,7 @@ Matrix<double> loss_on_plane(const std::shared_ptr<const Model<double>>& model, 
     throw InputError("directions of length " + std::to_string(u.size()) + " and " + std::to_string(v.size()) +
                      "; expected " + std::to_string(parameters.theta_size()));
   const Vector<double> theta = parameters.extract(weights);
-  std::vector<LossEvaluator<double>> evaluators(thread_slots(), LossEvaluator<double>(model, data));
+  std::vector<LossEvaluator<S>> evaluators(thread_slots(), LossEvaluator<S>(model, data));
   std::vector<Vector<double>> moved(evaluators.size(), weights);
   Matrix<double> losses(ys.size(), xs.size());
   parallel_for(
@@ -25,10 +26,19 @@ Matrix<double> loss_on_plane(const std::shared_ptr<const Model<double>>& model, 
       [&](Index point, Index slot) {
         const double a = xs[point % xs.size()], b = ys[point / xs.size()];
         parameters.insert<double>(theta + a * u + b * v, moved[slot]);
-        losses.data()[point] = evaluators[slot](moved[slot]);
+        losses.data()[point] = static_cast<double>(evaluators[slot](moved[slot].template cast<S>()));
       },
       progress);
   return losses;
 }
+
+template Matrix<double> loss_on_plane(const std::shared_ptr<const Model<double>>&, const Vector<double>&,
+                                      const std::shared_ptr<const Data<double>>&, const Vector<double>&,
+                                      const Vector<double>&, const Vector<double>&, const Vector<double>&,
+                                      const Progress&);
+template Matrix<double> loss_on_plane(const std::shared_ptr<const Model<float>>&, const Vector<double>&,
+                                      const std::shared_ptr<const Data<float>>&, const Vector<double>&,
+                                      const Vector<double>&, const Vector<double>&, const Vector<double>&,
+                                      const Progress&);
 
 }  // namespace basin

@@ -31,6 +31,13 @@ BlockView<S> mutable_view(VectorsRef<S> V, std::span<const BlockSlot> slots) {
   return {V.data(), V.cols(), V.outerStride(), slots};
 }
 
+/// The first k columns of a matrix with `rows` rows, which grows to have them and never shrinks.
+template <class S>
+auto columns(Vectors<S>& memory, Index rows, Index k) {
+  if (memory.rows() != rows || memory.cols() < k) memory.resize(rows, k);
+  return memory.leftCols(k);
+}
+
 /// ybar = grad l(y) for the rows of a chunk with these targets.
 template <class S, class Targets>
 class LossGradient final : public RowRule<S> {
@@ -108,8 +115,9 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
       [&](Index c, Index slot) {
         Workspace& work = workspaces_[slot];
         if (!work.point) work.point = std::make_unique<PointState>();
-        work.sum.setZero(network.theta_size(), 1);
-        evaluate_gradient(chunks_[c], *work.point, mutable_view<S>(work.sum, network.theta_slots()));
+        auto sum = columns(work.sum, network.theta_size(), 1);
+        sum.setZero();
+        evaluate_gradient(chunks_[c], *work.point, mutable_view<S>(sum, network.theta_slots()));
       },
       [&](Index c, Index slot) {
         Workspace& work = workspaces_[slot];
@@ -169,9 +177,10 @@ auto Linearization<S>::point_at(const Chunk& chunk, Workspace& work, bool with_g
   if (chunk.kept) return *chunk.kept;
   if (!work.point) work.point = std::make_unique<PointState>();
   if (with_gradient) {
-    work.sum.setZero(model_->network_parameters().theta_size(), 1);  // only what the rules save is wanted
-    evaluate_gradient(chunk, *work.point,
-                      mutable_view<S>(work.sum, model_->network_parameters().theta_slots()));
+    const ParameterLayout& network = model_->network_parameters();
+    auto sum = columns(work.sum, network.theta_size(), 1);  // only what the rules save is wanted
+    sum.setZero();
+    evaluate_gradient(chunk, *work.point, mutable_view<S>(sum, network.theta_slots()));
   } else {
     evaluate(chunk.first, chunk.count, *work.point);
   }
@@ -187,16 +196,16 @@ void Linearization<S>::for_blocks(Index vectors, const Body& body) const {
 template <class S>
 BlockView<const S> Linearization<S>::fold_tangent(ConstVectorsRef<S> V) const {
   const ParameterLayout& network = model_->network_parameters();
-  moved_.resize(network.theta_size(), V.cols());
+  auto moved = columns(moved_, network.theta_size(), V.cols());
   model_->folding().tangent(view<S>(weights_, parameters().weight_slots()),
                             view<S>(V, parameters().theta_slots()),
-                            mutable_view<S>(moved_, network.theta_slots()));
-  return view<S>(moved_, network.theta_slots());
+                            mutable_view<S>(moved, network.theta_slots()));
+  return view<S>(moved, network.theta_slots());
 }
 
 template <class S>
-BlockView<const S> Linearization<S>::summed() const {
-  return view<S>(sum_, model_->network_parameters().theta_slots());
+BlockView<const S> Linearization<S>::summed(Index k) const {
+  return view<S>(sum_.leftCols(k), model_->network_parameters().theta_slots());
 }
 
 template <class S>
@@ -204,17 +213,19 @@ template <class Body>
 void Linearization<S>::sum_over_chunks(Index k, const Body& body) const {
   const ParameterLayout& network = model_->network_parameters();
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
-  sum_.setZero(network.theta_size(), k);
+  auto total = columns(sum_, network.theta_size(), k);
+  total.setZero();
   ordered_parallel_for(
       static_cast<Index>(chunks_.size()),
       [&](Index c, Index slot) {
         Workspace& work = workspaces_[slot];
         body(chunks_[c], work, [&] {
-          work.sum.setZero(network.theta_size(), k);
-          return mutable_view<S>(work.sum, network.theta_slots());
+          auto sum = columns(work.sum, network.theta_size(), k);
+          sum.setZero();
+          return mutable_view<S>(sum, network.theta_slots());
         });
       },
-      [&](Index, Index slot) { sum_ += workspaces_[slot].sum; });
+      [&](Index, Index slot) { total += workspaces_[slot].sum.leftCols(k); });
 }
 
 template <class S>
@@ -252,7 +263,7 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
                     work.dybar[i].data());
       model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint, sum(), nullptr);
     });
-    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), summed(),
+    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), summed(k),
                               mutable_view<S>(JtU.middleCols(j, k), parameters().theta_slots()));
   });
 }
@@ -273,7 +284,7 @@ void Linearization<S>::gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) cons
       for (Index i = 0; i < k; ++i) curvature(i, 0, work.dy[i], work.dybar[i]);
       model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint, sum(), nullptr);
     });
-    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), summed(),
+    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), summed(k),
                               mutable_view<S>(GV.middleCols(j, k), parameters().theta_slots()));
   });
 }
@@ -295,7 +306,7 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
     model_->folding().tangent_of_adjoint(
         view<S>(weights_, parameters().weight_slots()),
         view<S>(network_gradient_, model_->network_parameters().theta_slots()),
-        view<S>(V.middleCols(j, k), parameters().theta_slots()), summed(),
+        view<S>(V.middleCols(j, k), parameters().theta_slots()), summed(k),
         mutable_view<S>(HV.middleCols(j, k), parameters().theta_slots()));
   });
 }
@@ -312,11 +323,12 @@ void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt)
     const Index k = std::min(kMaxVectors, out.size() - row);
     work.dybar.resize_zero(k, out.tokens, out.width);
     for (Index u = 0; u < k; ++u) work.dybar[u].data()[row + u] = 1;
-    work.sum.setZero(network.theta_size(), k);
+    auto sum = columns(work.sum, network.theta_size(), k);
+    sum.setZero();
     model_->network().adjoint(weights(), work.point->value, work.dybar.view(), work.adjoint,
-                              mutable_view<S>(work.sum, network.theta_slots()), nullptr);
+                              mutable_view<S>(sum, network.theta_slots()), nullptr);
     model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()),
-                              view<S>(work.sum, network.theta_slots()),
+                              view<S>(sum, network.theta_slots()),
                               mutable_view<S>(Jt.middleCols(row, k), parameters().theta_slots()));
   }
 }

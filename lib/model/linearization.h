@@ -96,10 +96,11 @@ class Linearization {
   void for_blocks(Index vectors, const Body& body) const;
   /// moved_ = the tangents of the network's parameters for V: what the rules take.
   BlockView<const S> fold_tangent(ConstVectorsRef<S> V) const;
-  /// sum_ (k columns) = the sum over all chunks of what body(chunk, workspace, sum) adds to `sum`.
+  /// The first k columns of sum_ = the sum over all chunks of what body(chunk, workspace, sum) adds to
+  /// the view sum().
   template <class Body>
   void sum_over_chunks(Index k, const Body& body) const;
-  BlockView<const S> summed() const;
+  BlockView<const S> summed(Index k) const;
 
   std::shared_ptr<const Model<S>> model_;
   Vector<S> weights_, network_weights_;

@@ -75,6 +75,24 @@ class Evaluate(ToolTest):
                 for name, value in reference.items():
                     self.assertTrue(np.array_equal(found[name], value), (kernel, extra, name))
 
+    def test_single_precision_on_request(self):
+        path, _ = self.problem(N=5, n=9, D=12, d=8)
+        arrays = ("loss", "outputs", "gradient", "jvp", "gauss_newton_products", "hessian_products", "vjp")
+        for kernel in ("softmax", "gaussian"):
+            self.done("basin-evaluate", path, "-o", "double.h5", "--overwrite", "--random", 2, "--kernel", kernel)
+            out = self.done("basin-evaluate", path, "-o", "float.h5", "--overwrite", "--random", 2, "--kernel", kernel,
+                            "--precision", "float")
+            self.assertIn("single precision", out.splitlines()[0])
+            for name in arrays:
+                with h5py.File(self.path("double.h5")) as a, h5py.File(self.path("float.h5")) as b:
+                    expected, found = a[E + name][()], b[E + name][()]
+                self.close(found, expected, 1e-5)  # float has eps 6e-8
+                self.assertGreater(np.linalg.norm(found - expected), 0)
+        self.refused(2, "--precision half: expected double or float", "basin-evaluate", path, "-o", "n.h5", "--precision", "half")
+        # no answer about signs from single precision
+        for tool in ("basin-hessian", "basin-ntk"):
+            self.refused(2, "precision", tool, path, "-o", "n.h5", "--precision", "float")
+
     def test_random_vectors_depend_on_the_seed_only(self):
         path, _ = self.problem()
         found = {}

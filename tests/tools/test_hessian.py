@@ -53,7 +53,8 @@ class Hessian(ToolTest):
         expected = np.linalg.svd(J, compute_uv=False)[:2] ** 2
         self.assertTrue((np.abs(values - expected) <= errors + 1e-13 * expected[0]).all())
         values, errors = self.results("r.h5", "entry/smallest/eigenvalue", "entry/smallest/eigenvalue_errors")
-        self.assertTrue((np.abs(values) <= errors).all())
+        # zero is a repeated eigenvalue; one start vector is only sure to find it once
+        self.assertLessEqual(abs(values[0]), errors[0])
 
     def test_positive_definite_hessians_are_called_so(self):
         # W_V alone is a linear model; 12 parameters, 24 outputs

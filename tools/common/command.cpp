@@ -129,6 +129,11 @@ Command::Command(Introduction introduction, int argc, const char* const* argv, i
       ("help,h", "print this text")("version", "print the version");
 }
 
+void Command::add_precision_option() {
+  options.add_options()("precision", po::value<std::string>()->default_value("double")->value_name("NAME"),
+                        "double (16 digits) or float (7 digits, about twice as fast)");
+}
+
 void Command::add_memory_option() {
   options.add_options()("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
                         "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; "
@@ -172,6 +177,11 @@ bool Command::parse() {
   if (threads > 0) omp_set_num_threads(threads);
   for (const auto& [name, value] : values_) resolved_[name] = value_text(value.value());
   resolve("threads", std::to_string(omp_get_max_threads()));
+  if (values_.count("precision") > 0) {
+    const std::string precision = get<std::string>("precision");
+    if (precision != "double" && precision != "float")
+      throw InputError("--precision " + precision + ": expected double or float");
+  }
   if (values_.count("memory") > 0) {
     const std::string memory = get<std::string>("memory");
     memory_ = memory == "auto" ? static_cast<std::size_t>(physical_memory() / 2) : parse_bytes(memory);

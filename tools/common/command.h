@@ -57,6 +57,9 @@ class Command {
   std::uint64_t seed() const { return get<Seed>("seed").value; }
   std::size_t memory() const { return memory_; }  ///< bytes, after add_memory_option
 
+  /// Adds --precision: for tools whose answers are numbers, not signs or bounds.
+  void add_precision_option();
+  bool single_precision() const { return values_.count("precision") > 0 && get<std::string>("precision") == "float"; }
   /// Adds --memory: for tools that keep intermediate results or dense matrices.
   void add_memory_option();
 

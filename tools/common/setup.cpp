@@ -112,6 +112,25 @@ Linearization<double> Setup::linearize_twin() const {
   return Linearization<double>(model, std::move(twin.weights), std::move(twin.data), {.memory = 0});
 }
 
+template <class S>
+std::pair<std::shared_ptr<const Model<S>>, std::shared_ptr<const Data<S>>> Setup::in_precision() const {
+  if constexpr (std::is_same_v<S, double>) {
+    return {model, data};
+  } else {
+    std::vector<std::string> trained;
+    for (const auto& e : parameters().entries())
+      if (e.trainable()) trained.push_back(e.block.name);
+    auto cast = std::make_shared<Data<S>>(
+        Data<S>{data->samples, data->X.template cast<S>(), data->Y.template cast<S>()});
+    return {make_attention_model<S>(description.spec, trained), std::move(cast)};
+  }
+}
+
+template std::pair<std::shared_ptr<const Model<double>>, std::shared_ptr<const Data<double>>>
+Setup::in_precision() const;
+template std::pair<std::shared_ptr<const Model<float>>, std::shared_ptr<const Data<float>>>
+Setup::in_precision() const;
+
 std::string Setup::text() const {
   const auto& d = description;
   std::ostringstream out;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "common/command.h"
 #include "hdf5/result_file.h"
@@ -36,6 +37,9 @@ struct Setup {
   Linearization<double> linearize(std::size_t memory) const;
   /// The twin (model/twin.h), which keeps nothing between products.
   Linearization<double> linearize_twin() const;
+  /// Model and data for computing in S, from weights that are cast.
+  template <class S>
+  std::pair<std::shared_ptr<const Model<S>>, std::shared_ptr<const Data<S>>> in_precision() const;
   /// "softmax attention, N = 16, n = 8, ...": one line for people.
   std::string text() const;
 };

@@ -1,0 +1,52 @@
+// Counts what malloc hands out, which is where Eigen and the standard library get their memory. The sanitizers
+// bring a malloc of their own: there is nothing to count then.
+#include <cstdlib>
+
+#if !defined(__SANITIZE_ADDRESS__) && defined(__GLIBC__)
+
+#include <omp.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+
+#include "support/cases.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+std::atomic<long> allocations = 0;
+}
+
+extern "C" void* __libc_malloc(std::size_t);  // NOLINT(bugprone-reserved-identifier): glibc's own name
+extern "C" void* malloc(std::size_t size) {
+  ++allocations;
+  return __libc_malloc(size);
+}
+
+TEST_CASE("products allocate nothing once they have been computed before") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const Index k = GENERATE(1, 20);
+  const auto memory = GENERATE(std::size_t{0}, std::size_t{1} << 30U);
+  const int threads_before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const Linearization<double> at =
+      make_instance({"allocations", 5, 60, 70, 3, 10, 9, kind}).linearize({.memory = memory});
+  const Index P = at.theta_size(), m = at.output_size();
+  const Vectors<double> V = random_vectors(P, k, 1), U = random_vectors(m, k, 2);
+  Vectors<double> JV(m, k), JtU(P, k), GV(P, k), HV(P, k);
+  const auto all = [&] {
+    at.jvp(V, JV);
+    at.vjp(U, JtU);
+    at.gauss_newton(V, GV);
+    at.hessian(V, HV);
+  };
+  all();
+  const long before = allocations;
+  CHECK(before > 0);  // the counter counts
+  all();
+  CHECK(allocations - before == 0);
+  omp_set_num_threads(threads_before);
+}
+
+#endif
