@@ -59,11 +59,17 @@ struct Evaluation {
 };
 
 template <class S>
-Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double>& V, const Vectors<double>& U) {
+Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double>& V,
+                    const Vectors<double>& U) {
   const auto [model, data] = setup.in_precision<S>();
   const Linearization<S> at(model, setup.weights.cast<S>(), data, {.memory = memory});
-  Evaluation e = {static_cast<double>(at.loss()), at.outputs().template cast<double>(),
-                  at.gradient().template cast<double>(), {}, {}, {}, {}};
+  Evaluation e = {static_cast<double>(at.loss()),
+                  at.outputs().template cast<double>(),
+                  at.gradient().template cast<double>(),
+                  {},
+                  {},
+                  {},
+                  {}};
   const auto product = [&](auto multiply, const Vectors<double>& in, Index rows, Vectors<double>& result) {
     if (in.cols() == 0) return;
     Vectors<S> out(rows, in.cols());

@@ -19,8 +19,8 @@ using Terms = std::initializer_list<Term<S>>;
 // `right` that a block reads then stay in the first-level cache for the blocks below.
 constexpr Index kInner = 128;
 
-/// What a block brings closer while it computes: rows of `left` for the block below, and columns of `right` for
-/// the block beside. Hardware does not foresee these strided reads.
+/// What a block brings closer while it computes: rows of `left` for the block below, and columns of `right`
+/// for the block beside. Hardware does not foresee these strided reads.
 enum Prefetch : unsigned { kNone = 0, kLeft = 1, kRight = 2 };
 
 /// Rows x (Packs * lanes) of the result, or `part` columns of a last, incomplete pack.
@@ -101,9 +101,9 @@ Pack<S> interleave(Pack<S> a, Pack<S> b, std::index_sequence<I...>) {
   return __builtin_shufflevector(a, b, (first + I / 2 + (I % 2) * lanes)...);
 }
 
-/// One pack from each row and column. Interleaving row i with row i + lanes / 2, for all i, moves the last bit
-/// of the index of a column to the front of the index of its row: after log2(lanes) times, they have changed
-/// places.
+/// One pack from each row and column. Interleaving row i with row i + lanes / 2, for all i, moves the last
+/// bit of the index of a column to the front of the index of its row: after log2(lanes) times, they have
+/// changed places.
 template <class S>
 void transpose_square(Tile<const S> in, Tile<S> out) {
   constexpr Index lanes = kLanes<S>;
@@ -129,7 +129,8 @@ void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add
   constexpr Index lanes = kLanes<S>;
   Index j = 0;
   for (Index packs = out.cols / lanes; packs > 0;) {
-    const Index wide = packs == 4 ? 2 : std::min(packs, kPacks);  // 4 = 2 + 2 keeps more sums going than 3 + 1
+    const Index wide =
+        packs == 4 ? 2 : std::min(packs, kPacks);  // 4 = 2 + 2 keeps more sums going than 3 + 1
     if (wide == 3)
       columns<3, true>(terms, j, 0, out, add);
     else if (wide == 2)

@@ -87,7 +87,8 @@ Pack<S> exp_of_negative(Pack<S> x) {
   Pack<S> power = Pack<S>{} + reciprocals[degree];
   for (int i = degree; i-- > 0;) power = power * r + reciprocals[i];
   const auto bits = std::bit_cast<Pack<Integer>>(power) + (std::bit_cast<Pack<Integer>>(rounded) << mantissa);
-  const Pack<S> result = x == x ? std::bit_cast<Pack<S>>(bits) : x;  // NaN stays NaN
+  const auto is_number = x == x;  // NOLINT(misc-redundant-expression)
+  const Pack<S> result = is_number ? std::bit_cast<Pack<S>>(bits) : x;
   return x < smallest ? Pack<S>{} : result;
 }
 

@@ -157,12 +157,10 @@ void AttentionFolding<S>::tangent_of_adjoint(BlockView<const S> w, BlockView<con
     const Tile<const S> W_Ot = transposed(slice(w, kO, 0, h), 0), Pbar = product_slice(ubar, 0, h);
     for (Index j = 0; j < dwbar.count(); ++j) {
       const Tile<const S> dW_Ot = transposed(slice(dw, kO, j, h), 1), dPbar = product_slice(dubar, j, h);
-      if (dwbar.has(kV))
-        sum_of_products<S>({{dPbar, W_Ot}, {Pbar, dW_Ot}}, slice(dwbar, kV, j, h), true);
+      if (dwbar.has(kV)) sum_of_products<S>({{dPbar, W_Ot}, {Pbar, dW_Ot}}, slice(dwbar, kV, j, h), true);
       if (dwbar.has(kO))
-        sum_of_products<S>(
-            {{slice(w, kV, 0, h).transpose(), dPbar}, {slice(dw, kV, j, h).transpose(), Pbar}},
-            slice(dwbar, kO, j, h), true);
+        sum_of_products<S>({{slice(w, kV, 0, h).transpose(), dPbar}, {slice(dw, kV, j, h).transpose(), Pbar}},
+                           slice(dwbar, kO, j, h), true);
     }
   }
 }

@@ -98,12 +98,12 @@ std::shared_ptr<const Model<S>> make_plain_attention_model(const AttentionSpec& 
 }
 
 template std::shared_ptr<const Model<double>> make_attention_model(const AttentionSpec&,
-    const std::vector<std::string>&);
+                                                                   const std::vector<std::string>&);
 template std::shared_ptr<const Model<float>> make_attention_model(const AttentionSpec&,
-    const std::vector<std::string>&);
+                                                                  const std::vector<std::string>&);
 template std::shared_ptr<const Model<double>> make_plain_attention_model(const AttentionSpec&,
-    const std::vector<std::string>&);
+                                                                         const std::vector<std::string>&);
 template std::shared_ptr<const Model<float>> make_plain_attention_model(const AttentionSpec&,
-    const std::vector<std::string>&);
+                                                                        const std::vector<std::string>&);
 
 }  // namespace basin

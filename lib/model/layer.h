@@ -100,8 +100,8 @@ class Layer {
     this->adjoint(w, value, ybar.view(), adjoint, wbar, xbar);
   }
 
-  /// tangent, dybar = loss_curvature(dy), tangent_of_adjoint. What is left in tangent, dy and dybar is working
-  /// memory.
+  /// tangent, dybar = loss_curvature(dy), tangent_of_adjoint. What is left in tangent, dy and dybar is
+  /// working memory.
   virtual void hessian(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
                        BatchView<const S> dx, BlockView<const S> dw, const RowRule<S>& loss_curvature,
                        Saved<S>& tangent, Batch<S>& dy, Batch<S>& dybar, BlockView<S> dwbar,

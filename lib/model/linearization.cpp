@@ -10,8 +10,8 @@
 namespace basin {
 namespace {
 
-// Vectors that are multiplied together: they share what is computed again at the point, and what a thread holds
-// for them should stay in cache.
+// Vectors that are multiplied together: they share what is computed again at the point, and what a thread
+// holds for them should stay in cache.
 constexpr std::size_t kBlockBytes = std::size_t{16} << 20U;
 constexpr Index kMaxVectors = 8;
 
@@ -138,7 +138,8 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
                             view<S>(network_gradient_, network.theta_slots()),
                             mutable_view<S>(gradient_, parameters().theta_slots()));
   check_finite(outputs_, out.tokens, gradient_);
-  const std::size_t per_vector = std::max(largest, static_cast<std::size_t>(network.theta_size()) * sizeof(S));
+  const std::size_t per_vector =
+      std::max(largest, static_cast<std::size_t>(network.theta_size()) * sizeof(S));
   vectors_at_once_ = std::clamp<Index>(static_cast<Index>(kBlockBytes / per_vector), 1, kMaxVectors);
 }
 

@@ -16,9 +16,9 @@ namespace basin {
 template <class S>
 class Model {
  public:
-  /// `trainable` names parameter blocks; theta is their concatenation in the model's own order. The blocks are
-  /// those of `folding`, or those of the layers themselves when there is none.
-  /// Throws InputError (see Sequential and ParameterLayout).
+  /// `trainable` names parameter blocks; theta is their concatenation in the model's own order. The blocks
+  /// are those of `folding`, or those of the layers themselves when there is none. Throws InputError (see
+  /// Sequential and ParameterLayout).
   Model(typename Sequential<S>::Layers layers, std::unique_ptr<const Loss<S>> loss,
         const std::vector<std::string>& trainable, std::unique_ptr<const Folding<S>> folding = nullptr)
       : network_(std::move(layers)),

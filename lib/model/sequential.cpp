@@ -128,8 +128,8 @@ void Sequential<S>::hessian(BlockView<const S> w, const Saved<S>& value, const S
     return Layer<S>::hessian(w, value, adjoint, dx, dw, loss_curvature, tangent, dy, dybar, dwbar, dxbar);
   tangent.input = dx;
   tangent.parts.resize(1);
-  layers_[0]->hessian(w, value.parts[0], adjoint.parts[0], dx, dw, loss_curvature, tangent.parts[0], dy, dybar,
-                      dwbar, dxbar);
+  layers_[0]->hessian(w, value.parts[0], adjoint.parts[0], dx, dw, loss_curvature, tangent.parts[0], dy,
+                      dybar, dwbar, dxbar);
 }
 
 template class Sequential<double>;

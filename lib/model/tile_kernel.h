@@ -25,10 +25,10 @@ struct Scores {
 ///     z = scores(q, k)      a = exp(z) / sum exp(z)   or   a = exp(z) with z <= 0
 ///
 /// A kernel knows its scores: their value and derivative rules, given scaled queries and keys. Arrays over
-/// queries and keys are transposed, in working memory of the caller: tiles z, dz, ... have a row for each key,
-/// and r' queries in a row, in whole packs. So sums over keys run down the rows, one query in each lane of a
-/// pack, and products read keys in the order of memory. Lanes beyond r hold finite numbers; they must be zero
-/// in adjoints.
+/// queries and keys are transposed, in working memory of the caller: tiles z, dz, ... have a row for each
+/// key, and r' queries in a row, in whole packs. So sums over keys run down the rows, one query in each lane
+/// of a pack, and products read keys in the order of memory. Lanes beyond r hold finite numbers; they must be
+/// zero in adjoints.
 template <class S>
 class TileKernel {
  public:

@@ -9,8 +9,10 @@ namespace basin {
 namespace {
 
 // The parameter blocks, and what the rules save under the same numbers, for k vectors and B samples:
-//   saved[kQ], [kK]   Q, K = X W     B n rows: those of sample i; narrow heads are the columns of batch j, wide
-//   saved[kV]         V = X W_V      heads stand alone in batch j H + h; rows row_step(columns) apart
+//   saved[kQ], [kK]   Q, K = X W    B n rows, those of sample i next to each other
+//   saved[kV]         V = X W_V     likewise
+//                                   narrow heads side by side in batch j, wide ones alone in batch j H + h
+//
 // `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints if xbar is wanted. For
 // each sample and head, one below the other, `value` and `tangent` add, in rows of row_step(n) numbers:
 //   saved[kNorms]     norms          batch j, a row for queries and one for keys (kernels that have them)
@@ -20,26 +22,25 @@ namespace {
 constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kSaved = 6;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
-// Heads of fewer columns than this stand side by side: together they make wider matrix products. Others are read
-// faster when their rows follow each other in memory.
+// Heads of fewer columns than this stand side by side: together they make wider matrix products. Others are
+// read faster when their rows follow each other in memory.
 constexpr Index kWideHead = 24;
-// Queries of a tile, and keys of a block: the four arrays of a block fill two thirds of a first-level cache of
-// 48 KB. Fewer queries if the two arrays of a tile, for all heads and keys, would not fit into the second-level
-// cache with the keys and values.
+// Queries of a tile, and keys of a block: measured, see PERFORMANCE.md. Fewer queries if the two arrays of a
+// tile, for all heads and keys, would not fit into the second-level cache with the keys and values.
 constexpr Index kQueries = 48, kKeys = 48, kTileNumbers = 65536;
 
 /// Working memory of a thread, kept from call to call: nothing is allocated in the long run.
 template <class S>
 struct Scratch {
-  Batch<S> a, da;                // of a tile, per head: A, and dZ, then dA
-  Batch<S> qt, dqt;              // Q^T per head, and its tangent
-  Batch<S> zbar, dzbar;          // of a block of keys: Abar, then Zbar; dAbar, then dZbar
-  Batch<S> rt, drt, ft;          // (A V)^T and its tangent per head, and what the heads give together
-  Batch<S> s, mean, t;           // per query: the sums over keys of the formulas below
-  Batch<S> rows, fbar, dfbar;    // rows of outputs and of their adjoints, in whole packs
-  Batch<S> fbar_t, dfbar_t;      // the transposes of the last two
-  Saved<S> bar;                  // adjoints of Q, K and V
-  Batch<S> x, transposed;        // inputs; transposed weights
+  Batch<S> a, da;              // of a tile, per head: A, and dZ, then dA
+  Batch<S> qt, dqt;            // Q^T per head, and its tangent
+  Batch<S> zbar, dzbar;        // of a block of keys: Abar, then Zbar; dAbar, then dZbar
+  Batch<S> rt, drt, ft;        // (A V)^T and its tangent per head, and what the heads give together
+  Batch<S> s, mean, t;         // per query: the sums over keys of the formulas below
+  Batch<S> rows, fbar, dfbar;  // rows of outputs and of their adjoints, in whole packs
+  Batch<S> fbar_t, dfbar_t;    // the transposes of the last two
+  Saved<S> bar;                // adjoints of Q, K and V
+  Batch<S> x, transposed;      // inputs; transposed weights
 };
 
 template <class S>
@@ -137,7 +138,8 @@ struct Layout {
   }
   /// Copies rows of outputs into whole packs, zero beyond the outputs; and their transpose, zero beyond the
   /// rows of the tile.
-  void read_outputs(BatchView<const S> y, Index j, const Place& p, Batch<S>& memory, Batch<S>& memory_t) const {
+  void read_outputs(BatchView<const S> y, Index j, const Place& p, Batch<S>& memory,
+                    Batch<S>& memory_t) const {
     const Tile<S> to = output_rows(memory, p);
     const auto from = y.slice(j, first_row(p), p.rows);
     for (Index t = 0; t < p.rows; ++t) {
@@ -146,7 +148,9 @@ struct Layout {
     }
     transpose<S>(to, lanes(memory_t, 0, p));
   }
-  Tile<S> output_rows(Batch<S>& memory, const Place& p) const { return tile(memory[0]).middle_rows(0, p.rows); }
+  Tile<S> output_rows(Batch<S>& memory, const Place& p) const {
+    return tile(memory[0]).middle_rows(0, p.rows);
+  }
 
   /// Makes room for what a tile needs.
   void resize(Scratch<S>& memory) const {
@@ -170,22 +174,28 @@ void for_lanes(Index queries, const Body& body) {
   for (Index p = 0; p < queries; p += kLanes<S>) body(p);
 }
 
-/// max, and scale = 1 / sum exp(z - max)
+/// max and scale = 1 / sum exp(z - max) over all keys, and a = exp(z - max) scale in place of z
 template <class S>
-void find_stats(Tile<const S> z, S* max, S* scale) {
+void normalise(Tile<S> z, S* max, S* scale) {
   for_lanes<S>(z.cols, [&](Index p) {
     Pack<S> largest = load(z.data + p), total{};
     for (Index l = 1; l < z.rows; ++l) {
       const Pack<S> score = load(z.row(l) + p);
       largest = score > largest ? score : largest;
     }
-    for (Index l = 0; l < z.rows; ++l) total += exp_of_negative<S>(load(z.row(l) + p) - largest);
+    for (Index l = 0; l < z.rows; ++l) {
+      const Pack<S> e = exp_of_negative<S>(load(z.row(l) + p) - largest);
+      total += e;
+      store<S>(z.row(l) + p, e);
+    }
+    const Pack<S> factor = 1 / total;
+    for (Index l = 0; l < z.rows; ++l) store<S>(z.row(l) + p, load(z.row(l) + p) * factor);
     store<S>(max + p, largest);
-    store<S>(scale + p, 1 / total);
+    store<S>(scale + p, factor);
   });
 }
 
-/// a = exp(z - max) scale in place of z; without max, a = exp(z)
+/// a = exp(z - max) scale in place of z again, to the bit, for some of the keys; without max, a = exp(z).
 template <class S>
 void exponentials(Tile<S> z, const S* max, const S* scale) {
   for_lanes<S>(z.cols, [&](Index p) {
@@ -382,8 +392,10 @@ struct TiledAttention<S>::Pass {
     for (Index h = 0; h < at.H; ++h) {
       const Tile<S> a = at.lanes(memory.a, h, p), stats = at.lanes(value, kStats, 0, p, h);
       kernel.scores(at.scores(value, memory.qt, 0, p, h), a);
-      if (!stats.empty()) find_stats<S>(a, stats.row(0), stats.row(1));
-      exponentials<S>(a, stats.empty() ? nullptr : stats.row(0), stats.empty() ? nullptr : stats.row(1));
+      if (stats.empty())
+        exponentials<S>(a, nullptr, nullptr);
+      else
+        normalise<S>(a, stats.row(0), stats.row(1));
     }
   }
 
@@ -561,7 +573,8 @@ struct TiledAttention<S>::Pass {
   static bool scores_move(const Saved<S>& tangent) { return !tangent[kQ].empty() || !tangent[kK].empty(); }
   /// Keys (or values) of a block; queries of a tile.
   template <class SavedType>
-  auto keys(SavedType& saved, std::size_t b, Index j, const Place& p, Index h, Index first, Index count) const {
+  auto keys(SavedType& saved, std::size_t b, Index j, const Place& p, Index h, Index first,
+            Index count) const {
     return at.head(saved, b, j, p.sample, h).middle_rows(first, count);
   }
   Tile<S> queries(Saved<S>& saved, Index j, const Place& p, Index h) const {
@@ -600,13 +613,15 @@ std::vector<ParameterBlock> TiledAttention<S>::blocks() const {
 
 template <class S>
 auto TiledAttention<S>::pass() const -> Pass {
-  const Pass pass{{this->input().tokens, heads_, head_dim_, value_dim_, this->output().width, combine_}, *kernel_};
+  const Pass pass{{this->input().tokens, heads_, head_dim_, value_dim_, this->output().width, combine_},
+                  *kernel_};
   pass.at.resize(pass.memory);
   return pass;
 }
 
 template <class S>
-void TiledAttention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const {
+void TiledAttention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value,
+                              Batch<S>& y) const {
   const Pass pass = this->pass();
   pass.project(w, x, value);
   pass.resize_stats(x.rows() / pass.at.n, value);

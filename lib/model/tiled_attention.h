@@ -16,7 +16,8 @@ enum class Heads { summed, concatenated };
 ///     Q, K, V = X W_Q, X W_K, X W_V       W_Q, W_K: (D, H d)   W_V: (D, H e), rows row_step apart
 ///     F(X) = sum_h A(Q_h, K_h) V_h        or the H products next to each other (n x H e)
 ///
-/// where Q_h are the columns of head h. When heads are summed, only the first `outputs` <= e columns are given.
+/// where Q_h are the columns of head h. When heads are summed, only the first `outputs` <= e columns are
+/// given.
 ///
 /// The same mathematics as the plain layer (model/attention.h); what differs is that nothing of size n x n is
 /// kept. A sample is processed in tiles of some query rows against all keys, small enough for the arrays of

@@ -1,11 +1,12 @@
 /// Times of losses, gradients and products, by size and kernel, against the limit of the machine.
 ///
 ///     basin-benchmark --benchmark_filter=hessian/M                       (some of them)
-///     basin-benchmark --benchmark_out=times.json                         (machine readable, beside the table)
+///     basin-benchmark --benchmark_out=times.json                         (machine readable, beside the
+///     table)
 ///
-/// Columns: `limit` is the time divided by the time that the necessary floating-point operations would take at
-/// the speed of a 1024 x 1024 x 1024 matrix product of OpenBLAS, measured at the start of the run on one thread
-/// (in the same precision); `MB` is the largest resident memory of the process during the measurement.
+/// Columns: `limit` is the time divided by the time that the necessary floating-point operations would take
+/// at the speed of a 1024 x 1024 x 1024 matrix product of OpenBLAS, measured at the start of the run on one
+/// thread (in the same precision); `MB` is the largest resident memory of the process during the measurement.
 /// One thread, where the name does not say otherwise. items_per_second counts vectors.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
@@ -44,9 +45,11 @@ double matrix_product_peak() {
   for (int repeat = 0; repeat < 30; ++repeat) {
     const auto start = std::chrono::steady_clock::now();
     if constexpr (sizeof(S) == 8)
-      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, A.data(), n, B.data(), n, 0, C.data(), n);
+      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, A.data(), n, B.data(), n, 0,
+                  C.data(), n);
     else
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, A.data(), n, B.data(), n, 0, C.data(), n);
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, A.data(), n, B.data(), n, 0,
+                  C.data(), n);
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return 2.0 * n * n * n / best;
@@ -71,8 +74,8 @@ void forget_peak_memory() {
 
 // ---- the work ---------------------------------------------------------------------------------------------
 
-/// Floating-point operations that are necessary for all samples, with W_V W_O multiplied first or not, whichever
-/// takes fewer; what is elementwise or done once for all samples is not counted.
+/// Floating-point operations that are necessary for all samples, with W_V W_O multiplied first or not,
+/// whichever takes fewer; what is elementwise or done once for all samples is not counted.
 struct Work {
   double value, tangent, adjoint, tangent_of_adjoint;
 };
@@ -82,10 +85,9 @@ Work work_with(const Case& c, bool multiplied) {
   const double out = static_cast<double>(c.D_out), e = multiplied ? out : d;
   const double scores = 2 * n * n * d, values = 2 * n * n * e;  // Q K^T;  A V
   const double projections = 2 * n * D * (2 * d + e), rest = multiplied ? 0 : 2 * n * d * out;
-  const Work per_head = {projections + scores + values + rest,
-                         projections + 2 * scores + 2 * values + 2 * rest,
-                         projections + 2 * scores + 2 * values + 2 * rest,
-                         projections + 4 * scores + 4 * values + 4 * rest};
+  const Work per_head = {
+      projections + scores + values + rest, projections + 2 * scores + 2 * values + 2 * rest,
+      projections + 2 * scores + 2 * values + 2 * rest, projections + 4 * scores + 4 * values + 4 * rest};
   const double heads = static_cast<double>(c.N * c.H);
   return {heads * per_head.value, heads * per_head.tangent, heads * per_head.adjoint,
           heads * per_head.tangent_of_adjoint};
@@ -163,7 +165,8 @@ void add_all(const Case& c) {
     const std::string block = k == 1 ? "" : "_block_of_16";
     add("jvp" + block, product<double>, c, &L::jvp, w.tangent, false, true, k, 1);
     add("vjp" + block, product<double>, c, &L::vjp, w.adjoint, true, false, k, 1);
-    add("gauss_newton" + block, product<double>, c, &L::gauss_newton, w.tangent + w.adjoint, false, false, k, 1);
+    add("gauss_newton" + block, product<double>, c, &L::gauss_newton, w.tangent + w.adjoint, false, false, k,
+        1);
     add("hessian" + block, product<double>, c, &L::hessian, w.tangent + w.tangent_of_adjoint, false, false, k,
         1);
   }

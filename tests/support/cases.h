@@ -128,8 +128,9 @@ inline Instance<double> make_instance(const Case& c, std::uint64_t seed = 1) {
 /// The same model, weights and data in single precision.
 inline Instance<float> to_float(const Instance<double>& instance, const Case& c) {
   const Data<double>& data = *instance.data;
-  return {make_attention_model<float>(c.spec(), c.trainable), instance.weights.cast<float>(),
-          std::make_shared<Data<float>>(Data<float>{data.samples, data.X.cast<float>(), data.Y.cast<float>()})};
+  return {
+      make_attention_model<float>(c.spec(), c.trainable), instance.weights.cast<float>(),
+      std::make_shared<Data<float>>(Data<float>{data.samples, data.X.cast<float>(), data.Y.cast<float>()})};
 }
 
 inline Vectors<double> random_vectors(Index rows, Index k, std::uint64_t seed) {

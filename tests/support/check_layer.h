@@ -119,7 +119,8 @@ inline void check_layer(const Layer<double>& layer, Index samples, bool input_mo
   layer.gradient(w, Const(x.data(), 1, rows, D), Affine(1), value2, y2, ybar2, adjoint2,
                  BlockView<double>(wbar2.data(), 1, P, layout.theta_slots()), input_moves ? &xbar2 : nullptr);
   layer.hessian(w, value2, adjoint2, dx_view, dw_view, Affine(0), tangent2, dy2, dybar2,
-                BlockView<double>(dwbar2.data(), k, P, layout.theta_slots()), input_moves ? &dxbar2 : nullptr);
+                BlockView<double>(dwbar2.data(), k, P, layout.theta_slots()),
+                input_moves ? &dxbar2 : nullptr);
   Vector<double> ybar_steps = 2 * flat(y, 0).array() + 1;
   Batch<double> dybar_steps;
   dybar_steps.resize(k, out_rows, out_width);

@@ -59,7 +59,9 @@ class Command {
 
   /// Adds --precision: for tools whose answers are numbers, not signs or bounds.
   void add_precision_option();
-  bool single_precision() const { return values_.count("precision") > 0 && get<std::string>("precision") == "float"; }
+  bool single_precision() const {
+    return values_.count("precision") > 0 && get<std::string>("precision") == "float";
+  }
   /// Adds --memory: for tools that keep intermediate results or dense matrices.
   void add_memory_option();
 

@@ -18,7 +18,8 @@ TEST_CASE("a slice holds the losses of the plane, row = y, column = x, for any n
   const Index P = instance.model->parameters().theta_size();
   const Vector<double> u = random_vectors(P, 1, 1), v = random_vectors(P, 1, 2);
   const Vector<double> xs{{-1, 0, 0.5, 2}}, ys{{0, 1, -0.3}};
-  const Matrix<double> losses = loss_on_plane<double>(instance.model, instance.weights, instance.data, u, v, xs, ys);
+  const Matrix<double> losses =
+      loss_on_plane<double>(instance.model, instance.weights, instance.data, u, v, xs, ys);
   REQUIRE(losses.rows() == 3);
   REQUIRE(losses.cols() == 4);
   for (Index row = 0; row < 3; ++row)
@@ -32,6 +33,7 @@ TEST_CASE("a slice holds the losses of the plane, row = y, column = x, for any n
     CHECK(loss_on_plane<double>(instance.model, instance.weights, instance.data, u, v, xs, ys) == losses);
   }
   omp_set_num_threads(before);
-  CHECK_THROWS_AS(loss_on_plane<double>(instance.model, instance.weights, instance.data, u.head(3), v, xs, ys),
-                  InputError);
+  CHECK_THROWS_AS(
+      loss_on_plane<double>(instance.model, instance.weights, instance.data, u.head(3), v, xs, ys),
+      InputError);
 }

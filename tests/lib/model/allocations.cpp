@@ -1,5 +1,5 @@
-// Counts what malloc hands out, which is where Eigen and the standard library get their memory. The sanitizers
-// bring a malloc of their own: there is nothing to count then.
+// Counts what malloc hands out, which is where Eigen and the standard library get their memory. The
+// sanitizers bring a malloc of their own: there is nothing to count then.
 #include <cstdlib>
 
 #if !defined(__SANITIZE_ADDRESS__) && defined(__GLIBC__)

@@ -15,7 +15,9 @@ struct Rules {
   const ParameterLayout& w = model->parameters();
   const ParameterLayout& u = model->network_parameters();
 
-  BlockView<const double> weights(const Vector<double>& v) const { return {v.data(), 1, v.size(), w.weight_slots()}; }
+  BlockView<const double> weights(const Vector<double>& v) const {
+    return {v.data(), 1, v.size(), w.weight_slots()};
+  }
   static BlockView<const double> in(const Vector<double>& v, const ParameterLayout& layout) {
     return {v.data(), 1, v.size(), layout.theta_slots()};
   }
@@ -62,7 +64,8 @@ TEST_CASE("foldings obey the four rules for every set of blocks") {
     const Vector<double> du = rules.tangent(instance.weights, dw);
     const Vector<double> du_expected = (rules.value(moved(h)) - rules.value(moved(-h))) / (2 * h);
     CHECK((du - du_expected).norm() <= 1e-13 * du.norm());
-    CHECK(std::abs(ubar.dot(du) - rules.adjoint(instance.weights, ubar).dot(dw)) <= 1e-13 * ubar.norm() * du.norm());
+    CHECK(std::abs(ubar.dot(du) - rules.adjoint(instance.weights, ubar).dot(dw)) <=
+          1e-13 * ubar.norm() * du.norm());
     const auto adjoint = [&](double t) { return rules.adjoint(moved(t), ubar + t * dubar); };
     const Vector<double> found = rules.tangent_of_adjoint(instance.weights, ubar, dw, dubar);
     CHECK((found - (adjoint(h) - adjoint(-h)) / (2 * h)).norm() <= 1e-13 * (1 + found.norm()));

@@ -24,8 +24,13 @@ struct Products {
 Products all_products(const Linearization<double>& at) {
   constexpr Index k = 2;
   const Index P = at.theta_size(), m = at.output_size();
-  Products p = {at.gradient(), Vectors<double>(m, k), Vectors<double>(P, k), Vectors<double>(P, k),
-                Vectors<double>(P, k), at.jacobian_transposed(), at.loss()};
+  Products p = {at.gradient(),
+                Vectors<double>(m, k),
+                Vectors<double>(P, k),
+                Vectors<double>(P, k),
+                Vectors<double>(P, k),
+                at.jacobian_transposed(),
+                at.loss()};
   at.jvp(random_vectors(P, k, 5), p.JV);
   at.vjp(random_vectors(m, k, 6), p.JtU);
   at.gauss_newton(random_vectors(P, k, 5), p.GV);
@@ -58,7 +63,8 @@ TEST_CASE("tiled attention obeys the four rules for every set of blocks, with in
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const auto combine = GENERATE(Heads::summed, Heads::concatenated);
   const bool input_moves = GENERATE(true, false);
-  const TiledAttention<double> layer({5, 3}, 2, 3, 4, combine, combine == Heads::summed ? 3 : 8, kernel(kind));
+  const TiledAttention<double> layer({5, 3}, 2, 3, 4, combine, combine == Heads::summed ? 3 : 8,
+                                     kernel(kind));
   for (unsigned mask = 0; mask < 7; ++mask) {
     std::vector<std::string> frozen;
     for (unsigned b = 0; b < 3; ++b)
