@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "linalg/populate.h"
 #include "linalg/types.h"
 
 namespace basin {
@@ -59,7 +60,10 @@ class Batch {
  public:
   /// Leaves the values undefined.
   void resize(Index count, Index rows, Index cols) {
-    if (count * rows * cols > storage_.size()) storage_.resize(count * rows * cols);
+    if (count * rows * cols > storage_.size()) {
+      storage_.resize(count * rows * cols);
+      populate(storage_.data(), static_cast<std::size_t>(storage_.size()) * sizeof(S));
+    }
     count_ = count, rows_ = rows, cols_ = cols;
   }
   void resize_zero(Index count, Index rows, Index cols) {
