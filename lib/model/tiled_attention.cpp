@@ -27,7 +27,7 @@ constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 constexpr Index kWideHead = 24;
 // Queries of a tile, and keys of a block: measured, see PERFORMANCE.md. Fewer queries if the two arrays of a
 // tile, for all heads and keys, would not fit into the second-level cache with the keys and values.
-constexpr Index kQueries = 48, kKeys = 48, kTileNumbers = 65536;
+constexpr Index kQueries = 48, kKeys = 48, kTileNumbers = 49152;
 
 /// Working memory of a thread, kept from call to call: nothing is allocated in the long run.
 template <class S>
@@ -127,6 +127,12 @@ struct Layout {
   template <class Body>
   void for_keys(const Body& body) const {
     for (Index l = 0; l < n; l += kKeys) body(l, std::min(kKeys, n - l));
+  }
+
+  /// The same from the last block to the first.
+  template <class Body>
+  void for_keys_backwards(const Body& body) const {
+    for (Index l = (n - 1) / kKeys * kKeys; l >= 0; l -= kKeys) body(l, std::min(kKeys, n - l));
   }
 
   /// The part of rows (of columns, transposed) of outputs that belongs to head h.
@@ -480,12 +486,13 @@ struct TiledAttention<S>::Pass {
 
   /// dVbar = dA^T Fbar + A^T dFbar,  dAbar = dFbar V^T + Fbar dV^T,
   /// dZbar = dA o (Abar - mean) + A o (dAbar - t),  (dQbar, dKbar) from Zbar and dZbar.
+  /// Backwards through heads and keys: what the way forward visited last is still in cache.
   void back_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j,
                     Saved<S>& dbar) const {
     const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = at.lanes(memory.fbar_t, 0, p);
     const Tile<const S> dfbar = at.output_rows(memory.dfbar, p), dfbar_t = at.lanes(memory.dfbar_t, 0, p);
     S *mean = memory.mean[0].data(), *t = memory.t[0].data();
-    for (Index h = 0; h < at.H; ++h) {
+    for (Index h = at.H; h-- > 0;) {
       const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
       const Scores<S> dscores = at.scores(tangent, memory.dqt, j, p, h);
       const Tile<const S> fbar_h = at.output_lanes(fbar_t, h), dfbar_h = at.output_lanes(dfbar_t, h);
@@ -497,7 +504,7 @@ struct TiledAttention<S>::Pass {
         column_products<S>(dfbar_h, Rt, t, false);
         column_products<S>(fbar_h, at.lanes(memory.drt, h, p), t, true);
       }
-      at.for_keys([&](Index first, Index count) {
+      at.for_keys_backwards([&](Index first, Index count) {
         const Tile<const S> A_l = A.middle_rows(first, count), dA_l = dA.middle_rows(first, count);
         if (!dbar[kV].empty())
           sum_of_products<S>({{dA_l.middle_cols(0, p.rows), at.output_columns(fbar, h)},
@@ -510,8 +517,8 @@ struct TiledAttention<S>::Pass {
         sum_of_products<S>({{V, dfbar_h}, {keys(tangent, kV, j, p, h, first, count), fbar_h}}, dzbar);
         centre_tangent<S>(A_l, dA_l, mean, t, zbar, dzbar);
         kernel.pull_tangent(scores.keys(first, count), dscores.keys(first, count), zbar, dzbar,
-                            queries(dbar, j, p, h), first > 0, keys(dbar, kK, j, p, h, first, count),
-                            p.first > 0);
+                            queries(dbar, j, p, h),
+                            first + count<at.n, keys(dbar, kK, j, p, h, first, count), p.first> 0);
       });
     }
   }
