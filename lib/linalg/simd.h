@@ -69,7 +69,7 @@ S sum(Pack<S> pack) {
 template <class S>
 Pack<S> exp_of_negative(Pack<S> x) {
   constexpr bool is_double = sizeof(S) == 8;
-  using Integer = std::conditional_t<is_double, std::int64_t, std::int32_t>;
+  using Integer = std::conditional_t<is_double, std::uint64_t, std::uint32_t>;  // wraps around
   constexpr int mantissa = is_double ? 52 : 23, degree = is_double ? 13 : 7;
   constexpr S rounder = is_double ? S(0x1.8p52) : S(0x1.8p23);  // x + rounder ends in the integer nearest x
   constexpr S ln2_high = is_double ? S(0x1.62e42feep-1) : S(0x1.62e4p-1);  // times k without rounding
