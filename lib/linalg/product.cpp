@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "linalg/batch.h"
 #include "linalg/simd.h"
 
 namespace basin {
@@ -23,14 +24,16 @@ constexpr Index kInner = 128;
 /// for the block beside. Hardware does not foresee these strided reads.
 enum Prefetch : unsigned { kNone = 0, kLeft = 1, kRight = 2 };
 
-/// Rows x (Packs * lanes) of the result, or `part` columns of a last, incomplete pack.
+/// Rows x (Packs * lanes) of the result, or its last `part` columns, for which `right` is in whole packs.
 template <int Rows, int Packs, bool Whole, unsigned Ahead = kNone, class S>
 inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> out, bool add) {
   constexpr Index lanes = kLanes<S>;
-  const auto get = [part](const S* from) { return Whole ? load(from) : load_part(from, part); };
   Pack<S> sums[Rows][Packs];
   for (int r = 0; r < Rows; ++r)
-    for (int p = 0; p < Packs; ++p) sums[r][p] = add ? get(out.row(i + r) + j + p * lanes) : Pack<S>{};
+    for (int p = 0; p < Packs; ++p) {
+      const S* from = out.row(i + r) + j + p * lanes;
+      sums[r][p] = !add ? Pack<S>{} : Whole ? load(from) : load_part(from, part);
+    }
   for (int r = 0; r < Rows; ++r)
     for (int p = 0; p < Packs; ++p) __builtin_prefetch(out.row(i + Rows + r) + j + p * lanes, 1, 3);
 
@@ -38,10 +41,10 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
     if (left_factor.empty() || right_factor.empty()) continue;
     const Index inner = left_factor.cols, row_step = left_factor.row_step;
     const S* left = left_factor.row(i);
-    const S* right = right_factor.data + j;
+    const S* right = right_factor.data + (Whole ? j : 0);
     for (Index l = 0; l < inner; ++l, left += left_factor.col_step, right += right_factor.row_step) {
       Pack<S> row[Packs];
-      for (int p = 0; p < Packs; ++p) row[p] = get(right + p * lanes);
+      for (int p = 0; p < Packs; ++p) row[p] = load(right + p * lanes);
       if constexpr ((Ahead & kLeft) != 0) __builtin_prefetch(left + Rows * row_step, 0, 2);
       if constexpr ((Ahead & kRight) != 0)
         for (int p = 0; p < Packs; ++p) __builtin_prefetch(right + (Packs + p) * lanes, 0, 2);
@@ -78,6 +81,21 @@ void columns(const Terms<S>& terms, Index j, Index part, Tile<S> out, bool add) 
   if constexpr (rows > 4)
     for (; i + 4 <= out.rows; i += 4) block<4, Packs, Whole>(terms, i, j, part, out, add);
   for (; i < out.rows; ++i) block<1, Packs, Whole>(terms, i, j, part, out, add);
+}
+
+/// The last columns of the result, fewer than a pack: those of the right factors are copied into packs first.
+template <class S>
+void last_columns(const Terms<S>& terms, Index j, Tile<S> out, bool add) {
+  constexpr Index lanes = kLanes<S>;
+  const Index part = out.cols - j;
+  S packs[kInner * lanes];
+  for (const auto& [left, right] : terms) {
+    if (left.empty() || right.empty()) continue;
+    for (Index l = 0; l < left.cols; ++l) store<S>(packs + l * lanes, load_part(right.row(l) + j, part));
+    columns<1, false>(Terms<S>{{left, {packs, left.cols, lanes, lanes, 1}}}, j, part, out, add);
+    add = true;
+  }
+  if (!add) columns<1, false>(Terms<S>{}, j, part, out, false);
 }
 
 /// The terms one after the other, each in parts of at most kInner steps.
@@ -139,7 +157,7 @@ void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add
       columns<1, true>(terms, j, 0, out, add);
     j += wide * lanes, packs -= wide;
   }
-  if (j < out.cols) columns<1, false>(terms, j, out.cols - j, out, add);
+  if (j < out.cols) last_columns(terms, j, out, add);
 }
 
 template <class S>
@@ -156,6 +174,16 @@ void transpose(Tile<const S> in, Tile<S> out) {
   }
 }
 
+template <class S>
+void add_times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out) {
+  thread_local Batch<S> memory;
+  memory.resize(1, W.cols, padded<S>(W.rows));
+  transpose<S>(W, tile(memory[0]));
+  sum_of_products<S>({{left, tile(memory[0])}}, out, true);
+}
+
+template void add_times_transpose(Tile<const double>, Tile<const double>, Tile<double>);
+template void add_times_transpose(Tile<const float>, Tile<const float>, Tile<float>);
 template void sum_of_products(std::initializer_list<Term<double>>, Tile<double>, bool);
 template void sum_of_products(std::initializer_list<Term<float>>, Tile<float>, bool);
 template void transpose(Tile<const double>, Tile<double>);

@@ -59,8 +59,9 @@ struct Term {
   Tile<const S> left, right;
 };
 
-/// out = sum of left * right over the terms, or out += with `add`. out has col_step 1 and must not overlap a
-/// factor. `right` and `out` must hold padded<S>(cols) numbers in a row when `cols` is given as such.
+/// out = sum of left * right over the terms, or out += with `add`. out (rows x cols) has col_step 1 and must
+/// not overlap a factor. Sizes are not checked. Any size will do; whole packs of columns (linalg/simd.h) are
+/// fastest.
 ///
 /// Made for the products of attention, a few dozen to a few hundred rows and columns, where a BLAS spends
 /// much of its time on copying factors into its own layout: here they are read in place, 8 rows and up to 3
@@ -69,6 +70,10 @@ struct Term {
 /// columns.
 template <class S>
 void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add = false);
+
+/// out += left W^T, for W with col_step 1: left rows x inner, W cols x inner.
+template <class S>
+void add_times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out);
 
 /// out = in^T, zero beyond in.rows up to out.cols; out.rows = in.cols, both with col_step 1.
 template <class S>

@@ -1,7 +1,5 @@
 #include "model/attention_folding.h"
 
-#include <array>
-
 #include "linalg/product.h"
 #include "linalg/simd.h"
 
@@ -14,17 +12,6 @@ constexpr std::size_t kQ = 0, kK = 1, kV = 2, kO = 3;
 template <class T>
 Tile<T> slice(BlockView<T> w, std::size_t block, Index j, Index h) {
   return w.has(block) ? tile(w(block, j, h)) : Tile<T>{};
-}
-
-/// in^T in the working memory number `place` of this thread.
-template <class S>
-Tile<const S> transposed(Tile<const S> in, std::size_t place) {
-  thread_local std::array<Batch<S>, 2> memory;
-  if (in.empty()) return {};
-  memory[place].resize(1, in.cols, padded<S>(in.rows));
-  const Tile<S> out = tile(memory[place][0]);
-  transpose(in, out);
-  return out.middle_cols(0, in.rows);
 }
 
 }  // namespace
@@ -135,15 +122,13 @@ template <class S>
 void AttentionFolding<S>::adjoint(BlockView<const S> w, BlockView<const S> ubar, BlockView<S> wbar) const {
   arrange_adjoint(ubar, wbar);
   if (!multiplied_) return;
-  for (Index h = 0; h < heads_; ++h) {
-    const Tile<const S> W_Ot = transposed(slice(w, kO, 0, h), 0);
-    for (Index j = 0; j < wbar.count(); ++j) {
+  for (Index j = 0; j < wbar.count(); ++j)
+    for (Index h = 0; h < heads_; ++h) {
       const Tile<const S> Pbar = product_slice(ubar, j, h);
-      if (wbar.has(kV)) sum_of_products<S>({{Pbar, W_Ot}}, slice(wbar, kV, j, h), true);
+      if (wbar.has(kV)) add_times_transpose<S>(Pbar, slice(w, kO, 0, h), slice(wbar, kV, j, h));
       if (wbar.has(kO))
         sum_of_products<S>({{slice(w, kV, 0, h).transpose(), Pbar}}, slice(wbar, kO, j, h), true);
     }
-  }
 }
 
 /// dW_Vbar = dPbar W_O^T + Pbar dW_O^T,  dW_Obar = W_V^T dPbar + dW_V^T Pbar
@@ -151,18 +136,16 @@ template <class S>
 void AttentionFolding<S>::tangent_of_adjoint(BlockView<const S> w, BlockView<const S> ubar,
                                              BlockView<const S> dw, BlockView<const S> dubar,
                                              BlockView<S> dwbar) const {
-  arrange_adjoint(dubar, dwbar);
+  adjoint(w, dubar, dwbar);
   if (!multiplied_) return;
-  for (Index h = 0; h < heads_; ++h) {
-    const Tile<const S> W_Ot = transposed(slice(w, kO, 0, h), 0), Pbar = product_slice(ubar, 0, h);
-    for (Index j = 0; j < dwbar.count(); ++j) {
-      const Tile<const S> dW_Ot = transposed(slice(dw, kO, j, h), 1), dPbar = product_slice(dubar, j, h);
-      if (dwbar.has(kV)) sum_of_products<S>({{dPbar, W_Ot}, {Pbar, dW_Ot}}, slice(dwbar, kV, j, h), true);
-      if (dwbar.has(kO))
-        sum_of_products<S>({{slice(w, kV, 0, h).transpose(), dPbar}, {slice(dw, kV, j, h).transpose(), Pbar}},
-                           slice(dwbar, kO, j, h), true);
+  for (Index j = 0; j < dwbar.count(); ++j)
+    for (Index h = 0; h < heads_; ++h) {
+      const Tile<const S> Pbar = product_slice(ubar, 0, h);
+      if (dwbar.has(kV) && dw.has(kO))
+        add_times_transpose<S>(Pbar, slice(dw, kO, j, h), slice(dwbar, kV, j, h));
+      if (dwbar.has(kO) && dw.has(kV))
+        sum_of_products<S>({{slice(dw, kV, j, h).transpose(), Pbar}}, slice(dwbar, kO, j, h), true);
     }
-  }
 }
 
 template class AttentionFolding<double>;

@@ -1,6 +1,7 @@
 /// A linear layer.
 #pragma once
 
+#include "linalg/product.h"
 #include "model/layer.h"
 
 namespace basin {
@@ -19,7 +20,7 @@ class Linear final : public Layer<S> {
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override {
     value.input = x;
     y.resize(1, x.rows(), this->output().width);
-    y[0].noalias() = x[0] * w(0, 0, 0);
+    sum_of_products<S>({{tile(x[0]), tile(w(0, 0, 0))}}, tile(y[0]));
   }
 
   /// dy = dx W + x dW
@@ -27,11 +28,11 @@ class Linear final : public Layer<S> {
                Saved<S>& tangent, Batch<S>& dy) const override {
     const BatchView<const S> x = value.input;
     tangent.input = dx;
-    dy.resize_zero(dw.count(), x.rows(), this->output().width);
-    for (Index j = 0; j < dy.count(); ++j) {
-      if (!dx.empty()) dy[j].noalias() += dx[j] * w(0, 0, 0);
-      if (dw.has(0)) dy[j].noalias() += x[0] * dw(0, j, 0);
-    }
+    dy.resize(dw.count(), x.rows(), this->output().width);
+    for (Index j = 0; j < dy.count(); ++j)
+      sum_of_products<S>(
+          {{tile(dx[j]), tile(w(0, 0, 0))}, {tile(x[0]), dw.has(0) ? tile(dw(0, j, 0)) : Tile<const S>{}}},
+          tile(dy[j]));
   }
 
   /// xbar = ybar W^T,  Wbar = x^T ybar
@@ -39,10 +40,11 @@ class Linear final : public Layer<S> {
                BlockView<S> wbar, Batch<S>* xbar) const override {
     const BatchView<const S> x = value.input;
     adjoint.input = ybar;
-    if (xbar) xbar->resize(ybar.count(), x.rows(), x.cols());
+    if (xbar) xbar->resize_zero(ybar.count(), x.rows(), x.cols());
     for (Index j = 0; j < ybar.count(); ++j) {
-      if (xbar) (*xbar)[j].noalias() = ybar[j] * w(0, 0, 0).transpose();
-      if (wbar.has(0)) wbar(0, j, 0).noalias() += x[0].transpose() * ybar[j];
+      if (xbar) add_times_transpose<S>(tile(ybar[j]), tile(w(0, 0, 0)), tile((*xbar)[j]));
+      if (wbar.has(0))
+        sum_of_products<S>({{tile(x[0]).transpose(), tile(ybar[j])}}, tile(wbar(0, j, 0)), true);
     }
   }
 
@@ -51,16 +53,16 @@ class Linear final : public Layer<S> {
                           const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
                           BlockView<S> dwbar, Batch<S>* dxbar) const override {
     const BatchView<const S> x = value.input, dx = tangent.input, ybar = adjoint.input;
-    if (dxbar) dxbar->resize(dybar.count(), x.rows(), x.cols());
+    if (dxbar) dxbar->resize_zero(dybar.count(), x.rows(), x.cols());
     for (Index j = 0; j < dybar.count(); ++j) {
       if (dxbar) {
-        (*dxbar)[j].noalias() = dybar[j] * w(0, 0, 0).transpose();
-        if (dw.has(0)) (*dxbar)[j].noalias() += ybar[0] * dw(0, j, 0).transpose();
+        add_times_transpose<S>(tile(dybar[j]), tile(w(0, 0, 0)), tile((*dxbar)[j]));
+        if (dw.has(0)) add_times_transpose<S>(tile(ybar[0]), tile(dw(0, j, 0)), tile((*dxbar)[j]));
       }
-      if (dwbar.has(0)) {
-        dwbar(0, j, 0).noalias() += x[0].transpose() * dybar[j];
-        if (!dx.empty()) dwbar(0, j, 0).noalias() += dx[j].transpose() * ybar[0];
-      }
+      if (dwbar.has(0))
+        sum_of_products<S>(
+            {{tile(x[0]).transpose(), tile(dybar[j])}, {tile(dx[j]).transpose(), tile(ybar[0])}},
+            tile(dwbar(0, j, 0)), true);
     }
   }
 

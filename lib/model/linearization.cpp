@@ -134,9 +134,7 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
         }
       });
   gradient_ = Vector<S>::Zero(theta_size());
-  model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()),
-                            view<S>(network_gradient_, network.theta_slots()),
-                            mutable_view<S>(gradient_, parameters().theta_slots()));
+  fold_adjoint(view<S>(network_gradient_, network.theta_slots()), gradient_);
   check_finite(outputs_, out.tokens, gradient_);
   const std::size_t per_vector =
       std::max(largest, static_cast<std::size_t>(network.theta_size()) * sizeof(S));
@@ -205,6 +203,12 @@ BlockView<const S> Linearization<S>::fold_tangent(ConstVectorsRef<S> V) const {
 }
 
 template <class S>
+void Linearization<S>::fold_adjoint(BlockView<const S> ubar, VectorsRef<S> out) const {
+  model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), ubar,
+                            mutable_view<S>(out, parameters().theta_slots()));
+}
+
+template <class S>
 BlockView<const S> Linearization<S>::summed(Index k) const {
   return view<S>(sum_.leftCols(k), model_->network_parameters().theta_slots());
 }
@@ -264,8 +268,7 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
                     work.dybar[i].data());
       model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint, sum(), nullptr);
     });
-    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), summed(k),
-                              mutable_view<S>(JtU.middleCols(j, k), parameters().theta_slots()));
+    fold_adjoint(summed(k), JtU.middleCols(j, k));
   });
 }
 
@@ -285,8 +288,7 @@ void Linearization<S>::gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) cons
       for (Index i = 0; i < k; ++i) curvature(i, 0, work.dy[i], work.dybar[i]);
       model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint, sum(), nullptr);
     });
-    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), summed(k),
-                              mutable_view<S>(GV.middleCols(j, k), parameters().theta_slots()));
+    fold_adjoint(summed(k), GV.middleCols(j, k));
   });
 }
 
@@ -328,9 +330,7 @@ void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt)
     sum.setZero();
     model_->network().adjoint(weights(), work.point->value, work.dybar.view(), work.adjoint,
                               mutable_view<S>(sum, network.theta_slots()), nullptr);
-    model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()),
-                              view<S>(sum, network.theta_slots()),
-                              mutable_view<S>(Jt.middleCols(row, k), parameters().theta_slots()));
+    fold_adjoint(view<S>(sum, network.theta_slots()), Jt.middleCols(row, k));
   }
 }
 

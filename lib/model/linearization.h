@@ -96,6 +96,8 @@ class Linearization {
   void for_blocks(Index vectors, const Body& body) const;
   /// moved_ = the tangents of the network's parameters for V: what the rules take.
   BlockView<const S> fold_tangent(ConstVectorsRef<S> V) const;
+  /// out (P x k) += the adjoints of theta, for those of the network's parameters.
+  void fold_adjoint(BlockView<const S> ubar, VectorsRef<S> out) const;
   /// The first k columns of sum_ = the sum over all chunks of what body(chunk, workspace, sum) adds to
   /// the view sum().
   template <class Body>

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "linalg/simd.h"
+#include "model/tile_weights.h"
 
 namespace basin {
 namespace {
@@ -64,12 +64,6 @@ void SoftmaxTiles<S>::pull_tangent(const Scores<S>& at, const Scores<S>& d, Tile
 
 namespace {
 
-/// Calls body(offset) for each pack of queries.
-template <class S, class Body>
-void for_lanes(Tile<const S> a, const Body& body) {
-  for (Index p = 0; p < a.cols; p += kLanes<S>) body(p);
-}
-
 /// Whether expanding the square would lose digits.
 template <class S>
 bool needs_differences(const Scores<S>& at) {
@@ -82,7 +76,7 @@ bool needs_differences(const Scores<S>& at) {
 /// out_tl = -<q_t - k_l, p_t - m_l>; an empty p or m is zero.
 template <class S>
 void difference_products(const Scores<S>& at, Tile<const S> pt, Tile<const S> m, Tile<S> out) {
-  for_lanes<S>(out, [&](Index p) {
+  for_lanes<S>(out.cols, [&](Index p) {
     for (Index l = 0; l < out.rows; ++l) {
       Pack<S> total{};
       for (Index i = 0; i < at.k.cols; ++i) {
@@ -117,7 +111,7 @@ void pull_differences(Tile<const S> q, Tile<const S> k, Tile<const S> zbar, Tile
 template <class S>
 void pull_norms(Tile<const S> q, Tile<const S> k, Tile<const S> zbar, Tile<S> qbar, Tile<S> kbar) {
   if (!q.empty())
-    for_lanes<S>(zbar, [&](Index p) {
+    for_lanes<S>(zbar.cols, [&](Index p) {
       Pack<S> total{};
       for (Index l = 0; l < zbar.rows; ++l) total += load(zbar.row(l) + p);
       for (Index t = p; t < std::min(p + kLanes<S>, qbar.rows); ++t)
@@ -126,7 +120,7 @@ void pull_norms(Tile<const S> q, Tile<const S> k, Tile<const S> zbar, Tile<S> qb
   if (k.empty()) return;
   for (Index l = 0; l < kbar.rows; ++l) {
     Pack<S> total{};
-    for_lanes<S>(zbar, [&](Index p) { total += load(zbar.row(l) + p); });
+    for_lanes<S>(zbar.cols, [&](Index p) { total += load(zbar.row(l) + p); });
     const S s = sum<S>(total);
     for (Index i = 0; i < kbar.cols; ++i) kbar.row(l)[i] -= s * k.row(l)[i];
   }
@@ -176,7 +170,7 @@ void GaussianTiles<S>::scores(const Scores<S>& at, Tile<S> z) const {
     difference_products(at, at.qt, at.k, z);
   else
     sum_of_products<S>({{at.k, at.qt}}, z);
-  for_lanes<S>(z, [&](Index p) {
+  for_lanes<S>(z.cols, [&](Index p) {
     const Pack<S> q_norm = load(at.q_norm + p);
     for (Index l = 0; l < z.rows; ++l) {
       const Pack<S> product = load(z.row(l) + p);
@@ -191,7 +185,7 @@ template <class S>
 void GaussianTiles<S>::scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) const {
   if (needs_differences(at)) return difference_products(at, d.qt, d.k, dz);
   products_tangent(at, d, dz);
-  for_lanes<S>(dz, [&](Index p) {
+  for_lanes<S>(dz.cols, [&](Index p) {
     const Pack<S> dq_norm = load(d.q_norm + p);
     for (Index l = 0; l < dz.rows; ++l) store<S>(dz.row(l) + p, load(dz.row(l) + p) + dq_norm + d.k_norm[l]);
   });

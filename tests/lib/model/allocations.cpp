@@ -26,12 +26,13 @@ extern "C" void* malloc(std::size_t size) {
 
 TEST_CASE("products allocate nothing once they have been computed before") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const Index D_out = GENERATE(9, 100);  // heads summed, or side by side before a linear layer
   const Index k = GENERATE(1, 20);
   const auto memory = GENERATE(std::size_t{0}, std::size_t{1} << 30U);
   const int threads_before = omp_get_max_threads();
   omp_set_num_threads(1);
   const Linearization<double> at =
-      make_instance({"allocations", 5, 60, 70, 3, 10, 9, kind}).linearize({.memory = memory});
+      make_instance({"allocations", 5, 60, 70, 3, 10, D_out, kind}).linearize({.memory = memory});
   const Index P = at.theta_size(), m = at.output_size();
   const Vectors<double> V = random_vectors(P, k, 1), U = random_vectors(m, k, 2);
   Vectors<double> JV(m, k), JtU(P, k), GV(P, k), HV(P, k);
