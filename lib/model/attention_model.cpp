@@ -1,5 +1,6 @@
 #include "model/attention_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "linalg/errors.h"
@@ -48,6 +49,18 @@ bool multiply_first(const AttentionSpec& s) {
   return products(s.outputs) <= products(s.head_dim) + 12 * s.head_dim * s.outputs;
 }
 
+/// How to take derivatives of scores: by the products that a token takes for it in a Hessian product, here
+/// and there. The scores of the Gaussian kernel are no scalar products.
+ScoreRules score_rules(const AttentionSpec& s, const std::vector<std::string>& trainable) {
+  const auto trains = [&](const char* block) {
+    return std::find(trainable.begin(), trainable.end(), block) != trainable.end();
+  };
+  if (s.kernel != KernelKind::softmax || !trains("W_Q") || !trains("W_K")) return ScoreRules::factored;
+  const Index n = s.tokens, D = s.embedding, d = s.head_dim;
+  const Index factored = 7 * n * d + 4 * D * d, bilinear = n * (d + 2 * D) + 3 * D * d + D * D;
+  return bilinear < factored ? ScoreRules::bilinear : ScoreRules::factored;
+}
+
 }  // namespace
 
 template <class S>
@@ -55,6 +68,7 @@ std::shared_ptr<const Model<S>> make_attention_model(const AttentionSpec& spec,
                                                      const std::vector<std::string>& trainable) {
   check(spec);
   const bool softmax = spec.kernel == KernelKind::softmax, multiplied = multiply_first(spec);
+  const ScoreRules rules = score_rules(spec, trainable);
   const double sigma = spec.sigma(), root = std::sqrt(static_cast<double>(spec.head_dim));
   auto folding = std::make_unique<AttentionFolding<S>>(
       spec.embedding, spec.heads, spec.head_dim, spec.outputs, multiplied,
@@ -70,11 +84,12 @@ std::shared_ptr<const Model<S>> make_attention_model(const AttentionSpec& spec,
   typename Sequential<S>::Layers layers;
   if (multiplied) {
     layers.push_back(std::make_unique<TiledAttention<S>>(input, spec.heads, folding->head_width(), width,
-                                                         Heads::summed, spec.outputs, std::move(kernel)));
+                                                         Heads::summed, spec.outputs, std::move(kernel),
+                                                         rules));
   } else {
     layers.push_back(std::make_unique<TiledAttention<S>>(input, spec.heads, folding->head_width(), width,
                                                          Heads::concatenated, spec.heads * width,
-                                                         std::move(kernel)));
+                                                         std::move(kernel), rules));
     layers.push_back(
         std::make_unique<Linear<S>>(Shape{spec.tokens, spec.heads * width}, spec.outputs, "W_O"));
   }

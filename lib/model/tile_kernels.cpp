@@ -19,18 +19,18 @@ void products_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) {
 template <class S>
 void pull_products(const Scores<S>& at, Tile<const S> zbar, Tile<S> qbar, bool add_q, Tile<S> kbar,
                    bool add_k) {
-  const Tile<const S> z = zbar.middle_cols(0, at.q.rows);
+  const Tile<const S> z = zbar.middle_cols(0, qbar.rows);
   sum_of_products<S>({{z.transpose(), at.k}}, qbar, add_q);
-  sum_of_products<S>({{z, at.q}}, kbar, add_k);
+  if (!kbar.empty()) sum_of_products<S>({{z, at.q}}, kbar, add_k);
 }
 
 /// dQbar = dZbar K + Zbar dK,  dKbar = dZbar^T Q + Zbar^T dQ
 template <class S>
 void pull_products_tangent(const Scores<S>& at, const Scores<S>& d, Tile<const S> zbar, Tile<const S> dzbar,
                            Tile<S> dqbar, bool add_q, Tile<S> dkbar, bool add_k) {
-  const Tile<const S> z = zbar.middle_cols(0, at.q.rows), dz = dzbar.middle_cols(0, at.q.rows);
+  const Tile<const S> z = zbar.middle_cols(0, dqbar.rows), dz = dzbar.middle_cols(0, dqbar.rows);
   sum_of_products<S>({{dz.transpose(), at.k}, {z.transpose(), d.k}}, dqbar, add_q);
-  sum_of_products<S>({{dz, at.q}, {z, d.q}}, dkbar, add_k);
+  if (!dkbar.empty()) sum_of_products<S>({{dz, at.q}, {z, d.q}}, dkbar, add_k);
 }
 
 }  // namespace

@@ -15,34 +15,52 @@ void for_lanes(Index queries, const Body& body) {
   for (Index p = 0; p < queries; p += kLanes<S>) body(p);
 }
 
-/// max and scale = 1 / sum exp(z - max) over all keys, and a = exp(z - max) scale in place of z
+/// term(0) + ... + term(count - 1), in two sums: an addition need not wait for the one before it.
+template <class S, class Term>
+Pack<S> sum_of(Index count, const Term& term) {
+  Pack<S> even{}, odd{};
+  Index l = 0;
+  for (; l + 1 < count; l += 2) even += term(l), odd += term(l + 1);
+  if (l < count) even += term(l);
+  return even + odd;
+}
+
+/// max = the largest z of all keys, or what it was if that is larger
 template <class S>
-void normalise(Tile<S> z, S* max, S* scale) {
+void raise_to_largest(Tile<const S> z, S* max) {
   for_lanes<S>(z.cols, [&](Index p) {
-    Pack<S> largest = load(z.data + p), total{};
-    for (Index l = 1; l < z.rows; ++l) {
+    Pack<S> largest = load(max + p);
+    for (Index l = 0; l < z.rows; ++l) {
       const Pack<S> score = load(z.row(l) + p);
       largest = score > largest ? score : largest;
     }
-    for (Index l = 0; l < z.rows; ++l) {
-      const Pack<S> e = exp_of_negative<S>(load(z.row(l) + p) - largest);
-      total += e;
-      store<S>(z.row(l) + p, e);
-    }
-    const Pack<S> factor = 1 / total;
-    for (Index l = 0; l < z.rows; ++l) store<S>(z.row(l) + p, load(z.row(l) + p) * factor);
     store<S>(max + p, largest);
-    store<S>(scale + p, factor);
   });
 }
 
-/// a = exp(z - max) scale in place of z again, to the bit, for some of the keys; without max, a = exp(z).
+/// a = exp(z - max) in place of z, for some of the keys; no max stands for 0.
 template <class S>
-void exponentials(Tile<S> z, const S* max, const S* scale) {
+void exponentials(Tile<S> z, const S* max) {
   for_lanes<S>(z.cols, [&](Index p) {
-    const Pack<S> shift = max ? load(max + p) : Pack<S>{}, factor = max ? load(scale + p) : Pack<S>{} + 1;
-    for (Index l = 0; l < z.rows; ++l)
-      store<S>(z.row(l) + p, exp_of_negative<S>(load(z.row(l) + p) - shift) * factor);
+    const Pack<S> shift = max ? load(max + p) : Pack<S>{};
+    for (Index l = 0; l < z.rows; ++l) store<S>(z.row(l) + p, exp_of_negative<S>(load(z.row(l) + p) - shift));
+  });
+}
+
+/// sum += the sums of columns of a
+template <class S>
+void add_columns(Tile<const S> a, S* sum) {
+  for_lanes<S>(a.cols, [&](Index p) {
+    store<S>(sum + p, load(sum + p) + sum_of<S>(a.rows, [&](Index l) { return load(a.row(l) + p); }));
+  });
+}
+
+/// a = a o factor, column by column
+template <class S>
+void scale_columns(Tile<S> a, const S* factor) {
+  for_lanes<S>(a.cols, [&](Index p) {
+    const Pack<S> by = load(factor + p);
+    for (Index l = 0; l < a.rows; ++l) store<S>(a.row(l) + p, load(a.row(l) + p) * by);
   });
 }
 
@@ -50,9 +68,8 @@ void exponentials(Tile<S> z, const S* max, const S* scale) {
 template <class S>
 void add_weighted(Tile<const S> a, Tile<const S> dz, S* s) {
   for_lanes<S>(a.cols, [&](Index p) {
-    Pack<S> sums[2] = {load(s + p), Pack<S>{}};
-    for (Index l = 0; l < a.rows; ++l) sums[l % 2] += load(a.row(l) + p) * load(dz.row(l) + p);
-    store<S>(s + p, sums[0] + sums[1]);
+    const auto term = [&](Index l) { return load(a.row(l) + p) * load(dz.row(l) + p); };
+    store<S>(s + p, load(s + p) + sum_of<S>(a.rows, term));
   });
 }
 

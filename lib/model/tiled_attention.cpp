@@ -1,6 +1,8 @@
 #include "model/tiled_attention.h"
 
 #include <array>
+#include <limits>
+#include <stdexcept>
 
 #include "linalg/errors.h"
 #include "linalg/simd.h"
@@ -20,7 +22,12 @@ namespace {
 // and `value`:
 //   saved[kStats]     max z, 1 / sum exp(z - max) over the keys, a row each (normalised kernels)
 //   saved[kRt]        R^T = (A V)^T, e rows                                 (normalised kernels)
-constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kSaved = 6;
+//
+// With bilinear scores Z = X M X^T, there are no tangents and adjoints of K, none of Q either, but of
+//   saved[kXM]        X M            n x D per sample and head, as Q and K
+// and `adjoint` saves
+//   saved[kM]         Mbar           D x D, batch j H + h
+constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kXM = 6, kM = 7, kSaved = 8;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
 // Heads of fewer columns than this stand side by side: together they make wider matrix products. Others are
@@ -34,7 +41,7 @@ constexpr Index kQueries = 48, kKeys = 48, kTileNumbers = 49152;
 template <class S>
 struct Scratch {
   Batch<S> a, da;              // of a tile, per head: A, and dZ, then dA
-  Batch<S> qt, dqt;            // Q^T per head, and its tangent
+  Batch<S> qt, dqt;            // Q^T per head, and its tangent (or that of X M)
   Batch<S> zbar, dzbar;        // of a block of keys: Abar, then Zbar; dAbar, then dZbar
   Batch<S> rt, drt, ft;        // (A V)^T and its tangent per head, and what the heads give together
   Batch<S> s, mean, t;         // per query: the sums over keys of the formulas below
@@ -42,6 +49,7 @@ struct Scratch {
   Batch<S> fbar_t, dfbar_t;    // the transposes of the last two
   Saved<S> bar;                // adjoints of Q, K and V
   Batch<S> x;                  // inputs, their rows further apart
+  Batch<S> mbar;               // Mbar of a head
 };
 
 template <class S>
@@ -58,20 +66,25 @@ struct Place {
 /// Where the numbers of a tile and a head stand.
 template <class S>
 struct Layout {
-  Index n, H, d, e, outputs;
+  Index n, D, H, d, e, outputs;
   Heads combine;
+  bool bilinear;
   /// Queries of a tile: whole packs, unless one tile has them all.
   const Index tile_rows =
       std::min(n, std::clamp(kTileNumbers / (H * n) / kLanes<S> * kLanes<S>, kLanes<S>, kQueries));
 
-  Index width(std::size_t b) const { return b == kV ? e : d; }
+  /// What the tangents and adjoints of scores go through.
+  std::size_t moving_queries() const { return bilinear ? kXM : kQ; }
+
+  Index width(std::size_t b) const { return b == kV ? e : b == kXM ? D : d; }
   /// Whether all heads stand side by side; the number of matrices, and of heads in each.
   bool together(std::size_t b) const { return width(b) < kWideHead; }
   Index groups(std::size_t b) const { return together(b) ? 1 : H; }
   Index heads_together(std::size_t b) const { return together(b) ? H : 1; }
   void resize(Saved<S>& saved, std::size_t b, Index count, Index rows) const {
-    saved[b].resize(count * groups(b), rows, row_step<S>(heads_together(b) * width(b)));
+    saved[b].resize(count * groups(b), rows, row_step(b));
   }
+  Index row_step(std::size_t b) const { return basin::row_step<S>(heads_together(b) * width(b)); }
   /// Group g of a projection in vector j: all samples. Empty if it is zero.
   template <class SavedType>
   auto projection(SavedType& saved, std::size_t b, Index j, Index g) const {
@@ -92,12 +105,20 @@ struct Layout {
   }
   Index first_row(const Place& p) const { return p.sample * n + p.first; }
 
+  /// Head h of a projection in vector j: all samples; and the columns of a parameter block for it.
+  template <class SavedType>
+  auto head(SavedType& saved, std::size_t b, Index j, Index h) const {
+    return together(b) ? tile(saved[b][j]).middle_cols(h * width(b), width(b))
+                       : tile(saved[b][j * H + h]).middle_cols(0, width(b));
+  }
+  template <class T>
+  Tile<T> columns(BlockView<T> w, std::size_t b, Index j, Index h) const {
+    return tile(w(b, j, 0)).middle_cols(h * width(b), width(b));
+  }
   /// The same for one sample; or what is saved for that sample and head.
   template <class SavedType>
   auto head(SavedType& saved, std::size_t b, Index j, Index sample, Index h) const {
-    if (b == kQ || b == kK || b == kV)
-      return together(b) ? tile(saved[b][j]).middle_rows(sample * n, n).middle_cols(h * width(b), width(b))
-                         : tile(saved[b][j * H + h]).middle_rows(sample * n, n).middle_cols(0, width(b));
+    if (b == kQ || b == kK || b == kV || b == kXM) return head(saved, b, j, h).middle_rows(sample * n, n);
     const Index rows = b == kRt ? e : 2;
     return tile(saved[b][j]).middle_rows((sample * H + h) * rows, rows).middle_cols(0, padded<S>(n));
   }
@@ -113,10 +134,20 @@ struct Layout {
             saved[kQ].empty() ? Tile<S>{} : lanes(qt, h, p), head(saved, kK, j, p.sample, h),
             norms.empty() ? nullptr : norms.row(0) + p.first, norms.empty() ? nullptr : norms.row(1)};
   }
-  void transpose_queries(const Saved<S>& saved, Batch<S>& qt, Index j, const Place& p) const {
-    if (saved[kQ].empty()) return;
+  /// What the derivatives of scores depend on at the point: the same, or X in place of keys.
+  Scores<S> slopes(const Saved<S>& value, Batch<S>& qt, const Place& p, Index h) const {
+    if (!bilinear) return scores(value, qt, 0, p, h);
+    return {{}, {}, tile(value.input[0]).middle_rows(p.sample * n, n)};
+  }
+  /// The tangents of queries and keys.
+  Scores<S> moves(const Saved<S>& tangent, Batch<S>& dqt, Index j, const Place& p, Index h) const {
+    if (!bilinear) return scores(tangent, dqt, j, p, h);
+    return {{}, lanes(dqt, h, p), {}};
+  }
+  void transpose_queries(const Saved<S>& saved, std::size_t b, Batch<S>& qt, Index j, const Place& p) const {
+    if (saved[b].empty()) return;
     for (Index h = 0; h < H; ++h)
-      transpose<S>(head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows), lanes(qt, h, p));
+      transpose<S>(head(saved, b, j, p.sample, h).middle_rows(p.first, p.rows), lanes(qt, h, p));
   }
 
   /// Matrix j of working memory with a lane for each query of a tile.
@@ -163,7 +194,8 @@ struct Layout {
   void resize(Scratch<S>& memory) const {
     const Index lanes = padded<S>(tile_rows);
     for (Batch<S>* heads : {&memory.a, &memory.da}) heads->resize(H, n, lanes);
-    for (Batch<S>* heads : {&memory.qt, &memory.dqt}) heads->resize(H, d, lanes);
+    memory.qt.resize(H, d, lanes);
+    memory.dqt.resize(H, width(moving_queries()), lanes);
     for (Batch<S>* heads : {&memory.rt, &memory.drt}) heads->resize(H, e, lanes);
     for (Batch<S>* keys : {&memory.zbar, &memory.dzbar}) keys->resize(1, std::min(kKeys, n), lanes);
     for (Batch<S>* sums : {&memory.s, &memory.mean, &memory.t}) sums->resize_zero(1, 1, lanes);
@@ -200,11 +232,12 @@ struct TiledAttention<S>::Pass {
   void project_tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
                        BlockView<const S> dw, Saved<S>& tangent) const {
     const BatchView<const S> x = value.input;
+    check_fixed(dx, nullptr);
     tangent.input = dx;
     tangent.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
       tangent[b].clear();
-      if (dx.empty() && !dw.has(b)) continue;
+      if (dx.empty() && (!dw.has(b) || (at.bilinear && b == kK))) continue;
       at.resize(tangent, b, dw.count(), x.rows());
       for (Index j = 0; j < dw.count(); ++j)
         for (Index g = 0; g < at.groups(b); ++g)
@@ -213,7 +246,22 @@ struct TiledAttention<S>::Pass {
                {dx.empty() ? Tile<const S>{} : tile(dx[j]), at.columns(tile(w(b, 0, 0)), b, g)}},
               at.projection(tangent, b, j, g));
     }
+    if (at.bilinear) bilinear_tangent(w, value, dw, tangent);
     prepare(x.rows() / at.n, tangent, &value);
+  }
+
+  /// X dM = dQ W_K^T + Q dW_K^T, for M = W_Q W_K^T
+  void bilinear_tangent(BlockView<const S> w, const Saved<S>& value, BlockView<const S> dw,
+                        Saved<S>& tangent) const {
+    tangent[kXM].clear();
+    if (!dw.has(kQ) && !dw.has(kK)) return;
+    tangent[kXM].resize_zero(dw.count() * at.groups(kXM), value.input.rows(), at.row_step(kXM));
+    for (Index j = 0; j < dw.count(); ++j)
+      for (Index h = 0; h < at.H; ++h) {
+        const Tile<S> dXM = at.head(tangent, kXM, j, h);
+        if (dw.has(kQ)) add_times_transpose<S>(at.head(tangent, kQ, j, h), at.columns(w, kK, 0, h), dXM);
+        if (dw.has(kK)) add_times_transpose<S>(at.head(value, kQ, 0, h), at.columns(dw, kK, j, h), dXM);
+      }
   }
 
   /// What follows the projections: the kernel's own preparation. `point`: for tangents.
@@ -239,17 +287,19 @@ struct TiledAttention<S>::Pass {
   /// Makes room for the adjoints of those projections that are wanted.
   void resize_adjoints(Index count, Index rows, bool want_QK, bool want_V, Saved<S>& bar) const {
     bar.values.resize(kSaved);
-    for (const std::size_t b : kProjections) {
+    for (const std::size_t b : {kQ, kK, kV, kXM}) {
       bar[b].clear();
-      if (b == kV ? want_V : want_QK) at.resize(bar, b, count, rows);
+      const bool in_use = b == kV ? want_V : want_QK && at.bilinear == (b == kXM);
+      if (in_use) at.resize(bar, b, count, rows);
     }
   }
 
   /// Wbar += X^T Qbar,  Xbar = sum Qbar W^T; with the tangents, the product rule on both:
-  /// dWbar += X^T dQbar + dX^T Qbar,  dXbar = sum dQbar W^T + Qbar dW^T
+  /// dWbar += X^T dQbar + dX^T Qbar,  dXbar = sum dQbar W^T + Qbar dW^T. `keep`: what tangents will need.
   void project_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& bar, BlockView<S> wbar,
-                       Batch<S>* xbar, BatchView<const S> dx = {}, const BlockView<const S>* dw = nullptr,
-                       const Saved<S>* point_bar = nullptr) const {
+                       Batch<S>* xbar, Saved<S>* keep, BatchView<const S> dx = {},
+                       const BlockView<const S>* dw = nullptr, const Saved<S>* point_bar = nullptr) const {
+    check_fixed(dx, xbar);
     const BatchView<const S> x = value.input;
     memory.x.resize(1, x.rows(), row_step<S>(x.cols()));  // rows apart, to be read down the columns
     memory.x[0].leftCols(x.cols()) = x[0];
@@ -270,6 +320,32 @@ struct TiledAttention<S>::Pass {
           if (dw && dw->has(b))
             add_times_transpose<S>(point_Pbar, at.columns(tile((*dw)(b, j, 0)), b, g), tile((*xbar)[j]));
         }
+    if (!bar[kXM].empty()) bilinear_adjoint(w, X, bar, wbar, keep, dw, point_bar);
+  }
+
+  /// Mbar = X^T (X M)bar,  W_Qbar += Mbar W_K,  W_Kbar += Mbar^T W_Q; with tangents, the product rule:
+  /// dW_Qbar += dMbar W_K + Mbar dW_K,  dW_Kbar += dMbar^T W_Q + Mbar^T dW_Q
+  void bilinear_adjoint(BlockView<const S> w, Tile<const S> X, const Saved<S>& bar, BlockView<S> wbar,
+                        Saved<S>* keep, const BlockView<const S>* dw, const Saved<S>* point_bar) const {
+    Batch<S>& memory_of_M = keep ? (*keep)[kM] : memory.mbar;
+    memory_of_M.resize(wbar.count() * at.H, at.D, basin::row_step<S>(at.D));
+    const auto of_vector = [&](std::size_t b, Index j, Index h) {
+      return dw && dw->has(b) ? at.columns(*dw, b, j, h) : Tile<const S>{};
+    };
+    for (Index j = 0; j < wbar.count(); ++j)
+      for (Index h = 0; h < at.H; ++h) {
+        const Tile<S> Mbar = tile(memory_of_M[j * at.H + h]).middle_cols(0, at.D);
+        const Tile<const S> point =
+            point_bar ? tile((*point_bar)[kM][h]).middle_cols(0, at.D) : Tile<const S>{};
+        sum_of_products<S>({{X.transpose(), at.head(bar, kXM, j, h)}}, Mbar);
+        if (wbar.has(kQ))
+          sum_of_products<S>({{Mbar, at.columns(w, kK, 0, h)}, {point, of_vector(kK, j, h)}},
+                             at.columns(wbar, kQ, j, h), true);
+        if (wbar.has(kK))
+          sum_of_products<S>(
+              {{Mbar.transpose(), at.columns(w, kQ, 0, h)}, {point.transpose(), of_vector(kQ, j, h)}},
+              at.columns(wbar, kK, j, h), true);
+      }
   }
 
   // ---- one tile -------------------------------------------------------------------------------------------
@@ -283,71 +359,84 @@ struct TiledAttention<S>::Pass {
   //
   // A kernel that is not normalised has no such sums: there they are zero.
 
-  /// Makes room for what `first_weights` and `outputs` keep at the point.
+  /// Makes room for what `first_outputs` keeps at the point.
   void resize_stats(Index samples, Saved<S>& value) const {
     const Index count = kernel.normalised() ? 1 : 0;
     value[kStats].resize(count, samples * at.H * 2, row_step<S>(at.n));
     value[kRt].resize(count, samples * at.H * at.e, row_step<S>(at.n));
   }
 
-  /// A of all heads, for the first time at this point: the largest score and the sum are found.
-  void first_weights(Saved<S>& value, const Place& p) const {
-    at.transpose_queries(value, memory.qt, 0, p);
+  /// A, R = A V and F = sum_h R for the first time at this point. The A of a normalised kernel is left to be
+  /// divided by its sums over keys.
+  void first_outputs(Saved<S>& value, const Place& p, Batch<S>& y) const {
+    at.transpose_queries(value, kQ, memory.qt, 0, p);
     for (Index h = 0; h < at.H; ++h) {
-      const Tile<S> a = at.lanes(memory.a, h, p), stats = at.lanes(value, kStats, 0, p, h);
-      kernel.scores(at.scores(value, memory.qt, 0, p, h), a);
-      if (stats.empty())
-        exponentials<S>(a, nullptr, nullptr);
-      else
-        normalise<S>(a, stats.row(0), stats.row(1));
+      const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
+      const Tile<S> A = at.lanes(memory.a, h, p), Rt = at.lanes(memory.rt, h, p);
+      const Tile<S> stats = at.lanes(value, kStats, 0, p, h);
+      S *max = nullptr, *sum = nullptr;
+      if (kernel.normalised()) {
+        max = stats.row(0), sum = stats.row(1);
+        std::fill_n(max, A.cols, -std::numeric_limits<S>::infinity());
+        std::fill_n(sum, A.cols, S(0));
+        at.for_keys([&](Index first, Index count) {
+          kernel.scores(scores.keys(first, count), A.middle_rows(first, count));
+          raise_to_largest<S>(A.middle_rows(first, count), max);
+        });
+      }
+      at.for_keys([&](Index first, Index count) {
+        const Tile<S> A_l = A.middle_rows(first, count);
+        if (!kernel.normalised()) kernel.scores(scores.keys(first, count), A_l);
+        exponentials<S>(A_l, max);
+        if (sum) add_columns<S>(A_l, sum);
+        sum_of_products<S>({{keys(value, kV, 0, p, h, first, count).transpose(), A_l}}, Rt, first > 0);
+      });
+      if (!kernel.normalised()) continue;
+      for (Index t = 0; t < A.cols; ++t) sum[t] = 1 / sum[t];
+      scale_columns<S>(Rt, sum);
+      const Tile<S> kept = at.lanes(value, kRt, 0, p, h);
+      for (Index i = 0; i < at.e; ++i) std::copy_n(Rt.row(i), Rt.cols, kept.row(i));
     }
+    write_outputs(memory.rt, p, y, 0);
   }
 
   /// A of all heads again.
   void weights(const Saved<S>& value, const Place& p) const {
-    at.transpose_queries(value, memory.qt, 0, p);
+    at.transpose_queries(value, kQ, memory.qt, 0, p);
     for (Index h = 0; h < at.H; ++h) {
       const Tile<const S> stats = at.lanes(value, kStats, 0, p, h);
       const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
       at.for_keys([&](Index first, Index count) {
         const Tile<S> a = at.lanes(memory.a, h, p).middle_rows(first, count);
         kernel.scores(scores.keys(first, count), a);
-        exponentials<S>(a, stats.empty() ? nullptr : stats.row(0), stats.empty() ? nullptr : stats.row(1));
+        exponentials<S>(a, stats.empty() ? nullptr : stats.row(0));
+        if (!stats.empty()) scale_columns<S>(a, stats.row(1));
       });
     }
   }
 
-  /// R = A V,  F = sum_h R
-  void outputs(Saved<S>& value, const Place& p, Batch<S>& y) const {
-    for (Index h = 0; h < at.H; ++h) {
-      const Tile<S> kept = at.lanes(value, kRt, 0, p, h);
-      const Tile<S> Rt = at.lanes(memory.rt, h, p);
-      sum_of_products<S>({{at.head(value, kV, 0, p.sample, h).transpose(), at.lanes(memory.a, h, p)}}, Rt);
-      for (Index i = 0; !kept.empty() && i < at.e; ++i) std::copy_n(Rt.row(i), Rt.cols, kept.row(i));
-    }
-    write_outputs(memory.rt, p, y, 0);
-  }
-
   /// Vbar = A^T Fbar,  Abar = Fbar V^T,  Zbar = A o (Abar - mean),  (Qbar, Kbar) from Zbar.
-  /// The first tile of a sample sets the adjoints of keys and values, the others add to them.
-  void back(const Saved<S>& value, const Place& p, Index j, Saved<S>& bar) const {
+  /// The first tile of a sample sets the adjoints of keys and values, the others add to them. `first_time`: A
+  /// is as `first_outputs` left it.
+  void back(const Saved<S>& value, const Place& p, Index j, Saved<S>& bar, bool first_time) const {
     const Tile<const S> fbar = at.output_rows(memory.fbar, p), fbar_t = at.lanes(memory.fbar_t, 0, p);
     S* mean = memory.mean[0].data();
     for (Index h = 0; h < at.H; ++h) {
-      const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
+      const Scores<S> slopes = at.slopes(value, memory.qt, p, h);
       if (kernel.normalised())
         column_products<S>(at.output_lanes(fbar_t, h), at.lanes(value, kRt, 0, p, h), mean, false);
       at.for_keys([&](Index first, Index count) {
-        const Tile<const S> A = at.lanes(memory.a, h, p).middle_rows(first, count);
+        const Tile<S> A = at.lanes(memory.a, h, p).middle_rows(first, count);
+        if (first_time && kernel.normalised()) scale_columns<S>(A, at.lanes(value, kStats, 0, p, h).row(1));
         if (!bar[kV].empty())
           sum_of_products<S>({{A.middle_cols(0, p.rows), at.output_columns(fbar, h)}},
                              keys(bar, kV, j, p, h, first, count), p.first > 0);
-        if (bar[kQ].empty()) return;
+        if (bar[at.moving_queries()].empty()) return;
         const Tile<S> zbar = block(memory.zbar, p, count);
         sum_of_products<S>({{keys(value, kV, 0, p, h, first, count), at.output_lanes(fbar_t, h)}}, zbar);
         centre_adjoint<S>(A, mean, zbar);
-        kernel.pull(scores.keys(first, count), zbar, queries(bar, j, p, h), first > 0,
-                    keys(bar, kK, j, p, h, first, count), p.first > 0);
+        kernel.pull(slopes.keys(first, count), zbar, queries(bar, j, p, h), first > 0,
+                    moving_keys(bar, j, p, h, first, count), p.first > 0);
       });
     }
   }
@@ -355,18 +444,18 @@ struct TiledAttention<S>::Pass {
   /// dA = A o (dZ - s),  dR = dA V + A dV. An empty dA is zero.
   void forward_tangent(const Saved<S>& value, const Saved<S>& tangent, const Place& p, Index j) const {
     const bool moves = scores_move(tangent);
-    at.transpose_queries(tangent, memory.dqt, j, p);
+    at.transpose_queries(tangent, at.moving_queries(), memory.dqt, j, p);
     S* s = memory.s[0].data();
     for (Index h = 0; h < at.H; ++h) {
-      const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
+      const Scores<S> slopes = at.slopes(value, memory.qt, p, h);
       const Tile<const S> A = at.lanes(memory.a, h, p);
       const Tile<S> dA = moves ? at.lanes(memory.da, h, p) : Tile<S>{};
       if (moves) {
-        const Scores<S> dscores = at.scores(tangent, memory.dqt, j, p, h);
+        const Scores<S> dscores = at.moves(tangent, memory.dqt, j, p, h);
         std::fill_n(s, A.cols, S(0));
         at.for_keys([&](Index first, Index count) {
           const Tile<S> dZ = dA.middle_rows(first, count);
-          kernel.scores_tangent(scores.keys(first, count), dscores.keys(first, count), dZ);
+          kernel.scores_tangent(slopes.keys(first, count), dscores.keys(first, count), dZ);
           if (kernel.normalised()) add_weighted<S>(A.middle_rows(first, count), dZ, s);
         });
       }
@@ -391,8 +480,8 @@ struct TiledAttention<S>::Pass {
     const Tile<const S> dfbar = at.output_rows(memory.dfbar, p), dfbar_t = at.lanes(memory.dfbar_t, 0, p);
     S *mean = memory.mean[0].data(), *t = memory.t[0].data();
     for (Index h = at.H; h-- > 0;) {
-      const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
-      const Scores<S> dscores = at.scores(tangent, memory.dqt, j, p, h);
+      const Scores<S> slopes = at.slopes(value, memory.qt, p, h);
+      const Scores<S> dscores = at.moves(tangent, memory.dqt, j, p, h);
       const Tile<const S> fbar_h = at.output_lanes(fbar_t, h), dfbar_h = at.output_lanes(dfbar_t, h);
       const Tile<const S> A = at.lanes(memory.a, h, p);
       const Tile<const S> dA = scores_move(tangent) ? at.lanes(memory.da, h, p) : Tile<S>{};
@@ -408,15 +497,15 @@ struct TiledAttention<S>::Pass {
           sum_of_products<S>({{dA_l.middle_cols(0, p.rows), at.output_columns(fbar, h)},
                               {A_l.middle_cols(0, p.rows), at.output_columns(dfbar, h)}},
                              keys(dbar, kV, j, p, h, first, count), p.first > 0);
-        if (dbar[kQ].empty()) return;
+        if (dbar[at.moving_queries()].empty()) return;
         const Tile<S> zbar = block(memory.zbar, p, count), dzbar = block(memory.dzbar, p, count);
         const Tile<const S> V = keys(value, kV, 0, p, h, first, count);
         sum_of_products<S>({{V, fbar_h}}, zbar);
         sum_of_products<S>({{V, dfbar_h}, {keys(tangent, kV, j, p, h, first, count), fbar_h}}, dzbar);
         centre_tangent<S>(A_l, dA_l, mean, t, zbar, dzbar);
-        kernel.pull_tangent(scores.keys(first, count), dscores.keys(first, count), zbar, dzbar,
+        kernel.pull_tangent(slopes.keys(first, count), dscores.keys(first, count), zbar, dzbar,
                             queries(dbar, j, p, h),
-                            first + count<at.n, keys(dbar, kK, j, p, h, first, count), p.first> 0);
+                            first + count<at.n, moving_keys(dbar, j, p, h, first, count), p.first> 0);
       });
     }
   }
@@ -463,19 +552,25 @@ struct TiledAttention<S>::Pass {
         back_tangent(value, tangent, p, j, dbar);
       }
     });
-    project_adjoint(w, value, dbar, dwbar, dxbar, tangent.input, &dw, &adjoint);
+    project_adjoint(w, value, dbar, dwbar, dxbar, nullptr, tangent.input, &dw, &adjoint);
   }
 
   /// Where the adjoints of Q, K and V go: they are kept only for an input that moves.
   Saved<S>& adjoints(BatchView<const S> ybar, bool keep, Saved<S>& adjoint) const {
     adjoint.input = ybar;
     if (keep) return adjoint;
-    adjoint.values.clear();
+    adjoint.values.resize(at.bilinear ? kSaved : 0);
     return memory.bar;
+  }
+  void check_fixed(BatchView<const S> dx, const Batch<S>* xbar) const {
+    if (at.bilinear && (!dx.empty() || xbar))
+      throw std::logic_error("attention with bilinear scores: the input may not move");
   }
 
  private:
-  static bool scores_move(const Saved<S>& tangent) { return !tangent[kQ].empty() || !tangent[kK].empty(); }
+  static bool scores_move(const Saved<S>& tangent) {
+    return !tangent[kQ].empty() || !tangent[kK].empty() || !tangent[kXM].empty();
+  }
   /// Keys (or values) of a block; queries of a tile.
   template <class SavedType>
   auto keys(SavedType& saved, std::size_t b, Index j, const Place& p, Index h, Index first,
@@ -483,7 +578,11 @@ struct TiledAttention<S>::Pass {
     return at.head(saved, b, j, p.sample, h).middle_rows(first, count);
   }
   Tile<S> queries(Saved<S>& saved, Index j, const Place& p, Index h) const {
-    return at.head(saved, kQ, j, p.sample, h).middle_rows(p.first, p.rows);
+    return at.head(saved, at.moving_queries(), j, p.sample, h).middle_rows(p.first, p.rows);
+  }
+  /// Adjoints of keys: none if they are inputs.
+  Tile<S> moving_keys(Saved<S>& saved, Index j, const Place& p, Index h, Index first, Index count) const {
+    return at.bilinear ? Tile<S>{} : keys(saved, kK, j, p, h, first, count);
   }
   Tile<S> block(Batch<S>& array, const Place& p, Index count) const {
     return at.lanes(array, 0, p).middle_rows(0, count);
@@ -492,13 +591,15 @@ struct TiledAttention<S>::Pass {
 
 template <class S>
 TiledAttention<S>::TiledAttention(Shape input, Index heads, Index head_dim, Index value_dim, Heads combine,
-                                  Index outputs, std::unique_ptr<const TileKernel<S>> kernel)
+                                  Index outputs, std::unique_ptr<const TileKernel<S>> kernel,
+                                  ScoreRules rules)
     : Layer<S>(input, {input.tokens, outputs}),
       heads_(heads),
       head_dim_(head_dim),
       value_dim_(value_dim),
       combine_(combine),
-      kernel_(std::move(kernel)) {
+      kernel_(std::move(kernel)),
+      rules_(rules) {
   if (input.tokens < 1 || input.width < 1 || heads < 1 || head_dim < 1 || outputs < 1)
     throw InputError(
         "attention: tokens n, embedding dimension D, heads H, head dimension d and outputs D_out must all be "
@@ -518,7 +619,8 @@ std::vector<ParameterBlock> TiledAttention<S>::blocks() const {
 
 template <class S>
 auto TiledAttention<S>::pass() const -> Pass {
-  const Pass pass{{this->input().tokens, heads_, head_dim_, value_dim_, this->output().width, combine_},
+  const Pass pass{{this->input().tokens, this->input().width, heads_, head_dim_, value_dim_,
+                   this->output().width, combine_, rules_ == ScoreRules::bilinear},
                   *kernel_};
   pass.at.resize(pass.memory);
   return pass;
@@ -531,10 +633,7 @@ void TiledAttention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<
   pass.project(w, x, value);
   pass.resize_stats(x.rows() / pass.at.n, value);
   y.resize(1, x.rows(), this->output().width);
-  pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) {
-    pass.first_weights(value, p);
-    pass.outputs(value, p, y);
-  });
+  pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) { pass.first_outputs(value, p, y); });
 }
 
 template <class S>
@@ -550,14 +649,13 @@ void TiledAttention<S>::gradient(BlockView<const S> w, BatchView<const S> x, con
   Saved<S>& bar = pass.adjoints(ybar.view(), xbar, adjoint);
   pass.resize_adjoints(1, x.rows(), want_QK, wbar.has(kV) || xbar, bar);
   pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) {
-    pass.first_weights(value, p);
-    pass.outputs(value, p, y);
+    pass.first_outputs(value, p, y);
     const Index row = pass.at.first_row(p);
     loss_gradient(0, row, y.slice(0, row, p.rows), ybar.slice(0, row, p.rows));
     pass.at.read_outputs(ybar.view(), 0, p, pass.memory.fbar, pass.memory.fbar_t);
-    pass.back(value, p, 0, bar);
+    pass.back(value, p, 0, bar, true);
   });
-  pass.project_adjoint(w, value, bar, wbar, xbar);
+  pass.project_adjoint(w, value, bar, wbar, xbar, &adjoint);
 }
 
 template <class S>
@@ -588,10 +686,10 @@ void TiledAttention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, Bat
     pass.weights(value, p);
     for (Index j = 0; j < ybar.count(); ++j) {
       pass.at.read_outputs(ybar, j, p, pass.memory.fbar, pass.memory.fbar_t);
-      pass.back(value, p, j, bar);
+      pass.back(value, p, j, bar, false);
     }
   });
-  pass.project_adjoint(w, value, bar, wbar, xbar);
+  pass.project_adjoint(w, value, bar, wbar, xbar, &adjoint);
 }
 
 template <class S>

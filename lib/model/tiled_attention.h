@@ -11,6 +11,16 @@ namespace basin {
 /// What the heads give: their sum, or all of them side by side.
 enum class Heads { summed, concatenated };
 
+/// How derivatives of scores z_tl = <q_t, k_l> are taken: through both factors, or through M = W_Q W_K^T:
+///
+///     factored      dz_tl = <dq_t, k_l> + <q_t, dk_l>
+///     bilinear      dz_tl = x_t^T dM x_l
+///
+/// The latter takes one product instead of two for tangents and adjoints each, of D instead of d columns, and
+/// has no adjoints of keys to add to. It needs scores that are scalar products, and an input that never
+/// moves.
+enum class ScoreRules { factored, bilinear };
+
 /// Multi-head attention, per sample X in R^{n x D}, for the weights that AttentionFolding makes:
 ///
 ///     Q, K, V = X W_Q, X W_K, X W_V       W_Q, W_K: (D, H d)   W_V: (D, H e), rows row_step apart
@@ -27,9 +37,10 @@ enum class Heads { summed, concatenated };
 template <class S>
 class TiledAttention final : public Layer<S> {
  public:
-  /// Throws InputError unless all sizes are positive.
+  /// Throws InputError unless all sizes are positive. With bilinear scores, rules throw std::logic_error if
+  /// dx is not empty or xbar is wanted.
   TiledAttention(Shape input, Index heads, Index head_dim, Index value_dim, Heads combine, Index outputs,
-                 std::unique_ptr<const TileKernel<S>> kernel);
+                 std::unique_ptr<const TileKernel<S>> kernel, ScoreRules rules);
 
   std::vector<ParameterBlock> blocks() const override;
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
@@ -54,6 +65,7 @@ class TiledAttention final : public Layer<S> {
   Index heads_, head_dim_, value_dim_;
   Heads combine_;
   std::unique_ptr<const TileKernel<S>> kernel_;
+  ScoreRules rules_;
 };
 
 }  // namespace basin

@@ -63,8 +63,8 @@ TEST_CASE("tiled attention obeys the four rules for every set of blocks, with in
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const auto combine = GENERATE(Heads::summed, Heads::concatenated);
   const bool input_moves = GENERATE(true, false);
-  const TiledAttention<double> layer({5, 3}, 2, 3, 4, combine, combine == Heads::summed ? 3 : 8,
-                                     kernel(kind));
+  const TiledAttention<double> layer({5, 3}, 2, 3, 4, combine, combine == Heads::summed ? 3 : 8, kernel(kind),
+                                     ScoreRules::factored);
   for (unsigned mask = 0; mask < 7; ++mask) {
     std::vector<std::string> frozen;
     for (unsigned b = 0; b < 3; ++b)
@@ -77,17 +77,36 @@ TEST_CASE("tiled attention obeys the four rules for every set of blocks, with in
 TEST_CASE("tiled attention obeys the four rules beyond one tile and one block of keys") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const bool input_moves = GENERATE(true, false);
-  check_layer(TiledAttention<double>({101, 3}, 1, 2, 2, Heads::summed, 1, kernel(kind)), 1, input_moves, {});
+  check_layer(TiledAttention<double>({101, 3}, 1, 2, 2, Heads::summed, 1, kernel(kind), ScoreRules::factored),
+              1, input_moves, {});
+}
+
+TEST_CASE("tiled attention obeys the four rules with bilinear scores, for a fixed input") {
+  const auto softmax = [] { return kernel(KernelKind::softmax); };
+  for (const Index D : {1, 3})
+    for (const Index n : {1, 5, 101}) {
+      const TiledAttention<double> layer({n, D}, 2, 3, 4, Heads::concatenated, 8, softmax(),
+                                         ScoreRules::bilinear);
+      CAPTURE(D, n);
+      for (const auto& frozen : std::vector<std::vector<std::string>>{
+               {}, {"W_Q"}, {"W_K"}, {"W_V"}, {"W_Q", "W_K"}, {"W_Q", "W_V"}})
+        check_layer(layer, n == 101 ? 1 : 2, false, frozen);
+    }
+  const TiledAttention<double> layer({5, 3}, 1, 2, 2, Heads::summed, 1, softmax(), ScoreRules::bilinear);
+  CHECK_THROWS_AS(check_layer(layer, 1, true, {}), std::logic_error);
 }
 
 TEST_CASE("tiled and plain attention agree at the boundaries of tiles, blocks and packs") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   for (const Index n : {1, 7, 8, 9, 47, 48, 49, 63, 64, 65, 129}) {
-    check_against_plain({"tokens", 3, n, 6, 2, 3, 2, kind});
+    check_against_plain({"tokens", 3, n, 6, 2, 3, 2, kind});  // bilinear scores
     check_against_plain({"tokens, many outputs", 3, n, 6, 2, 3, 17, kind});
+    check_against_plain({"tokens, wide inputs", 3, n, 16, 2, 3, 2, kind});  // factored scores
   }
   for (const Index d : {1, 3, 24, 32})
     for (const Index D_out : {1, 17, 70}) check_against_plain({"widths", 5, 9, 6, 3, d, D_out, kind});
+  // bilinear scores, too wide for heads to stand side by side
+  for (const Index n : {9, 49, 101}) check_against_plain({"wide heads", 3, n, 30, 2, 20, 3, kind});
   // chunks of two samples, one left over
   check_against_plain({"many heads", 3, 20, 5, 7, 2, 3, kind});
 }
@@ -134,7 +153,8 @@ TEST_CASE("a linear layer obeys the four rules") {
 
 TEST_CASE("tiled attention refuses impossible sizes") {
   const auto make = [](Index n, Index e, Heads combine, Index outputs) {
-    return TiledAttention<double>({n, 2}, 2, 3, e, combine, outputs, kernel(KernelKind::softmax));
+    return TiledAttention<double>({n, 2}, 2, 3, e, combine, outputs, kernel(KernelKind::softmax),
+                                  ScoreRules::factored);
   };
   CHECK_THROWS_AS(make(0, 2, Heads::summed, 2), InputError);
   CHECK_THROWS_WITH(make(3, 2, Heads::summed, 3), "attention: 3 outputs from values of width 2");
