@@ -84,7 +84,7 @@ TEST_CASE("tiled attention obeys the four rules beyond one tile and one block of
 TEST_CASE("tiled attention obeys the four rules with bilinear scores, for a fixed input") {
   const auto softmax = [] { return kernel(KernelKind::softmax); };
   // D = 3 with n = 101 would exceed the truncation error that check_layer allows for.
-  for (const auto [n, D] : std::vector<std::pair<Index, Index>>{{1, 1}, {1, 3}, {5, 3}, {101, 1}}) {
+  for (const auto& [n, D] : std::vector<std::pair<Index, Index>>{{1, 1}, {1, 3}, {5, 3}, {101, 1}}) {
     const TiledAttention<double> layer({n, D}, 2, 3, 4, Heads::concatenated, 8, softmax(),
                                        ScoreRules::bilinear);
     CAPTURE(D, n);
