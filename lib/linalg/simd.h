@@ -62,8 +62,8 @@ S sum(Pack<S> pack) {
   return parts[0];
 }
 
-// 1 + r q(r) = exp(r) for |r| <= ln 2 / 2, where q interpolates (exp(r) - 1) / r at Chebyshev's points: off by
-// less than 1e-17 (double) and 1.1e-8 (float).
+// 1 + r q(r) = exp(r) for |r| <= ln 2 / 2, where q interpolates (exp(r) - 1) / r at Chebyshev's points: off
+// by less than 1e-17 (double) and 1.1e-8 (float).
 template <class S>
 inline constexpr auto kExpCoefficients = std::array<double, 12>{
     1,
