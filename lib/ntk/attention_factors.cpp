@@ -1,0 +1,183 @@
+#include "ntk/attention_factors.h"
+
+#include <cmath>
+
+#include "linalg/errors.h"
+#include "linalg/parallel.h"
+
+namespace basin {
+namespace {
+
+using ConstMap = Eigen::Map<const Matrix<double>>;
+
+/// Attention of each token of a sample to all of them.
+Matrix<double> attention(const AttentionSpec& spec, ConstMatrixRef<double> Q, ConstMatrixRef<double> K) {
+  Matrix<double> S(Q.rows(), K.rows());
+  if (spec.kernel == KernelKind::softmax) {
+    S = Q * K.transpose() / std::sqrt(static_cast<double>(spec.head_dim));
+    for (Index k = 0; k < S.rows(); ++k) {
+      S.row(k) = (S.row(k).array() - S.row(k).maxCoeff()).exp();
+      S.row(k) /= S.row(k).sum();
+    }
+  } else {
+    const double sigma = spec.sigma();
+    for (Index k = 0; k < S.rows(); ++k)
+      for (Index l = 0; l < S.cols(); ++l)
+        S(k, l) = std::exp(-0.5 * ((Q.row(k) - K.row(l)) / sigma).squaredNorm());
+  }
+  return S;
+}
+
+/// D_out x d: how the output of a token moves with its query.
+Matrix<double> query_jacobian(const AttentionSpec& spec, const Vector<double>& s, const Eigen::RowVectorXd& q,
+                              ConstMatrixRef<double> K, ConstMatrixRef<double> V) {
+  if (spec.kernel == KernelKind::softmax) {
+    // V^T (diag(s) - s s^T) K, with keys centred at their mean under s: exact, and without cancellation.
+    const Eigen::RowVectorXd mean = s.transpose() * K;
+    return V.transpose() * s.asDiagonal() * (K.rowwise() - mean) /
+           std::sqrt(static_cast<double>(spec.head_dim));
+  }
+  return V.transpose() * s.asDiagonal() * (K.rowwise() - q) / (spec.sigma() * spec.sigma());
+}
+
+Index block_index(const std::string& block) {
+  const auto names = attention_blocks();
+  for (std::size_t b = 0; b < names.size(); ++b)
+    if (names[b] == block) return static_cast<Index>(b);
+  throw InputError("unknown block '" + block + "'");
+}
+
+/// P (x) R
+Matrix<double> kronecker(const Matrix<double>& P, const Matrix<double>& R) {
+  Matrix<double> out(P.rows() * R.rows(), P.cols() * R.cols());
+  for (Index i = 0; i < P.rows(); ++i)
+    for (Index j = 0; j < P.cols(); ++j)
+      out.block(i * R.rows(), j * R.cols(), R.rows(), R.cols()) = P(i, j) * R;
+  return out;
+}
+
+/// K_Q: the block of tokens a and b is (x_a . x_b) sum_h G_ah G_bh^T.
+Matrix<double> query_kernel(const AttentionFactors& f) {
+  const Index o = f.spec.outputs, m = f.outputs();
+  Matrix<double> K = Matrix<double>::Zero(m, m);
+  for (const HeadFactors& h : f.heads) K.noalias() += h.G * h.G.transpose();
+  const Matrix<double> XX = f.data->X * f.data->X.transpose();
+  for (Index a = 0; a < XX.rows(); ++a)
+    for (Index b = 0; b < XX.cols(); ++b) K.block(a * o, b * o, o, o) *= XX(a, b);
+  return K;
+}
+
+/// K_K: the block of samples i and j is sum_h T_ih (X_i X_j^T (x) I_d) T_jh^T.
+Matrix<double> key_kernel(const AttentionFactors& f) {
+  const Index n = f.spec.tokens, d = f.spec.head_dim, rows = n * f.spec.outputs, N = f.data->samples;
+  std::vector<std::vector<Matrix<double>>> T(f.heads.size());
+  for (std::size_t h = 0; h < T.size(); ++h)
+    for (Index i = 0; i < N; ++i) T[h].push_back(f.key_jacobian(i, static_cast<Index>(h)));
+  Matrix<double> K = Matrix<double>::Zero(f.outputs(), f.outputs());
+  parallel_for(N, [&](Index i, Index) {
+    Matrix<double> mixed(rows, n * d);
+    for (Index j = 0; j <= i; ++j) {
+      const Matrix<double> XX = f.data->X.middleRows(i * n, n) * f.data->X.middleRows(j * n, n).transpose();
+      auto block = K.block(i * rows, j * rows, rows, rows);
+      for (const auto& of_head : T) {
+        // Columns of T are (key, dimension): X_i X_j^T mixes the keys.
+        for (Index r = 0; r < rows; ++r)
+          Eigen::Map<Matrix<double>>(mixed.row(r).data(), n, d).noalias() =
+              XX.transpose() * ConstMap(of_head[i].row(r).data(), n, d);
+        block.noalias() += mixed * of_head[j].transpose();
+      }
+    }
+  });
+  K.triangularView<Eigen::StrictlyUpper>() = K.transpose();
+  return K;
+}
+
+}  // namespace
+
+Matrix<double> AttentionFactors::key_jacobian(Index i, Index h) const {
+  const HeadFactors& f = heads[h];
+  const Index n = spec.tokens, d = spec.head_dim, o = spec.outputs;
+  const double scale =
+      spec.kernel == KernelKind::softmax ? std::sqrt(static_cast<double>(d)) : spec.sigma() * spec.sigma();
+  Matrix<double> T(n * o, n * d);
+  for (Index k = 0; k < n; ++k) {
+    const auto q = f.Q.row(i * n + k);
+    const auto s = f.S.row(i * n + k);
+    const Eigen::RowVectorXd mean = s * f.V.middleRows(i * n, n);  // vbar_k
+    for (Index l = 0; l < n; ++l) {
+      const auto v = f.V.row(i * n + l);
+      auto block = T.block(k * o, l * d, o, d);
+      if (spec.kernel == KernelKind::softmax)
+        block = (s[l] / scale) * (v - mean).transpose() * q;
+      else
+        block = (s[l] / scale) * v.transpose() * (q - f.K.row(i * n + l));
+    }
+  }
+  return T;
+}
+
+AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<double>& weights,
+                                   std::shared_ptr<const Data<double>> data) {
+  const Index D = spec.embedding, d = spec.head_dim, H = spec.heads, n = spec.tokens, o = spec.outputs;
+  const Matrix<double>& X = data->X;
+  const double* w = weights.data();
+  AttentionFactors f = {spec, data, std::vector<HeadFactors>(H)};
+  for (Index h = 0; h < H; ++h) {
+    HeadFactors& at = f.heads[h];
+    const auto block = [&](Index b) { return ConstMap(w + (b * H + h) * D * d, D, d); };
+    at.W_O = ConstMap(w + 3 * H * D * d + h * d * o, d, o);
+    at.Q = X * block(0);
+    at.K = X * block(1);
+    const Matrix<double> U = X * block(2);
+    at.V = U * at.W_O;
+    at.S.resize(X.rows(), n);
+    at.A.resize(X.rows(), d);
+    at.B.resize(X.rows(), D);
+    at.G.resize(X.rows() * o, d);
+    parallel_for(data->samples, [&](Index i, Index) {
+      const auto K = at.K.middleRows(i * n, n), V = at.V.middleRows(i * n, n);
+      const Matrix<double> S = attention(spec, at.Q.middleRows(i * n, n), K);
+      at.S.middleRows(i * n, n) = S;
+      at.A.middleRows(i * n, n).noalias() = S * U.middleRows(i * n, n);
+      at.B.middleRows(i * n, n).noalias() = S * X.middleRows(i * n, n);
+      for (Index k = 0; k < n; ++k)
+        at.G.middleRows((i * n + k) * o, o) = query_jacobian(spec, S.row(k), at.Q.row(i * n + k), K, V);
+    });
+    if (!at.S.allFinite() || !at.A.allFinite() || !at.G.allFinite())
+      throw WorkError("attention is not finite: the weights or inputs are too large for this arithmetic");
+  }
+  return f;
+}
+
+Matrix<double> output_factor(const AttentionFactors& f) {
+  Matrix<double> A(f.tokens(), f.spec.heads * f.spec.head_dim);
+  for (Index h = 0; h < f.spec.heads; ++h) A.middleCols(h * f.spec.head_dim, f.spec.head_dim) = f.heads[h].A;
+  return A;
+}
+
+Matrix<double> value_factor(const AttentionFactors& f) {
+  Matrix<double> B(f.tokens(), f.spec.heads * f.spec.embedding);
+  for (Index h = 0; h < f.spec.heads; ++h)
+    B.middleCols(h * f.spec.embedding, f.spec.embedding) = f.heads[h].B;
+  return B;
+}
+
+Matrix<double> block_kernel(const AttentionFactors& f, const std::string& block) {
+  switch (block_index(block)) {
+    case 0:
+      return query_kernel(f);
+    case 1:
+      return key_kernel(f);
+    case 2: {
+      Matrix<double> K = Matrix<double>::Zero(f.outputs(), f.outputs());
+      for (const HeadFactors& h : f.heads) K += kronecker(h.B * h.B.transpose(), h.W_O.transpose() * h.W_O);
+      return K;
+    }
+    default: {
+      const Matrix<double> A = output_factor(f);
+      return kronecker(A * A.transpose(), Matrix<double>::Identity(f.spec.outputs, f.spec.outputs));
+    }
+  }
+}
+
+}  // namespace basin

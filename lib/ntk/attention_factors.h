@@ -1,0 +1,46 @@
+/// The matrices that the kernels of an attention layer are made of (MATHEMATICS.md, "Kernels from factors").
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "model/attention_model.h"
+
+namespace basin {
+
+/// One head at a point. Rows are the N n tokens a = (i, k); letters are those of the page of mathematics.
+struct HeadFactors {
+  Matrix<double> W_O;   ///< d x D_out
+  Matrix<double> S;     ///< N n x n: attention of token k of sample i to the tokens of that sample
+  Matrix<double> Q, K;  ///< N n x d
+  Matrix<double> V;     ///< N n x D_out: X W_V W_O
+  Matrix<double> A;     ///< N n x d: rows of S X_i W_V
+  Matrix<double> B;     ///< N n x D: rows of S X_i
+  Matrix<double> G;     ///< N n D_out x d: derivative of an output row in its own query
+};
+
+struct AttentionFactors {
+  AttentionSpec spec;
+  std::shared_ptr<const Data<double>> data;
+  std::vector<HeadFactors> heads;
+
+  Index tokens() const { return data->X.rows(); }                  ///< N n
+  Index outputs() const { return data->X.rows() * spec.outputs; }  ///< m = N n D_out
+  /// Derivative of all outputs of sample i in its keys of head h, T_ih: n D_out x n d.
+  Matrix<double> key_jacobian(Index i, Index h) const;
+};
+
+/// From all weights (W_Q, W_K, W_V, W_O in C order). Formulas are written as they stand: the tests compare
+/// kernels made of them with J J^T. Throws WorkError when a matrix is not finite.
+AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<double>& weights,
+                                   std::shared_ptr<const Data<double>> data);
+
+/// A = [A_1 .. A_H], N n x H d, of which K_O = (A A^T) (x) I.
+Matrix<double> output_factor(const AttentionFactors& f);
+/// B = [B_1 .. B_H], N n x H D.
+Matrix<double> value_factor(const AttentionFactors& f);
+
+/// The kernel J_B J_B^T of a block, m x m, made of the factors. Throws InputError for an unknown block.
+Matrix<double> block_kernel(const AttentionFactors& f, const std::string& block);
+
+}  // namespace basin

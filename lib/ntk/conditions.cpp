@@ -1,0 +1,303 @@
+#include "ntk/conditions.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "linalg/dense.h"
+#include "linalg/parallel.h"
+
+namespace basin {
+namespace {
+
+bool contains(const std::vector<std::string>& blocks, const char* block) {
+  return std::find(blocks.begin(), blocks.end(), block) != blocks.end();
+}
+
+std::string join(const std::vector<std::string>& blocks) {
+  std::string all;
+  for (const std::string& b : blocks) all += (all.empty() ? "" : ",") + b;
+  return all;
+}
+
+std::string text(Index value) {
+  return std::to_string(value);
+}
+
+Index divide_up(Index a, Index b) {
+  return (a + b - 1) / b;
+}
+
+Condition condition(std::string name, std::string statement, Role role, Index measured, Index threshold,
+                    std::string remedy) {
+  Condition c = {std::move(name),
+                 std::move(statement),
+                 role,
+                 static_cast<double>(measured),
+                 static_cast<double>(threshold),
+                 ""};
+  if (!c.holds()) c.remedy = std::move(remedy);
+  return c;
+}
+
+/// The rows of each sample in coordinates without their mean: U^T X_i, n - 1 rows each, U an orthonormal
+/// basis of the complement of 1 (Helmert's).
+Matrix<double> centred_coordinates(const Matrix<double>& X, Index n) {
+  const Index N = X.rows() / n;
+  Matrix<double> out(N * (n - 1), X.cols());
+  for (Index i = 0; i < N; ++i) {
+    Eigen::RowVectorXd sum = X.row(i * n);  // of the first k rows
+    for (Index k = 1; k < n; ++k) {
+      const double kd = static_cast<double>(k);
+      out.row(i * (n - 1) + k - 1) = (sum - kd * X.row(i * n + k)) / std::sqrt(kd * (kd + 1));
+      sum += X.row(i * n + k);
+    }
+  }
+  return out;
+}
+
+double square(double x) {
+  return x * x;
+}
+
+/// sum_h omega_h B_h B_h^T as a product of a matrix with itself: its factor, N n x H D.
+Matrix<double> weighted_values(const AttentionFactors& f, const Vector<double>& omega) {
+  Matrix<double> B = value_factor(f);
+  const Index D = f.spec.embedding;
+  for (Index h = 0; h < f.spec.heads; ++h) B.middleCols(h * D, D) *= std::sqrt(omega[h]);
+  return B;
+}
+
+/// [L_i^B]_{B, h}: the derivative of the outputs of sample i in its queries, keys and values, n D_out rows.
+Matrix<double> local_jacobian(const AttentionFactors& f, const std::vector<std::string>& blocks, Index i) {
+  const Index n = f.spec.tokens, d = f.spec.head_dim, o = f.spec.outputs, H = f.spec.heads;
+  Matrix<double> L = Matrix<double>::Zero(n * o, static_cast<Index>(blocks.size()) * H * n * d);
+  Index column = 0;
+  for (const std::string& block : blocks)
+    for (Index h = 0; h < H; ++h, column += n * d) {
+      const HeadFactors& at = f.heads[h];
+      if (block == "W_K") L.middleCols(column, n * d) = f.key_jacobian(i, h);
+      for (Index k = 0; k < n; ++k) {
+        if (block == "W_Q") L.block(k * o, column + k * d, o, d) = at.G.middleRows((i * n + k) * o, o);
+        for (Index l = 0; block == "W_V" && l < n; ++l)
+          L.block(k * o, column + l * d, o, d) = at.S(i * n + k, l) * at.W_O.transpose();
+      }
+    }
+  return L;
+}
+
+/// [G_a1 .. G_aH], D_out x H d.
+Matrix<double> query_jacobians(const AttentionFactors& f, Index first_row, Index rows) {
+  Matrix<double> G(rows, f.spec.heads * f.spec.head_dim);
+  for (Index h = 0; h < f.spec.heads; ++h)
+    G.middleCols(h * f.spec.head_dim, f.spec.head_dim) = f.heads[h].G.middleRows(first_row, rows);
+  return G;
+}
+
+struct Smallest {
+  Index rank = std::numeric_limits<Index>::max();
+  double value = std::numeric_limits<double>::infinity();
+};
+
+/// The smallest rank and singular value over `count` pairs of a matrix and its twin.
+template <class Matrices>
+Smallest smallest_of(Index count, const Matrices& matrices) {
+  std::vector<Smallest> each(count);
+  parallel_for(count, [&](Index i, Index) {
+    const auto [A, twin] = matrices(i);
+    const MeasuredValues values = measured_values(A, twin);
+    each[i] = {values.rank(), values.smallest()};
+  });
+  Smallest all;
+  for (const Smallest& s : each) all = {std::min(all.rank, s.rank), std::min(all.value, s.value)};
+  return all;
+}
+
+}  // namespace
+
+MeasuredValues measured_values(const Matrix<double>& A, const Matrix<double>& twin) {
+  MeasuredValues result;
+  result.values = Vector<double>::Zero(A.rows());
+  if (A.size() == 0) return result;
+  Vectors<double> factor = A.rows() < A.cols() ? Vectors<double>(A.transpose()) : Vectors<double>(A);
+  const Vector<double> values = singular_values(triangular_factor(factor));
+  result.values.head(values.size()) = values;
+  constexpr double kEps = std::numeric_limits<double>::epsilon();
+  result.error =
+      10 * static_cast<double>(std::max(A.rows(), A.cols())) * kEps * values[0] + 4 * (A - twin).norm();
+  return result;
+}
+
+const Condition* KernelConditions::obstacle() const {
+  for (const Condition& c : conditions)
+    if (c.role != Role::sufficient && !c.holds()) return &c;
+  return nullptr;
+}
+
+bool KernelConditions::sufficient() const {
+  bool proves = false;
+  for (const Condition& c : conditions) {
+    if (!c.holds()) return false;
+    proves |= c.role != Role::necessary;
+  }
+  return proves;
+}
+
+double KernelConditions::lower_bound() const {
+  double largest = 0;
+  for (const LowerBound& b : bounds) largest = std::max(largest, b.value);
+  return largest;
+}
+
+InitialisationConditions::InitialisationConditions(AttentionFactors factors, AttentionFactors twin)
+    : f_(std::move(factors)), twin_(std::move(twin)) {
+  const Index n = f_.spec.tokens;
+  inputs_ = measured_values(f_.data->X, twin_.data->X);
+  centred_ = measured_values(centred_coordinates(f_.data->X, n), centred_coordinates(twin_.data->X, n));
+  ranks_ = {inputs_.rank(), centred_.rank()};
+}
+
+KernelConditions InitialisationConditions::of(const std::vector<std::string>& blocks) const {
+  KernelConditions result;
+  if (blocks.size() == 1 && blocks[0] == "W_O") {
+    result = of_output();
+  } else if (blocks.size() == 1 && blocks[0] == "W_V") {
+    result = of_values();
+  } else {
+    result = of_projections(blocks);
+  }
+  // A sum of kernels is at least each of them.
+  if (blocks.size() > 1)
+    for (const std::string& b : blocks) {
+      const KernelConditions alone = of({b});
+      result.bounds.push_back({b, "the bound of " + b + " alone", alone.lower_bound()});
+    }
+  result.blocks = join(blocks);
+  return result;
+}
+
+/// As many parameters as outputs.
+Condition InitialisationConditions::count(const std::vector<std::string>& blocks) const {
+  const Index H = f_.spec.heads, D = f_.spec.embedding, d = f_.spec.head_dim, o = f_.spec.outputs;
+  Index per_d = 0;
+  std::string formula;
+  for (const std::string& b : blocks) per_d += b == "W_O" ? H * o : H * D;
+  const Index P = per_d * d, m = f_.outputs();
+  return condition("parameters", "P >= N n D_out", Role::necessary, P, m,
+                   "d >= " + text(divide_up(m, per_d)) + ", more heads, or fewer samples or tokens");
+}
+
+/// K_O = (A A^T) (x) I.
+KernelConditions InitialisationConditions::of_output() const {
+  const AttentionSpec& s = f_.spec;
+  const Index tokens = f_.tokens(), width = s.heads * s.head_dim;
+  const MeasuredValues A = measured_values(output_factor(f_), output_factor(twin_));
+  KernelConditions k;
+  k.conditions.push_back(condition("width", "H d >= N n", Role::necessary, width, tokens,
+                                   "d >= " + text(divide_up(tokens, s.heads)) + " at H = " + text(s.heads) +
+                                       ", or N n <= " + text(width)));
+  if (s.tokens == 1 && s.kernel == KernelKind::softmax)
+    k.conditions.push_back(condition("embedding", "D >= N (softmax of one token)", Role::necessary,
+                                     s.embedding, tokens, "D >= " + text(tokens)));
+  k.conditions.push_back(
+      condition("rank_A", "rank [A_1 .. A_H] = N n", Role::equivalent, A.rank(), tokens,
+                width < tokens ? "see H d >= N n" : "tokens that differ, and attention of full rank"));
+  k.bounds.push_back({"exact", "sigma_min([A_1 .. A_H])^2 (equality)", square(A.smallest())});
+  return k;
+}
+
+/// K_V = sum_h B_h B_h^T (x) W_O[h]^T W_O[h].
+KernelConditions InitialisationConditions::of_values() const {
+  const AttentionSpec& s = f_.spec;
+  const Index tokens = f_.tokens(), H = s.heads;
+  const bool softmax = s.kernel == KernelKind::softmax;
+  KernelConditions k;
+  k.conditions.push_back(count({"W_V"}));
+  const Index limit = softmax ? H * ranks_.centred + ranks_.constant() : H * ranks_.plain;
+  k.conditions.push_back(condition(
+      "rank_limit", softmax ? "H r~ + e >= N n" : "H rank X >= N n", Role::necessary, limit, tokens,
+      "D >= " + text(divide_up(tokens, H)) + " (with r = D), more heads, or N n <= " + text(limit)));
+  const MeasuredValues B = measured_values(value_factor(f_), value_factor(twin_));
+  k.conditions.push_back(condition(
+      "rank_B", "rank [B_1 .. B_H] = N n", Role::necessary, B.rank(), tokens,
+      limit < tokens ? "see the limit of the rank" : "tokens that differ, and attention of full rank"));
+  Vector<double> omega(H), omega_twin(H);
+  Index rank = s.outputs;
+  for (Index h = 0; h < H; ++h) {
+    const MeasuredValues W = measured_values(f_.heads[h].W_O.transpose(), twin_.heads[h].W_O.transpose());
+    rank = std::min(rank, W.rank());
+    omega[h] = square(W.smallest());
+  }
+  k.conditions.push_back(
+      condition("rank_W_O", "rank W_O[h] = D_out for every head", Role::sufficient, rank, s.outputs,
+                s.head_dim < s.outputs ? "d >= D_out = " + text(s.outputs) : "output weights of full rank"));
+  const MeasuredValues weighted = measured_values(weighted_values(f_, omega), weighted_values(twin_, omega));
+  k.bounds.push_back({"weighted", "lambda_min(sum_h omega_h B_h B_h^T), omega_h = lambda_min(W_O^T W_O)",
+                      square(weighted.smallest())});
+  k.bounds.push_back(
+      {"product", "min_h omega_h sigma_min([B_1 .. B_H])^2", omega.minCoeff() * square(B.smallest())});
+  return k;
+}
+
+/// Sets of W_Q, W_K, W_V (and W_O, whose kernel is then left out of the local conditions).
+KernelConditions InitialisationConditions::of_projections(const std::vector<std::string>& blocks) const {
+  const AttentionSpec& s = f_.spec;
+  const Index tokens = f_.tokens(), n = s.tokens, H = s.heads, d = s.head_dim, o = s.outputs;
+  const bool softmax = s.kernel == KernelKind::softmax, with_output = contains(blocks, "W_O");
+  std::vector<std::string> local;
+  for (const std::string& b : blocks)
+    if (b != "W_O") local.push_back(b);
+  const bool query = local.size() == 1 && local[0] == "W_Q", key = local.size() == 1 && local[0] == "W_K";
+  KernelConditions k;
+  k.conditions.push_back(count(blocks));
+  // With W_O in the set, what the others lack it may have: their conditions are sufficient only.
+  const Role necessary = with_output ? Role::sufficient : Role::necessary;
+  const std::string heads_or_width = "more heads, or a larger d";
+  if (query) {
+    const Index limit = H * std::min(d, softmax ? n - 1 : n);
+    k.conditions.push_back(condition("rank_limit",
+                                     softmax ? "H min(d, n-1) >= D_out" : "H min(d, n) >= D_out", necessary,
+                                     limit, o, heads_or_width));
+  }
+  if (key) {
+    const Index limit = softmax ? H * (n - 1) * std::min(d, n) : H * n * std::min(d, n);
+    k.conditions.push_back(condition("rank_limit",
+                                     softmax ? "H (n-1) min(d, n) >= n D_out" : "H n min(d, n) >= n D_out",
+                                     necessary, limit, n * o, heads_or_width));
+  }
+  Smallest values;
+  if (query)
+    values = smallest_of(tokens, [&](Index a) {
+      return std::pair(query_jacobians(f_, a * o, o), query_jacobians(twin_, a * o, o));
+    });
+  else
+    values = smallest_of(f_.data->samples, [&](Index i) {
+      return std::pair(local_jacobian(f_, local, i), local_jacobian(twin_, local, i));
+    });
+  k.conditions.push_back(condition("rank_local",
+                                   query ? "rank [G_a1 .. G_aH] = D_out for every token"
+                                         : "rank of the local Jacobian = n D_out for every sample",
+                                   necessary, values.rank, query ? o : n * o,
+                                   "tokens that differ, attention that is not saturated, " + heads_or_width));
+  const bool centred = key && softmax;
+  const MeasuredValues& X = centred ? centred_ : inputs_;
+  const Index rows = X.values.size();
+  k.conditions.push_back(condition(
+      "rank_X", centred ? "rank of the centred inputs = N (n-1)" : "rank X = N n", Role::sufficient, X.rank(),
+      rows, s.embedding < rows ? "D >= " + text(rows) : "tokens that are linearly independent"));
+  k.bounds.push_back({"local",
+                      query ? "lambda_min(X X^T) min_a lambda_min(sum_h G_ah G_ah^T)"
+                            : std::string(centred ? "lambda_min(U^T X X^T U)" : "lambda_min(X X^T)") +
+                                  " min_i lambda_min(L_i L_i^T)",
+                      rows == 0 ? 0 : square(X.smallest() * values.value)});
+  if (query && H * d >= f_.outputs()) {
+    const MeasuredValues G =
+        measured_values(query_jacobians(f_, 0, f_.outputs()), query_jacobians(twin_, 0, f_.outputs()));
+    const double shortest = f_.data->X.rowwise().norm().minCoeff() * (1 - 1e-13);
+    k.bounds.push_back(
+        {"stacked", "min_a |x_a|^2 lambda_min(sum_h G_h G_h^T)", square(shortest * G.smallest())});
+  }
+  return k;
+}
+
+}  // namespace basin

@@ -1,0 +1,88 @@
+/// When can the kernels of an attention layer be positive definite? (MATHEMATICS.md, "Conditions".)
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "ntk/attention_factors.h"
+
+namespace basin {
+
+/// What a condition says about the smallest eigenvalue of a kernel.
+enum class Role {
+  necessary,   ///< if it fails, the kernel is singular
+  equivalent,  ///< the kernel is positive definite if and only if it holds
+  sufficient,  ///< if all conditions of this role and the necessary ones hold, it is positive definite
+};
+
+/// measured >= threshold, or not.
+struct Condition {
+  std::string name;       ///< for programs: "rank_X"
+  std::string statement;  ///< "rank X = N n"
+  Role role;
+  double measured, threshold;
+  std::string remedy;  ///< what would have to change; empty if it holds
+
+  bool holds() const { return measured >= threshold; }
+};
+
+/// A proven lower bound on the smallest eigenvalue, after all error allowances; zero when it says nothing.
+struct LowerBound {
+  std::string name;     ///< for programs: "local"
+  std::string formula;  ///< "lambda_min(X X^T) min_i lambda_min(sum_h T_ih T_ih^T)"
+  double value;
+};
+
+/// Conditions and bounds of the kernel of a set of blocks, the sum of theirs.
+struct KernelConditions {
+  std::string blocks;  ///< "W_Q,W_K"
+  std::vector<Condition> conditions;
+  std::vector<LowerBound> bounds;
+
+  /// The first necessary or equivalent condition that fails; null if none does.
+  const Condition* obstacle() const;
+  /// Whether the conditions alone prove that the kernel is positive definite.
+  bool sufficient() const;
+  /// The largest lower bound; 0 if there is none.
+  double lower_bound() const;
+};
+
+/// Ranks of the stacked inputs: of X, of the inputs centred in each sample, and their difference e.
+struct InputRanks {
+  Index plain = 0, centred = 0;
+  Index constant() const { return plain - centred; }
+};
+
+/// Singular values of a matrix that differs from its twin's by rounding only.
+struct MeasuredValues {
+  Vector<double> values;  ///< descending; all rows of them, with zeros beyond the columns
+  double error = 0;       ///< of each: 10 max(rows, columns) eps |A| + 4 |A - twin|_F
+  Index rank() const { return (values.array() > error).count(); }
+  /// A number that the smallest singular value is certainly not below.
+  double smallest() const { return std::max(0.0, values[values.size() - 1] - error); }
+};
+MeasuredValues measured_values(const Matrix<double>& A, const Matrix<double>& twin);
+
+/// Measures once what the conditions of all kernels at a point need.
+class InitialisationConditions {
+ public:
+  /// `twin`: the factors of the twin (model/twin.h), to measure roundings.
+  InitialisationConditions(AttentionFactors factors, AttentionFactors twin);
+
+  const InputRanks& ranks() const { return ranks_; }
+  /// Of the kernel that is the sum over `blocks`, a set of attention_blocks().
+  KernelConditions of(const std::vector<std::string>& blocks) const;
+
+ private:
+  KernelConditions of_output() const;
+  KernelConditions of_values() const;
+  KernelConditions of_projections(const std::vector<std::string>& blocks) const;
+  Condition count(const std::vector<std::string>& blocks) const;
+
+  AttentionFactors f_, twin_;
+  MeasuredValues inputs_, centred_;
+  InputRanks ranks_;
+};
+
+}  // namespace basin

@@ -1,0 +1,169 @@
+#include "ntk/conditions.h"
+
+#include <catch2/catch.hpp>
+
+#include "linalg/dense.h"
+#include "model/twin.h"
+#include "support/cases.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+
+InitialisationConditions conditions_of(const Case& c, const Instance<double>& instance) {
+  const Twin twin = make_twin(instance.weights, *instance.data);
+  return {attention_factors(c.spec(), instance.weights, instance.data),
+          attention_factors(c.spec(), twin.weights, twin.data)};
+}
+
+/// Singular values of J for some of the blocks, m of them, descending.
+Vector<double> singular_values_of(const Vectors<double>& Jt, const ParameterLayout& parameters,
+                                  const std::vector<std::string>& blocks) {
+  Index rows = 0;
+  for (const auto& b : blocks) rows += parameters.find(b).block.size();
+  Vectors<double> part(rows, Jt.cols());
+  rows = 0;
+  for (const auto& b : blocks) {
+    const auto& entry = parameters.find(b);
+    part.middleRows(rows, entry.block.size()) = Jt.middleRows(entry.theta_offset, entry.block.size());
+    rows += entry.block.size();
+  }
+  Vector<double> all = Vector<double>::Zero(Jt.cols());
+  const Vector<double> values = singular_values(part);
+  all.head(values.size()) = values;
+  return all;
+}
+
+/// Random sizes, from degenerate to comfortable.
+Case random_case(std::uint64_t seed, KernelKind kind) {
+  Random random(seed, "sizes");
+  const auto pick = [&](std::initializer_list<Index> values) {
+    return *(values.begin() + static_cast<Index>(random.uniform() * static_cast<double>(values.size())));
+  };
+  Case c = {"draw",          pick({1, 2, 3}), pick({1, 2, 3, 4}), pick({1, 3, 6, 12}),
+            pick({1, 2, 3}), pick({1, 2, 4}), pick({1, 2, 3}),    kind};
+  c.duplicate_tokens = random.uniform() < 0.1;
+  c.score_scale = pick({1, 1, 1, 30});
+  return c;
+}
+
+const Condition& find(const KernelConditions& k, const std::string& name) {
+  for (const Condition& c : k.conditions)
+    if (c.name == name) return c;
+  FAIL("no condition " << name);
+  throw;
+}
+
+}  // namespace
+
+TEST_CASE("bounds hold, failing conditions mean singular kernels, sufficient ones mean positive definite") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  int proven = 0, refuted = 0, tight = 0;
+  for (std::uint64_t draw = 0; draw < 250; ++draw) {
+    const Case c = random_case(draw, kind);
+    CAPTURE(describe(c), draw);
+    const Instance<double> instance = make_instance(c, draw);
+    const Linearization<double> at = instance.linearize();
+    const Vectors<double> Jt = at.jacobian_transposed();
+    const InitialisationConditions conditions = conditions_of(c, instance);
+    for (const auto& blocks : all_trainable_sets()) {
+      const Vector<double> sigma = singular_values_of(Jt, at.parameters(), blocks);
+      const double smallest = sigma[sigma.size() - 1];
+      // What LAPACK and the rounding of J may do to a singular value here.
+      const double rounding = 1e-12 * (sigma[0] + 1e-12);
+      const KernelConditions k = conditions.of(blocks);
+      CAPTURE(k.blocks, smallest, sigma[0]);
+      for (const LowerBound& b : k.bounds) {
+        CAPTURE(b.formula, b.value);
+        CHECK(std::sqrt(b.value) <= smallest + rounding);
+        tight += b.value > 0.25 * smallest * smallest;
+      }
+      if (const Condition* obstacle = k.obstacle()) {
+        CAPTURE(obstacle->statement, obstacle->measured);
+        CHECK(smallest <= rounding);
+        CHECK_FALSE(obstacle->remedy.empty());
+        CHECK_FALSE(k.sufficient());
+        ++refuted;
+      }
+      if (k.sufficient()) {
+        CHECK(k.lower_bound() > 0);
+        ++proven;
+      }
+    }
+  }
+  // Both kinds of verdicts, and bounds that say something, must have occurred.
+  CHECK(proven > 300);
+  CHECK(refuted > 300);
+  CHECK(tight > 300);
+}
+
+TEST_CASE("rank conditions decide exactly where the inputs are independent") {
+  // D >= N n: kernels of W_Q, W_K and their sums are positive definite iff the local Jacobians have full
+  // rank.
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  int definite = 0, singular = 0;
+  for (const Index n : {1, 2, 3})
+    for (const Index d : {1, 2, 3})
+      for (const Index H : {1, 2})
+        for (const Index D_out : {1, 2, 3}) {
+          const Case c = {"independent", 2, n, 12, H, d, D_out, kind};
+          const Instance<double> instance = make_instance(c);
+          const Linearization<double> at = instance.linearize();
+          const Vectors<double> Jt = at.jacobian_transposed();
+          const InitialisationConditions conditions = conditions_of(c, instance);
+          CHECK(conditions.ranks().plain == 2 * n);
+          CHECK(conditions.ranks().centred == 2 * (n - 1));
+          for (const auto& blocks : all_trainable_sets()) {
+            if (blocks.back() == "W_O") continue;
+            const Vector<double> sigma = singular_values_of(Jt, at.parameters(), blocks);
+            const bool positive = sigma[sigma.size() - 1] > 1e-10 * sigma[0];
+            const KernelConditions k = conditions.of(blocks);
+            CAPTURE(describe(c), k.blocks, sigma.transpose());
+            (positive ? definite : singular) += 1;
+            if (blocks != std::vector<std::string>{"W_V"}) {
+              CHECK(find(k, "rank_local").holds() == positive);
+              CHECK(k.sufficient() == positive);
+            } else {
+              CHECK((k.sufficient() ? positive : true));
+            }
+          }
+          // The count of the theory: for generic weights the limits of the rank decide.
+          const bool query = find(conditions.of({"W_Q"}), "rank_limit").holds();
+          CHECK(query == (H * std::min(d, kind == KernelKind::softmax ? n - 1 : n) >= D_out));
+          CHECK(find(conditions.of({"W_Q"}), "rank_local").holds() == query);
+          CHECK(find(conditions.of({"W_K"}), "rank_local").holds() ==
+                find(conditions.of({"W_K"}), "rank_limit").holds());
+        }
+  CHECK(definite > 50);
+  CHECK(singular > 50);
+}
+
+TEST_CASE("some bounds are equalities") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const Case c = {"equalities", 2, 2, 6, 1, 4, 2, kind};
+  const Instance<double> instance = make_instance(c);
+  const Linearization<double> at = instance.linearize();
+  const Vectors<double> Jt = at.jacobian_transposed();
+  const InitialisationConditions conditions = conditions_of(c, instance);
+  for (const std::string block : {"W_V", "W_O"}) {  // one head
+    const Vector<double> sigma = singular_values_of(Jt, at.parameters(), {block});
+    const double lambda = sigma[sigma.size() - 1] * sigma[sigma.size() - 1];
+    CHECK(lambda > 0);
+    CHECK(conditions.of({block}).bounds.front().value == Approx(lambda).epsilon(1e-9));
+  }
+}
+
+TEST_CASE("a common feature of each sample is counted once by softmax") {
+  Case c = {"bias", 3, 3, 5, 2, 3, 1};
+  Instance<double> instance = make_instance(c);
+  auto data = std::make_shared<Data<double>>(*instance.data);
+  data->X.col(0).setOnes();
+  instance.data = data;
+  const InitialisationConditions conditions = conditions_of(c, instance);
+  CHECK(conditions.ranks().plain == 5);
+  CHECK(conditions.ranks().centred == 4);
+  CHECK(conditions.ranks().constant() == 1);
+  CHECK(find(conditions.of({"W_V"}), "rank_limit").measured == 2 * 4 + 1);
+  CHECK(find(conditions.of({"W_V"}), "rank_B").measured == 9);
+}
