@@ -1,8 +1,11 @@
-/// basin-ntk: eigenvalues of the neural tangent kernel, block by block.
-#include "ntk/spectra.h"
+/// basin-ntk: eigenvalues of the neural tangent kernel, block by block, and the conditions they hang on.
+#include <algorithm>
 
 #include "common/setup.h"
 #include "linalg/errors.h"
+#include "model/twin.h"
+#include "ntk/conditions.h"
+#include "ntk/minimum.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -10,30 +13,63 @@ using namespace basin::tools;
 namespace {
 
 const Introduction kIntroduction = {
-    "basin-ntk", "eigenvalues of the neural tangent kernel of each block and of their sum",
+    "basin-ntk", "eigenvalues of the neural tangent kernel of each block, and the conditions they hang on",
     "PROBLEM.h5 -o RESULT.h5 [options]",
     R"(The kernel of a block B is K_B = J_B J_B^T (m x m, m = N n D_out), J_B the Jacobian of all outputs in the block.
 If the smallest eigenvalue of the sum over the trained blocks is positive along the way, gradient descent
-converges to a global minimum at a linear rate. Eigenvalues are computed as squares of singular values of J,
-dense and exact, so they are never negative; each has bounds. A kernel is called positive definite only when its
-smallest singular value exceeds its error bound; otherwise its rank and an upper bound are reported.
-Memory: 8 m P bytes and more; what does not fit in --memory is refused, with what it would need.
+converges to a global minimum at a linear rate. Every smallest eigenvalue comes with a lower and an upper bound,
+and with the conditions on sizes and ranks that it hangs on: which hold, which decides, what would have to change.
+
+--method says how:
+  singular-values   squares of the singular values of J: all eigenvalues, right to twice as many digits as those of
+                    a formed kernel; 8 m P bytes and more
+  formed            J J^T made of the layer's factors: both ends of the spectrum, proven by Cholesky
+                    factorisations, in a fraction of the time; a kernel whose smallest eigenvalue the rounding
+                    of J J^T leaves unknown to 1e-4 goes to singular-values
+  auto              singular-values if that takes seconds, else formed
+What does not fit in --memory is refused, with what it would need.
 )",
     R"(  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64
   basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
 )"};
 
-std::string verdict(const NtkSpectrum& s) {
-  const Index last = s.size() - 1;
-  if (s.positive_definite())
-    return "positive definite: lambda_min = " + number(s.lambda_min(), 10) + " +- " +
-           number(s.upper(last) - s.lambda_min(), 2) + ", lambda_max = " + number(s.lambda_max(), 10) +
-           ", condition number " + number(s.condition_number(), 4);
+// Operations of the singular values of J that `auto` allows itself: some seconds.
+constexpr double kQuick = 1e11;
+
+/// Everything found about one kernel.
+struct Kernel {
+  KernelMinimum minimum;
+  KernelConditions conditions;
+};
+
+std::string verdict(const Kernel& kernel) {
+  const KernelMinimum& k = kernel.minimum;
+  if (k.positive_definite())
+    return "positive definite: lambda_min = " + number(k.lambda_min, 10) + " +- " +
+           number(std::max(k.upper - k.lambda_min, k.lambda_min - k.lower), 2) +
+           ", lambda_max = " + number(k.lambda_max, 10) + ", condition number " +
+           number(k.condition_number(), 4);
   return "singular" +
-         (s.parameters < s.size() ? ", having only " + std::to_string(s.parameters) + " parameters"
-                                  : " to rounding") +
-         ": rank " + std::to_string(s.rank()) + " of " + std::to_string(s.size()) +
-         ", lambda_min <= " + number(s.upper(last), 3) + ", lambda_max = " + number(s.lambda_max(), 10);
+         (k.parameters < k.size ? ", having only " + std::to_string(k.parameters) + " parameters"
+                                : " to rounding") +
+         ": rank " + std::to_string(k.rank) + " of " + std::to_string(k.size) +
+         ", lambda_min <= " + number(k.upper, 3) + ", lambda_max = " + number(k.lambda_max, 10);
+}
+
+/// Which condition decides, in words; empty when none does.
+std::string reason(const Kernel& kernel) {
+  const KernelConditions& c = kernel.conditions;
+  if (const Condition* obstacle = c.obstacle())
+    return "cannot be: " + obstacle->statement + " fails (" + number(obstacle->measured, 10) + " < " +
+           number(obstacle->threshold, 10) + "); it takes " + obstacle->remedy;
+  if (kernel.minimum.positive_definite() && c.lower_bound() > 0)
+    return "must be: the conditions hold, and prove lambda_min >= " + number(c.lower_bound(), 4) + " (" +
+           number(100 * c.lower_bound() / kernel.minimum.lambda_min, 3) + " % of it)";
+  for (const Condition& condition : c.conditions)
+    if (!condition.holds())
+      return std::string("not decided by conditions: ") + condition.statement + " fails (" +
+             number(condition.measured, 10) + " < " + number(condition.threshold, 10) + "), which would do";
+  return "";
 }
 
 void write_spectrum(hdf5::Writer& file, const NtkSpectrum& s, const std::vector<double>& index) {
@@ -57,74 +93,221 @@ void write_spectrum(hdf5::Writer& file, const NtkSpectrum& s, const std::vector<
              "NTK eigenvalues, " + (s.name == "sum" ? "sum of the trained blocks" : s.name));
 }
 
-void write_results(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra) {
+void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra) {
   std::vector<double> index(spectra.front().size());
   for (std::size_t i = 0; i < index.size(); ++i) index[i] = static_cast<double>(i + 1);
-  hdf5::make_plot(file, "/entry/ntk", "sum", {"index"});
+  hdf5::make_plot(file, "/entry/ntk", spectra.back().name, {"index"});
   hdf5::logarithmic_curve(file, "/entry/ntk");
-  std::vector<std::string> names;
-  std::vector<double> min, min_lower, min_upper, max, condition;
-  std::vector<std::int64_t> rank, size, parameters;
-  std::vector<std::uint8_t> definite;
+  std::vector<std::string> others;
   for (const NtkSpectrum& s : spectra) {
     write_spectrum(file, s, index);
     file.hard_link("/entry/ntk_" + s.name + "/eigenvalue", "/entry/ntk/" + s.name);
-    names.push_back(s.name);
-    min.push_back(s.lambda_min());
-    min_lower.push_back(s.lower(s.size() - 1));
-    min_upper.push_back(s.upper(s.size() - 1));
-    max.push_back(s.lambda_max());
-    condition.push_back(s.condition_number());
-    rank.push_back(s.rank());
-    size.push_back(s.size());
-    parameters.push_back(s.parameters);
-    definite.push_back(s.positive_definite() ? 1 : 0);
+    if (s.name != spectra.back().name) others.push_back(s.name);
   }
   file.write("/entry/ntk/index", index);
-  file.attribute("/entry/ntk", "auxiliary_signals", std::vector<std::string>(names.begin(), names.end() - 1));
+  file.attribute("/entry/ntk", "auxiliary_signals", others);
   file.write("/entry/ntk/title", std::string("NTK eigenvalues of the trained blocks and of their sum"));
-  file.group("/entry/summary", "NXcollection");
-  const hdf5::Extent rows = {static_cast<Index>(names.size())};
-  file.write("/entry/summary/block", names, rows);
-  file.write("/entry/summary/lambda_min", min);
-  file.write("/entry/summary/lambda_min_lower", min_lower);
-  file.write("/entry/summary/lambda_min_upper", min_upper);
-  file.write("/entry/summary/lambda_max", max);
-  file.write("/entry/summary/condition_number", condition);
-  file.write("/entry/summary/rank", rank);
-  file.write("/entry/summary/size", size);
-  file.write("/entry/summary/parameters", parameters);
-  file.write_bytes("/entry/summary/positive_definite", definite, rows);
 }
 
-void body(Command& command) {
-  add_model_options(command);
-  command.add_memory_option();
-  if (!command.parse()) return;
-  const Setup setup = read_setup(command);
+/// A table: one array for each column, filled row by row.
+class Table {
+ public:
+  Table(hdf5::Writer& file, std::string group) : file_(file), group_(std::move(group)) {
+    file_.group(group_, "NXcollection");
+  }
+  template <class Rows, class Column>
+  void column(const std::string& name, const Rows& rows, const Column& column) {
+    using Value = std::decay_t<decltype(column(*rows.begin()))>;
+    const hdf5::Extent extent = {static_cast<Index>(rows.size())};
+    if constexpr (std::is_same_v<Value, bool>) {
+      std::vector<std::uint8_t> values;
+      for (const auto& row : rows) values.push_back(column(row) ? 1 : 0);
+      file_.write_bytes(group_ + "/" + name, values, extent);
+    } else if constexpr (std::is_same_v<Value, std::string>) {
+      std::vector<std::string> values;
+      for (const auto& row : rows) values.push_back(column(row));
+      file_.write(group_ + "/" + name, values, extent);
+    } else {
+      std::vector<std::conditional_t<std::is_same_v<Value, Index>, std::int64_t, double>> values;
+      for (const auto& row : rows) values.push_back(column(row));
+      file_.write(group_ + "/" + name, values);
+    }
+  }
+
+ private:
+  hdf5::Writer& file_;
+  std::string group_;
+};
+
+std::string text(Role role) {
+  return role == Role::necessary ? "necessary" : role == Role::equivalent ? "equivalent" : "sufficient";
+}
+
+void write_tables(hdf5::Writer& file, const std::vector<Kernel>& kernels, const InputRanks& ranks) {
+  Table summary(file, "/entry/summary");
+  const auto of_minimum = [&](const std::string& name, auto member) {
+    summary.column(name, kernels, [&](const Kernel& k) { return k.minimum.*member; });
+  };
+  of_minimum("block", &KernelMinimum::name);
+  of_minimum("method", &KernelMinimum::method);
+  of_minimum("lambda_min", &KernelMinimum::lambda_min);
+  of_minimum("lambda_min_lower", &KernelMinimum::lower);
+  of_minimum("lambda_min_upper", &KernelMinimum::upper);
+  of_minimum("lambda_max", &KernelMinimum::lambda_max);
+  of_minimum("lambda_max_lower", &KernelMinimum::largest_lower);
+  of_minimum("lambda_max_upper", &KernelMinimum::largest_upper);
+  of_minimum("rank", &KernelMinimum::rank);
+  of_minimum("size", &KernelMinimum::size);
+  of_minimum("parameters", &KernelMinimum::parameters);
+  summary.column("condition_number", kernels, [](const Kernel& k) { return k.minimum.condition_number(); });
+  summary.column("positive_definite", kernels, [](const Kernel& k) { return k.minimum.positive_definite(); });
+  summary.column("proven_lower_bound", kernels, [](const Kernel& k) { return k.conditions.lower_bound(); });
+  summary.column("reason", kernels, [](const Kernel& k) { return reason(k); });
+
+  struct Row {
+    const Kernel* kernel;
+    const Condition* condition;
+    const LowerBound* bound;
+  };
+  std::vector<Row> conditions, bounds;
+  for (const Kernel& k : kernels) {
+    for (const Condition& c : k.conditions.conditions) conditions.push_back({&k, &c, nullptr});
+    for (const LowerBound& b : k.conditions.bounds) bounds.push_back({&k, nullptr, &b});
+  }
+  Table table(file, "/entry/conditions");
+  table.column("block", conditions, [](const Row& r) { return r.kernel->minimum.name; });
+  table.column("name", conditions, [](const Row& r) { return r.condition->name; });
+  table.column("statement", conditions, [](const Row& r) { return r.condition->statement; });
+  table.column("role", conditions, [](const Row& r) { return text(r.condition->role); });
+  table.column("measured", conditions, [](const Row& r) { return r.condition->measured; });
+  table.column("threshold", conditions, [](const Row& r) { return r.condition->threshold; });
+  table.column("holds", conditions, [](const Row& r) { return r.condition->holds(); });
+  table.column("remedy", conditions, [](const Row& r) { return r.condition->remedy; });
+  Table lower(file, "/entry/bounds");
+  lower.column("block", bounds, [](const Row& r) { return r.kernel->minimum.name; });
+  lower.column("name", bounds, [](const Row& r) { return r.bound->name; });
+  lower.column("formula", bounds, [](const Row& r) { return r.bound->formula; });
+  lower.column("value", bounds, [](const Row& r) { return r.bound->value; });
+  lower.column("share_of_lambda_min", bounds, [](const Row& r) {
+    const KernelMinimum& k = r.kernel->minimum;
+    return k.positive_definite() ? r.bound->value / k.lambda_min : 0.0;
+  });
+  file.group("/entry/inputs", "NXcollection");
+  file.write("/entry/inputs/rank_X", static_cast<std::int64_t>(ranks.plain));
+  file.write("/entry/inputs/rank_centred", static_cast<std::int64_t>(ranks.centred));
+  file.write("/entry/inputs/rank_constant", static_cast<std::int64_t>(ranks.constant()));
+}
+
+/// The trained blocks one by one and their union; with `unions`, all sets of them.
+std::vector<std::vector<std::string>> kernel_sets(const ParameterLayout& parameters, bool unions) {
+  std::vector<std::string> trained;
+  for (const auto& entry : parameters.entries())
+    if (entry.trainable()) trained.push_back(entry.block.name);
+  std::vector<std::vector<std::string>> sets;
+  for (const std::string& block : trained) sets.push_back({block});
+  const unsigned all = (1U << trained.size()) - 1;
+  for (unsigned mask = 1; unions && mask < all; ++mask) {
+    std::vector<std::string> set;
+    for (std::size_t b = 0; b < trained.size(); ++b)
+      if (mask >> b & 1U) set.push_back(trained[b]);
+    if (set.size() > 1) sets.push_back(set);
+  }
+  sets.push_back(trained);
+  return sets;
+}
+
+struct Found {
+  std::vector<KernelMinimum> minima;  ///< of each set
+  std::vector<NtkSpectrum> spectra;   ///< likewise; empty if no Jacobian was made
+};
+
+/// By singular values of J.
+std::vector<NtkSpectrum> spectra_of(Command& command, const Setup& setup,
+                                    const std::vector<std::vector<std::string>>& sets) {
   const Index m = setup.data->Y.size();
   const double needed = ntk_bytes(setup.parameters(), m, setup.data->samples);
   if (needed > static_cast<double>(command.memory()))
-    throw InputError("the dense kernel with m = " + std::to_string(m) +
+    throw InputError("--method singular-values with m = " + std::to_string(m) +
                      " outputs and P = " + std::to_string(setup.description.parameters) +
                      " parameters needs " + bytes_text(needed) + ", --memory allows " +
                      bytes_text(static_cast<double>(command.memory())) +
                      ": fewer samples, fewer trained blocks, or more memory");
-  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   // The Jacobian is computed sample by sample: nothing needs to be kept for products.
   const Linearization<double> at = setup.linearize(0);
   Vectors<double> Jt = at.jacobian_transposed(command.progress("Jacobian, samples"));
   const std::vector<double> rounding =
       jacobian_rounding(Jt, setup.linearize_twin(), command.progress("rounding of the Jacobian, samples"));
   command.message("singular values of " + std::to_string(Jt.rows()) + " x " + std::to_string(m) + " ...");
-  const std::vector<NtkSpectrum> spectra = ntk_spectra(Jt, setup.parameters(), rounding);
+  return ntk_spectra(Jt, setup.parameters(), rounding, sets);
+}
 
-  command.say("NTK of the trained blocks is " + verdict(spectra.back()));
-  for (std::size_t b = 0; b + 1 < spectra.size(); ++b)
-    command.say("  " + spectra[b].name + " alone: " + verdict(spectra[b]));
+Found find_minima(Command& command, const Setup& setup, const AttentionFactors& factors,
+                  const AttentionFactors& twin, const std::vector<std::vector<std::string>>& sets) {
+  const std::string method = command.get<std::string>("method");
+  if (method != "auto" && method != "formed" && method != "singular-values")
+    throw InputError("--method " + method + ": expected auto, formed or singular-values");
+  const double m = static_cast<double>(setup.data->Y.size()),
+               P = static_cast<double>(setup.description.parameters);
+  const double operations = 2 * m * m * P + 4 * m * m * m * static_cast<double>(sets.size());
+  Found found;
+  if (method == "singular-values" || (method == "auto" && operations <= kQuick)) {
+    command.resolve("method", "singular-values");
+    found.spectra = spectra_of(command, setup, sets);
+    for (const NtkSpectrum& s : found.spectra) found.minima.push_back(minimum_of(s));
+    return found;
+  }
+  command.resolve("method", "formed");
+  const double needed = formed_minima_bytes(setup.data->Y.size());
+  if (needed > static_cast<double>(command.memory()))
+    throw InputError("--method formed with m = " + std::to_string(setup.data->Y.size()) + " outputs needs " +
+                     bytes_text(needed) + ", --memory allows " +
+                     bytes_text(static_cast<double>(command.memory())) + ": fewer samples, or more memory");
+  auto minima = formed_minima(factors, twin, sets, 1e-4, command.progress("kernels"));
+  if (std::any_of(minima.begin(), minima.end(), [](const auto& k) { return !k; })) {
+    command.message(
+        "rounding of a formed kernel hides some smallest eigenvalues: going to singular values of J");
+    found.spectra = spectra_of(command, setup, sets);
+  }
+  for (std::size_t k = 0; k < sets.size(); ++k)
+    found.minima.push_back(minima[k] ? *minima[k] : minimum_of(found.spectra[k]));
+  found.minima.back().name = "sum";
+  return found;
+}
+
+void body(Command& command) {
+  add_model_options(command);
+  command.add_memory_option();
+  command.options.add_options()  //
+      ("method", po::value<std::string>()->default_value("auto")->value_name("METHOD"),
+       "auto, formed or singular-values")  //
+      ("unions", po::bool_switch(), "also the kernels of all unions of trained blocks");
+  if (!command.parse()) return;
+  const Setup setup = read_setup(command);
+  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  const Twin moved = make_twin(setup.weights, *setup.data);
+  const AttentionFactors factors = attention_factors(setup.description.spec, setup.weights, setup.data);
+  const AttentionFactors twin = attention_factors(setup.description.spec, moved.weights, moved.data);
+  const auto sets = kernel_sets(setup.parameters(), command.get<bool>("unions"));
+  const Found found = find_minima(command, setup, factors, twin, sets);
+  const InitialisationConditions conditions(factors, twin);
+  std::vector<Kernel> kernels;
+  for (std::size_t k = 0; k < sets.size(); ++k) {
+    kernels.push_back({found.minima[k], conditions.of(sets[k])});
+    report(command.progress("conditions, kernels"), static_cast<Index>(k + 1),
+           static_cast<Index>(sets.size()));
+  }
+
+  command.say("NTK of the trained blocks is " + verdict(kernels.back()));
+  if (const std::string why = reason(kernels.back()); !why.empty()) command.say("  " + why);
+  for (std::size_t k = 0; k + 1 < kernels.size(); ++k) {
+    command.say("  " + kernels[k].minimum.name + " alone: " + verdict(kernels[k]));
+    if (const std::string why = reason(kernels[k]); !why.empty()) command.say("    " + why);
+  }
   command.say(setup.text());
-  write_results(file, spectra);
-  write_frame(file, command, setup, kIntroduction.name, "Neural tangent kernel spectra", "ntk");
+  if (!found.spectra.empty()) write_spectra(file, found.spectra);
+  write_tables(file, kernels, conditions.ranks());
+  write_frame(file, command, setup, kIntroduction.name, "Neural tangent kernel",
+              found.spectra.empty() ? "summary" : "ntk");
   file.commit();
 }
 

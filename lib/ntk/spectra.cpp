@@ -81,30 +81,47 @@ std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Lineariz
 }
 
 std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters,
-                                     const std::vector<double>& rounding) {
+                                     const std::vector<double>& rounding,
+                                     std::vector<std::vector<std::string>> sets) {
   if (!Jt.allFinite()) throw WorkError("the Jacobian is not finite: the NTK is not defined");
   const auto blocks = trainable_blocks(parameters);
+  if (sets.empty()) {
+    std::vector<std::string> all;
+    for (const auto* entry : blocks) all.push_back(entry->block.name), sets.push_back({entry->block.name});
+    sets.push_back(all);
+  }
   std::vector<Vectors<double>> factors(blocks.size());
-  std::vector<NtkSpectrum> spectra(blocks.size());
   parallel_for(static_cast<Index>(blocks.size()), [&](Index b, Index) {
-    const auto& block = blocks[b]->block;
-    factors[b] = triangular_factor(Jt.middleRows(blocks[b]->theta_offset, block.size()));
-    spectra[b] = spectrum_of_factor(block.name, block.size(), factors[b], rounding.at(b));
+    factors[b] = triangular_factor(Jt.middleRows(blocks[b]->theta_offset, blocks[b]->block.size()));
   });
 
   // J^T = blkdiag(Q_b) [R_1; R_2; ...], so the stack of factors has the singular values of J.
-  Index rows = 0;
-  for (const auto& R : factors) rows += R.rows();
-  Vectors<double> stack(rows, Jt.cols());
-  rows = 0;
-  double squares = 0;
-  for (std::size_t b = 0; b < factors.size(); ++b) {
-    stack.middleRows(rows, factors[b].rows()) = factors[b];
-    rows += factors[b].rows();
-    squares += rounding[b] * rounding[b];
-  }
-  spectra.push_back(
-      spectrum_of_factor("sum", parameters.theta_size(), triangular_factor(stack), std::sqrt(squares)));
+  std::vector<NtkSpectrum> spectra(sets.size());
+  parallel_for(static_cast<Index>(sets.size()), [&](Index s, Index) {
+    std::string name;
+    Index rows = 0, size = 0;
+    double squares = 0;
+    std::vector<std::size_t> members;
+    for (std::size_t b = 0; b < blocks.size(); ++b) {
+      if (std::find(sets[s].begin(), sets[s].end(), blocks[b]->block.name) == sets[s].end()) continue;
+      members.push_back(b);
+      name += (name.empty() ? "" : ",") + blocks[b]->block.name;
+      rows += factors[b].rows(), size += blocks[b]->block.size();
+      squares += rounding.at(b) * rounding.at(b);
+    }
+    if (members.size() == blocks.size() && s + 1 == static_cast<Index>(sets.size())) name = "sum";
+    if (members.size() == 1) {
+      spectra[s] = spectrum_of_factor(name, size, factors[members[0]], std::sqrt(squares));
+      return;
+    }
+    Vectors<double> stack(rows, Jt.cols());
+    rows = 0;
+    for (const std::size_t b : members) {
+      stack.middleRows(rows, factors[b].rows()) = factors[b];
+      rows += factors[b].rows();
+    }
+    spectra[s] = spectrum_of_factor(name, size, triangular_factor(stack), std::sqrt(squares));
+  });
   return spectra;
 }
 

@@ -41,13 +41,15 @@ struct NtkSpectrum {
 std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Linearization<double>& twin,
                                       const Progress& progress = {});
 
-/// The spectra of every trainable block's kernel, in order, and last of their sum ("sum").
-/// Jt = J^T, P x m (Linearization::jacobian_transposed), is overwritten: the blocks of rows are reduced by QR
-/// factorisations in place, and the sum's spectrum comes from their stacked triangular factors.
-/// rounding: of each trainable block (jacobian_rounding).
-/// Throws WorkError when J is not finite or the singular values do not converge.
+/// The spectra of the kernels of these sets of trainable blocks, each the sum of its blocks' kernels; by
+/// default every block, in order, and last all of them. They are called "W_Q,W_K" and so on, all trained
+/// blocks in the last place "sum". Jt = J^T, P x m (Linearization::jacobian_transposed), is overwritten: the
+/// blocks of rows are reduced by QR factorisations in place, and the sum's spectrum comes from their stacked
+/// triangular factors. rounding: of each trainable block (jacobian_rounding). Throws WorkError when J is not
+/// finite or the singular values do not converge.
 std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters,
-                                     const std::vector<double>& rounding);
+                                     const std::vector<double>& rounding,
+                                     std::vector<std::vector<std::string>> sets = {});
 
 /// Bytes that the Jacobian, jacobian_rounding and ntk_spectra need at the peak, for m outputs of `samples`
 /// samples.
