@@ -1,11 +1,14 @@
 /// basin-ntk: eigenvalues of the neural tangent kernel, block by block, and the conditions they hang on.
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
 
 #include "common/setup.h"
 #include "linalg/errors.h"
 #include "model/twin.h"
 #include "ntk/conditions.h"
-#include "ntk/minimum.h"
+#include "ntk/matrix_free.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -26,7 +29,9 @@ and with the conditions on sizes and ranks that it hangs on: which hold, which d
   formed            J J^T made of the layer's factors: both ends of the spectrum, proven by Cholesky
                     factorisations, in a fraction of the time; a kernel whose smallest eigenvalue the rounding
                     of J J^T leaves unknown to 1e-4 goes to singular-values
-  auto              singular-values if that takes seconds, else formed
+  matrix-free       products with J and J^T: the smallest eigenvalue of the sum from above, blocks by conditions
+                    alone; what is proven from below comes from the conditions
+  auto              singular-values if that takes seconds, else formed if it fits in --memory, else matrix-free
 What does not fit in --memory is refused, with what it would need.
 )",
     R"(  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64
@@ -44,6 +49,12 @@ struct Kernel {
 
 std::string verdict(const Kernel& kernel) {
   const KernelMinimum& k = kernel.minimum;
+  if (k.positive_definite() && k.rank < 0)
+    return "positive definite: " + number(k.lower, 4) + " <= lambda_min" +
+           (std::isfinite(k.upper) ? " <= " + number(k.upper, 6) : "") + ", the lower bound by conditions";
+  if (k.rank < 0 && k.upper > 0)
+    return std::isfinite(k.upper) ? "not decided: 0 <= lambda_min <= " + number(k.upper, 6)
+                                  : std::string("not decided: no eigenvalues were computed");
   if (k.positive_definite())
     return "positive definite: lambda_min = " + number(k.lambda_min, 10) + " +- " +
            number(std::max(k.upper - k.lambda_min, k.lambda_min - k.lower), 2) +
@@ -51,9 +62,11 @@ std::string verdict(const Kernel& kernel) {
            number(k.condition_number(), 4);
   return "singular" +
          (k.parameters < k.size ? ", having only " + std::to_string(k.parameters) + " parameters"
-                                : " to rounding") +
-         ": rank " + std::to_string(k.rank) + " of " + std::to_string(k.size) +
-         ", lambda_min <= " + number(k.upper, 3) + ", lambda_max = " + number(k.lambda_max, 10);
+          : k.upper > 0         ? " to rounding"
+                                : "") +
+         ": rank " + (k.rank < 0 ? "less than" : std::to_string(k.rank) + " of") + " " +
+         std::to_string(k.size) + ", lambda_min <= " + number(k.upper, 3) +
+         ", lambda_max = " + number(k.lambda_max, 10);
 }
 
 /// Which condition decides, in words; empty when none does.
@@ -63,8 +76,10 @@ std::string reason(const Kernel& kernel) {
     return "cannot be: " + obstacle->statement + " fails (" + number(obstacle->measured, 10) + " < " +
            number(obstacle->threshold, 10) + "); it takes " + obstacle->remedy;
   if (kernel.minimum.positive_definite() && c.lower_bound() > 0)
-    return "must be: the conditions hold, and prove lambda_min >= " + number(c.lower_bound(), 4) + " (" +
-           number(100 * c.lower_bound() / kernel.minimum.lambda_min, 3) + " % of it)";
+    return "must be: the conditions hold, and prove lambda_min >= " + number(c.lower_bound(), 4) +
+           (std::isfinite(kernel.minimum.lambda_min)
+                ? " (" + number(100 * c.lower_bound() / kernel.minimum.lambda_min, 3) + " % of it)"
+                : "");
   for (const Condition& condition : c.conditions)
     if (!condition.holds())
       return std::string("not decided by conditions: ") + condition.statement + " fails (" +
@@ -217,9 +232,54 @@ std::vector<std::vector<std::string>> kernel_sets(const ParameterLayout& paramet
 }
 
 struct Found {
-  std::vector<KernelMinimum> minima;  ///< of each set
-  std::vector<NtkSpectrum> spectra;   ///< likewise; empty if no Jacobian was made
+  std::vector<KernelMinimum> minima;          ///< of each set
+  std::vector<NtkSpectrum> spectra;           ///< likewise; empty if no Jacobian was made
+  std::optional<MatrixFreeMinimum> products;  ///< of the last set
 };
+
+/// The factors of sample i alone.
+AttentionFactors single_factors(const Setup& setup, Index i) {
+  const Index n = setup.description.spec.tokens;
+  auto data = std::make_shared<Data<double>>();
+  *data = {1, setup.data->X.middleRows(i * n, n), setup.data->Y.middleRows(i * n, n)};
+  return attention_factors(setup.description.spec, setup.weights, data);
+}
+
+/// By products: the last set alone, unless conditions refute it. The others have their conditions, and W_O
+/// its factor.
+Found minima_by_products(Command& command, const Setup& setup, const AttentionFactors& factors,
+                         const AttentionFactors& twin, const std::vector<std::vector<std::string>>& sets,
+                         bool refuted) {
+  const Index m = setup.data->Y.size();
+  const double needed = matrix_free_bytes(m, setup.data->samples);
+  if (needed > static_cast<double>(command.memory()))
+    throw InputError("--method matrix-free with m = " + std::to_string(m) + " outputs needs " +
+                     bytes_text(needed) + ", --memory allows " +
+                     bytes_text(static_cast<double>(command.memory())) + ": fewer samples, or more memory");
+  Found found;
+  for (const auto& set : sets) {
+    KernelMinimum k;
+    k.name = set.front();
+    for (std::size_t b = 1; b < set.size(); ++b) k.name += "," + set[b];
+    k.method = "conditions";
+    k.size = m;
+    for (const std::string& b : set) k.parameters += setup.parameters().find(b).block.size();
+    k.lambda_min = k.lambda_max = std::numeric_limits<double>::quiet_NaN();
+    k.upper = k.largest_upper = std::numeric_limits<double>::infinity();
+    found.minima.push_back(k.name == "W_O" ? output_minimum(factors, twin) : k);
+  }
+  MatrixFreeOptions options;
+  options.max_products = command.get<Index>("max-products");
+  options.seed = command.seed();
+  if (options.max_products < 1) throw InputError("--max-products: expected a positive number");
+  if (refuted) return found;  // nothing to look for
+  const Linearization<double> at = setup.linearize(command.memory());
+  found.products = matrix_free_minimum(
+      at, setup.linearize_twin(), [&](Index i) { return single_factors(setup, i); }, options,
+      command.progress("products with the kernel"));
+  found.minima.back() = found.products->kernel;
+  return found;
+}
 
 /// By singular values of J.
 std::vector<NtkSpectrum> spectra_of(Command& command, const Setup& setup,
@@ -242,10 +302,11 @@ std::vector<NtkSpectrum> spectra_of(Command& command, const Setup& setup,
 }
 
 Found find_minima(Command& command, const Setup& setup, const AttentionFactors& factors,
-                  const AttentionFactors& twin, const std::vector<std::vector<std::string>>& sets) {
+                  const AttentionFactors& twin, const std::vector<std::vector<std::string>>& sets,
+                  bool refuted) {
   const std::string method = command.get<std::string>("method");
-  if (method != "auto" && method != "formed" && method != "singular-values")
-    throw InputError("--method " + method + ": expected auto, formed or singular-values");
+  if (method != "auto" && method != "formed" && method != "singular-values" && method != "matrix-free")
+    throw InputError("--method " + method + ": expected auto, formed, singular-values or matrix-free");
   const double m = static_cast<double>(setup.data->Y.size()),
                P = static_cast<double>(setup.description.parameters);
   const double operations = 2 * m * m * P + 4 * m * m * m * static_cast<double>(sets.size());
@@ -256,9 +317,17 @@ Found find_minima(Command& command, const Setup& setup, const AttentionFactors& 
     for (const NtkSpectrum& s : found.spectra) found.minima.push_back(minimum_of(s));
     return found;
   }
-  command.resolve("method", "formed");
   const double needed = formed_minima_bytes(setup.data->Y.size());
-  if (needed > static_cast<double>(command.memory()))
+  const bool fits = needed <= static_cast<double>(command.memory());
+  if (method == "matrix-free" || (method == "auto" && !fits)) {
+    if (method == "auto")
+      command.message("a formed kernel needs " + bytes_text(needed) + ", --memory allows " +
+                      bytes_text(static_cast<double>(command.memory())) + ": going on matrix-free");
+    command.resolve("method", "matrix-free");
+    return minima_by_products(command, setup, factors, twin, sets, refuted);
+  }
+  command.resolve("method", "formed");
+  if (!fits)
     throw InputError("--method formed with m = " + std::to_string(setup.data->Y.size()) + " outputs needs " +
                      bytes_text(needed) + ", --memory allows " +
                      bytes_text(static_cast<double>(command.memory())) + ": fewer samples, or more memory");
@@ -274,12 +343,28 @@ Found find_minima(Command& command, const Setup& setup, const AttentionFactors& 
   return found;
 }
 
+/// What conditions prove of a kernel whose eigenvalues were not computed.
+void apply_conditions(Kernel& kernel) {
+  KernelMinimum& k = kernel.minimum;
+  k.lower = std::max(k.lower, std::min(k.upper, kernel.conditions.lower_bound()));
+  if (kernel.conditions.obstacle()) k.upper = k.lambda_min = 0;
+}
+
+void write_products(hdf5::Writer& file, const MatrixFreeMinimum& found) {
+  file.group("/entry/matrix_free", "NXcollection");
+  file.write("/entry/matrix_free/residual", found.residual);
+  file.write("/entry/matrix_free/products", static_cast<std::int64_t>(found.products));
+  file.write_bytes("/entry/matrix_free/converged", {static_cast<std::uint8_t>(found.converged ? 1 : 0)}, {});
+}
+
 void body(Command& command) {
   add_model_options(command);
   command.add_memory_option();
   command.options.add_options()  //
       ("method", po::value<std::string>()->default_value("auto")->value_name("METHOD"),
-       "auto, formed or singular-values")  //
+       "auto, formed, singular-values or matrix-free")  //
+      ("max-products", po::value<Index>()->default_value(2000)->value_name("COUNT"),
+       "products that matrix-free may spend")  //
       ("unions", po::bool_switch(), "also the kernels of all unions of trained blocks");
   if (!command.parse()) return;
   const Setup setup = read_setup(command);
@@ -288,13 +373,18 @@ void body(Command& command) {
   const AttentionFactors factors = attention_factors(setup.description.spec, setup.weights, setup.data);
   const AttentionFactors twin = attention_factors(setup.description.spec, moved.weights, moved.data);
   const auto sets = kernel_sets(setup.parameters(), command.get<bool>("unions"));
-  const Found found = find_minima(command, setup, factors, twin, sets);
   const InitialisationConditions conditions(factors, twin);
   std::vector<Kernel> kernels;
+  const Progress progress = command.progress("conditions, kernels");
+  for (const auto& set : sets) {
+    kernels.push_back({{}, conditions.of(set)});
+    report(progress, static_cast<Index>(kernels.size()), static_cast<Index>(sets.size()));
+  }
+  const Found found =
+      find_minima(command, setup, factors, twin, sets, kernels.back().conditions.obstacle() != nullptr);
   for (std::size_t k = 0; k < sets.size(); ++k) {
-    kernels.push_back({found.minima[k], conditions.of(sets[k])});
-    report(command.progress("conditions, kernels"), static_cast<Index>(k + 1),
-           static_cast<Index>(sets.size()));
+    kernels[k].minimum = found.minima[k];
+    if (found.minima[k].rank < 0) apply_conditions(kernels[k]);
   }
 
   command.say("NTK of the trained blocks is " + verdict(kernels.back()));
@@ -303,7 +393,13 @@ void body(Command& command) {
     command.say("  " + kernels[k].minimum.name + " alone: " + verdict(kernels[k]));
     if (const std::string why = reason(kernels[k]); !why.empty()) command.say("    " + why);
   }
+  if (found.products)
+    command.say("  by " + std::to_string(found.products->products) + " products: " +
+                (found.products->converged ? "converged" : "not converged") + ", an eigenvalue lies within " +
+                number(found.products->residual, 3) + " of " + number(found.minima.back().lambda_min, 6) +
+                "; that none is smaller is not proven by products");
   command.say(setup.text());
+  if (found.products) write_products(file, *found.products);
   if (!found.spectra.empty()) write_spectra(file, found.spectra);
   write_tables(file, kernels, conditions.ranks());
   write_frame(file, command, setup, kIntroduction.name, "Neural tangent kernel",

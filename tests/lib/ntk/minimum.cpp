@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "model/twin.h"
+#include "ntk/matrix_free.h"
 #include "support/cases.h"
 
 using namespace basin;
@@ -79,4 +80,37 @@ TEST_CASE("an exactly singular output block is reported as such") {
   CHECK_FALSE(m.positive_definite());
   CHECK(m.rank == 4);
   CHECK(m.upper == 0);
+}
+
+TEST_CASE("products alone find the smallest eigenvalue, too, and know what they do not prove") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  Case c = {"matrix-free", 6, 4, 30, 2, 5, 2, kind};
+  if (GENERATE(true, false)) c.trainable = {"W_Q", "W_V"};
+  const Instance<double> instance = make_instance(c);
+  const Linearization<double> at = instance.linearize();
+  Vectors<double> Jt = at.jacobian_transposed();
+  const Twin twin = make_twin(instance.weights, *instance.data);
+  const Linearization<double> twin_at(instance.model, twin.weights, twin.data);
+  const KernelMinimum expected =
+      minimum_of(ntk_spectra(Jt, at.parameters(), jacobian_rounding(Jt, twin_at)).back());
+  const auto single = [&](Index i) {
+    auto data = std::make_shared<Data<double>>();
+    *data = {1, instance.data->X.middleRows(i * c.n, c.n), instance.data->Y.middleRows(i * c.n, c.n)};
+    return attention_factors(c.spec(), instance.weights, data);
+  };
+  const MatrixFreeMinimum found = matrix_free_minimum(at, twin_at, single);
+  CAPTURE(kernel_name(kind), found.kernel.lambda_min, expected.lambda_min, found.products, found.residual);
+  CHECK(found.converged);
+  CHECK(found.kernel.upper >= expected.lower);
+  CHECK(found.kernel.lower == 0);
+  CHECK_FALSE(found.kernel.positive_definite());
+  CHECK(std::abs(found.kernel.lambda_min - expected.lambda_min) <= 1e-3 * expected.lambda_min);
+  CHECK(found.residual <= 1e-3 * found.kernel.lambda_min);
+  CHECK(found.kernel.lambda_max <= expected.largest_upper);
+  CHECK(found.kernel.lambda_max == Approx(expected.lambda_max).epsilon(0.05));
+
+  const MatrixFreeMinimum cut =
+      matrix_free_minimum(at, twin_at, single, {.tolerance = 1e-12, .max_products = 9});
+  CHECK_FALSE(cut.converged);
+  CHECK(cut.kernel.upper >= expected.lower);
 }

@@ -1,0 +1,89 @@
+#include "linalg/lobpcg.h"
+
+#include <algorithm>
+
+#include "linalg/dense.h"
+#include "linalg/errors.h"
+#include "linalg/random.h"
+
+namespace basin {
+namespace {
+
+/// The columns of V made orthonormal, to each other and to the columns of Q; those that are dependent are
+/// dropped.
+Vectors<double> orthonormalised(Vectors<double> V, const Vectors<double>& Q) {
+  constexpr double kDependent = 1e-10;
+  Index kept = 0;
+  for (Index j = 0; j < V.cols(); ++j) {
+    Vector<double> v = V.col(j);
+    const double length = v.norm();
+    if (!(length > 0)) continue;
+    v /= length;
+    for (int pass = 0; pass < 2; ++pass) {
+      v -= Q * (Q.transpose() * v);
+      v -= V.leftCols(kept) * (V.leftCols(kept).transpose() * v);
+    }
+    const double rest = v.norm();
+    if (rest <= kDependent) continue;
+    v /= rest;
+    v -= Q * (Q.transpose() * v);
+    v -= V.leftCols(kept) * (V.leftCols(kept).transpose() * v);
+    V.col(kept++) = v.normalized();
+  }
+  return V.leftCols(kept);
+}
+
+Vectors<double> side_by_side(const Vectors<double>& A, const Vectors<double>& B) {
+  Vectors<double> both(A.rows(), A.cols() + B.cols());
+  both << A, B;
+  return both;
+}
+
+}  // namespace
+
+SmallestPair smallest_pair(const SelfAdjointOperator& A,
+                           const std::function<void(VectorsRef<double>)>& precondition,
+                           const LobpcgOptions& options, const Progress& progress) {
+  const Index n = A.rows(), block = std::min(options.block, n);
+  SmallestPair best;
+  const auto product = [&](const Vectors<double>& V) {
+    Vectors<double> out(n, V.cols());
+    A.apply(V, out);
+    if (!out.allFinite()) throw WorkError("a product with the operator is not finite");
+    best.products += V.cols();
+    return out;
+  };
+  Vectors<double> start(n, block);
+  Random(options.seed, "lobpcg").fill_normal(start);
+  precondition(start);
+  // S = [X, P]: approximations, and the directions they last moved in.
+  Vectors<double> S = orthonormalised(start, Vectors<double>(n, 0)), AS = product(S);
+  for (Index kept = S.cols();;) {
+    const SymmetricEigen ritz = symmetric_eigen(S.transpose() * AS, true);
+    const Index b = std::min(block, S.cols());
+    const Vectors<double> C = ritz.vectors.leftCols(b);
+    Vectors<double> moved = C;
+    moved.topRows(std::min(kept, moved.rows())).setZero();  // what comes from P and W alone
+    moved = orthonormalised(moved, C);
+    const Vectors<double> X = S * C, AX = AS * C;
+    const Vectors<double> R = AX - X * ritz.values.head(b).asDiagonal();
+    best.value = ritz.values[0];
+    best.vector = X.col(0).normalized();
+    best.residual = R.col(0).norm();
+    best.converged = best.residual <= options.tolerance * best.value;
+    report(progress, std::min(best.products, options.max_products), options.max_products);
+    if (best.converged || best.products >= options.max_products || S.cols() == n) break;
+    S = side_by_side(X, S * moved);
+    AS = side_by_side(AX, AS * moved);
+    Vectors<double> W = R;
+    precondition(W);
+    W = orthonormalised(W, S);
+    if (W.cols() == 0) break;
+    AS = side_by_side(AS, product(W));
+    S = side_by_side(S, W);
+    kept = b;
+  }
+  return best;
+}
+
+}  // namespace basin
