@@ -238,7 +238,7 @@ TEST_CASE("no second derivative within the ball exceeds the bound") {
   Random random(1, "second derivatives " + kernel_name(kind));
   double tightest = 0;
   for (const auto& trainable : all_trainable_sets())
-    for (int draw = 0; draw < 20; ++draw) {
+    for (int draw = 0; draw < 60; ++draw) {
       const Case c = random_case(random, kind, trainable);
       const Instance<double> instance = random_instance(random, c);
       const double R = std::exp2(4 * random.uniform() - 3);
@@ -246,7 +246,7 @@ TEST_CASE("no second derivative within the ball exceeds the bound") {
       const Instance<double> there = instance.at(point_in_ball(random, instance, R));
       const double norm = second_derivative_norm(there, 1, 2, 5);
       CAPTURE(describe(c), draw, R, bound, norm);
-      CHECK(norm <= bound * (1 + 1e-9) + 1e-12);
+      CHECK(norm <= bound * (1 + 1e-9) + 1e-10);  // rounding of second derivatives that vanish
       if (bound > 0) tightest = std::max(tightest, norm / bound);
     }
   CHECK(tightest > 0.9);  // W_V and W_O: the bound is exact
@@ -256,7 +256,7 @@ TEST_CASE("Jacobians within the ball differ by no more than the bound times the 
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   Random random(1, "Jacobians " + kernel_name(kind));
   for (const auto& trainable : all_trainable_sets())
-    for (int draw = 0; draw < 20; ++draw) {
+    for (int draw = 0; draw < 60; ++draw) {
       const Case c = random_case(random, kind, trainable);
       const Instance<double> instance = random_instance(random, c);
       const NormConstants norms = norms_of(instance, c);
@@ -267,7 +267,7 @@ TEST_CASE("Jacobians within the ball differ by no more than the bound times the 
       };
       const Vectors<double> at_a = jacobian(a), at_b = jacobian(b), at_0 = jacobian(instance.theta());
       CAPTURE(describe(c), draw, R, bound);
-      const double rounding = 1e-13 * at_a.norm();
+      const double rounding = 1e-13 * at_a.norm() + 1e-13;
       CHECK(spectral_norm(at_a - at_b) <= bound * (a - b).norm() + rounding);
       CHECK(spectral_norm(at_a - at_0) <= jacobian_deviation(norms, R) + rounding);
     }
@@ -590,7 +590,7 @@ TEST_CASE("certified gradient descent keeps what it was promised") {
     const Vector<double> theta_0 = instance.theta();
     Vector<double> theta = theta_0;
     double path = 0, last = kInfinity;
-    for (int step = 0; step < 200; ++step) {
+    for (int step = 0; step < 400; ++step) {
       const Linearization<double> at = instance.at(theta).linearize();
       if (at.loss() < 1e-20) break;
       CHECK(at.loss() <= certificate.rate * last + 1e-13 * at.loss());
