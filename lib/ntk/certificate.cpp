@@ -25,6 +25,7 @@ struct Computed {
   double error = 0;
 
   double frobenius() const { return value.norm() + error; }
+  bool finite() const { return value.allFinite() && std::isfinite(error); }
 };
 
 Computed operator*(const Computed& A, const Computed& B) {
@@ -33,16 +34,27 @@ Computed operator*(const Computed& A, const Computed& B) {
                                  2 * inner * kEps * A.frobenius() * B.frobenius()};
 }
 
-/// Pi X_i: rows less their mean.
-Computed centred(const Matrix<double>& X) {
-  return {X.rowwise() - X.colwise().mean(), 2 * static_cast<double>(X.rows() - 1) * kEps * X.norm()};
+/// The n rows of sample i.
+Computed sample(const Computed& X, Index i, Index n) {
+  return {X.value.middleRows(i * n, n), X.error};
+}
+
+/// Pi X_i for all samples: rows less the mean row of their sample.
+Computed centred(const Computed& X, Index n) {
+  Computed out = X;
+  for (Index row = 0; row < X.value.rows(); row += n) {
+    auto rows = out.value.middleRows(row, n);
+    rows.rowwise() -= rows.colwise().mean().eval();
+  }
+  out.error = 2 * static_cast<double>(n - 1) * kEps * X.value.norm();
+  return out;
 }
 
 /// |A|, from above. The rounding of the smaller Gram matrix (p x p) is at most k eps |A|_F^2 <= k p eps
 /// |A|^2; 10 p eps |A|^2 allows for the eigenvalue.
 double spectral_norm(const Computed& A) {
+  if (!A.finite()) return kInfinity;
   const double scale = A.value.cwiseAbs().maxCoeff();
-  if (!A.value.allFinite()) return kInfinity;
   if (scale == 0) return A.error;
   Vectors<double> B = A.value / scale;
   if (B.rows() < B.cols()) B.transposeInPlace();
@@ -54,6 +66,7 @@ double spectral_norm(const Computed& A) {
 
 /// The largest norm of a row, from above.
 double largest_row(const Computed& A) {
+  if (!A.finite()) return kInfinity;
   const double terms = static_cast<double>(A.value.cols());
   return A.value.rowwise().stableNorm().maxCoeff() * (1 + 2 * terms * kEps) + A.error;
 }
@@ -77,6 +90,20 @@ Computed attention_weights(const NormConstants& norms, const Computed& Q, const 
   const double score = softmax ? (error * (q + key) + 4 * d * kEps * q * key) / std::sqrt(d)
                                : ((q + key) * error + 4 * d * kEps * (q + key) * (q + key)) / (sigma * sigma);
   return {A, (std::expm1(2 * score) + 4 * (n + 10) * kEps) * A.norm()};
+}
+
+/// |stack_i A_ih X_i|, from above.
+double mixed_norm(const NormConstants& norms, const Computed& X, Index n, const Computed& W_Q,
+                  const Computed& W_K) {
+  Computed mixed = X;
+  Vector<double> errors(X.value.rows() / n);
+  parallel_for(errors.size(), [&](Index i, Index) {
+    const Computed X_i = sample(X, i, n), AX = attention_weights(norms, X_i * W_Q, X_i * W_K) * X_i;
+    mixed.value.middleRows(i * n, n) = AX.value;
+    errors[i] = AX.error;
+  });
+  mixed.error = errors.norm();
+  return spectral_norm(mixed);
 }
 
 /// Where R (s0 - Dev(R)) is largest, and that value.
@@ -131,79 +158,67 @@ NormConstants norm_constants(const AttentionSpec& spec, const ParameterLayout& p
   if (!data.X.allFinite() || !weights.allFinite())
     throw InputError("certificate: an input or a weight is not finite");
 
+  const bool softmax = spec.kernel == KernelKind::softmax;
+  const Index n = spec.tokens;
+  const Computed X{data.X}, centred_X = centred(X, n), &U = softmax ? centred_X : X;
   NormConstants norms{};
   norms.kernel = spec.kernel;
-  norms.tokens = static_cast<double>(spec.tokens);
+  norms.tokens = static_cast<double>(n);
   norms.head_dim = static_cast<double>(spec.head_dim);
   norms.sigma = spec.sigma();
-  for (std::size_t b = 0; b < 4; ++b) norms.trained[b] = parameters.entries()[b].trainable();
+  for (std::size_t b = 0; b < norms.trained.size(); ++b)
+    norms.trained[b] = parameters.entries()[b].trainable();
+  norms.chi = spectral_norm(X);
+  norms.chi_centred = spectral_norm(centred_X);
+  norms.rho = largest_row(X);
 
-  const bool softmax = spec.kernel == KernelKind::softmax;
-  const Index N = data.samples, n = spec.tokens;
-  const auto heads = static_cast<std::size_t>(spec.heads);
-  const BlockView<const double> blocks(weights.data(), 1, weights.size(), parameters.weight_slots());
-  const auto block = [&](Block b, std::size_t h) { return Computed{blocks(b, 0, static_cast<Index>(h))}; };
-  const bool moving = norms.trained[kQ] || norms.trained[kK];
-  const bool products = norms.trained[kV] && norms.trained[kO];
+  struct Head {
+    Computed W_Q, W_K, W_V, W_O;
+  };
+  const BlockView<const double> block(weights.data(), 1, weights.size(), parameters.weight_slots());
+  std::vector<Head> heads;
+  for (Index h = 0; h < spec.heads; ++h)
+    heads.push_back({{block(kQ, 0, h)}, {block(kK, 0, h)}, {block(kV, 0, h)}, {block(kO, 0, h)}});
 
-  // The norms that are maxima over samples, for each sample.
-  struct Sample {
+  norms.heads.resize(heads.size());
+  for (std::size_t h = 0; h < heads.size(); ++h) {
+    const auto& [W_Q, W_K, W_V, W_O] = heads[h];
+    HeadNorms& head = norms.heads[h];
+    head.W_V = spectral_norm(W_V);
+    head.W_O = spectral_norm(W_O);
+    if (!norms.trained[kV] || !norms.trained[kO]) continue;
+    head.mixed = (softmax ? std::sqrt(norms.tokens) : norms.tokens) * norms.chi;
+    if (!norms.trained[kQ] && !norms.trained[kK])
+      head.mixed = std::min(head.mixed, mixed_norm(norms, X, n, W_Q, W_K));
+  }
+
+  struct OfSample {
     double xi, xi_centred;
     std::vector<HeadNorms> heads;
   };
-  std::vector<Sample> samples(static_cast<std::size_t>(N));
-  Computed all{data.X}, all_centred{Matrix<double>(data.X.rows(), data.X.cols())};
-  std::vector<Computed> mixed(products && !moving ? heads : 0, all);
-  std::vector<double> centring_errors(samples.size());
-  Vectors<double> mixing_errors = Vectors<double>::Zero(N, spec.heads);
-  parallel_for(N, [&](Index i, Index) {
-    const Computed X{data.X.middleRows(i * n, n)}, centred_X = centred(X.value);
-    const Computed& U = softmax ? centred_X : X;
-    Sample& sample = samples[static_cast<std::size_t>(i)];
-    sample = {spectral_norm(X), spectral_norm(centred_X), std::vector<HeadNorms>(heads)};
-    all_centred.value.middleRows(i * n, n) = centred_X.value;
-    centring_errors[static_cast<std::size_t>(i)] = centred_X.error;
-    for (std::size_t h = 0; h < heads; ++h) {
-      const Computed Q = X * block(kQ, h), values = U * block(kV, h);
-      HeadNorms& head = sample.heads[h];
+  std::vector<OfSample> samples(static_cast<std::size_t>(data.samples));
+  parallel_for(data.samples, [&](Index i, Index) {
+    const Computed X_i = sample(X, i, n), U_i = sample(U, i, n);
+    OfSample& out = samples[static_cast<std::size_t>(i)];
+    out = {spectral_norm(X_i), spectral_norm(sample(centred_X, i, n)), {}};
+    for (const auto& [W_Q, W_K, W_V, W_O] : heads) {
+      const Computed Q = X_i * W_Q, values = U_i * W_V;
+      HeadNorms head{};
       head.values = spectral_norm(values);
-      head.outputs = spectral_norm(values * block(kO, h));
-      head.keys = spectral_norm(U * block(kK, h));
+      head.outputs = spectral_norm(values * W_O);
+      head.keys = spectral_norm(U_i * W_K);
       head.queries = spectral_norm(Q);
       head.query = largest_row(Q);
-      if (mixed.empty()) continue;
-      const Computed AX = attention_weights(norms, Q, X * block(kK, h)) * X;
-      mixed[h].value.middleRows(i * n, n) = AX.value;
-      mixing_errors(i, static_cast<Index>(h)) = AX.error;
+      out.heads.push_back(head);
     }
   });
-  for (double e : centring_errors) all_centred.error = std::hypot(all_centred.error, e);
-
-  norms.chi = spectral_norm(all);
-  norms.chi_centred = spectral_norm(all_centred);
-  norms.rho = largest_row(all);
-  norms.heads.resize(heads);
-  for (const Sample& sample : samples) {
-    norms.xi = std::max(norms.xi, sample.xi);
-    norms.xi_centred = std::max(norms.xi_centred, sample.xi_centred);
-    for (std::size_t h = 0; h < heads; ++h) {
-      const HeadNorms& from = sample.heads[h];
-      HeadNorms& to = norms.heads[h];
-      to.values = std::max(to.values, from.values);
-      to.outputs = std::max(to.outputs, from.outputs);
-      to.keys = std::max(to.keys, from.keys);
-      to.queries = std::max(to.queries, from.queries);
-      to.query = std::max(to.query, from.query);
-    }
-  }
-  for (std::size_t h = 0; h < heads; ++h) {
-    norms.heads[h].W_V = spectral_norm(block(kV, h));
-    norms.heads[h].W_O = spectral_norm(block(kO, h));
-    if (!products) continue;
-    norms.heads[h].mixed = (softmax ? std::sqrt(norms.tokens) : norms.tokens) * norms.chi;
-    if (moving) continue;
-    mixed[h].error = mixing_errors.col(static_cast<Index>(h)).norm();
-    norms.heads[h].mixed = std::min(norms.heads[h].mixed, spectral_norm(mixed[h]));
+  for (const OfSample& of_sample : samples) {
+    norms.xi = std::max(norms.xi, of_sample.xi);
+    norms.xi_centred = std::max(norms.xi_centred, of_sample.xi_centred);
+    for (std::size_t h = 0; h < heads.size(); ++h)
+      for (const auto norm : {&HeadNorms::values, &HeadNorms::outputs, &HeadNorms::keys, &HeadNorms::queries,
+                              &HeadNorms::query})
+        norms.heads[h].*norm = std::max(norms.heads[h].*norm, of_sample.heads[h].*norm);
   }
   return norms;
 }
