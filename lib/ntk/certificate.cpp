@@ -24,7 +24,7 @@ struct Computed {
   Matrix<double> value;
   double error = 0;
 
-  double frobenius() const { return value.norm() + error; }
+  double frobenius() const { return value.stableNorm() + error; }
   bool finite() const { return value.allFinite() && std::isfinite(error); }
 };
 
@@ -46,7 +46,7 @@ Computed centred(const Computed& X, Index n) {
     auto rows = out.value.middleRows(row, n);
     rows.rowwise() -= rows.colwise().mean().eval();
   }
-  out.error = 2 * static_cast<double>(n - 1) * kEps * X.value.norm();
+  out.error = 2 * static_cast<double>(n - 1) * kEps * X.frobenius();
   return out;
 }
 
