@@ -1,0 +1,362 @@
+#include "ntk/certificate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "linalg/dense.h"
+#include "linalg/errors.h"
+#include "linalg/parallel.h"
+
+namespace basin {
+namespace {
+
+constexpr double kEps = std::numeric_limits<double>::epsilon();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// L, Dev and the condition are a few hundred operations on non-negative numbers, but for s0 - Dev, which is
+// at least s0 / 2.
+constexpr double kRounding = 1 + 1e-12;
+enum Block : std::size_t { kQ, kK, kV, kO };
+
+/// A matrix and a bound on the Frobenius norm of its rounding error.
+struct Computed {
+  Matrix<double> value;
+  double error = 0;
+
+  double frobenius() const { return value.stableNorm() + error; }
+  bool finite() const { return value.allFinite() && std::isfinite(error); }
+};
+
+Computed operator*(const Computed& A, const Computed& B) {
+  const double inner = static_cast<double>(A.value.cols());
+  return {A.value * B.value, A.error * B.frobenius() + A.frobenius() * B.error +
+                                 2 * inner * kEps * A.frobenius() * B.frobenius()};
+}
+
+/// The n rows of sample i.
+Computed sample(const Computed& X, Index i, Index n) {
+  return {X.value.middleRows(i * n, n), X.error};
+}
+
+/// Pi X_i for all samples: rows less the mean row of their sample.
+Computed centred(const Computed& X, Index n) {
+  Computed out = X;
+  for (Index row = 0; row < X.value.rows(); row += n) {
+    auto rows = out.value.middleRows(row, n);
+    rows.rowwise() -= rows.colwise().mean().eval();
+  }
+  out.error = 2 * static_cast<double>(n - 1) * kEps * X.frobenius();
+  return out;
+}
+
+/// |A|, from above. The rounding of the smaller Gram matrix (p x p) is at most k eps |A|_F^2 <= k p eps
+/// |A|^2; 10 p eps |A|^2 allows for the eigenvalue.
+double spectral_norm(const Computed& A) {
+  if (!A.finite()) return kInfinity;
+  const double scale = A.value.cwiseAbs().maxCoeff();
+  if (scale == 0) return A.error;
+  Vectors<double> B = A.value / scale;
+  if (B.rows() < B.cols()) B.transposeInPlace();
+  const Vectors<double> gram = B.transpose() * B;
+  const auto p = static_cast<double>(B.cols()), k = static_cast<double>(B.rows());
+  const double lambda = symmetric_eigen(gram, false).values[gram.rows() - 1];
+  return scale * std::sqrt(lambda * (1 + 2 * (k + 10) * p * kEps)) + A.error;
+}
+
+/// The largest norm of a row, from above.
+double largest_row(const Computed& A) {
+  if (!A.finite()) return kInfinity;
+  const double terms = static_cast<double>(A.value.cols());
+  return A.value.rowwise().stableNorm().maxCoeff() * (1 + 2 * terms * kEps) + A.error;
+}
+
+/// A_ih for the queries and keys of one sample and head. Scores off by e make an entry off by a factor of
+/// exp(e), or exp(2 e) after the division by their sum.
+Computed attention_weights(const NormConstants& norms, const Computed& Q, const Computed& K) {
+  const bool softmax = norms.kernel == KernelKind::softmax;
+  const double sigma = norms.sigma;
+  const auto n = static_cast<double>(Q.value.rows()), d = static_cast<double>(Q.value.cols());
+  Matrix<double> A(Q.value.rows(), K.value.rows());
+  for (Index k = 0; k < A.rows(); ++k) {
+    for (Index l = 0; l < A.cols(); ++l)
+      A(k, l) = softmax ? Q.value.row(k).dot(K.value.row(l)) / std::sqrt(d)
+                        : -(Q.value.row(k) - K.value.row(l)).squaredNorm() / (2 * sigma * sigma);
+    if (softmax) A.row(k).array() -= A.row(k).maxCoeff();
+    A.row(k) = A.row(k).array().exp();
+    if (softmax) A.row(k) /= A.row(k).sum();
+  }
+  const double q = largest_row(Q), key = largest_row(K), error = Q.error + K.error;
+  const double score = softmax ? (error * (q + key) + 4 * d * kEps * q * key) / std::sqrt(d)
+                               : ((q + key) * error + 4 * d * kEps * (q + key) * (q + key)) / (sigma * sigma);
+  return {A, (std::expm1(2 * score) + 4 * (n + 10) * kEps) * A.norm()};
+}
+
+/// |stack_i A_ih X_i|, from above.
+double mixed_norm(const NormConstants& norms, const Computed& X, Index n, const Computed& W_Q,
+                  const Computed& W_K) {
+  Computed mixed = X;
+  Vector<double> errors(X.value.rows() / n);
+  parallel_for(errors.size(), [&](Index i, Index) {
+    const Computed X_i = sample(X, i, n), AX = attention_weights(norms, X_i * W_Q, X_i * W_K) * X_i;
+    mixed.value.middleRows(i * n, n) = AX.value;
+    errors[i] = AX.error;
+  });
+  mixed.error = errors.norm();
+  return spectral_norm(mixed);
+}
+
+/// Where R (s0 - Dev(R)) is largest, and that value.
+struct Reach {
+  double radius, value;
+};
+
+/// The function is concave in R, so unimodal in log R: ternary search over 2^-300 .. 2^300. Where the bound
+/// overflows the function counts as smaller than before.
+Reach furthest_reach(const NormConstants& norms, double s0) {
+  const auto value = [&](double log_radius) {
+    const double R = std::exp2(log_radius);
+    return R * (s0 - jacobian_deviation(norms, R));
+  };
+  double low = -300, high = 300;
+  if (s0 > 0 && second_derivative_bound(norms, std::exp2(high)) == 0) return {kInfinity, kInfinity};
+  for (int i = 0; i < 80; ++i) {
+    const double third = (high - low) / 3;
+    if (value(low + third) < value(high - third))
+      low += third;
+    else
+      high -= third;
+  }
+  const double best = value(low);
+  if (!(best > 0)) return {0, 0};
+  return {std::exp2(low), best};
+}
+
+double residual_of_reach(double reach, double c) {
+  return (1 - c / 2) * reach / kRounding;
+}
+
+void check_not_negative(const char* name, double value) {
+  if (!(value >= 0) || !std::isfinite(value))
+    throw InputError(std::string("certificate: ") + name + " = " + std::to_string(value) +
+                     "; expected a finite number, at least 0");
+}
+
+void check_step(double c) {
+  if (!(c >= 0 && c <= 1))
+    throw InputError("certificate: c = " + std::to_string(c) + "; expected a number from 0 to 1");
+}
+
+}  // namespace
+
+NormConstants norm_constants(const AttentionSpec& spec, const ParameterLayout& parameters,
+                             const Vector<double>& weights, const Data<double>& data) {
+  if (data.X.cols() != spec.embedding || data.samples < 1 || data.X.rows() != data.samples * spec.tokens)
+    throw InputError("certificate: the inputs do not have the model's shape N x n x D");
+  if (weights.size() != parameters.weight_count() || parameters.entries().size() != 4)
+    throw InputError("certificate: the weights are not those of the attention model");
+  if (!data.X.allFinite() || !weights.allFinite())
+    throw InputError("certificate: an input or a weight is not finite");
+
+  const bool softmax = spec.kernel == KernelKind::softmax;
+  const Index n = spec.tokens;
+  const Computed X{data.X}, centred_X = centred(X, n), &U = softmax ? centred_X : X;
+  NormConstants norms{};
+  norms.kernel = spec.kernel;
+  norms.tokens = static_cast<double>(n);
+  norms.head_dim = static_cast<double>(spec.head_dim);
+  norms.sigma = spec.sigma();
+  for (std::size_t b = 0; b < norms.trained.size(); ++b)
+    norms.trained[b] = parameters.entries()[b].trainable();
+  norms.chi = spectral_norm(X);
+  norms.chi_centred = spectral_norm(centred_X);
+  norms.rho = largest_row(X);
+
+  struct Head {
+    Computed W_Q, W_K, W_V, W_O;
+  };
+  const BlockView<const double> block(weights.data(), 1, weights.size(), parameters.weight_slots());
+  std::vector<Head> heads;
+  for (Index h = 0; h < spec.heads; ++h)
+    heads.push_back({{block(kQ, 0, h)}, {block(kK, 0, h)}, {block(kV, 0, h)}, {block(kO, 0, h)}});
+
+  norms.heads.resize(heads.size());
+  for (std::size_t h = 0; h < heads.size(); ++h) {
+    const auto& [W_Q, W_K, W_V, W_O] = heads[h];
+    HeadNorms& head = norms.heads[h];
+    head.W_V = spectral_norm(W_V);
+    head.W_O = spectral_norm(W_O);
+    if (!norms.trained[kV] || !norms.trained[kO]) continue;
+    head.mixed = (softmax ? std::sqrt(norms.tokens) : norms.tokens) * norms.chi;
+    if (!norms.trained[kQ] && !norms.trained[kK])
+      head.mixed = std::min(head.mixed, mixed_norm(norms, X, n, W_Q, W_K));
+  }
+
+  struct OfSample {
+    double xi, xi_centred;
+    std::vector<HeadNorms> heads;
+  };
+  std::vector<OfSample> samples(static_cast<std::size_t>(data.samples));
+  parallel_for(data.samples, [&](Index i, Index) {
+    const Computed X_i = sample(X, i, n), U_i = sample(U, i, n);
+    OfSample& out = samples[static_cast<std::size_t>(i)];
+    out = {spectral_norm(X_i), spectral_norm(sample(centred_X, i, n)), {}};
+    for (const auto& [W_Q, W_K, W_V, W_O] : heads) {
+      const Computed Q = X_i * W_Q, values = U_i * W_V;
+      HeadNorms head{};
+      head.values = spectral_norm(values);
+      head.outputs = spectral_norm(values * W_O);
+      head.keys = spectral_norm(U_i * W_K);
+      head.queries = spectral_norm(Q);
+      head.query = largest_row(Q);
+      out.heads.push_back(head);
+    }
+  });
+  for (const OfSample& of_sample : samples) {
+    norms.xi = std::max(norms.xi, of_sample.xi);
+    norms.xi_centred = std::max(norms.xi_centred, of_sample.xi_centred);
+    for (std::size_t h = 0; h < heads.size(); ++h)
+      for (const auto norm : {&HeadNorms::values, &HeadNorms::outputs, &HeadNorms::keys, &HeadNorms::queries,
+                              &HeadNorms::query})
+        norms.heads[h].*norm = std::max(norms.heads[h].*norm, of_sample.heads[h].*norm);
+  }
+  return norms;
+}
+
+double HeadBound::norm() const {
+  return (alpha + delta) / 2 + std::hypot((alpha - delta) / 2, gamma);
+}
+
+std::vector<HeadBound> second_derivative_bounds(const NormConstants& norms, double R) {
+  const auto if_trained = [&](Block b, double x) { return norms.trained[b] ? x : 0; };
+  const double dQ = if_trained(kQ, R), dK = if_trained(kK, R), dV = if_trained(kV, R), dO = if_trained(kO, R);
+  const double m = if_trained(kQ, 1) + if_trained(kK, 1);
+  const double n = norms.tokens, root_d = std::sqrt(norms.head_dim), sigma = norms.sigma, zeta = norms.zeta();
+  const double both = if_trained(kQ, if_trained(kK, norms.xi_centred * norms.chi));
+
+  std::vector<HeadBound> bounds;
+  for (const HeadNorms& at_0 : norms.heads) {
+    // Upper bounds of the same norms anywhere in the ball.
+    const double W_O = at_0.W_O + dO, values = at_0.values + zeta * dV;
+    const double outputs = at_0.outputs + zeta * (at_0.W_V * dO + at_0.W_O * dV + dV * dO);
+    const double nu = std::hypot(if_trained(kV, zeta * W_O), if_trained(kO, values));
+    HeadBound bound{};
+    if (norms.kernel == KernelKind::softmax) {
+      const double keys = at_0.keys + norms.xi_centred * dK;
+      const double queries = at_0.queries + norms.xi * dQ, query = at_0.query + norms.rho * dQ;
+      const double tau =
+          std::hypot(if_trained(kQ, keys * norms.chi), if_trained(kK, queries * norms.chi_centred)) / root_d;
+      const double row =
+          std::hypot(if_trained(kQ, keys * norms.rho), if_trained(kK, query * norms.xi_centred)) / root_d;
+      bound.alpha = outputs * (std::sqrt(6.0) / 9 * tau * row + both / (2 * root_d));
+      bound.gamma = tau * nu / 2;
+    } else {
+      bound.alpha = outputs * m * std::sqrt(n) * norms.rho * norms.chi / (sigma * sigma);
+      bound.gamma = std::exp(-0.5) * std::sqrt(m * n) * norms.chi * nu / sigma;
+    }
+    bound.delta = at_0.mixed;
+    bounds.push_back(bound);
+  }
+  return bounds;
+}
+
+double second_derivative_bound(const NormConstants& norms, double R) {
+  double L = 0;
+  for (const HeadBound& head : second_derivative_bounds(norms, R)) {
+    const double norm = head.norm();
+    L = std::max(L, std::isnan(norm) ? kInfinity : norm);
+  }
+  return kRounding * L;
+}
+
+double jacobian_deviation(const NormConstants& norms, double R) {
+  constexpr int kCells = 64;
+  double sum = 0;
+  for (int cell = 1; cell <= kCells; ++cell) sum += second_derivative_bound(norms, R * cell / kCells);
+  return R == 0 ? 0 : sum * R / kCells;
+}
+
+Certificate ball_certificate(const NormConstants& norms, double s0_lower, double S0_upper, double r0_norm,
+                             double c) {
+  check_not_negative("s0", s0_lower);
+  check_not_negative("S0", S0_upper);
+  check_not_negative("|r_0|", r0_norm);
+  check_step(c);
+  if (s0_lower > S0_upper) throw InputError("certificate: s0 is larger than S0");
+
+  const Reach reach = furthest_reach(norms, s0_lower);
+  Certificate out;
+  out.c = c;
+  out.sigma_min = s0_lower;
+  out.sigma_max = S0_upper;
+  out.residual_norm = r0_norm;
+  out.largest_residual = residual_of_reach(reach.value, c);
+  out.margin = r0_norm > 0 ? out.largest_residual / r0_norm : kInfinity;
+  out.passes = out.margin > 1;
+  out.radius = reach.radius;
+  if (out.passes) {
+    // R (s0 - Dev(R)) rises from 0 up to the reach, with s0 - Dev(R) between s0 / 2 and s0.
+    const auto passes = [&](double R) {
+      return residual_of_reach(R * (s0_lower - jacobian_deviation(norms, R)), c) > r0_norm;
+    };
+    double low = r0_norm > 0 ? r0_norm / ((1 - c / 2) * s0_lower) : 0, high = std::min(4 * low, reach.radius);
+    for (int i = 0; i < 60; ++i) {
+      const double middle = low + (high - low) / 2;
+      (passes(middle) ? high : low) = middle;
+    }
+    out.radius = high;
+  }
+  out.curvature = second_derivative_bound(norms, out.radius);
+  out.deviation = jacobian_deviation(norms, out.radius);
+  out.s_star = s0_lower - out.deviation;
+  out.beta = (S0_upper + out.deviation) * (S0_upper + out.deviation);
+  if (r0_norm > 0) out.beta += out.curvature * r0_norm;
+  out.path_length = out.passes ? 0 : kInfinity;
+  if (out.passes && r0_norm > 0) out.path_length = r0_norm / ((1 - c / 2) * out.s_star);
+  if (out.passes && out.beta > 0) {
+    out.step = c / out.beta;
+    out.rate = 1 - 2 * c * (1 - c / 2) * out.s_star * out.s_star / out.beta;
+  }
+  return out;
+}
+
+double largest_residual(const NormConstants& norms, double s0_lower, double c) {
+  check_not_negative("s0", s0_lower);
+  check_step(c);
+  return residual_of_reach(furthest_reach(norms, s0_lower).value, c);
+}
+
+std::optional<Interval> target_scalings(const Matrix<double>& F, const Matrix<double>& Y, double r) {
+  if (F.rows() != Y.rows() || F.cols() != Y.cols())
+    throw InputError("certificate: outputs and targets differ in shape");
+  const double length = Y.stableNorm();
+  if (length == 0)
+    return F.stableNorm() <= r ? std::optional<Interval>({-kInfinity, kInfinity}) : std::nullopt;
+  const Matrix<double> direction = Y / length;
+  const double along = F.cwiseProduct(direction).sum(), across = (F - along * direction).stableNorm();
+  if (!(across <= r)) return std::nullopt;
+  const double half = std::sqrt((r - across) * (r + across));
+  return Interval{(along - half) / length, (along + half) / length};
+}
+
+std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit) {
+  if (!(limit >= 1)) throw InputError("certificate: the limit of the gain must be at least 1");
+  if (certify(1).passes) return 1;
+  const double largest = std::log2(limit) + 1e-12;
+  for (double power = 0.5; power <= largest; power += 0.5) {
+    std::optional<double> nearest;  // log2 of it
+    for (double side : {1.0, -1.0}) {
+      if (!certify(std::exp2(side * power)).passes) continue;
+      double fails = power - 0.5, passes = power;
+      while (passes - fails > 1e-6) {
+        const double middle = (passes + fails) / 2;
+        (certify(std::exp2(side * middle)).passes ? passes : fails) = middle;
+      }
+      if (!nearest || passes < std::abs(*nearest)) nearest = side * passes;
+    }
+    if (nearest) return std::exp2(*nearest);
+  }
+  return std::nullopt;
+}
+
+}  // namespace basin

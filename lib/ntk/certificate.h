@@ -1,0 +1,115 @@
+/// A ball around the weights in which gradient descent provably reaches zero loss (MATHEMATICS.md, "The ball
+/// certificate").
+#pragma once
+
+#include <array>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "model/attention_model.h"
+
+namespace basin {
+
+/// The norms of one head at theta_0. |.| is the spectral norm; U_i is X_i, for softmax less the sample's mean
+/// token. Maxima are over the samples i, or over all N n tokens a.
+struct HeadNorms {
+  double W_V, W_O;  ///< |W_V|, |W_O|
+  double values;    ///< max_i |U_i W_V|
+  double outputs;   ///< max_i |U_i W_V W_O|
+  double keys;      ///< max_i |U_i W_K|
+  double queries;   ///< max_i |X_i W_Q|
+  double query;     ///< max_a |x_a W_Q|
+  /// |stack_i A_ih X_i|, everywhere in the ball: itself where W_Q and W_K are frozen, else what any attention
+  /// weights allow (softmax sqrt(n) |X|, Gaussian n |X|). 0 unless W_V and W_O are both trained.
+  double mixed;
+};
+
+/// All that L(R) needs to know about data and weights. Every norm is an upper bound: rounding is allowed for.
+struct NormConstants {
+  KernelKind kernel;
+  double tokens, head_dim, sigma;  ///< n, d, and the bandwidth of the Gaussian kernel
+  std::array<bool, 4> trained;     ///< W_Q, W_K, W_V, W_O
+  double xi, xi_centred;           ///< max_i |X_i|, and less the mean token: max_i |Pi X_i|
+  double chi, chi_centred;         ///< the same of the stacked samples: |X|, |stack_i Pi X_i|
+  double rho;                      ///< max_a |x_a|
+  std::vector<HeadNorms> heads;
+
+  double zeta() const { return kernel == KernelKind::softmax ? xi_centred : xi; }  ///< max_i |U_i|
+};
+
+/// Measured at theta_0. parameters: the layout of make_attention_model for this spec (what is trained);
+/// weights: all blocks. Throws InputError when sizes do not fit or a number is not finite.
+NormConstants norm_constants(const AttentionSpec& spec, const ParameterLayout& parameters,
+                             const Vector<double>& weights, const Data<double>& data);
+
+/// One head's part of L(R): |D^2 F_h[u, u']| <= (p, w) [alpha gamma; gamma delta] (p', w')^T, where p is the
+/// norm of u's part in W_Q and W_K, w of that in W_V and W_O.
+struct HeadBound {
+  double alpha, gamma, delta;
+  double norm() const;  ///< the largest eigenvalue of that matrix
+};
+
+/// For every head.
+std::vector<HeadBound> second_derivative_bounds(const NormConstants& norms, double R);
+
+/// L(R): |D^2 F(theta)[u, u']| <= L(R) |u| |u'| wherever |theta - theta_0| <= R; nondecreasing and convex in
+/// R. Infinity where the arithmetic overflows.
+double second_derivative_bound(const NormConstants& norms, double R);
+
+/// Dev(R) >= the integral of L from 0 to R >= |J(theta) - J(theta_0)| wherever |theta - theta_0| <= R: the
+/// upper Riemann sum with 64 cells.
+double jacobian_deviation(const NormConstants& norms, double R);
+
+/// What is guaranteed about gradient descent (or, for c = 0, about gradient flow) from theta_0. If it passes:
+///
+///   - a point of zero loss exists with |theta - theta_0| < radius, and the run converges to one,
+///   - it never leaves the ball, and the length of its path is at most path_length,
+///   - sigma_min(J) >= s_star and |J| <= sigma_max + deviation all along,
+///   - each step of size `step` multiplies f by `rate` or less (flow: f <= f_0 exp(-2 s_star^2 t)).
+///
+/// In exact arithmetic, given that the singular values and the residual handed in are true bounds.
+struct Certificate {
+  bool passes = false;
+  double c = 0;              ///< step = c / beta
+  double sigma_min = 0;      ///< s0, a lower bound on the smallest of the m singular values of J(theta_0)
+  double sigma_max = 0;      ///< S0, an upper bound on the largest
+  double residual_norm = 0;  ///< |r_0|
+  /// The smallest R that passes: s_star, step, rate and path_length are best there. If none does, the one
+  /// that comes closest (largest margin).
+  double radius = 0;
+  double curvature = 0;         ///< L(R)
+  double deviation = 0;         ///< Dev(R)
+  double s_star = 0;            ///< s0 - Dev(R); at least s0 / 2
+  double beta = 0;              ///< (S0 + Dev(R))^2 + L(R) |r_0| >= |grad^2 f| in the ball while f <= f_0
+  double step = 0;              ///< 0 if it does not pass
+  double rate = 1;              ///< 1 - 2 c (1 - c/2) s_star^2 / beta; 1 if it does not pass
+  double path_length = 0;       ///< |r_0| / ((1 - c/2) s_star); infinity if it does not pass
+  double largest_residual = 0;  ///< it would pass for every |r_0| below
+  double margin = 0;  ///< largest_residual / |r_0|: passes if > 1, else misses by the factor 1 / margin
+};
+
+/// c in [0, 1]; c = 0 asks for gradient flow, hence for the existence of a zero of the loss only, and passes
+/// for twice the residual of c = 1. Residual 0 always passes, with radius 0.
+/// Throws InputError unless 0 <= s0_lower <= S0_upper and r0_norm >= 0 are finite and c is in range.
+Certificate ball_certificate(const NormConstants& norms, double s0_lower, double S0_upper, double r0_norm,
+                             double c = 1);
+
+/// The residual below which the certificate passes: max over R of (1 - c/2) R (s0 - Dev(R)). The targets
+/// enter the certificate through |r_0| alone, so this says which targets theta_0 is good for. Infinity when F
+/// is linear in theta and s0 > 0.
+double largest_residual(const NormConstants& norms, double s0_lower, double c = 1);
+
+struct Interval {
+  double low, high;
+};
+
+/// The scalings t of the targets with |F - t Y| <= r, if there are any.
+std::optional<Interval> target_scalings(const Matrix<double>& F, const Matrix<double>& Y, double r);
+
+/// The gain nearest to 1 (in ratio) for which certify(gain) passes: searched on the powers of sqrt(2) within
+/// [1 / limit, limit], both sides at once, then by bisection down to a relative 1e-6 towards 1. A gain
+/// between two powers that both fail is not found. Throws InputError unless limit >= 1.
+std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit = 1024);
+
+}  // namespace basin
