@@ -1,4 +1,4 @@
-"""basin-ntk: the spectra of the kernels of the blocks and of their sum."""
+"""basin-ntk: read the spectra, choose the pictures, and draw the spectra."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,8 +6,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from . import conditions
 from .model import footer
-from .results import ResultError, same_shape
+from .results import same_shape
 from .scales import use_log
 from .style import BLOCK_LOOK, GREY, block_label, legend_below, new_figure, number_label
 
@@ -16,13 +17,11 @@ MARKERS = 16  # on a curve
 
 @dataclass(frozen=True)
 class Kernel:
-    """One kernel's spectrum (m), descending, and its row of the summary."""
+    """One kernel's spectrum (m), descending."""
     name: str
     eigenvalues: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
-    rank: int
-    size: int
 
     @property
     def nonzero(self):
@@ -48,14 +47,33 @@ class Kernel:
             least = f"\N{LESS-THAN OR EQUAL TO} {number_label(self.upper[-1])}"
         else:
             least = f"= 0 ({np.count_nonzero(self.zero)} exactly 0)"
-        return rf"{block_label(self.name)}: $\lambda_\mathrm{{min}}$ {least}, rank {self.rank} of {self.size}"
+        rank = f"rank {np.count_nonzero(self.nonzero)} of {self.eigenvalues.size}"
+        return rf"{block_label(self.name)}: $\lambda_\mathrm{{min}}$ {least}, {rank}"
 
 
 def pictures(result, scale):
-    """(name, figure) of the picture of an NTK result."""
-    kernels = read(result)
+    """(name, figure) of each picture of an NTK result."""
+    ends = conditions.read(result)
+    lines = footer(result)
+    drawn = [("conditions", conditions.draw(ends, scale, lines))]
+    if "/entry/ntk" in result:  # singular values were computed
+        kernels = [read_kernel(result, end.name) for end in ends if end.name in BLOCK_LOOK]
+        drawn.insert(0, ("eigenvalues", draw(kernels, scale, lines)))
+    return drawn
+
+
+def read_kernel(result, name):
+    """The Kernel of the block `name`, or of their "sum"."""
+    group = f"/entry/ntk_{name}"
+    values, lower, upper = (result.numbers(f"{group}/{part}", 1) for part in ("eigenvalue", "lower", "upper"))
+    same_shape(values.shape, **{f"{group}/lower": lower, f"{group}/upper": upper})
+    return Kernel(name, values, lower, upper)
+
+
+def draw(kernels, scale, lines):
+    """The figure of the spectra of Kernels."""
     figure = new_figure(4.6 + 0.16 * len(kernels), "Spectrum of the neural tangent kernel K = J J\u1d40",
-                        footer(result))
+                        lines)
     axes = figure.add_subplot()
     bounds = np.concatenate([kernel.upper for kernel in kernels])
     if use_log(bounds, scale):
@@ -69,27 +87,7 @@ def pictures(result, scale):
     axes.set_xlim(1 - max(0.5, 0.02 * size), size + max(0.5, 0.02 * size))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     legend_below(axes, legend_handles(kernels))
-    return [("eigenvalues", figure)]
-
-
-def read(result):
-    """The Kernels of a result file, in the order of its summary."""
-    names = result.texts("/entry/summary/block")
-    for name in names:
-        if name not in BLOCK_LOOK:
-            raise ResultError(f"/entry/summary/block: found '{name}', "
-                              f"expected some of {', '.join(BLOCK_LOOK)}")
-    ranks, sizes = (result.numbers(f"/entry/summary/{column}", 1) for column in ("rank", "size"))
-    same_shape((len(names),), **{"/entry/summary/rank": ranks, "/entry/summary/size": sizes})
-    return [read_kernel(result, *row) for row in zip(names, ranks, sizes)]
-
-
-def read_kernel(result, name, rank, size):
-    """The Kernel of the block `name`, or of their "sum"."""
-    group = f"/entry/ntk_{name}"
-    values, lower, upper = (result.numbers(f"{group}/{part}", 1) for part in ("eigenvalue", "lower", "upper"))
-    same_shape(values.shape, **{f"{group}/lower": lower, f"{group}/upper": upper})
-    return Kernel(name, values, lower, upper, int(rank), int(size))
+    return figure
 
 
 def draw_kernel(axes, kernel, phase):

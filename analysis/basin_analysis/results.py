@@ -70,6 +70,14 @@ class Result:
             raise ResultError(f"{name}: expected a list of strings")
         return list(value)
 
+    def table(self, group, texts, numbers):
+        """The rows, as dictionaries, of the table in `group`: a dataset for each of its columns."""
+        columns = {name: np.array(self.texts(f"{group}/{name}"), object) for name in texts}
+        columns.update((name, self.numbers(f"{group}/{name}", 1)) for name in numbers)
+        length = columns[texts[0]].shape
+        same_shape(length, **{f"{group}/{name}": column for name, column in columns.items()})
+        return [dict(zip(columns, row)) for row in zip(*columns.values())]
+
     def _strings(self, name):
         return self._read(name, "strings", lambda data: h5py.check_string_dtype(data.dtype) is not None,
                           lambda data: data.asstr(errors="replace")[()])

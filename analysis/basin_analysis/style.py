@@ -62,11 +62,12 @@ def apply():
     })
 
 
-def new_figure(height, title, footer):
-    """A figure of the standard width and `height` inches; constrained layout keeps its texts apart."""
+def new_figure(height, title, footer, mathematics=False):
+    """A figure of the standard width and `height` inches; constrained layout keeps its texts apart.
+    `mathematics`: the title has some, between dollar signs, and its lines are as they are to be."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
-    figure.suptitle(_wrap(title, FONT_SIZE + 1)).set_parse_math(False)
+    figure.suptitle(title if mathematics else _wrap(title, FONT_SIZE + 1)).set_parse_math(mathematics)
     figure.supxlabel("\n".join(_wrap(line, SMALL) for line in footer), x=0.01, ha="left", fontsize=SMALL,
                      color=GREY, linespacing=1.3).set_parse_math(False)
     return figure
@@ -89,7 +90,9 @@ def mark_point(axes, x, y, loss):
 
 
 def block_label(name):
-    """W_Q as mathematics; other names unchanged."""
+    """W_Q, and unions such as W_Q,W_K, as mathematics; other names unchanged."""
+    if "," in name:
+        return ", ".join(map(block_label, name.split(",")))
     letter, _, index = name.partition("_")
     return f"${letter}_{index}$" if name in BLOCK_LOOK and index else escape(name)
 

@@ -1,4 +1,6 @@
 """Made-up result files, laid out as lib/hdf5/FORMAT.md says, with the shapes that real data have."""
+from itertools import combinations
+
 import h5py
 import numpy as np
 
@@ -83,7 +85,7 @@ def slice_file(path, loss=None, a=None, b=None, computed=None, normalisation="fi
     return path
 
 
-def ntk_spectra():
+def ntk_spectra(unions=False):
     """Name -> (singular values (M) of J, bound of the error of each); W_Q is rank deficient by far, and
     W_K is nearly."""
     ramp = np.arange(M) / (M - 1)
@@ -96,38 +98,97 @@ def ntk_spectra():
     }
     spectra = {name: (values, 2e-5 if name == "W_K" else 1e-13 * float(name != "W_O"))
                for name, values in spectra.items()}
-    spectra["sum"] = (np.sqrt(sum(values**2 for values, _ in spectra.values())), 4e-13)
+    sets = [blocks for size in (2, 3) for blocks in combinations(spectra, size)] if unions else []
+    for blocks in (*sets, tuple(BLOCK_SHAPES)):
+        name = "sum" if len(blocks) == len(BLOCK_SHAPES) else ",".join(blocks)
+        spectra[name] = (np.sqrt(sum(spectra[block][0] ** 2 for block in blocks)), 4e-13)
     return {name: (-np.sort(-values), error) for name, (values, error) in spectra.items()}
 
 
-def ntk_file(path, spectra=None, **options):
-    """A basin-ntk result; `spectra` as from ntk_spectra."""
+def blocks_of(kernel):
+    """The blocks whose kernels add up to the kernel of a name."""
+    return list(BLOCK_SHAPES) if kernel == "sum" else kernel.split(",")
+
+
+def ntk_conditions(kernel):
+    """Rows of the conditions of a kernel: name, statement, role, measured, threshold, remedy; what was
+    measured is made up."""
+    count = sum(int(np.prod(BLOCK_SHAPES[block])) for block in blocks_of(kernel))
+    local = "necessary" if "W_O" not in blocks_of(kernel) else "sufficient"
+    parameters = ("parameters", "P >= N n D_out", "necessary", count, M, "d >= 16, more heads")
+    inputs = ("rank_X", "rank X = N n", "sufficient", 16, 128, "D >= 128")
+    return {
+        "W_Q": [parameters,
+                ("rank_limit", "H min(d, n-1) >= D_out", "necessary", 14, 4, ""),
+                ("rank_local", "rank [G_a1 .. G_aH] = D_out for every token", "necessary", 4, 4, ""), inputs],
+        "W_V": [("rank_limit", "H r~ + e >= N n", "necessary", 240, 128, ""),
+                ("rank_B", "rank [B_1 .. B_H] = N n", "necessary", 128, 128, ""),
+                ("rank_W_O", "rank W_O[h] = D_out for every head", "sufficient", 4, 4, "")],
+        "W_O": [("width", "H d >= N n", "necessary", 16, 128, "d >= 64 at H = 2, or N n <= 16"),
+                ("embedding", "D >= N (softmax of one token)", "necessary", 16, 16, ""),
+                ("rank_A", "rank [A_1 .. A_H] = N n", "equivalent", 16, 128, "see H d >= N n")],
+    }.get(kernel, [parameters, ("rank_local", "rank of the local Jacobian = n D_out for every sample", local,
+                                32, 32, ""), inputs])
+
+
+def ntk_file(path, spectra=None, formed=False, conditions=ntk_conditions, bounds=(0.0, 0.01, 0.8), **options):
+    """A basin-ntk result; `spectra` as from ntk_spectra, left out of the file when the kernels were `formed`;
+    `conditions` as ntk_conditions; `bounds`: shares of the lower end, for each kernel."""
     spectra = ntk_spectra() if spectra is None else spectra
-    rows = []
-    with start(path, "basin-ntk", "ntk", **options) as file:
+    with start(path, "basin-ntk", "summary" if formed else "ntk", **options) as file:
         entry = file["entry"]
-        for name, (singular, error) in spectra.items():
-            group = plot_group(entry, f"ntk_{name}", "eigenvalue", ["index"])
-            group["index"] = np.arange(1, singular.size + 1)
-            group["eigenvalue"] = singular**2
-            group["lower"], group["upper"] = np.maximum(singular - error, 0) ** 2, (singular + error) ** 2
-            group["singular_value"], group["singular_value_error"] = singular, error
-            low, high = group["lower"][()], group["upper"][()]
-            rank = np.count_nonzero(low > 0)
-            rows.append((name, singular[-1] ** 2, low[-1], high[-1], singular[0] ** 2,
-                         (singular[0] / singular[-1]) ** 2 if low[-1] > 0 else np.inf, rank, singular.size,
-                         P if name == "sum" else int(np.prod(BLOCK_SHAPES[name])), rank == singular.size))
-        together = plot_group(entry, "ntk", next(iter(spectra)), ["index"])
-        together["index"] = h5py.SoftLink(f"/entry/ntk_{next(iter(spectra))}/index")
-        for name in spectra:
-            together[name] = h5py.SoftLink(f"/entry/ntk_{name}/eigenvalue")
-        summary = collection(entry, "summary")
-        columns = ("block", "lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max",
-                   "condition_number", "rank", "size", "parameters", "positive_definite")
-        for name, column in zip(columns, zip(*rows)):
-            summary[name] = np.array(column, h5py.string_dtype() if name == "block" else
-                                     "u1" if name == "positive_definite" else None)
+        if not formed:
+            ntk_groups(entry, spectra)
+        rows = [ntk_row(name, *spectrum, formed) for name, spectrum in spectra.items()]
+        proven = [(row["block"], "local", "lambda_min(X X^T) min_i lambda_min(L_i L_i^T)",
+                   share * row["lambda_min_lower"], share) for row in rows for share in bounds]
+        for row in rows:
+            row["proven_lower_bound"] = max(value for block, *_, value, _ in proven if block == row["block"])
+            row["reason"] = ""
+        table(entry, "summary", list(rows[0]), [list(row.values()) for row in rows])
+        table(entry, "conditions", ("block", "name", "statement", "role", "measured", "threshold", "holds",
+                                    "remedy"),
+              [(name, *row[:3], float(row[3]), float(row[4]), row[3] >= row[4], row[5])
+               for name in spectra for row in conditions(name)])
+        table(entry, "bounds", ("block", "name", "formula", "value", "share_of_lambda_min"), proven)
+        inputs = collection(entry, "inputs")
+        inputs["rank_X"], inputs["rank_centred"], inputs["rank_constant"] = 16, 15, 1
     return path
+
+
+def ntk_groups(entry, spectra):
+    """The spectra, and the plot of them all."""
+    for name, (singular, error) in spectra.items():
+        group = plot_group(entry, f"ntk_{name}", "eigenvalue", ["index"])
+        group["index"] = np.arange(1, singular.size + 1)
+        group["eigenvalue"] = singular**2
+        group["lower"], group["upper"] = np.maximum(singular - error, 0) ** 2, (singular + error) ** 2
+        group["singular_value"], group["singular_value_error"] = singular, error
+    together = plot_group(entry, "ntk", next(iter(spectra)), ["index"])
+    together["index"] = h5py.SoftLink(f"/entry/ntk_{next(iter(spectra))}/index")
+    for name in spectra:
+        together[name] = h5py.SoftLink(f"/entry/ntk_{name}/eigenvalue")
+
+
+def ntk_row(name, singular, error, formed):
+    """The row of the summary for singular values (m) with the error of each; without bounds and reason."""
+    low, high = np.maximum(singular - error, 0) ** 2, (singular + error) ** 2
+    rank = np.count_nonzero(low > 0)
+    return {"block": name, "method": "formed kernel" if formed else "singular values of J",
+            "lambda_min": singular[-1] ** 2, "lambda_min_lower": low[-1], "lambda_min_upper": high[-1],
+            "lambda_max": singular[0] ** 2, "lambda_max_lower": low[0], "lambda_max_upper": high[0],
+            "condition_number": (singular[0] / singular[-1]) ** 2 if low[-1] > 0 else np.inf,
+            "rank": -1 if formed else rank, "size": singular.size,
+            "parameters": sum(int(np.prod(BLOCK_SHAPES[block])) for block in blocks_of(name)),
+            "positive_definite": bool(low[-1] > 0)}
+
+
+def table(entry, name, columns, rows):
+    """A table: one dataset for each column."""
+    group = collection(entry, name)
+    for column, values in zip(columns, zip(*rows)):
+        kinds = {str: h5py.string_dtype(), bool: "u1"}
+        group[column] = np.array(values, kinds.get(type(values[0])))
 
 
 def eigen_group(entry, name, values, errors, converged, operator, requested=None):

@@ -46,8 +46,8 @@ class Pictures(FileCase):
         inputs = self.files()
         process = self.basin_plot(*inputs, "--dpi", "60")
         self.assertEqual((process.returncode, process.stderr), (0, ""))
-        names = ["plane_contour", "plane_surface", "line_line", "ntk_eigenvalues", "few_extremes",
-                 "all_extremes", "all_spectrum", "all_histogram", "evaluation_gradient"]
+        names = ["plane_contour", "plane_surface", "line_line", "ntk_eigenvalues", "ntk_conditions",
+                 "few_extremes", "all_extremes", "all_spectrum", "all_histogram", "evaluation_gradient"]
         expected = sorted(f"{name}.{ending}" for name in names for ending in ("png", "pdf"))
         self.assertEqual(sorted(process.stdout.split()), expected)
         self.assertEqual(self.files(), sorted(inputs + expected))
@@ -186,7 +186,14 @@ class WrongInput(FileCase):
     def test_contents_of_the_other_tools(self):
         cases = (
             (examples.ntk_file, drop("entry/ntk_W_K/lower"), "/entry/ntk_W_K/lower is missing"),
-            (examples.ntk_file, put("entry/summary/rank", [1, 2]), "/entry/summary/rank: found shape (2,)"),
+            (examples.ntk_file, put("entry/summary/lambda_max", [1, 2]), "lambda_max: found shape (2,)"),
+            (examples.ntk_file, put("entry/summary/block", 5 * ["W_Q,W_X"]), "block: found 'W_Q,W_X'"),
+            (examples.ntk_file, drop("entry/conditions"), "/entry/conditions/block is missing"),
+            (examples.ntk_file, drop("entry/bounds/value"), "/entry/bounds/value is missing"),
+            (examples.ntk_file, put("entry/conditions/statement", ["a"]), "statement: found shape (1,)"),
+            (examples.ntk_file, put("entry/conditions/role", 16 * ["odd"]), "role: found 'odd', expected"),
+            (examples.ntk_file, put("entry/conditions/block", 16 * ["W_X"]), "block: found 'W_X', expected"),
+            (examples.ntk_file, put("entry/bounds/value", np.ones((15, 2))), "value: found shape (15, 2)"),
             (examples.ntk_file, put("entry/ntk_sum/upper", [np.inf]), "/entry/ntk_sum/upper: found 1 of 1"),
             (examples.hessian_file, drop("entry/largest", "entry/smallest"), "expected one of them"),
             (examples.hessian_file, drop("entry/smallest/converged"), "/entry/smallest/converged is missing"),

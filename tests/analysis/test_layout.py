@@ -27,6 +27,12 @@ def drawn_texts(figure):
     return texts
 
 
+def long_conditions(_):
+    """Conditions of a kernel with statements longer than a line, and large numbers."""
+    return [("long", "rank of the local Jacobian = n D_out for every sample, and then some", "equivalent",
+             98765, 123456, ""), ("short", "P >= 0", "necessary", 1, 0, "")]
+
+
 class Layout(FileCase):
     def pictures(self):
         """(name, figure) of all kinds of picture, with texts long and short."""
@@ -46,6 +52,10 @@ class Layout(FileCase):
             "holes": examples.slice_file(self.path("holes.h5"), holes, steps, steps),
             "line": examples.slice_file(self.path("line.h5"), [[0, 1e-3, np.nan, 5, 900]], range(5), [0]),
             "ntk": examples.ntk_file(self.path("ntk.h5"), **long),
+            "unions": examples.ntk_file(self.path("unions.h5"), examples.ntk_spectra(unions=True), **long),
+            "formed": examples.ntk_file(self.path("formed.h5"), formed=True, conditions=long_conditions),
+            "zero": examples.ntk_file(self.path("zero.h5"), {"sum": (np.array([1e9, 1e-9]), 1e-7)},
+                                      conditions=long_conditions),
             "few": examples.hessian_file(self.path("few.h5")),
             "many": examples.hessian_file(self.path("many.h5"), largest=(many, many / 1e3, many > 30),
                                           smallest=(-many[::-1] / 1e9, many / 1e12, many > 0)),

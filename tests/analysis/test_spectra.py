@@ -159,7 +159,7 @@ class Kernels(FileCase):
 
     def test_parts_of_a_kernel_exclude_each_other(self):
         values, lower, upper = np.array([[2, 1e-9, 0.0], [1.9, 0, 0], [2.1, 1e-8, 0]])
-        kernel = Kernel("sum", values, lower, upper, 1, 3)
+        kernel = Kernel("sum", values, lower, upper)
         parts = np.array([kernel.nonzero, kernel.bounded, kernel.zero])
         self.assertEqual(parts.tolist(), np.eye(3, dtype=bool).tolist())
 
