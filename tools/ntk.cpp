@@ -7,6 +7,7 @@
 #include "common/setup.h"
 #include "linalg/errors.h"
 #include "model/twin.h"
+#include "ntk/certificate.h"
 #include "ntk/conditions.h"
 #include "ntk/matrix_free.h"
 
@@ -33,10 +34,17 @@ and with the conditions on sizes and ranks that it hangs on: which hold, which d
                     alone; what is proven from below comes from the conditions
   auto              singular-values if that takes seconds, else formed if it fits in --memory, else matrix-free
 What does not fit in --memory is refused, with what it would need.
+
+The certificate says whether gradient descent from these weights is proven to reach zero loss: with which step, at
+which rate, within which radius; or by which factor the residual is too large. --suggest looks for the scaling of
+the targets, or of one block's weights, at which it would pass.
 )",
     R"(  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64
   basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
 )"};
+
+// --suggest tries factors up to this on the weights of a block.
+constexpr double kLargestGain = 64;
 
 // Operations of the singular values of J that `auto` allows itself: some seconds.
 constexpr double kQuick = 1e11;
@@ -350,6 +358,136 @@ void apply_conditions(Kernel& kernel) {
   if (kernel.conditions.obstacle()) k.upper = k.lambda_min = 0;
 }
 
+// ---- the ball certificate ---------------------------------------------------------------------------------
+
+struct CertificateInput {
+  NormConstants norms;
+  double s0, S0, r0;
+  Matrix<double> F;  ///< outputs
+  double F_error;    ///< Frobenius norm of their rounding
+};
+
+double upper_root(double x) {
+  return std::sqrt(x) * (1 + 1e-15);
+}
+double lower_root(double x) {
+  return std::sqrt(x) * (1 - 1e-15);
+}
+
+CertificateInput certificate_input(const Setup& setup, const KernelMinimum& sum) {
+  const Linearization<double> at = setup.linearize(0), twin = setup.linearize_twin();
+  CertificateInput input = {
+      norm_constants(setup.description.spec, setup.parameters(), setup.weights, *setup.data),
+      lower_root(sum.lower),
+      upper_root(sum.largest_upper),
+      0,
+      at.outputs(),
+      4 * (at.outputs() - twin.outputs()).norm()};
+  input.r0 = (input.F - setup.data->Y).norm() * (1 + 1e-12) + input.F_error;
+  return input;
+}
+
+std::string verdict(const Certificate& c) {
+  if (c.passes)
+    return "gradient descent with step " + number(c.step, 4) +
+           " converges to zero loss: proven (within radius " + number(c.radius, 3) + ", f shrinks by " +
+           number(c.rate, 6) + " each step)";
+  if (c.sigma_min == 0)
+    return "convergence of gradient descent is not proven: the NTK is not known to be positive definite";
+  return "convergence of gradient descent is not proven: |r_0| = " + number(c.residual_norm, 4) +
+         " is too large by a factor " + number(1 / c.margin, 4) +
+         " (what passes: " + number(c.largest_residual, 3) + ")";
+}
+
+void write_certificate(hdf5::Writer& file, const CertificateInput& input, const Certificate& c) {
+  const std::string group = "/entry/certificate/";
+  file.group("/entry/certificate", "NXcollection");
+  file.write_bytes(group + "passes", {static_cast<std::uint8_t>(c.passes ? 1 : 0)}, {});
+  const std::pair<const char*, double> numbers[] = {
+      {"c", c.c},
+      {"sigma_min", c.sigma_min},
+      {"sigma_max", c.sigma_max},
+      {"residual_norm", c.residual_norm},
+      {"radius", c.radius},
+      {"curvature", c.curvature},
+      {"deviation", c.deviation},
+      {"s_star", c.s_star},
+      {"beta", c.beta},
+      {"step", c.step},
+      {"rate", c.rate},
+      {"path_length", c.path_length},
+      {"largest_residual", c.largest_residual},
+      {"margin", c.margin},
+      {"xi", input.norms.xi},
+      {"xi_centred", input.norms.xi_centred},
+      {"chi", input.norms.chi},
+      {"chi_centred", input.norms.chi_centred},
+      {"rho", input.norms.rho},
+      {"existence_residual", largest_residual(input.norms, input.s0, 0)}};
+  for (const auto& [name, value] : numbers) file.write(group + name, value);
+  const auto per_head = [&](const std::string& name, double HeadNorms::*member) {
+    std::vector<double> values;
+    for (const HeadNorms& head : input.norms.heads) values.push_back(head.*member);
+    file.write(group + name, values);
+  };
+  per_head("W_V_norm", &HeadNorms::W_V), per_head("W_O_norm", &HeadNorms::W_O);
+  per_head("values", &HeadNorms::values), per_head("outputs", &HeadNorms::outputs);
+  per_head("keys", &HeadNorms::keys), per_head("queries", &HeadNorms::queries);
+  per_head("query", &HeadNorms::query), per_head("mixed", &HeadNorms::mixed);
+  std::vector<double> alpha, gamma, delta;
+  for (const HeadBound& b : second_derivative_bounds(input.norms, c.radius))
+    alpha.push_back(b.alpha), gamma.push_back(b.gamma), delta.push_back(b.delta);
+  file.write(group + "alpha", alpha), file.write(group + "gamma", gamma), file.write(group + "delta", delta);
+}
+
+/// The certificate with a block's weights multiplied by `gain`.
+Certificate certificate_at_gain(const Setup& setup, const std::string& block, double gain) {
+  Setup scaled = setup;
+  const auto& entry = setup.parameters().find(block);
+  scaled.weights.segment(entry.offset, entry.block.size()) *= gain;
+  const Linearization<double> at = scaled.linearize(0);
+  Vectors<double> Jt = at.jacobian_transposed();
+  const std::vector<double> rounding = jacobian_rounding(Jt, scaled.linearize_twin());
+  std::vector<std::string> trained;
+  for (const auto& e : setup.parameters().entries())
+    if (e.trainable()) trained.push_back(e.block.name);
+  const KernelMinimum sum = minimum_of(ntk_spectra(Jt, setup.parameters(), rounding, {trained}).back());
+  const CertificateInput input = certificate_input(scaled, sum);
+  return ball_certificate(input.norms, input.s0, input.S0, input.r0);
+}
+
+/// What would make the certificate pass.
+void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const CertificateInput& input,
+             const Certificate& certificate) {
+  const auto scalings =
+      target_scalings(input.F, setup.data->Y, certificate.largest_residual * (1 - 1e-9) - input.F_error);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  if (scalings)
+    command.say("  targets scaled by " + number(scalings->low, 6) + " to " + number(scalings->high, 6) +
+                " would pass");
+  else
+    command.say("  no scaling of the targets would pass");
+  file.write("/entry/certificate/target_scaling",
+             scalings ? std::vector<double>{scalings->low, scalings->high} : std::vector<double>{nan, nan});
+  if (ntk_bytes(setup.parameters(), setup.data->Y.size(), setup.data->samples) >
+      static_cast<double>(command.memory()))
+    throw InputError("--suggest needs singular values of J, which do not fit in --memory");
+  std::vector<std::string> blocks;
+  std::vector<double> gains;
+  for (const std::string& block : attention_blocks()) {
+    command.message("gain of " + block + " ...");
+    const auto gain =
+        passing_gain([&](double g) { return certificate_at_gain(setup, block, g); }, kLargestGain);
+    command.say("  " + block +
+                (gain ? " times " + number(*gain, 6) + " would pass"
+                      : ": no factor up to " + number(kLargestGain, 6) + " or down to 1/" +
+                            number(kLargestGain, 6) + " would pass"));
+    blocks.push_back(block), gains.push_back(gain.value_or(nan));
+  }
+  file.write("/entry/certificate/gain_block", blocks, {static_cast<Index>(blocks.size())});
+  file.write("/entry/certificate/gain", gains);
+}
+
 void write_products(hdf5::Writer& file, const MatrixFreeMinimum& found) {
   file.group("/entry/matrix_free", "NXcollection");
   file.write("/entry/matrix_free/residual", found.residual);
@@ -364,8 +502,9 @@ void body(Command& command) {
       ("method", po::value<std::string>()->default_value("auto")->value_name("METHOD"),
        "auto, formed, singular-values or matrix-free")  //
       ("max-products", po::value<Index>()->default_value(2000)->value_name("COUNT"),
-       "products that matrix-free may spend")  //
-      ("unions", po::bool_switch(), "also the kernels of all unions of trained blocks");
+       "products that matrix-free may spend")                                            //
+      ("unions", po::bool_switch(), "also the kernels of all unions of trained blocks")  //
+      ("suggest", po::bool_switch(), "which scaling of targets or weights would pass the certificate");
   if (!command.parse()) return;
   const Setup setup = read_setup(command);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
@@ -392,6 +531,20 @@ void body(Command& command) {
   for (std::size_t k = 0; k + 1 < kernels.size(); ++k) {
     command.say("  " + kernels[k].minimum.name + " alone: " + verdict(kernels[k]));
     if (const std::string why = reason(kernels[k]); !why.empty()) command.say("    " + why);
+  }
+  const CertificateInput input = certificate_input(setup, kernels.back().minimum);
+  const bool bounded = std::isfinite(input.S0);
+  Certificate certificate;
+  if (bounded) {
+    certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
+    command.say("  " + verdict(certificate));
+    write_certificate(file, input, certificate);
+  } else {
+    command.say("  no certificate: matrix-free leaves the largest eigenvalue without an upper bound");
+  }
+  if (command.get<bool>("suggest")) {
+    if (!bounded) throw InputError("--suggest: not with --method matrix-free");
+    suggest(command, file, setup, input, certificate);
   }
   if (found.products)
     command.say("  by " + std::to_string(found.products->products) + " products: " +
