@@ -46,7 +46,7 @@ std::string first_difference(const Specification& there, const Specification& he
       if (key == name) return value.empty() ? std::string("nothing") : value;
     return std::string("nothing");
   };
-  for (const Specification* names : {&there, &here})
+  for (const Specification* names : {&here, &there})
     for (const auto& [name, value] : *names) {
       const std::string a = find(there, name), b = find(here, name);
       if (a != b) return name + " = " + a + " there, " + b + " here";

@@ -146,6 +146,15 @@ Index SweepResult::done() const {
   return std::count(computed.begin(), computed.end(), 1);
 }
 
+Index SweepResult::failed() const {
+  Index count = 0;
+  for (std::size_t draw = 0; draw < computed.size(); ++draw)
+    count += computed[draw] != 0 && std::all_of(values.begin(), values.end(), [&](const auto& quantity) {
+               return std::isnan(quantity[draw]);
+             });
+  return count;
+}
+
 std::vector<double> SweepResult::sorted(std::size_t quantity, const std::vector<Index>& cells) const {
   std::vector<double> found;
   for (const Index cell : cells)

@@ -22,6 +22,8 @@ struct SweepResult {
   /// Fills in a draw.
   void set(Index draw, const std::vector<double>& of_draw);
   Index done() const;
+  /// Draws that are done and have no number at all: they could not be measured.
+  Index failed() const;
 
   /// The values of a quantity over the draws of some cells, ascending, without NaN.
   std::vector<double> sorted(std::size_t quantity, const std::vector<Index>& cells) const;

@@ -140,14 +140,17 @@ std::string crossing(const SweepResult& result, std::size_t verdict, std::size_t
   return where;
 }
 
-std::vector<std::string> crossings(const SweepResult& result, std::size_t verdict) {
-  const SweepPlan& plan = result.plan;
-  std::size_t along = 0;
-  while (along < plan.axes.size() && !(plan.axes[along].options[0].numeric() && plan.axes[along].size() > 1))
-    ++along;
-  if (along == plan.axes.size()) return {};
-  const std::string name = "the share along " + axis_text(plan.axes[along]) + " ";
+/// What the share does along an axis, and in how many lines of the grid it crosses 1/2.
+struct Crossings {
+  std::size_t count = 0;
   std::vector<std::string> lines;
+};
+
+Crossings crossings_along(const SweepResult& result, std::size_t verdict, std::size_t along) {
+  const SweepPlan& plan = result.plan;
+  const std::string name = "the share along " + axis_text(plan.axes[along]) + " ";
+  const Index grid_lines = plan.cells() / plan.axes[along].size();
+  Crossings found;
   Index above = 0, below = 0;
   for (Index cell = 0; cell < plan.cells(); ++cell) {
     if (plan.place(cell, along) != 0) continue;
@@ -156,27 +159,39 @@ std::vector<std::string> crossings(const SweepResult& result, std::size_t verdic
     for (std::size_t a = 0; a < plan.axes.size(); ++a) {
       places.push_back(plan.place(cell, a));
       if (a != along)
-        at +=
-            (at.empty() ? "" : ", ") + axis_text(plan.axes[a]) + " = " + point_text(plan.axes[a], places[a]);
+        at += (at.empty() ? " (" : ", ") + axis_text(plan.axes[a]) + " = " +
+              point_text(plan.axes[a], places[a]);
     }
     const std::string where = crossing(result, verdict, along, places);
     above += where == kAbove ? 1 : 0;
     below += where == kBelow ? 1 : 0;
     if (!where.empty() && where != kAbove && where != kBelow)
-      lines.push_back(name + where + (at.empty() ? "" : " (" + at + ")"));
+      found.lines.push_back(name + where + at + (at.empty() ? "" : ")"));
   }
-  if (lines.size() > kMostLines) {
+  found.count = found.lines.size();
+  if (found.count > kMostLines) {
     const std::string where = crossing(result, verdict, along, std::vector<Index>(plan.axes.size(), -1));
-    lines = {name + where + " (the other axes taken together)"};
+    found.lines = {name + where + " (the other axes taken together)"};
   }
   for (const auto& [count, what] : {std::pair(above, kAbove), std::pair(below, kBelow)})
     if (count > 0)
-      lines.push_back(name + what +
-                      (plan.axes.size() == 1 ? ""
+      found.lines.push_back(name + what +
+                            (grid_lines == 1 ? ""
                                              : " in " + std::to_string(count) + " of " +
-                                                   std::to_string(plan.cells() / plan.axes[along].size()) +
-                                                   " lines of the grid"));
-  return lines;
+                                                   std::to_string(grid_lines) + " lines of the grid"));
+  return found;
+}
+
+/// The same for the numeric axis along which it crosses 1/2 most often.
+std::vector<std::string> crossings(const SweepResult& result, std::size_t verdict) {
+  Crossings most;
+  for (std::size_t along = 0; along < result.plan.axes.size(); ++along) {
+    const SweepAxis& axis = result.plan.axes[along];
+    if (!axis.options[0].numeric() || axis.size() == 1) continue;
+    Crossings found = crossings_along(result, verdict, along);
+    if (most.lines.empty() || found.count > most.count) most = std::move(found);
+  }
+  return most.lines;
 }
 
 }  // namespace
@@ -212,6 +227,9 @@ std::vector<std::string> summary_lines(const SweepResult& result) {
     for (const std::string& line : share_table(result, leading)) lines.push_back(line);
     for (const std::string& line : crossings(result, leading)) lines.push_back(line);
   }
+  if (const Index failed = result.failed(); failed > 0)
+    lines.push_back(std::to_string(failed) + " of " + std::to_string(result.done()) +
+                    " draws could not be measured and do not count");
   std::string axes;
   for (const SweepAxis& axis : plan.axes)
     axes += (axes.empty() ? "" : " x ") + std::to_string(axis.size()) + " " + axis_text(axis);
