@@ -7,7 +7,7 @@
 #include "common/setup.h"
 #include "linalg/errors.h"
 #include "model/twin.h"
-#include "ntk/certificate.h"
+#include "ntk/certificate_input.h"
 #include "ntk/conditions.h"
 #include "ntk/matrix_free.h"
 
@@ -360,31 +360,9 @@ void apply_conditions(Kernel& kernel) {
 
 // ---- the ball certificate ---------------------------------------------------------------------------------
 
-struct CertificateInput {
-  NormConstants norms;
-  double s0, S0, r0;
-  Matrix<double> F;  ///< outputs
-  double F_error;    ///< Frobenius norm of their rounding
-};
-
-double upper_root(double x) {
-  return std::sqrt(x) * (1 + 1e-15);
-}
-double lower_root(double x) {
-  return std::sqrt(x) * (1 - 1e-15);
-}
-
 CertificateInput certificate_input(const Setup& setup, const KernelMinimum& sum) {
-  const Linearization<double> at = setup.linearize(0), twin = setup.linearize_twin();
-  CertificateInput input = {
-      norm_constants(setup.description.spec, setup.parameters(), setup.weights, *setup.data),
-      lower_root(sum.lower),
-      upper_root(sum.largest_upper),
-      0,
-      at.outputs(),
-      4 * (at.outputs() - twin.outputs()).norm()};
-  input.r0 = (input.F - setup.data->Y).norm() * (1 + 1e-12) + input.F_error;
-  return input;
+  return basin::certificate_input(setup.description.spec, setup.weights, *setup.data, setup.linearize(0),
+                                  setup.linearize_twin(), sum);
 }
 
 std::string verdict(const Certificate& c) {

@@ -1,12 +1,10 @@
 /// basin-problem: writes problem files.
 #include <sstream>
 
-#include "common/setup.h"
+#include "common/problems.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
 #include "problem/npy.h"
-#include "problem/teacher.h"
-#include "problem/text.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -29,53 +27,18 @@ Example:
   basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 --target-kernel gaussian --gain W_O=2
 )";
 
-/// The kernel and initial weights of the problem, common to all kinds.
-void add_student_options(Command& command) {
-  command.options.add_options()  //
-      ("kernel", po::value<std::string>()->default_value("softmax")->value_name("KERNEL"),
-       "softmax or gaussian")  //
-      ("bandwidth", po::value<double>()->value_name("SIGMA"),
-       "sigma of the Gaussian kernel (default sigma^2 = sqrt(d))")                                  //
-      ("heads,H", po::value<Index>()->default_value(2)->value_name("H"), "heads")                   //
-      ("head-dim,d", po::value<Index>()->default_value(8)->value_name("d"), "dimension of a head")  //
-      ("no-weights", po::bool_switch(), "leave the weights to the tools that read the file")        //
-      ("init-seed", po::value<Seed>()->value_name("S"), "seed of the initial weights (default --seed)");
-  add_initialisation_options(command.options, "gaussian");
+/// What every kind of problem offers besides its own options.
+void add_weight_options(Command& command) {
+  add_student_options(command.options);
+  command.options.add_options()("no-weights", po::bool_switch(),
+                                "leave the weights to the tools that read the file");
 }
 
-std::uint64_t seed_or(Command& command, const std::string& option) {
-  const std::uint64_t seed = command.given(option) ? command.get<Seed>(option).value : command.seed();
-  command.resolve(option, std::to_string(seed));
-  return seed;
-}
-
-Network student_network(const Command& command) {
-  Network net;
-  net.kernel = kernel_from_name(command.get<std::string>("kernel"));
-  if (command.given("bandwidth")) net.bandwidth = checked_bandwidth(command, "bandwidth", net.kernel);
-  return net;
-}
-
-/// For options that some other choice makes meaningless.
-void refuse(const Command& command, const std::vector<std::string>& options, const std::string& reason) {
-  for (const std::string& option : options)
-    if (command.given(option)) throw InputError("--" + option + ": without effect " + reason);
-}
-
-void add_student(Command& command, Problem& problem) {
-  problem.network = student_network(command);
-  if (command.get<bool>("no-weights")) {
-    refuse(command, {"init", "gain", "init-seed"}, "under --no-weights");
-    if (!problem.teacher)
-      refuse(command, {"heads", "head-dim"}, "under --no-weights");  // a teacher takes them over
-    return;
-  }
-  Initialisation init;
-  init.method = command.get<std::string>("init");
-  init.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
-  init.seed = seed_or(command, "init-seed");
-  problem.network.weights = draw_weights(
-      problem.spec(problem.network, command.get<Index>("heads"), command.get<Index>("head-dim")), init);
+void add_weights(Command& command, Problem& problem) {
+  if (!command.get<bool>("no-weights")) return draw_student(command, problem);
+  refuse(command, {"init", "gain", "init-seed"}, "under --no-weights");
+  if (!problem.teacher)
+    refuse(command, {"heads", "head-dim"}, "under --no-weights");  // a teacher takes them over
 }
 
 void write(Command& command, hdf5::Writer& file, const Problem& problem, const std::string& input) {
@@ -105,72 +68,12 @@ kernel), or independent normal numbers. The teacher is stored in /teacher.
        R"(  basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 -H 2 -d 8 --outputs 8 --seed 1
 )"},
       argc, argv, 2);
-  command.options.add_options()                                                                       //
-      ("samples,N", po::value<Index>()->default_value(16)->value_name("N"), "samples")                //
-      ("tokens,n", po::value<Index>()->default_value(8)->value_name("n"), "tokens per sample")        //
-      ("embedding,D", po::value<Index>()->default_value(32)->value_name("D"), "embedding dimension")  //
-      ("outputs", po::value<Index>()->default_value(8)->value_name("D_out"), "outputs per token")     //
-      ("input-scale", po::value<double>()->default_value(1)->value_name("s"),
-       "standard deviation of the inputs")  //
-      ("targets", po::value<std::string>()->default_value("teacher")->value_name("KIND"),
-       "teacher or random")                                                                              //
-      ("target-scale", po::value<double>()->default_value(1)->value_name("s"), "factor on the targets")  //
-      ("noise", po::value<double>()->default_value(0)->value_name("s"),
-       "standard deviation of noise on the targets")  //
-      ("target-kernel", po::value<std::string>()->default_value("same")->value_name("KERNEL"),
-       "kernel of the teacher: same, softmax or gaussian")  //
-      ("target-bandwidth", po::value<double>()->value_name("SIGMA"),
-       "its bandwidth (default: the student's if the kernel is the same)")  //
-      ("target-heads", po::value<Index>()->value_name("H"),
-       "heads of the teacher (default: as the student)")  //
-      ("target-head-dim", po::value<Index>()->value_name("d"),
-       "their dimension (default: as the student)")  //
-      ("target-init", po::value<std::string>()->default_value("gaussian")->value_name("METHOD"),
-       "how its weights are drawn: gaussian, xavier or orthogonal")  //
-      ("target-gain",
-       po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
-       "factor on a block of the teacher; repeatable")  //
-      ("data-seed", po::value<Seed>()->value_name("S"),
-       "seed of inputs, random targets and noise (default --seed)")  //
-      ("target-seed", po::value<Seed>()->value_name("S"), "seed of the teacher's weights (default --seed)");
-  add_student_options(command);
+  add_teacher_options(command.options);
+  add_weight_options(command);
   if (!command.parse()) return;
-
-  TeacherOptions o;
-  o.samples = command.get<Index>("samples");
-  o.tokens = command.get<Index>("tokens");
-  o.embedding = command.get<Index>("embedding");
-  o.outputs = command.get<Index>("outputs");
-  o.input_scale = command.get<double>("input-scale");
-  o.target_scale = command.get<double>("target-scale");
-  o.noise = command.get<double>("noise");
-  o.data_seed = seed_or(command, "data-seed");
-  const std::string targets = command.get<std::string>("targets");
-  if (targets != "teacher" && targets != "random")
-    throw InputError("--targets " + targets + ": expected teacher or random");
-  o.random_targets = targets == "random";
-  if (o.random_targets)
-    refuse(command,
-           {"target-kernel", "target-bandwidth", "target-heads", "target-head-dim", "target-init",
-            "target-gain", "target-seed"},
-           "under --targets random");
-  const std::string kernel = command.get<std::string>("kernel"),
-                    target_kernel = command.get<std::string>("target-kernel");
-  o.teacher_kernel = kernel_from_name(target_kernel == "same" ? kernel : target_kernel);
-  const bool same_kernel = o.teacher_kernel == kernel_from_name(kernel);
-  if (command.given("target-bandwidth"))
-    o.teacher_bandwidth = checked_bandwidth(command, "target-bandwidth", o.teacher_kernel);
-  else if (same_kernel && command.given("bandwidth"))
-    o.teacher_bandwidth = checked_bandwidth(command, "bandwidth", o.teacher_kernel);
-  o.teacher_heads = command.get<Index>(command.given("target-heads") ? "target-heads" : "heads");
-  o.teacher_head_dim = command.get<Index>(command.given("target-head-dim") ? "target-head-dim" : "head-dim");
-  o.teacher_initialisation.method = command.get<std::string>("target-init");
-  o.teacher_initialisation.gains = parse_gains(command.get<std::vector<std::string>>("target-gain"));
-  o.teacher_initialisation.seed = seed_or(command, "target-seed");
-
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
-  Problem problem = make_teacher_problem(o);
-  add_student(command, problem);
+  Problem problem = teacher_problem(command);
+  add_weights(command, problem);
   write(command, file, problem, "");
 }
 
@@ -186,33 +89,18 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
 )"},
       argc, argv, 2);
   command.options.add_options()  //
-      ("folder", po::value<std::string>()->required()->value_name("FOLDER"),
-       "the folder (first argument)")                                                                 //
-      ("samples,N", po::value<Index>()->default_value(32)->value_name("N"), "reviews; 0 takes all")   //
-      ("tokens,n", po::value<Index>()->default_value(16)->value_name("n"), "words per review")        //
-      ("embedding,D", po::value<Index>()->default_value(64)->value_name("D"), "embedding dimension")  //
-      ("word-scale", po::value<double>()->default_value(1)->value_name("s"),
-       "standard deviation of word embeddings")  //
-      ("position-scale", po::value<double>()->default_value(1)->value_name("s"),
-       "factor on the positions")  //
-      ("data-seed", po::value<Seed>()->value_name("S"), "seed of the embeddings (default --seed)");
+      ("folder", po::value<std::string>()->required()->value_name("FOLDER"), "the folder (first argument)");
+  add_text_options(command.options);
   command.positional.add("folder", 1);
-  add_student_options(command);
+  add_weight_options(command);
   if (!command.parse()) return;
-  TextOptions o;
-  o.samples = command.get<Index>("samples");
-  o.tokens = command.get<Index>("tokens");
-  o.embedding = command.get<Index>("embedding");
-  o.word_scale = command.get<double>("word-scale");
-  o.position_scale = command.get<double>("position-scale");
-  o.data_seed = seed_or(command, "data-seed");
-
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
-  TextProblem made = make_text_problem(command.get<std::string>("folder"), o);
-  add_student(command, made.problem);
+  const auto n = command.get<Index>("tokens");
+  TextProblem made = text_problem(command, read_reviews(command.get<std::string>("folder"), n));
+  add_weights(command, made.problem);
   command.say(std::to_string(made.problem.data.samples) + " reviews, " + std::to_string(made.words) +
               " different words; " + std::to_string(made.too_short) +
-              " reviews skipped as shorter than n = " + std::to_string(o.tokens) + " words, " +
+              " reviews skipped as shorter than n = " + std::to_string(n) + " words, " +
               std::to_string(made.unused) + " left over");
   write(command, file, made.problem, "");
 }
@@ -244,7 +132,7 @@ written directly: see lib/hdf5/FORMAT.md.
   for (const std::string& block : attention_blocks())
     command.options.add_options()(block.c_str(), po::value<std::string>()->value_name("FILE"),
                                   "weights; all four blocks or none");
-  add_student_options(command);
+  add_weight_options(command);
   if (!command.parse()) return;
 
   const std::string X_path = command.get<std::string>("X"), Y_path = command.get<std::string>("Y");
@@ -280,12 +168,12 @@ written directly: see lib/hdf5/FORMAT.md.
   if (!blocks.empty() && blocks.size() != 4)
     throw InputError("give all of --W_Q, --W_K, --W_V, --W_O, or none");
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  problem.network = student_network(command);
   if (blocks.empty()) {
-    add_student(command, problem);
+    add_weights(command, problem);
   } else {
     refuse(command, {"heads", "head-dim", "init", "gain", "init-seed", "no-weights"},
            "when weights are given");
-    problem.network = student_network(command);
     weights.values.resize(blocks[0].size() + blocks[1].size() + blocks[2].size() + blocks[3].size());
     weights.values << blocks[0], blocks[1], blocks[2], blocks[3];
     problem.network.weights = std::move(weights);

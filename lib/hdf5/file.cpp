@@ -141,7 +141,7 @@ std::vector<std::string> Reader::members(const std::string& group) const {
   return names;
 }
 
-Array Reader::read_array(const std::string& path, int rank) const {
+Handle Reader::open_dataset(const std::string& path) const {
   if (!has(path)) {
     const auto slash = path.rfind('/');
     const std::string group = slash == 0 ? "/" : path.substr(0, slash);
@@ -150,13 +150,13 @@ Array Reader::read_array(const std::string& path, int rank) const {
       for (const std::string& name : members(group)) found += (found.empty() ? "" : ", ") + name;
     fail(path, "dataset is missing; " + group + (found.empty() ? " is missing or empty" : " has " + found));
   }
-  const Handle dataset(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), H5Dclose);
+  Handle dataset(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), H5Dclose);
   if (!dataset.valid()) fail(path, "not a dataset");
-  const Handle type(H5Dget_type(dataset.get()), H5Tclose);
-  const std::size_t bytes = H5Tget_size(type.get());
-  if (H5Tget_class(type.get()) != H5T_FLOAT || (bytes != 4 && bytes != 8))
-    fail(path, "found " + type_name(type.get()) + ", expected float64 or float32");
-  const Handle space(H5Dget_space(dataset.get()), H5Sclose);
+  return dataset;
+}
+
+Array Reader::read_doubles(const std::string& path, hid_t dataset, int rank) const {
+  const Handle space(H5Dget_space(dataset), H5Sclose);
   if (H5Sget_simple_extent_type(space.get()) == H5S_NULL) fail(path, "the dataset is empty");
   std::vector<hsize_t> dims(H5Sget_simple_extent_ndims(space.get()));
   H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
@@ -169,8 +169,19 @@ Array Reader::read_array(const std::string& path, int rank) const {
   for (const hsize_t size : dims) count *= static_cast<double>(size);
   if (count > 1e12) fail(path, "found shape " + text(array.shape) + ": more numbers than any machine holds");
   array.values.resize(static_cast<Index>(count));
-  if (H5Dread(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.values.data()) < 0)
+  if (H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.values.data()) < 0)
     fail(path, "cannot be read: " + library_error());
+  return array;
+}
+
+Array Reader::read_array(const std::string& path, int rank) const {
+  const Handle dataset = open_dataset(path);
+  const Handle type(H5Dget_type(dataset.get()), H5Tclose);
+  const std::size_t bytes = H5Tget_size(type.get());
+  if (H5Tget_class(type.get()) != H5T_FLOAT || (bytes != 4 && bytes != 8))
+    fail(path, "found " + type_name(type.get()) + ", expected float64 or float32");
+  Array array = read_doubles(path, dataset.get(), rank);
+  const Extent& dims = array.shape;
   for (Index i = 0; i < array.values.size(); ++i)
     if (!std::isfinite(array.values[i])) {
       Extent where(dims.size());
@@ -181,6 +192,29 @@ Array Reader::read_array(const std::string& path, int rank) const {
                      text(where) + "; expected finite numbers");
     }
   return array;
+}
+
+Array Reader::read_numbers(const std::string& path) const {
+  const Handle dataset = open_dataset(path);
+  const Handle type(H5Dget_type(dataset.get()), H5Tclose);
+  const H5T_class_t kind = H5Tget_class(type.get());
+  if (kind != H5T_FLOAT && kind != H5T_INTEGER)
+    fail(path, "found " + type_name(type.get()) + ", expected numbers");
+  return read_doubles(path, dataset.get(), -1);
+}
+
+std::string Reader::read_string(const std::string& path) const {
+  const Handle dataset = open_dataset(path);
+  const Handle type(H5Dget_type(dataset.get()), H5Tclose);
+  const Handle space(H5Dget_space(dataset.get()), H5Sclose);
+  if (H5Tis_variable_str(type.get()) <= 0 || H5Sget_simple_extent_npoints(space.get()) != 1)
+    fail(path, "found " + type_name(type.get()) + ", expected one string of variable length");
+  char* value = nullptr;
+  if (H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, &value) < 0)
+    fail(path, "cannot be read: " + library_error());
+  std::string result = value ? value : "";
+  H5free_memory(value);
+  return result;
 }
 
 std::string Reader::string_attribute(const std::string& object, const std::string& name) const {
@@ -316,6 +350,11 @@ void Writer::write(const std::string& path, std::int64_t value) {
 
 void Writer::write_unsigned(const std::string& path, std::uint64_t value) {
   write_dataset(path, H5T_NATIVE_UINT64, &value, {});
+}
+
+void Writer::write_unsigned(const std::string& path, const std::vector<std::uint64_t>& values,
+                            const Extent& shape) {
+  write_dataset(path, H5T_NATIVE_UINT64, values.data(), shape);
 }
 
 void Writer::write(const std::string& path, const std::string& value) {

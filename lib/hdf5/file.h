@@ -62,6 +62,10 @@ class Reader {
   std::vector<std::string> members(const std::string& group) const;
   /// float32 or float64 data of the given rank (any rank when negative), all finite; float32 is widened.
   Array read_array(const std::string& dataset, int rank = -1) const;
+  /// Numbers of any type and rank as doubles, also NaN and infinity.
+  Array read_numbers(const std::string& dataset) const;
+  /// A dataset that is one string of variable length, as Writer writes it.
+  std::string read_string(const std::string& dataset) const;
   /// A string attribute, fixed or variable length; empty when it is not there.
   std::string string_attribute(const std::string& object, const std::string& name) const;
   /// A number attribute, also one written as text; nothing when it is not there.
@@ -69,6 +73,8 @@ class Reader {
 
  private:
   [[noreturn]] void fail(const std::string& object, const std::string& message) const;
+  Handle open_dataset(const std::string& path) const;
+  Array read_doubles(const std::string& path, hid_t dataset, int rank) const;
   std::string path_;
   Handle file_;
 };
@@ -99,6 +105,7 @@ class Writer {
   void write(const std::string& path, const std::vector<std::string>& values, const Extent& shape);
   void write_bytes(const std::string& path, const std::vector<std::uint8_t>& values, const Extent& shape);
   void write_unsigned(const std::string& path, std::uint64_t value);
+  void write_unsigned(const std::string& path, const std::vector<std::uint64_t>& values, const Extent& shape);
   /// Scalar attributes, as the viewers need them; the list becomes an array.
   void attribute(const std::string& object, const std::string& name, const std::string& value);
   void attribute(const std::string& object, const std::string& name, std::int64_t value);

@@ -6,15 +6,11 @@
 #include <boost/random/uniform_01.hpp>
 
 namespace basin {
-namespace {
-
 std::uint64_t fnv1a(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325U;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   return hash;
 }
-
-}  // namespace
 
 Random::Random(std::uint64_t seed, std::string_view purpose) {
   const std::uint64_t hash = fnv1a(purpose);

@@ -9,6 +9,9 @@
 
 namespace basin {
 
+/// The 64-bit FNV-1a hash.
+std::uint64_t fnv1a(std::string_view text);
+
 /// One stream of random numbers, named by a seed and a purpose ("W_Q", "inputs", "word:film", ...).
 /// Streams of different purpose are independent, so that drawing more of one thing never changes another.
 ///

@@ -60,15 +60,9 @@ std::string contents(const fs::path& path) {
   return text;
 }
 
-struct Review {
-  fs::path file;
-  std::vector<std::string> words;  // the first n
-  double label;
-};
-
 /// The reviews of a class that are long enough; counts the others.
-std::vector<Review> long_enough(const fs::path& folder, Index n, double label, Index& too_short) {
-  std::vector<Review> found;
+std::vector<Reviews::Review> long_enough(const fs::path& folder, Index n, double label, Index& too_short) {
+  std::vector<Reviews::Review> found;
   for (const fs::path& file : reviews(folder)) {
     std::vector<std::string> words = tokenise(contents(file));
     if (static_cast<Index>(words.size()) < n) {
@@ -76,14 +70,14 @@ std::vector<Review> long_enough(const fs::path& folder, Index n, double label, I
       continue;
     }
     words.resize(n);
-    found.push_back({file, std::move(words), label});
+    found.push_back({(file.parent_path().filename() / file.filename()).string(), std::move(words), label});
   }
   return found;
 }
 
 /// One of each in turn, then what is left.
-std::vector<Review> in_turn(std::vector<Review> a, std::vector<Review> b) {
-  std::vector<Review> all;
+std::vector<Reviews::Review> in_turn(std::vector<Reviews::Review> a, std::vector<Reviews::Review> b) {
+  std::vector<Reviews::Review> all;
   for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
     if (i < a.size()) all.push_back(std::move(a[i]));
     if (i < b.size()) all.push_back(std::move(b[i]));
@@ -133,28 +127,33 @@ std::vector<std::string> tokenise(std::string_view text) {
   return words;
 }
 
-TextProblem make_text_problem(const std::string& folder, const TextOptions& options) {
-  const Index n = options.tokens, D = options.embedding;
-  if (n < 1 || D < 1 || options.samples < 0)
-    throw InputError("tokens n and embedding dimension D must be at least 1, samples N at least 0");
-  if (!std::isfinite(options.word_scale) || !std::isfinite(options.position_scale))
-    throw InputError("word scale and position scale must be finite");
+Reviews read_reviews(const std::string& folder, Index tokens) {
+  if (tokens < 1) throw InputError("tokens n = " + std::to_string(tokens) + "; expected at least 1");
   std::error_code error;
   if (!fs::is_directory(folder, error))
     throw InputError(folder + ": no such folder; expected one with {pos,neg}/*.txt");
+  Reviews reviews{folder, tokens, 0, {}};
+  auto positive = long_enough(fs::path(folder) / "pos", tokens, 1, reviews.too_short);
+  auto negative = long_enough(fs::path(folder) / "neg", tokens, -1, reviews.too_short);
+  reviews.taken = in_turn(std::move(positive), std::move(negative));
+  return reviews;
+}
 
-  TextProblem result;
-  std::vector<Review> positive = long_enough(fs::path(folder) / "pos", n, 1, result.too_short);
-  std::vector<Review> negative = long_enough(fs::path(folder) / "neg", n, -1, result.too_short);
-  std::vector<Review> taken = in_turn(std::move(positive), std::move(negative));
-  const auto available = static_cast<Index>(taken.size());
+TextProblem make_text_problem(const Reviews& reviews, const TextOptions& options) {
+  const Index n = reviews.tokens, D = options.embedding;
+  if (D < 1 || options.samples < 0)
+    throw InputError("embedding dimension D must be at least 1, samples N at least 0");
+  if (!std::isfinite(options.word_scale) || !std::isfinite(options.position_scale))
+    throw InputError("word scale and position scale must be finite");
+  const auto available = static_cast<Index>(reviews.taken.size());
   if (available == 0 || available < options.samples)
-    throw InputError(folder + ": found " + std::to_string(available) + " reviews of at least n = " +
-                     std::to_string(n) + " words (" + std::to_string(result.too_short) +
+    throw InputError(reviews.folder + ": found " + std::to_string(available) + " reviews of at least n = " +
+                     std::to_string(n) + " words (" + std::to_string(reviews.too_short) +
                      " are shorter), expected N = " + std::to_string(std::max<Index>(1, options.samples)));
   const Index N = options.samples == 0 ? available : options.samples;
+  TextProblem result;
+  result.too_short = reviews.too_short;
   result.unused = available - N;
-  taken.resize(N);
 
   Problem& problem = result.problem;
   problem.tokens = n;
@@ -164,8 +163,8 @@ TextProblem make_text_problem(const std::string& folder, const TextOptions& opti
   const Matrix<double> positions = options.position_scale * sinusoidal_positions(n, D);
   std::map<std::string, Vector<double>> embeddings;
   for (Index i = 0; i < N; ++i) {
-    const Review& review = taken[i];
-    problem.sources.push_back((review.file.parent_path().filename() / review.file.filename()).string());
+    const Reviews::Review& review = reviews.taken[i];
+    problem.sources.push_back(review.source);
     problem.data.Y.middleRows(i * n, n).setConstant(review.label);
     for (Index k = 0; k < n; ++k) {
       const std::string& word = review.words[k];

@@ -12,7 +12,6 @@ namespace basin {
 
 struct TextOptions {
   Index samples = 32;         ///< N; 0 takes every review that is long enough
-  Index tokens = 16;          ///< n
   Index embedding = 64;       ///< D
   double word_scale = 1;      ///< word embeddings: N(0, word_scale^2)
   double position_scale = 1;  ///< factor on the sinusoidal positions
@@ -26,6 +25,19 @@ struct TextProblem {
   Index words = 0;      ///< different words among the tokens
 };
 
+/// Reviews that are long enough for n tokens, in the order in which they are taken, each cut to n words.
+struct Reviews {
+  struct Review {
+    std::string source;  ///< "pos/1_10.txt"
+    std::vector<std::string> words;
+    double label;
+  };
+  std::string folder;
+  Index tokens = 0;     ///< n
+  Index too_short = 0;  ///< reviews with fewer words
+  std::vector<Review> taken;
+};
+
 /// Lower-cased words: longest runs of ASCII letters, digits, apostrophes and bytes above 127 (so that words
 /// in UTF-8 stay whole; only ASCII is lower-cased; files that are not UTF-8 are taken for Latin-1). Tags as
 /// in `<br />` separate words and are dropped.
@@ -33,13 +45,17 @@ std::vector<std::string> tokenise(std::string_view text);
 
 /// A folder in the layout of the Large Movie Review Dataset (Maas et al., ACL 2011): {pos,neg}/*.txt, one
 /// review a file. Reviews are taken from pos and neg in turn, each in the order of its file names, the first
-/// n words of each; when one class has run out the other goes on. Every word has a random embedding that
-/// depends on the word, the seed and D only; position k adds (Vaswani et al., NeurIPS 2017, section 3.5)
+/// n words of each; when one class has run out the other goes on.
+/// Throws InputError for n < 1 or a missing or empty folder.
+Reviews read_reviews(const std::string& folder, Index tokens);
+
+/// The first N reviews. Every word has a random embedding that depends on the word, the seed and D only;
+/// position k adds (Vaswani et al., NeurIPS 2017, section 3.5)
 ///
 ///     p[2i] = sin(k / 10000^(2i/D)),  p[2i+1] = cos(k / 10000^(2i/D)).
 ///
 /// Targets are +1 (pos) or -1 (neg) at every token, D_out = 1.
-/// Throws InputError for a missing or empty folder, or too few reviews that are long enough.
-TextProblem make_text_problem(const std::string& folder, const TextOptions& options);
+/// Throws InputError for impossible options, or too few reviews.
+TextProblem make_text_problem(const Reviews& reviews, const TextOptions& options);
 
 }  // namespace basin

@@ -16,7 +16,8 @@ TOOLS = {"basin-evaluate": [], "basin-ntk": [], "basin-hessian": ["--largest", 1
 
 class Help(ToolTest):
     def test_help_and_version(self):
-        for command in (*([t] for t in TOOLS), ["basin-problem"], *(["basin-problem", k] for k in ("teacher", "text", "import"))):
+        for command in (*([t] for t in TOOLS), ["basin-problem"], *(["basin-problem", k] for k in ("teacher", "text", "import")),
+                        ["basin-sweep"], *(["basin-sweep", k] for k in ("teacher", "text", "merge"))):
             process = run(*command, "--help")
             self.assertEqual((process.returncode, process.stderr), (0, ""), command)
             for part in ("Usage: " + command[0], "Example:\n  basin-"):
@@ -25,7 +26,7 @@ class Help(ToolTest):
             self.assertRegex(process.stdout, "^" + command[0] + r"( \w+)? \d+\.\d+\.\d+")
 
     def test_examples_in_the_help_run(self):
-        for command in (*([t] for t in TOOLS), ["basin-problem"], ["basin-problem", "teacher"]):
+        for command in (*([t] for t in TOOLS), ["basin-problem"], ["basin-problem", "teacher"], ["basin-sweep"], ["basin-sweep", "teacher"]):
             example = run(*command, "--help").stdout.split("Example:\n")[1].split("\nExit codes")[0]
             for line in example.strip().splitlines():
                 words = line.split()

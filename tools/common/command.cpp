@@ -108,6 +108,10 @@ std::ostream& operator<<(std::ostream& out, const Seed& seed) {
   return out << seed.value;
 }
 
+std::string OptionValues::text(const std::string& option) const {
+  return values_.count(option) > 0 ? value_text(values_[option].value()) : "";
+}
+
 Command::Command(Introduction introduction, int argc, const char* const* argv, int skip)
     : introduction_(std::move(introduction)),
       argc_(argc),
@@ -141,11 +145,10 @@ void Command::add_memory_option() {
 }
 
 bool Command::parse() {
-  po::options_description all;
-  all.add(options).add(common_);
+  all_.add(options).add(common_);
   namespace style = po::command_line_style;
   po::command_line_parser parser(std::vector<std::string>(argv_ + skip_, argv_ + argc_));
-  parser.options(all).positional(positional).style(style::default_style & ~style::allow_guessing);
+  parser.options(all_).positional(positional).style(style::default_style & ~style::allow_guessing);
   const po::parsed_options parsed = parser.run();
 
   // Before anything is required.
@@ -157,13 +160,15 @@ bool Command::parse() {
     }
   }
   po::store(parsed, values_);
+  parsed_.push_back(parsed);
   if (values_.count("config") > 0) {
     const std::string path = values_["config"].as<std::string>();
     std::ifstream file(path);
     if (!file || file.peek() == std::ifstream::traits_type::eof())
       throw InputError(path + ": configuration file is empty or cannot be read");
     try {
-      po::store(po::parse_config_file(file, all), values_);
+      parsed_.push_back(po::parse_config_file(file, all_));
+      po::store(parsed_.back(), values_);
     } catch (const po::error& error) {
       throw InputError(path + ": " + error.what());
     }
@@ -194,8 +199,17 @@ bool Command::parse() {
   return true;
 }
 
-bool Command::given(const std::string& option) const {
-  return values_.count(option) > 0 && !values_[option].defaulted();
+OptionValues Command::with(const std::vector<std::pair<std::string, std::string>>& options_given) const {
+  po::parsed_options first(&all_);
+  for (const auto& [name, value] : options_given) {
+    po::option option(name, {value});
+    option.original_tokens = {"--" + name, value};
+    first.options.push_back(std::move(option));
+  }
+  po::variables_map values;  // in which what is stored first stays
+  po::store(first, values);
+  for (const po::parsed_options& parsed : parsed_) po::store(parsed, values);
+  return OptionValues(std::move(values));
 }
 
 void Command::print_help() const {

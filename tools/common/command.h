@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hdf5/provenance.h"
@@ -32,12 +33,38 @@ struct Seed {
 std::istream& operator>>(std::istream& in, Seed& seed);
 std::ostream& operator<<(std::ostream& out, const Seed& seed);
 
-/// The options of a tool, and what they resolved to.
+/// Values of options, and what they resolved to.
+class OptionValues {
+ public:
+  OptionValues() = default;
+  explicit OptionValues(po::variables_map values) : values_(std::move(values)) {}
+
+  /// On the command line or in the configuration file.
+  bool given(const std::string& option) const {
+    return values_.count(option) > 0 && !values_[option].defaulted();
+  }
+  template <class T>
+  T get(const std::string& option) const {
+    return values_.at(option).as<T>();
+  }
+  /// The value as text; empty for an option without one.
+  std::string text(const std::string& option) const;
+  std::uint64_t seed() const { return get<Seed>("seed").value; }
+
+  /// Records what an option stands for when its value was left to the tool.
+  void resolve(const std::string& option, const std::string& value) { resolved_[option] = value; }
+
+ protected:
+  po::variables_map values_;
+  std::map<std::string, std::string> resolved_;
+};
+
+/// The command line of a tool.
 ///
 /// Add options to `options`, positional arguments to `positional`, then parse(). Common to all tools are
 /// --output,
 /// --overwrite, --seed, --threads, --config, --quiet, --verbose, --help and --version.
-class Command {
+class Command : public OptionValues {
  public:
   /// `skip` words of argv name the tool; the rest are its options.
   Command(Introduction introduction, int argc, const char* const* argv, int skip = 1);
@@ -48,13 +75,11 @@ class Command {
   /// False when --help or --version was asked for and printed. Throws po::error or InputError.
   bool parse();
 
-  bool given(const std::string& option) const;  ///< on the command line or in the configuration file
-  template <class T>
-  T get(const std::string& option) const {
-    return values_.at(option).as<T>();
-  }
+  /// The values if these options, each a name and its argument, had been given as well. They win over what
+  /// was given; repeatable options add up. Throws po::error.
+  OptionValues with(const std::vector<std::pair<std::string, std::string>>& options) const;
+
   std::string output() const { return get<std::string>("output"); }
-  std::uint64_t seed() const { return get<Seed>("seed").value; }
   std::size_t memory() const { return memory_; }  ///< bytes, after add_memory_option
 
   /// Adds --precision: for tools whose answers are numbers, not signs or bounds.
@@ -64,9 +89,6 @@ class Command {
   }
   /// Adds --memory: for tools that keep intermediate results or dense matrices.
   void add_memory_option();
-
-  /// Records what an option stands for when its value was left to the tool.
-  void resolve(const std::string& option, const std::string& value) { resolved_[option] = value; }
 
   /// Progress of one kind of work on stderr, with an estimate of the time left. Silent with --quiet, for
   /// short work, and sparse where stderr is not a terminal.
@@ -87,9 +109,8 @@ class Command {
   int argc_;
   const char* const* argv_;
   int skip_;
-  po::options_description common_{"Common options"};
-  po::variables_map values_;
-  std::map<std::string, std::string> resolved_;
+  po::options_description common_{"Common options"}, all_;
+  std::vector<po::parsed_options> parsed_;  ///< command line and configuration file; they refer to all_
   std::size_t memory_ = 0;
   std::string summary_, start_time_;
   double start_seconds_ = 0;

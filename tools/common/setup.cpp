@@ -1,5 +1,6 @@
 #include "common/setup.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <sstream>
@@ -62,12 +63,24 @@ void add_initialisation_options(po::options_description& options, const std::str
        "factor on a block of drawn weights, e.g. W_O=2; repeatable");
 }
 
+void add_train_option(po::options_description& options) {
+  options.add_options()("train",
+                        po::value<std::string>()->default_value("W_Q,W_K,W_V,W_O")->value_name("BLOCKS"),
+                        "trainable blocks, e.g. W_Q,W_K or W_Q+W_K; the others are held fixed");
+}
+
+std::vector<std::string> parse_blocks(const std::string& blocks) {
+  std::string list = blocks;
+  std::replace(list.begin(), list.end(), '+', ',');
+  return split(list, ',');
+}
+
 void add_model_options(Command& command) {
   command.options.add_options()  //
       ("problem", po::value<std::string>()->required()->value_name("FILE"),
-       "the problem file (first argument)")  //
-      ("train", po::value<std::string>()->default_value("W_Q,W_K,W_V,W_O")->value_name("BLOCKS"),
-       "trainable blocks; the others are held fixed")  //
+       "the problem file (first argument)");
+  add_train_option(command.options);
+  command.options.add_options()  //
       ("kernel", po::value<std::string>()->value_name("KERNEL"),
        "softmax or gaussian, instead of the one in the file")  //
       ("bandwidth", po::value<double>()->value_name("SIGMA"),
@@ -79,8 +92,8 @@ void add_model_options(Command& command) {
   command.positional.add("problem", 1);
 }
 
-double checked_bandwidth(const Command& command, const std::string& option, KernelKind kernel) {
-  const auto bandwidth = command.get<double>(option);
+double checked_bandwidth(const OptionValues& values, const std::string& option, KernelKind kernel) {
+  const auto bandwidth = values.get<double>(option);
   if (kernel == KernelKind::softmax) throw InputError("--" + option + ": the softmax kernel has none");
   if (!(bandwidth > 0) || !std::isfinite(bandwidth))
     throw InputError("--" + option + " " + number(bandwidth) + ": expected a positive number");
@@ -152,7 +165,7 @@ Setup read_setup(Command& command) {
   const AttentionWeights weights = resolve_weights(command, problem, net, d.weights_origin);
   d.spec = problem.spec(net, weights.heads, weights.head_dim);
   d.samples = problem.data.samples;
-  setup.model = make_attention_model<double>(d.spec, split(command.get<std::string>("train"), ','));
+  setup.model = make_attention_model<double>(d.spec, parse_blocks(command.get<std::string>("train")));
   for (const auto& e : setup.parameters().entries())
     if (e.trainable()) d.trainable += (d.trainable.empty() ? "" : ",") + e.block.name;
   d.parameters = setup.parameters().theta_size();

@@ -20,7 +20,13 @@ void add_model_options(Command& command);
 void add_initialisation_options(po::options_description& options, const std::string& init_default);
 
 /// The value of a bandwidth option. Throws InputError unless it is positive and the kernel is Gaussian.
-double checked_bandwidth(const Command& command, const std::string& option, KernelKind kernel);
+double checked_bandwidth(const OptionValues& values, const std::string& option, KernelKind kernel);
+
+/// Adds --train.
+void add_train_option(po::options_description& options);
+
+/// Reads a list of blocks, "W_Q,W_K" or "W_Q+W_K".
+std::vector<std::string> parse_blocks(const std::string& blocks);
 
 /// Reads "W_O=2" and the like. Throws InputError.
 std::map<std::string, double> parse_gains(const std::vector<std::string>& gains);

@@ -24,7 +24,7 @@ TEST_CASE("reviews come in turn, short ones are skipped and counted") {
   folder.write("pos/c.txt", "a fine film indeed");
   folder.write("pos/notes.md", "this is not a review at all");
   folder.write("neg/z.txt", "bad film bad end");
-  const TextProblem made = make_text_problem(folder / "", {.samples = 3, .tokens = 3, .embedding = 8});
+  const TextProblem made = make_text_problem(read_reviews(folder / "", 3), {.samples = 3, .embedding = 8});
   const Problem& p = made.problem;
   CHECK(p.sources == std::vector<std::string>{"pos/a.txt", "neg/z.txt", "pos/c.txt"});
   CHECK(made.too_short == 1);
@@ -52,37 +52,38 @@ TEST_CASE("reviews come in turn, short ones are skipped and counted") {
   folder.write("other/pos/1.txt", "film it is");
   folder.write("other/neg/1.txt", "no film here");
   const Problem other =
-      make_text_problem(folder / "other", {.samples = 2, .tokens = 3, .embedding = 8}).problem;
+      make_text_problem(read_reviews(folder / "other", 3), {.samples = 2, .embedding = 8}).problem;
   Vector<double> film = other.data.X.row(0).transpose();
   for (Index c = 1; c < 8; c += 2) film[c] -= 1;  // position 0
   CHECK(film.isApprox(word(1), 1e-14));
-  CHECK_FALSE(make_text_problem(folder / "other", {.samples = 2, .tokens = 3, .embedding = 8, .data_seed = 1})
-                  .problem.data.X.isApprox(other.data.X));
+  CHECK_FALSE(
+      make_text_problem(read_reviews(folder / "other", 3), {.samples = 2, .embedding = 8, .data_seed = 1})
+          .problem.data.X.isApprox(other.data.X));
 }
 
 TEST_CASE("files that are not UTF-8 are taken for Latin-1") {
   const TemporaryFolder folder;
   folder.write("pos/1.txt", "caf\xe9 noir");
   folder.write("neg/1.txt", "caf\xc3\xa9 noir");
-  const TextProblem made = make_text_problem(folder / "", {.samples = 2, .tokens = 2});
+  const TextProblem made = make_text_problem(read_reviews(folder / "", 2), {.samples = 2});
   CHECK(made.problem.token_text[0] == "caf\xc3\xa9");
   CHECK(made.words == 2);
 }
 
 TEST_CASE("missing, empty and too small folders are refused") {
   const TemporaryFolder folder;
-  CHECK_THROWS_WITH(make_text_problem(folder / "nowhere", {}),
+  CHECK_THROWS_WITH(make_text_problem(read_reviews(folder / "nowhere", 16), {}),
                     Catch::EndsWith("no such folder; expected one with {pos,neg}/*.txt"));
-  CHECK_THROWS_WITH(make_text_problem(folder / "", {}),
+  CHECK_THROWS_WITH(make_text_problem(read_reviews(folder / "", 16), {}),
                     Catch::EndsWith("pos: no such folder; expected {pos,neg}/*.txt"));
   folder.write("pos/x.md", "");
   folder.write("neg/x.txt", "one two three");
-  CHECK_THROWS_WITH(make_text_problem(folder / "", {}),
+  CHECK_THROWS_WITH(make_text_problem(read_reviews(folder / "", 16), {}),
                     Catch::EndsWith("pos: no .txt file; expected {pos,neg}/*.txt"));
   folder.write("pos/x.txt", "one two three");
   CHECK_THROWS_WITH(
-      make_text_problem(folder / "", {.samples = 3, .tokens = 3}),
+      make_text_problem(read_reviews(folder / "", 3), {.samples = 3}),
       Catch::EndsWith("found 2 reviews of at least n = 3 words (0 are shorter), expected N = 3"));
-  CHECK_THROWS_AS(make_text_problem(folder / "", {.samples = 0, .tokens = 30}), InputError);
-  CHECK(make_text_problem(folder / "", {.samples = 0, .tokens = 3}).problem.data.samples == 2);
+  CHECK_THROWS_AS(make_text_problem(read_reviews(folder / "", 30), {.samples = 0}), InputError);
+  CHECK(make_text_problem(read_reviews(folder / "", 3), {.samples = 0}).problem.data.samples == 2);
 }

@@ -1,0 +1,22 @@
+/// Summaries of repeated draws.
+#pragma once
+
+#include <vector>
+
+#include "linalg/types.h"
+
+namespace basin {
+
+/// The p-quantile, 0 <= p <= 1, of ascending values: linear between neighbours (NumPy's default). NaN without
+/// values.
+double quantile(const std::vector<double>& ascending, double p);
+
+struct Interval {
+  double lower, upper;
+};
+
+/// Wilson's 95 % interval for the probability behind `passed` of `total` independent trials (Wilson, JASA 22,
+/// 1927): sound also at 0 and 1, where the normal approximation collapses. NaN without trials.
+Interval wilson_interval(Index passed, Index total);
+
+}  // namespace basin

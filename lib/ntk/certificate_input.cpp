@@ -1,0 +1,20 @@
+#include "ntk/certificate_input.h"
+
+#include <cmath>
+
+namespace basin {
+
+CertificateInput certificate_input(const AttentionSpec& spec, const Vector<double>& weights,
+                                   const Data<double>& data, const Linearization<double>& at,
+                                   const Linearization<double>& twin, const KernelMinimum& sum) {
+  constexpr double kUp = 1 + 1e-15, kDown = 1 - 1e-15;  // a root is off by half a unit in its last place
+  const double F_error = 4 * (at.outputs() - twin.outputs()).norm();
+  return {norm_constants(spec, at.parameters(), weights, data),
+          std::sqrt(sum.lower) * kDown,
+          std::sqrt(sum.largest_upper) * kUp,
+          (at.outputs() - data.Y).norm() * (1 + 1e-12) + F_error,
+          at.outputs(),
+          F_error};
+}
+
+}  // namespace basin

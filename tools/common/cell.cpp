@@ -1,0 +1,108 @@
+#include "common/cell.h"
+
+#include <limits>
+
+#include "linalg/errors.h"
+#include "model/linearization.h"
+#include "model/twin.h"
+#include "ntk/certificate_input.h"
+#include "ntk/conditions.h"
+
+namespace basin::tools {
+namespace {
+
+std::shared_ptr<const Model<double>> model_of(const Problem& problem, const CellOptions& options) {
+  const AttentionWeights& weights = problem.network.weights.value();
+  return make_attention_model<double>(problem.spec(problem.network, weights.heads, weights.head_dim),
+                                      options.train);
+}
+
+void set(std::vector<Quantity>& quantities, const std::string& name, double value) {
+  for (Quantity& quantity : quantities)
+    if (quantity.name == name) {
+      quantity.value = value;
+      return;
+    }
+  throw std::logic_error("no quantity " + name);
+}
+
+// The conditions of ntk/conditions.h that every cell has.
+const std::vector<std::pair<std::string, std::vector<std::string>>> kConditions = {
+    {"W_Q", {"parameters", "rank_limit", "rank_local", "rank_X"}},
+    {"W_K", {"parameters", "rank_limit", "rank_local", "rank_X"}},
+    {"W_V", {"parameters", "rank_limit", "rank_B", "rank_W_O"}},
+    {"W_O", {"width", "rank_A"}},
+    {"sum", {}}};
+
+}  // namespace
+
+std::vector<Quantity> cell_quantities(const CellOptions&) {
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  std::vector<Quantity> quantities = {{"loss", kNaN},
+                                      {"gradient_norm", kNaN},
+                                      {"certificate/margin", kNaN},
+                                      {"certificate/passes", kNaN, true}};
+  for (const auto& [kernel, conditions] : kConditions) {
+    for (const char* name :
+         {"lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max", "rank", "proven_lower_bound"})
+      quantities.push_back({kernel + "/" + name, kNaN});
+    quantities.push_back({kernel + "/positive_definite", kNaN, true});
+    quantities.push_back({kernel + "/proven", kNaN, true});
+    for (const std::string& condition : conditions)
+      quantities.push_back({kernel + "/" + condition, kNaN, true});
+  }
+  return quantities;
+}
+
+std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& options) {
+  std::vector<Quantity> quantities = cell_quantities(options);
+  const AttentionWeights& weights = problem.network.weights.value();
+  const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
+  const auto model = make_attention_model<double>(spec, options.train);
+  const auto data = std::make_shared<Data<double>>(problem.data);
+  const Twin twin = make_twin(weights.values, *data);
+  const Linearization<double> at(model, weights.values, data, {.memory = 0});
+  const Linearization<double> twin_at(model, twin.weights, twin.data, {.memory = 0});
+  set(quantities, "loss", at.loss());
+  set(quantities, "gradient_norm", at.gradient().norm());
+
+  std::vector<std::vector<std::string>> sets;
+  for (const auto& entry : model->parameters().entries())
+    if (entry.trainable()) sets.push_back({entry.block.name});
+  sets.push_back(options.train);
+  Vectors<double> Jt = at.jacobian_transposed();
+  const std::vector<double> rounding = jacobian_rounding(Jt, twin_at);
+  const std::vector<NtkSpectrum> spectra = ntk_spectra(Jt, model->parameters(), rounding, sets);
+  const InitialisationConditions conditions(attention_factors(spec, weights.values, data),
+                                            attention_factors(spec, twin.weights, twin.data));
+  for (std::size_t k = 0; k < sets.size(); ++k) {
+    const KernelMinimum minimum = minimum_of(spectra[k]);
+    const KernelConditions known = conditions.of(sets[k]);
+    const std::string& name = minimum.name;
+    set(quantities, name + "/lambda_min", minimum.lambda_min);
+    set(quantities, name + "/lambda_min_lower", minimum.lower);
+    set(quantities, name + "/lambda_min_upper", minimum.upper);
+    set(quantities, name + "/lambda_max", minimum.lambda_max);
+    set(quantities, name + "/rank", static_cast<double>(minimum.rank));
+    set(quantities, name + "/proven_lower_bound", known.lower_bound());
+    set(quantities, name + "/positive_definite", minimum.positive_definite() ? 1 : 0);
+    set(quantities, name + "/proven", known.lower_bound() > 0 ? 1 : 0);
+    for (const auto& [kernel, names] : kConditions)
+      for (const std::string& condition : names)
+        for (const Condition& c : known.conditions)
+          if (kernel == name && condition == c.name)
+            set(quantities, name + "/" + condition, c.holds() ? 1 : 0);
+  }
+  const KernelMinimum sum = minimum_of(spectra.back());
+  const CertificateInput input = certificate_input(spec, weights.values, *data, at, twin_at, sum);
+  const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
+  set(quantities, "certificate/margin", certificate.margin);
+  set(quantities, "certificate/passes", certificate.passes ? 1 : 0);
+  return quantities;
+}
+
+double cell_bytes(const Problem& problem, const CellOptions& options) {
+  return ntk_bytes(model_of(problem, options)->parameters(), problem.data.Y.size(), problem.data.samples);
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,166 @@
+#include "common/journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <sstream>
+
+#include "linalg/errors.h"
+#include "linalg/random.h"
+
+namespace basin::tools {
+namespace {
+
+constexpr const char* kFirstLine = "basin-journal 1";
+constexpr const char* kSeal = "\nspecification ";
+
+std::string checksum(const std::string& text) {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(fnv1a(text)));
+  return digits;
+}
+
+/// The text with its checksum, as a line.
+std::string sealed(const std::string& text) {
+  return text + " " + checksum(text) + "\n";
+}
+
+std::string header(const Specification& specification) {
+  const std::string text = std::string(kFirstLine) + "\n" + specification_text(specification);
+  return text + kSeal + checksum(text) + "\n";
+}
+
+}  // namespace
+
+std::string first_difference(const Specification& there, const Specification& here) {
+  const auto find = [](const Specification& in, const std::string& name) {
+    for (const auto& [key, value] : in)
+      if (key == name) return value.empty() ? std::string("nothing") : value;
+    return std::string("nothing");
+  };
+  for (const Specification* names : {&here, &there})
+    for (const auto& [name, value] : *names) {
+      const std::string a = find(there, name), b = find(here, name);
+      if (a != b) return name + " = " + a + " there, " + b + " here";
+    }
+  return "";
+}
+
+std::string specification_text(const Specification& specification) {
+  std::string text;
+  for (const auto& [name, value] : specification) text += (text.empty() ? "" : "\n") + name + " = " + value;
+  return text;
+}
+
+Specification parse_specification(const std::string& text) {
+  Specification specification;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t equals = line.find(" = ");
+    if (equals != std::string::npos)
+      specification.emplace_back(line.substr(0, equals), line.substr(equals + 3));
+  }
+  return specification;
+}
+
+Journal::Journal(std::string path, const Specification& specification, std::size_t values_per_record,
+                 bool resume)
+    : path_(std::move(path)), values_per_record_(values_per_record) {
+  const bool exists = access(path_.c_str(), F_OK) == 0;
+  if (exists && !resume)
+    throw InputError(path_ + ": an unfinished run has left its journal; go on with --resume, or delete it");
+  file_ = open(path_.c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0666);
+  if (file_ < 0) throw InputError(path_ + ": cannot be written: " + std::strerror(errno));
+  try {
+    if (flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      throw InputError(path_ + ": in use by another run");
+    read(specification);
+  } catch (...) {
+    close(file_);
+    throw;
+  }
+}
+
+Journal::~Journal() {
+  if (file_ >= 0) close(file_);
+}
+
+void Journal::read(const Specification& specification) {
+  std::ifstream in(path_, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const std::size_t seal = bytes.find(kSeal), end_of_header = bytes.find('\n', seal + 1);
+  if (seal == std::string::npos || end_of_header == std::string::npos) {
+    // A run was killed before its first record; nothing else has a beginning of our header alone.
+    const std::string expected = header(specification);
+    if (expected.compare(0, bytes.size(), bytes) != 0)
+      throw InputError(path_ + ": found no journal; delete it");
+    cut(0);
+    write(expected);
+    return;
+  }
+  const std::string found = bytes.substr(0, seal);
+  if (bytes.substr(0, end_of_header + 1) != found + kSeal + checksum(found) + "\n" ||
+      found.rfind(kFirstLine, 0) != 0)
+    throw InputError(path_ + ": found no journal of version 1, or a damaged one; delete it");
+  const std::string difference = first_difference(parse_specification(found), specification);
+  if (!difference.empty())
+    throw InputError(path_ + ": the journal of another run (" + difference +
+                     "); give the same options, or delete it");
+  std::size_t whole = end_of_header + 1;
+  for (std::size_t end; (end = bytes.find('\n', whole)) != std::string::npos; whole = end + 1)
+    if (!read_record(bytes.substr(whole, end - whole))) ++damaged_;
+  cut(whole);  // so that new records start on a line of their own
+}
+
+bool Journal::read_record(const std::string& line) {
+  const std::size_t space = line.rfind(' ');
+  if (space == std::string::npos || line.substr(space + 1) != checksum(line.substr(0, space))) return false;
+  std::istringstream words(line.substr(0, space));
+  Index number = 0;
+  words >> number;
+  std::vector<double> values;
+  for (std::string word; words >> word;) values.push_back(std::strtod(word.c_str(), nullptr));
+  if (values.size() != values_per_record_) return false;
+  records_[number] = std::move(values);
+  return true;
+}
+
+void Journal::cut(std::size_t size) {
+  if (ftruncate(file_, static_cast<off_t>(size)) != 0)
+    throw WorkError(path_ + ": cannot be written: " + std::strerror(errno));
+}
+
+void Journal::append(Index number, const std::vector<double>& values) {
+  std::string text = std::to_string(number);
+  char digits[40];
+  for (const double value : values) {
+    std::snprintf(digits, sizeof digits, " %a", value);
+    text += digits;
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  write(sealed(text));
+}
+
+void Journal::write(const std::string& text) {
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t count = ::write(file_, text.data() + written, text.size() - written);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw WorkError(path_ + ": cannot be written: " + std::strerror(errno));
+    written += static_cast<std::size_t>(count);
+  }
+}
+
+void Journal::remove() {
+  std::remove(path_.c_str());
+}
+
+}  // namespace basin::tools

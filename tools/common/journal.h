@@ -1,0 +1,68 @@
+/// A file that keeps finished pieces of long work, so that a run that was killed can go on.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "linalg/types.h"
+
+namespace basin::tools {
+
+/// Named settings, in order: what a piece of work is, for comparing it with another.
+using Specification = std::vector<std::pair<std::string, std::string>>;
+
+/// The first difference of two specifications, for people: "repeats = 20 there, 30 here"; empty if none.
+std::string first_difference(const Specification& there, const Specification& here);
+
+/// As lines "NAME = VALUE", and back; lines without " = " are passed over.
+std::string specification_text(const Specification& specification);
+Specification parse_specification(const std::string& text);
+
+/// The records of one piece of work, each a number and some values, in a text file:
+///
+///     basin-journal 1
+///     NAME = VALUE ...                       the specification
+///     specification CHECKSUM
+///     NUMBER VALUE VALUE ... CHECKSUM        one line a record; hexadecimal floats, so that no bit is lost
+///
+/// A record is one write at the end of the file. What a killed process leaves is whole lines and perhaps a
+/// torn one; a line that fails its checksum counts as not written.
+class Journal {
+ public:
+  /// Starts the journal, or with `resume` goes on with the one that is there, if any. Throws InputError when
+  /// one is there without `resume`, when it is of other work, or in use by another process, and when it
+  /// cannot be written.
+  Journal(std::string path, const Specification& specification, std::size_t values_per_record, bool resume);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  /// What earlier runs have finished.
+  const std::map<Index, std::vector<double>>& records() const { return records_; }
+  /// Whole lines that failed their checksum.
+  Index damaged() const { return damaged_; }
+
+  /// Adds a record; any thread may. Throws WorkError when it cannot be written.
+  void append(Index number, const std::vector<double>& values);
+
+  /// Deletes the file: the work is done and its result is safe.
+  void remove();
+
+ private:
+  void read(const Specification& specification);
+  bool read_record(const std::string& line);
+  void cut(std::size_t size);
+  void write(const std::string& text);
+
+  std::string path_;
+  std::size_t values_per_record_;
+  int file_ = -1;
+  std::mutex mutex_;
+  std::map<Index, std::vector<double>> records_;
+  Index damaged_ = 0;
+};
+
+}  // namespace basin::tools

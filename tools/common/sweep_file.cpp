@@ -1,0 +1,223 @@
+#include "common/sweep_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "linalg/errors.h"
+
+namespace basin::tools {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+/// "sum/lambda_min" -> "sum_lambda_min"
+std::string flat(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+
+/// "sum/lambda_min" -> "lambda_min"
+std::string last_part(const std::string& name) {
+  return name.substr(name.rfind('/') + 1);
+}
+
+hdf5::Extent cell_shape(const SweepPlan& plan) {
+  hdf5::Extent shape = plan.shape();
+  shape.pop_back();
+  return shape;
+}
+
+/// The dataset that places a swept option's values on the axis of a picture.
+std::string scale_of(const SweptOption& option) {
+  return option.numeric() ? option.name : option.name + "_number";
+}
+
+void write_axes(hdf5::Writer& file, const SweepPlan& plan) {
+  const std::string group = "/entry/axes/";
+  file.group("/entry/axes", "NXcollection");
+  std::vector<std::string> names;
+  for (std::size_t a = 0; a < plan.axes.size(); ++a) {
+    names.push_back(plan.axes[a].options[0].name);
+    for (const SweptOption& option : plan.axes[a].options) {
+      if (option.numeric()) {
+        file.write(group + option.name, option.numbers());
+      } else {
+        file.write(group + option.name, option.values, {plan.axes[a].size()});
+        std::vector<double> number(option.values.size());
+        std::iota(number.begin(), number.end(), 0);
+        file.write(group + scale_of(option), number);
+        std::string legend = option.name;
+        for (std::size_t i = 0; i < option.values.size(); ++i)
+          legend += (i > 0 ? ", " : ": ") + std::to_string(i) + " = " + option.values[i];
+        file.attribute(group + scale_of(option), "long_name", legend);
+      }
+      file.attribute(group + option.name, "option", option.long_name());
+      file.attribute(group + option.name, "axis", static_cast<std::int64_t>(a));
+    }
+  }
+  file.attribute("/entry/axes", "axes", names);
+}
+
+/// An NXdata group of a number per cell. With more than two axes, viewers start with the first two.
+void write_plot(hdf5::Writer& file, const SweepPlan& plan, const std::string& group, const std::string& title,
+                const std::string& name, const std::vector<double>& values, bool logarithmic) {
+  std::vector<std::string> axes;
+  for (const SweepAxis& axis : plan.axes) axes.push_back(scale_of(axis.options[0]));
+  hdf5::make_plot(file, group, name, axes);
+  if (logarithmic) hdf5::logarithmic_curve(file, group);
+  if (axes.size() > 2) {
+    std::vector<std::string> slice(axes.size(), "0");
+    slice[0] = slice[1] = ".";
+    file.attribute(group, "default_slice", slice);
+  }
+  file.write(group + "/" + name, values.data(), cell_shape(plan));
+  for (const std::string& axis : axes) file.hard_link("/entry/axes/" + axis, group + "/" + axis);
+  file.write(group + "/title", title);
+}
+
+void write_draws(hdf5::Writer& file, const SweepResult& result) {
+  const SweepPlan& plan = result.plan;
+  const hdf5::Extent shape = plan.shape();
+  file.group("/entry/draws", "NXcollection");
+  file.write_bytes("/entry/draws/computed", result.computed, shape);
+  std::vector<std::uint64_t> seeds;
+  for (Index draw = 0; draw < plan.draws(); ++draw) seeds.push_back(plan.seed(draw));
+  file.write_unsigned("/entry/draws/seed", seeds, shape);
+  for (std::size_t q = 0; q < plan.quantities.size(); ++q) {
+    const std::string path = "/entry/draws/" + plan.quantities[q].name;
+    file.write(path, result.values[q].data(), shape);
+    file.attribute(path, "verdict", static_cast<std::int64_t>(plan.quantities[q].is_verdict ? 1 : 0));
+  }
+}
+
+/// Tables with a number per cell: path under the group -> values.
+void write_cells(hdf5::Writer& file, const SweepResult& result) {
+  const SweepPlan& plan = result.plan;
+  const hdf5::Extent shape = cell_shape(plan);
+  file.group("/entry/cells", "NXcollection");
+  for (std::size_t q = 0; q < plan.quantities.size(); ++q) {
+    const Quantity& quantity = plan.quantities[q];
+    const std::string group = "/entry/cells/" + quantity.name + "/";
+    const auto table = [&](const std::string& name, const auto& of_cell) {
+      std::vector<double> values;
+      for (Index cell = 0; cell < plan.cells(); ++cell) values.push_back(of_cell(cell));
+      file.write(group + name, values.data(), shape);
+      return values;
+    };
+    if (quantity.is_verdict) {
+      const auto share = [&](Index cell) { return result.share(q, {cell}); };
+      table("passed", [&](Index cell) { return static_cast<double>(share(cell).passed); });
+      table("judged", [&](Index cell) { return static_cast<double>(share(cell).judged); });
+      const auto values = table("share", [&](Index cell) { return share(cell).value(); });
+      table("share_lower", [&](Index cell) { return share(cell).interval().lower; });
+      table("share_upper", [&](Index cell) { return share(cell).interval().upper; });
+      write_plot(file, plan, "/entry/" + share_group(quantity.name),
+                 "Share of initialisations with " + quantity.name, "share", values, false);
+      continue;
+    }
+    const auto level = [&](double p) {
+      return [&, p](Index cell) { return quantile(result.sorted(q, {cell}), p); };
+    };
+    const auto median = table("median", level(0.5));
+    table("q05", level(0.05));
+    table("q25", level(0.25));
+    table("q75", level(0.75));
+    table("q95", level(0.95));
+    if (last_part(quantity.name) == "lambda_min")
+      write_plot(file, plan, "/entry/median_" + flat(quantity.name), "Median of " + quantity.name, "median",
+                 median, true);
+  }
+}
+
+}  // namespace
+
+SweepResult::SweepResult(SweepPlan of)
+    : plan(std::move(of)),
+      computed(plan.draws(), 0),
+      values(plan.quantities.size(), std::vector<double>(plan.draws(), kNaN)) {}
+
+void SweepResult::set(Index draw, const std::vector<double>& of_draw) {
+  computed[draw] = 1;
+  for (std::size_t q = 0; q < values.size(); ++q) values[q][draw] = of_draw[q];
+}
+
+Index SweepResult::done() const {
+  return std::count(computed.begin(), computed.end(), 1);
+}
+
+Index SweepResult::failed() const {
+  Index count = 0;
+  for (std::size_t draw = 0; draw < computed.size(); ++draw)
+    count += computed[draw] != 0 && std::all_of(values.begin(), values.end(), [&](const auto& quantity) {
+               return std::isnan(quantity[draw]);
+             });
+  return count;
+}
+
+std::vector<double> SweepResult::sorted(std::size_t quantity, const std::vector<Index>& cells) const {
+  std::vector<double> found;
+  for (const Index cell : cells)
+    for (Index draw = cell * plan.repeats; draw < (cell + 1) * plan.repeats; ++draw)
+      if (!std::isnan(values[quantity][draw])) found.push_back(values[quantity][draw]);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+SweepResult::Share SweepResult::share(std::size_t verdict, const std::vector<Index>& cells) const {
+  const std::vector<double> judged = sorted(verdict, cells);
+  return {static_cast<Index>(std::count(judged.begin(), judged.end(), 1.0)),
+          static_cast<Index>(judged.size())};
+}
+
+std::vector<Index> SweepResult::all_cells() const {
+  std::vector<Index> cells(plan.cells());
+  std::iota(cells.begin(), cells.end(), 0);
+  return cells;
+}
+
+int SweepResult::find(const std::string& quantity) const {
+  for (std::size_t q = 0; q < plan.quantities.size(); ++q)
+    if (plan.quantities[q].name == quantity) return static_cast<int>(q);
+  return -1;
+}
+
+std::string share_group(const std::string& verdict) {
+  return "share_" + flat(verdict);
+}
+
+void write_sweep(hdf5::Writer& file, const SweepResult& result) {
+  const SweepPlan& plan = result.plan;
+  file.group("/entry/sweep", "NXcollection");
+  file.write("/entry/sweep/specification", specification_text(plan.specification()));
+  file.write("/entry/sweep/kind", plan.kind);
+  file.write("/entry/sweep/repeats", static_cast<std::int64_t>(plan.repeats));
+  file.write_unsigned("/entry/sweep/base_seed", plan.base_seed);
+  file.group("/entry/sweep/options", "NXcollection");
+  for (const auto& [name, value] : plan.fixed) file.write("/entry/sweep/options/" + name, value);
+  write_axes(file, plan);
+  write_draws(file, result);
+  write_cells(file, result);
+}
+
+SweepResult read_sweep(const hdf5::Reader& file) {
+  hdf5::check_kind(file, "result");
+  if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-sweep")
+    throw InputError(file.path() + ": a result of " + tool + "; expected one of basin-sweep");
+  SweepResult result(
+      SweepPlan::from_specification(parse_specification(file.read_string("/entry/sweep/specification"))));
+  const auto draws = [&](const std::string& name) {
+    const hdf5::Array array = file.read_numbers("/entry/draws/" + name);
+    if (array.shape != result.plan.shape())
+      throw InputError(file.path() + ": /entry/draws/" + name + ": found shape " + hdf5::text(array.shape) +
+                       ", expected " + hdf5::text(result.plan.shape()));
+    return std::vector<double>(array.values.begin(), array.values.end());
+  };
+  const std::vector<double> computed = draws("computed");
+  for (std::size_t i = 0; i < computed.size(); ++i) result.computed[i] = computed[i] != 0 ? 1 : 0;
+  for (std::size_t q = 0; q < result.values.size(); ++q)
+    result.values[q] = draws(result.plan.quantities[q].name);
+  return result;
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,290 @@
+/// basin-sweep: what holds at random initialisations, over a grid of problem options.
+#include <cmath>
+
+#include "common/problems.h"
+#include "common/setup.h"
+#include "common/sweep_summary.h"
+#include "linalg/errors.h"
+#include "linalg/parallel.h"
+
+using namespace basin;
+using namespace basin::tools;
+
+namespace {
+
+const std::string kName = "basin-sweep";
+
+const char* const kOverview =
+    R"(basin-sweep: what holds at random initialisations, over a grid of problem options
+
+Usage: basin-sweep KIND -o SWEEP.h5 --sweep OPTION=LIST ... [options]
+       basin-sweep merge PART1.h5 PART2.h5 ... -o SWEEP.h5
+
+  teacher   synthetic problems, as from basin-problem teacher
+  text      labelled text, as from basin-problem text
+  merge     joins the shares that --part made into the whole sweep
+
+basin-sweep KIND --help explains each.
+
+Example:
+  basin-sweep teacher -o sweep.h5 --sweep D=8:32:*2 --sweep kernel=softmax,gaussian --repeats 5 -N 4 -n 4
+)";
+
+const char* const kDetails =
+    R"(--sweep OPTION=LIST is one axis; several make a grid. OPTION is any option of the problem, its initial weights or
+--train, by its name or letter, gain.W_O for the gain of a block. LIST has numbers, words and ranges between commas:
+16,32,64 or 16:1024:*2 or 4:16:4. --sweep D=64,128+H=2,4 varies options together; train=W_V,W_Q+W_K has two values.
+
+Every cell of the grid gets --repeats draws of data and weights, each with a seed of its own, which depends on --seed,
+the cell's values and the number of the draw alone: growing the sweep keeps the draws it has. The result holds the
+seeds: basin-problem with the options of the cell and --seed S makes that very problem. Give --data-seed to hold the
+data fixed.
+
+In every draw the NTK of each trained block and of their sum is judged as by basin-ntk. Finished draws are kept in
+OUTPUT.journal until the result is written; a run that was stopped or killed goes on with --resume. --part 2/5 computes
+the second fifth of the draws, for instance on another machine; basin-sweep merge joins the shares.
+)";
+
+/// Makes the problems of a sweep.
+class Source {
+ public:
+  Source(std::string kind, std::string folder) : kind_(std::move(kind)), folder_(std::move(folder)) {}
+
+  /// Reads the reviews that a cell needs; make() then may run on any thread.
+  void prepare(const OptionValues& values) {
+    if (kind_ != "text") return;
+    const auto tokens = values.get<Index>("tokens");
+    if (reviews_.count(tokens) == 0) reviews_.emplace(tokens, read_reviews(folder_, tokens));
+  }
+  Problem make(OptionValues values) const {
+    Problem problem = kind_ == "text" ? text_problem(values, reviews_.at(values.get<Index>("tokens"))).problem
+                                      : teacher_problem(values);
+    draw_student(values, problem);
+    return problem;
+  }
+
+ private:
+  std::string kind_, folder_;
+  std::map<Index, Reviews> reviews_;
+};
+
+CellOptions cell_options(const OptionValues& values) {
+  return {parse_blocks(values.get<std::string>("train"))};
+}
+
+SweepPlan make_plan(const Command& command, const std::string& kind) {
+  const po::options_description sweepable = sweepable_options(kind);
+  SweepPlan plan;
+  plan.kind = kind;
+  if (kind == "text") plan.folder = command.get<std::string>("folder");
+  if (!command.given("sweep"))
+    throw InputError("no axis: give --sweep OPTION=LIST, e.g. --sweep D=16:1024:*2");
+  plan.axes = parse_axes(command.get<std::vector<std::string>>("sweep"), sweepable);
+  plan.repeats = command.get<Index>("repeats");
+  if (plan.repeats < 1)
+    throw InputError("--repeats " + std::to_string(plan.repeats) + ": expected at least 1");
+  plan.base_seed = command.seed();
+  plan.quantities = cell_quantities(cell_options(command));
+  std::map<std::string, std::string> swept;  // option -> the axis it is in
+  for (const SweepAxis& axis : plan.axes)
+    for (const SweptOption& option : axis.options) {
+      swept[option.option] = option.key;
+      bool twice = command.given(option.option);
+      if (twice && !option.key.empty())
+        twice = parse_gains(command.get<std::vector<std::string>>(option.option)).count(option.key) > 0;
+      if (twice)
+        throw InputError("--sweep " + axis.text() + ": --" + option.option +
+                         " is given as an option, too; expected one of them");
+    }
+  for (const auto& option : sweepable.options())
+    if (const std::string& name = option->long_name(); swept.count(name) == 0 || !swept[name].empty())
+      if (const std::string value = command.text(name); !value.empty()) plan.fixed.emplace_back(name, value);
+  return plan;
+}
+
+/// Reads "2/5" as 1 of 5.
+std::pair<Index, Index> parse_part(const std::string& text) {
+  long i = 0, k = 0;
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%ld/%ld%c", &i, &k, &rest) != 2 || i < 1 || i > k)
+    throw InputError("--part " + text + ": expected i/k with 1 <= i <= k, e.g. 2/5");
+  return {i - 1, k};
+}
+
+/// The options of a draw.
+OptionValues draw_values(const Command& command, const SweepPlan& plan, Index draw) {
+  auto settings = plan.settings(draw / plan.repeats);
+  settings.emplace_back("seed", std::to_string(plan.seed(draw)));
+  return command.with(settings);
+}
+
+/// Makes the first problem of every cell, so that what cannot be is refused before the work begins. Bytes
+/// that a draw of each needs.
+std::vector<double> check_cells(const Command& command, const SweepPlan& plan, Source& source) {
+  std::vector<double> bytes(plan.cells());
+  for (Index cell = 0; cell < plan.cells(); ++cell) try {
+      const OptionValues values = draw_values(command, plan, cell * plan.repeats);
+      source.prepare(values);
+      bytes[cell] = cell_bytes(source.make(values), cell_options(values));
+      if (bytes[cell] > static_cast<double>(command.memory()))
+        throw InputError("the dense kernels need " + bytes_text(bytes[cell]) + ", --memory allows " +
+                         bytes_text(static_cast<double>(command.memory())));
+    } catch (const WorkError&) {  // of this draw: it will be said when its turn comes
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& error) {
+      throw InputError("at " + plan.cell_text(cell) + ": " + error.what());
+    }
+  return bytes;
+}
+
+std::vector<double> measure(const Command& command, const SweepPlan& plan, const Source& source, Index draw) {
+  std::vector<double> numbers;
+  try {
+    const OptionValues values = draw_values(command, plan, draw);
+    for (const Quantity& quantity : measure_cell(source.make(values), cell_options(values)))
+      numbers.push_back(quantity.value);
+  } catch (const WorkError& error) {  // of this draw alone
+    command.message("draw " + std::to_string(draw % plan.repeats) + " at " +
+                    plan.cell_text(draw / plan.repeats) + " cannot be measured: " + error.what());
+    numbers.assign(plan.quantities.size(), std::nan(""));
+  }
+  return numbers;
+}
+
+void write_result(Command& command, const SweepResult& result) {
+  for (const std::string& line : summary_lines(result)) command.say(line);
+  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  const int leading = leading_verdict(result);
+  hdf5::write_entry(file, kName, "Sweep of initialisations",
+                    leading < 0 ? "draws" : share_group(result.plan.quantities[leading].name));
+  file.write("/entry/verdict", command.summary());
+  hdf5::write_provenance(file, "/entry/provenance", command.provenance(""));
+  write_sweep(file, result);
+  file.commit();
+}
+
+void sweep(const std::string& kind, int argc, const char* const* argv) {
+  const bool text = kind == "text";
+  Command command(
+      {kName + " " + kind,
+       "what holds at random initialisations, over a grid of options of " + kind + " problems",
+       std::string(text ? "FOLDER " : "") + "-o SWEEP.h5 --sweep OPTION=LIST ... [options]", kDetails,
+       text ? "  basin-sweep text aclImdb/train -o sweep.h5 --sweep D=64:1024:*2 --repeats 10 -N 8 -n 8\n"
+            : "  basin-sweep teacher -o sweep.h5 --sweep D=8:32:*2 --sweep H=1,2 --repeats 5 -N 4 -n 4\n"},
+      argc, argv, 2);
+  command.options.add_options()  //
+      ("sweep", po::value<std::vector<std::string>>()->composing()->value_name("OPTION=LIST"),
+       "an axis of the grid; repeatable")                                                         //
+      ("repeats", po::value<Index>()->default_value(20)->value_name("R"), "draws of every cell")  //
+      ("part", po::value<std::string>()->default_value("1/1")->value_name("i/k"),
+       "compute the i-th of k shares of the draws")  //
+      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish");
+  if (text) {
+    command.options.add_options()("folder", po::value<std::string>()->required()->value_name("FOLDER"),
+                                  "the folder of labelled text (first argument)");
+    command.positional.add("folder", 1);
+  }
+  command.options.add(sweepable_options(kind));
+  command.add_memory_option();
+  if (!command.parse()) return;
+  SweepResult result(make_plan(command, kind));
+  const SweepPlan& plan = result.plan;
+  const auto [share, shares] = parse_part(command.get<std::string>("part"));
+  { const hdf5::Writer early_refusal(command.output(), command.get<bool>("overwrite")); }
+  Source source(kind, plan.folder);
+  const std::vector<double> bytes = check_cells(command, plan, source);
+
+  Specification specification = plan.specification();
+  specification.emplace_back("part", command.get<std::string>("part"));
+  Journal journal(command.output() + ".journal", specification, plan.quantities.size(),
+                  command.get<bool>("resume"));
+  for (const auto& [draw, numbers] : journal.records()) result.set(draw, numbers);
+  if (!journal.records().empty())
+    command.message(std::to_string(journal.records().size()) + " draws are in the journal");
+  if (journal.damaged() > 0)
+    command.message(std::to_string(journal.damaged()) +
+                    " damaged lines of the journal: their draws are repeated");
+
+  // Small draws side by side; large ones, of which --memory has no room for one a thread, one after another,
+  // each on all threads.
+  std::vector<Index> small, large;
+  for (Index draw = share; draw < plan.draws(); draw += shares) {
+    if (result.computed[draw] != 0) continue;
+    const double together = bytes[draw / plan.repeats] * static_cast<double>(thread_slots());
+    (together <= static_cast<double>(command.memory()) ? small : large).push_back(draw);
+  }
+  const auto finish = [&](Index draw) {
+    const std::vector<double> numbers = measure(command, plan, source, draw);
+    journal.append(draw, numbers);
+    result.set(draw, numbers);
+  };
+  const auto count = static_cast<Index>(small.size()), total = count + static_cast<Index>(large.size());
+  const Progress progress = command.progress("draws");
+  parallel_for(
+      count, [&](Index i, Index) { finish(small[i]); },
+      [&](Index done, Index) { report(progress, done, total); });
+  for (Index i = count; i < total; ++i) {
+    finish(large[i - count]);
+    report(progress, i + 1, total);
+  }
+  write_result(command, result);
+  journal.remove();
+}
+
+void merge(int argc, const char* const* argv) {
+  Command command(
+      {kName + " merge", "joins the shares that --part made into the whole sweep",
+       "PART1.h5 PART2.h5 ... -o SWEEP.h5",
+       "The shares must be of one sweep: the same options, axes, repeats, seed and version of Basin.\n"
+       "Every draw must be in exactly one of them. The result is what one run would have written.\n",
+       "  basin-sweep merge part1.h5 part2.h5 -o sweep.h5\n"},
+      argc, argv, 2);
+  command.options.add_options()("shares",
+                                po::value<std::vector<std::string>>()->required()->value_name("PART.h5"),
+                                "the files to join (all arguments)");
+  command.positional.add("shares", -1);
+  if (!command.parse()) return;
+  const auto paths = command.get<std::vector<std::string>>("shares");
+  SweepResult whole = read_sweep(hdf5::Reader(paths[0]));
+  const SweepPlan& plan = whole.plan;
+  const auto place = [&](Index draw) {
+    return "draw " + std::to_string(draw % plan.repeats) + " at " + plan.cell_text(draw / plan.repeats);
+  };
+  for (std::size_t p = 1; p < paths.size(); ++p) {
+    const SweepResult part = read_sweep(hdf5::Reader(paths[p]));
+    const std::string difference = first_difference(part.plan.specification(), plan.specification());
+    if (!difference.empty())
+      throw InputError(paths[p] + ": of another sweep than " + paths[0] + " (" + difference + ")");
+    for (Index draw = 0; draw < plan.draws(); ++draw) {
+      if (part.computed[draw] == 0) continue;
+      if (whole.computed[draw] != 0)
+        throw InputError(paths[p] + ": " + place(draw) +
+                         " is in a file before it, too; expected every draw once");
+      std::vector<double> numbers;
+      for (const auto& quantity : part.values) numbers.push_back(quantity[draw]);
+      whole.set(draw, numbers);
+    }
+  }
+  if (const Index missing = plan.draws() - whole.done(); missing > 0) {
+    const auto first = std::find(whole.computed.begin(), whole.computed.end(), 0) - whole.computed.begin();
+    throw InputError("the files leave out " + std::to_string(missing) + " of " +
+                     std::to_string(plan.draws()) + " draws, the first: " + place(first));
+  }
+  write_result(command, whole);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run(kName, [&] {
+    const std::string kind = argc > 1 ? argv[1] : "";
+    if (kind == "teacher" || kind == "text") return sweep(kind, argc, argv);
+    if (kind == "merge") return merge(argc, argv);
+    if (kind == "--help" || kind == "-h") return static_cast<void>(std::fputs(kOverview, stdout));
+    if (kind == "--version") return static_cast<void>(std::printf("%s %s\n", kName.c_str(), version()));
+    throw InputError(
+        (kind.empty() ? std::string("no kind of sweep given") : "unknown kind of sweep '" + kind + "'") +
+        "; expected teacher, text or merge; see --help");
+  });
+}
