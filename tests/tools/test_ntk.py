@@ -59,6 +59,69 @@ class Ntk(ToolTest):
         self.refused(2, "m = 400 outputs and P = 102 parameters needs 3.54 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M")
         self.no_leftovers("problem.h5")
 
+    def test_three_ways_to_the_smallest_eigenvalue(self):
+        path, problem = self.problem(N=5, n=3, D=20, d=5)
+        J = jacobian(problem, BLOCKS)
+        expected = np.linalg.svd(J, compute_uv=False)
+        for method in ("singular-values", "formed", "matrix-free"):
+            out = self.done("basin-ntk", path, "-o", "r.h5", "--overwrite", "--method", method)
+            with h5py.File(self.path("r.h5")) as file:
+                summary = {k: v[()][-1] for k, v in file["entry/summary"].items()}
+                self.assertEqual(file["entry/provenance/options/method"].asstr()[()], method)
+                self.assertEqual("entry/ntk" in file, method == "singular-values")
+                self.assertEqual("entry/matrix_free" in file, method == "matrix-free")
+            self.assertLessEqual(abs(summary["lambda_min"] / expected[-1] ** 2 - 1), 2e-3 if method == "matrix-free" else 1e-6)
+            self.assertLessEqual(summary["lambda_min_lower"], expected[-1] ** 2 * (1 + 1e-9))
+            self.assertGreaterEqual(summary["lambda_min_upper"], expected[-1] ** 2 * (1 - 1e-9))
+            if method == "matrix-free":
+                self.assertIn("that none is smaller is not proven by products", out)
+
+    def test_conditions_bounds_and_reasons(self):
+        path, problem = self.problem(N=4, n=3, D=15, d=3)  # X has full row rank
+        self.done("basin-ntk", path, "-o", "r.h5", "--unions")
+        with h5py.File(self.path("r.h5")) as file:
+            entry = file["entry"]
+            names = entry["summary/block"].asstr()[()].tolist()
+            self.assertEqual(len(names), 15)
+            self.assertEqual((names[:4], names[-1]), (list(BLOCKS), "sum"))
+            self.assertEqual(entry["inputs/rank_X"][()], np.linalg.matrix_rank(problem["X"].reshape(12, 15)))
+            table = {k: (v.asstr()[()] if v.dtype.kind == "O" else v[()]) for k, v in entry["conditions"].items()}
+            self.assertTrue(np.array_equal(table["holds"] != 0, table["measured"] >= table["threshold"]))
+            self.assertTrue(all((remedy == "") == bool(holds) for remedy, holds in zip(table["remedy"], table["holds"])))
+            blocks = {name: (BLOCKS if name == "sum" else name.split(",")) for name in names}
+            for block, value, share in zip(entry["bounds/block"].asstr()[()], entry["bounds/value"][()], entry["bounds/share_of_lambda_min"][()]):
+                s = np.linalg.svd(jacobian(problem, blocks[block]), compute_uv=False)
+                smallest = s[-1] ** 2 if s.size == problem["Y"].size else 0
+                self.assertLessEqual(value, smallest * (1 + 1e-9) + 1e-24)
+                self.assertLessEqual(share, 1 + 1e-9)
+            row = list(zip(table["block"], table["name"])).index(("W_O", "width"))
+            self.assertEqual((table["measured"][row], table["threshold"][row], table["role"][row]), (problem["weights"]["W_O"].shape[0] * 3, 12, "necessary"))
+            self.assertIn("H d >= N n fails", entry["summary/reason"].asstr()[3])
+
+    def test_certificate_and_what_it_takes(self):
+        path, problem = self.problem(N=2, n=2, D=6, d=3)
+        out = self.done("basin-ntk", path, "-o", "r.h5", "--train", "W_V", "--suggest")
+        self.assertIn("gradient descent with step", out)  # F is linear in W_V: nothing can go wrong
+        with h5py.File(self.path("r.h5")) as file:
+            c = {k: v[()] for k, v in file["entry/certificate"].items()}
+            self.assertEqual((c["passes"], c["curvature"], c["deviation"]), (1, 0, 0))
+            s = np.linalg.svd(jacobian(problem, ("W_V",)), compute_uv=False)
+            self.assertAlmostEqual(c["sigma_min"], s[-1], delta=1e-9 * s[0])
+            self.assertAlmostEqual(c["step"] * s[0] ** 2, 1, delta=1e-9)
+        out = self.done("basin-ntk", path, "-o", "r.h5", "--overwrite")
+        self.assertIn("convergence of gradient descent is not proven: |r_0| = ", out)
+        with h5py.File(self.path("r.h5")) as file:
+            c = file["entry/certificate"]
+            self.assertEqual(c["passes"][()], 0)
+            self.assertAlmostEqual(c["margin"][()] * c["residual_norm"][()] / c["largest_residual"][()], 1, delta=1e-12)
+
+    def test_impossible_ways_are_refused(self):
+        path, _ = self.problem(N=20, n=10)
+        self.refused(2, "--method formed with m = 400 outputs needs 5.12 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", "formed")
+        self.refused(2, "--method best: expected auto, formed, singular-values or matrix-free", "basin-ntk", path, "-o", "r.h5", "--method", "best")
+        self.refused(2, "--max-products: expected a positive number", "basin-ntk", path, "-o", "r.h5", "--method", "matrix-free", "--max-products", "0")
+        self.no_leftovers("problem.h5")
+
     def test_opens_as_a_plot(self):
         path, _ = self.problem()
         self.done("basin-ntk", path, "-o", "r.h5")

@@ -11,14 +11,19 @@ constexpr Index kMostRows = 20, kMostColumns = 8;
 constexpr std::size_t kMostLines = 10;
 constexpr const char *kAbove = "stays at 1/2 or above", *kBelow = "stays below 1/2";
 
-/// "W_Q/positive_definite" -> "W_Q alone: positive definite"
+/// What a verdict is about: "W_Q" of "W_Q/positive_definite".
+std::string subject(const std::string& name) {
+  return name.substr(0, name.find('/'));
+}
+
+std::string subject_text(const std::string& subject) {
+  return subject == "sum" ? "NTK of the trained blocks" : subject[0] == 'W' ? subject + " alone:" : subject;
+}
+
+/// "positive definite" of "W_Q/positive_definite"; conditions keep their names.
 std::string verdict_text(const std::string& name) {
-  const std::size_t slash = name.find('/');
-  std::string what = name.substr(slash == std::string::npos ? 0 : slash + 1);
-  std::replace(what.begin(), what.end(), '_', ' ');
-  if (slash == std::string::npos) return what;
-  const std::string part = name.substr(0, slash);
-  return part == "sum" ? "NTK of the trained blocks " + what : part + " alone: " + what;
+  const std::string what = name.substr(name.find('/') + 1);
+  return what == "positive_definite" ? "positive definite" : what;
 }
 
 std::string share_text(double share) {
@@ -205,24 +210,31 @@ int leading_verdict(const SweepResult& result) {
 
 std::vector<std::string> summary_lines(const SweepResult& result) {
   const SweepPlan& plan = result.plan;
-  std::vector<std::string> lines, others;
+  std::vector<std::string> lines;
   const int leading = leading_verdict(result);
   const std::vector<Index> all = result.all_cells();
-  for (std::size_t q = 0; q < plan.quantities.size(); ++q) {
-    if (!plan.quantities[q].is_verdict) continue;
+  const auto counts = [&](std::size_t q) {
     const auto share = result.share(q, all);
-    const bool leads = static_cast<int>(q) == leading;
-    if (share.judged == 0 && !leads) continue;  // a block that is never trained
-    const std::string line =
-        verdict_text(plan.quantities[q].name) + " in " + std::to_string(share.passed) + " of " +
-        std::to_string(share.judged) + " draws" +
-        (share.judged > 0 ? " (" + number(std::round(100 * share.value()), 3) + " %)" : "");
-    if (leads)
-      lines.push_back(line);
-    else
-      others.push_back("  " + line);
+    return verdict_text(plan.quantities[q].name) + " in " + std::to_string(share.passed) + " of " +
+           std::to_string(share.judged) + " draws" +
+           (share.judged > 0 ? " (" + number(std::round(100 * share.value()), 3) + " %)" : "");
+  };
+  if (leading >= 0)
+    lines.push_back(subject_text(subject(plan.quantities[leading].name)) + " " + counts(leading));
+  // A line for each subject: its first verdict in full, the others as shares.
+  std::string last;
+  for (std::size_t q = 0; q < plan.quantities.size(); ++q) {
+    const Quantity& quantity = plan.quantities[q];
+    const auto share = result.share(q, all);
+    if (!quantity.is_verdict || share.judged == 0 || static_cast<int>(q) == leading) continue;
+    if (subject(quantity.name) == last) {
+      lines.back() +=
+          ", " + verdict_text(quantity.name) + " " + number(std::round(100 * share.value()), 3) + " %";
+      continue;
+    }
+    last = subject(quantity.name);
+    lines.push_back("  " + subject_text(last) + " " + counts(q));
   }
-  lines.insert(lines.end(), others.begin(), others.end());
   if (leading >= 0 && result.done() > 0) {
     for (const std::string& line : share_table(result, leading)) lines.push_back(line);
     for (const std::string& line : crossings(result, leading)) lines.push_back(line);
