@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import evaluation, hessian, ntk, slice, style
+from . import evaluation, hessian, ntk, slice, style, sweep
 from .output import write
 from .results import ResultError, open_result
 
@@ -13,6 +13,7 @@ PICTURES = {
     "basin-hessian": hessian.pictures,
     "basin-ntk": ntk.pictures,
     "basin-slice": slice.pictures,
+    "basin-sweep": sweep.pictures,
 }
 EPILOG = """example:
   basin-slice problem.h5 -o slice.h5

@@ -32,6 +32,29 @@ class Result:
             raise ResultError(f"attribute {key} of {name}: found {found}, expected a string")
         return value
 
+    def list_attribute(self, name, key):
+        """The attribute `key` of the object `name`, a list of strings."""
+        value = self._file[name].attrs.get(key) if name in self._file else None
+        if not isinstance(value, np.ndarray) or not all(isinstance(entry, str) for entry in value):
+            raise ResultError(f"attribute {key} of {name}: found {value!r}, expected a list of strings")
+        return list(value)
+
+    def members(self, name):
+        """Names of the members of the group `name`, in alphabetical order."""
+        group = self._file.get(name)
+        if not isinstance(group, h5py.Group):
+            raise ResultError(f"{name}: found {'nothing' if group is None else 'a dataset'}, expected a group")
+        return sorted(group)
+
+    def has_attribute(self, name, key):
+        """Whether the object `name` has an attribute `key`."""
+        return key in self._file[name].attrs
+
+    def is_text(self, name):
+        """Whether the dataset `name` holds strings."""
+        data = self._file.get(name)
+        return isinstance(data, h5py.Dataset) and h5py.check_string_dtype(data.dtype) is not None
+
     def count(self, name, key):
         """The integer attribute `key` of the object `name`."""
         value = self._file[name].attrs.get(key)

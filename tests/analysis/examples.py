@@ -239,3 +239,58 @@ def evaluate_file(path, **options):
         for name, block in blocks.items():
             group[f"gradient_blocks/{name}"] = block
     return path
+
+
+def sweep_shares(D, scale):
+    """The share of positive definite draws over D (k) and input scales (l), by kernel: (k, 2, l)."""
+    width, size = np.meshgrid(np.log2(D), np.log2(scale), indexing="ij")
+    return np.stack([1 / (1 + np.exp(3 * (size - width / 3 + shift))) for shift in (-1, 1)], axis=1)
+
+
+def sweep_file(path, axes=None, repeats=20, shares=None, blocks=("W_Q", "W_O", "sum"), computed=None,
+               options=None, verdict="positive_definite"):
+    """A basin-sweep result. `axes`: name -> values, or a list of (name -> values) that vary together;
+    `shares` (axes...): of the draws of all blocks but W_O, which has none."""
+    axes = axes or {"D": [4, 8, 16, 32], "kernel": ["softmax", "gaussian"], "input-scale": [0.5, 1, 2, 4]}
+    axes = [axis if isinstance(axis, dict) else {axis: axes[axis]} for axis in axes]
+    shape = tuple(len(next(iter(axis.values()))) for axis in axes)
+    if shares is None:
+        shares = sweep_shares(np.array([4, 8, 16, 32]), np.array([0.5, 1, 2, 4]))
+    definite = (np.arange(repeats) < np.round(np.asarray(shares)[..., None] * repeats)).astype(float)
+    assert definite.shape == (*shape, repeats)
+    with start(path, "basin-sweep", "share_sum_positive_definite") as file:
+        entry = file["entry"]
+        del entry["model"]
+        places = collection(entry, "axes")
+        places.attrs.create("axes", [next(iter(axis)) for axis in axes], dtype=h5py.string_dtype())
+        for number, axis in enumerate(axes):
+            for name, values in axis.items():
+                words = isinstance(values[0], str)
+                places[name] = np.array(values, h5py.string_dtype() if words else float)
+                places[name].attrs.update(option=name, axis=np.int64(number))
+                if words:
+                    places[f"{name}_number"] = np.arange(len(values), dtype=float)
+        draws = collection(entry, "draws")
+        draws["computed"] = np.ones(definite.shape, "u1") if computed is None else computed
+        done = draws["computed"][()] != 0
+        kinds = {}
+
+        def write(name, values, is_verdict):
+            draws[name] = np.where(done, values, np.nan)
+            draws[name].attrs["verdict"] = np.int64(is_verdict)
+            kinds[name] = "verdict" if is_verdict else "number"
+
+        write("loss", random().normal(size=definite.shape) ** 2, False)
+        for block in blocks:
+            passed = definite * (block != "W_O")
+            values = passed * 10 ** random().normal(-3, 1, size=passed.shape)
+            write(f"{block}/lambda_min", values + 1e-29 * (block != "W_O"), False)
+            write(f"{block}/lambda_min_lower", 0.9 * values, False)
+            write(f"{block}/lambda_min_upper", 1.1 * values + 1e-26 * (block != "W_O"), False)
+            write(f"{block}/{verdict}", passed, True)
+        sweep = collection(entry, "sweep")
+        sweep["specification"] = "\n".join(["kind = teacher", *(f"quantity {n} = {k}" for n, k in kinds.items())])
+        options = {"samples": "4", "tokens": "4", "train": "W_Q,W_O", **(options or {})}
+        for name, value in options.items():
+            sweep[f"options/{name}"] = value
+    return path

@@ -43,11 +43,13 @@ class Pictures(FileCase):
         examples.hessian_file(self.path("few.h5"))
         examples.hessian_file(self.path("all.h5"), full=True)
         examples.evaluate_file(self.path("evaluation.h5"))
+        examples.sweep_file(self.path("sweep.h5"))
         inputs = self.files()
         process = self.basin_plot(*inputs, "--dpi", "60")
         self.assertEqual((process.returncode, process.stderr), (0, ""))
         names = ["plane_contour", "plane_surface", "line_line", "ntk_eigenvalues", "ntk_conditions",
-                 "few_extremes", "all_extremes", "all_spectrum", "all_histogram", "evaluation_gradient"]
+                 "few_extremes", "all_extremes", "all_spectrum", "all_histogram", "evaluation_gradient",
+                 "sweep_phase_positive_definite", "sweep_lambda_min"]
         expected = sorted(f"{name}.{ending}" for name in names for ending in ("png", "pdf"))
         self.assertEqual(sorted(process.stdout.split()), expected)
         self.assertEqual(self.files(), sorted(inputs + expected))

@@ -1,0 +1,135 @@
+"""The smallest eigenvalue of each block's NTK along a numeric axis of a sweep: medians and quantiles."""
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullLocator
+
+from .panels import Panels
+from .scales import use_log
+from .style import BLUE, GREY
+
+MOST_LINES = 4  # values of the second axis
+TICK_ROOM = 0.13  # part of the x axis that the label of a tick takes
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MARKERS = ("o", "s", "D", "^")
+
+
+@dataclass(frozen=True)
+class Eigenvalues:
+    """The smallest eigenvalues of one kernel, (columns, y, x, draws): NaN where there is none, and the upper
+    bound of those that cannot be told from 0."""
+    values: np.ndarray
+    positive: np.ndarray  # (columns, y, x, draws), bool: certainly above 0
+    singular: np.ndarray  # (columns, y, x), the share of the draws where it is not
+
+
+def draw(data, scale):
+    """The figure for a Sweep."""
+    kernels = {part: read(data, part) for part in data.parts("lambda_min")}
+    lines = [0]
+    if data.y:
+        lines = np.unique(np.linspace(0, data.y.size - 1, min(MOST_LINES, data.y.size)).round().astype(int))
+    positive = np.concatenate([kernel.values[kernel.positive] for kernel in kernels.values()])
+    log = positive.size > 0 and use_log(positive, scale)
+    # What cannot be told from 0 says nothing of the scale; it stands at the lower edge.
+    bottom = 10 ** np.floor(np.log10(np.quantile(positive, 0.005))) if log else 0
+    panels = Panels(list(kernels), data.columns, 1.35,
+                    "Smallest eigenvalue of the neural tangent kernel over initialisations", data.footer,
+                    legend_handles(data, lines), 3, share=True)
+    for (part, column), axes in panels.axes.items():
+        for place, line in enumerate(lines):
+            draw_line(axes, data.x.numbers, np.maximum(kernels[part].values[column, line], bottom),
+                      kernels[part].singular[column, line], place, len(lines))
+    panels.label(data.x, r"$\lambda_\mathrm{min}$")
+    axes = panels.axes[next(iter(panels.axes))]  # the panels share its scales and ticks
+    set_x_axis(axes, data.x.numbers, data.x.labels)
+    if log:
+        axes.set_yscale("log")
+        axes.set_ylim(bottom, positive.max() * 3)
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_ylim(bottom=0)
+    return panels.figure
+
+
+def read(data, part):
+    """The Eigenvalues of a part of a Sweep."""
+    name = f"{part}/" if part else ""
+    values = data.quantities[f"{name}lambda_min"]
+    lower, upper = (data.quantities.get(f"{name}lambda_min_{end}", values) for end in ("lower", "upper"))
+    singular = np.where(np.isnan(values), np.nan, lower <= 0)
+    with ignored_empty_cells():
+        return Eigenvalues(np.where(singular == 1, upper, values), lower > 0, np.nanmean(singular, axis=-1))
+
+
+@contextmanager
+def ignored_empty_cells():
+    """NumPy warns of means and quantiles without a number; they are NaN, and drawing leaves them out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+def draw_line(axes, x, values, singular, place, count):
+    """Median (x) and bands of values (x, draws); the filling of the markers says how many are singular."""
+    with ignored_empty_cells():
+        low, lower, median, upper, high = np.nanquantile(values, QUANTILES, axis=-1)
+    colour = line_colour(place, count)
+    if count == 1:
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(x, lower, upper, color=colour, alpha=0.25, linewidth=0)
+    axes.plot(x, median, color=colour)
+    for fill, where in (("full", singular == 0), ("bottom", (singular > 0) & (singular < 1)),
+                        ("none", singular == 1)):
+        if where.any():  # an unclipped line without a point would confuse the layout
+            axes.plot(x[where], median[where], linestyle="", marker=MARKERS[place], fillstyle=fill,
+                      color=colour, markerfacecoloralt="white", markersize=4.5, clip_on=False, zorder=3)
+
+
+def set_x_axis(axes, x, labels):
+    """The scale of the axis with values x (labels), ascending, on which they are more evenly apart; ticks at values."""
+    places = x
+    if x[0] > 0 and closest(np.log(x)) > closest(x):
+        axes.set_xscale("log")
+        margin = (x[-1] / x[0]) ** 0.05
+        axes.set_xlim(x[0] / margin, x[-1] * margin)
+        places = np.log(x)
+    shown = [0]
+    for place in range(1, x.size):
+        if places[place] - places[shown[-1]] >= TICK_ROOM * (places[-1] - places[0]):
+            shown.append(place)
+    axes.xaxis.set_major_locator(FixedLocator(x[shown]))
+    axes.xaxis.set_major_formatter(FixedFormatter([labels[place] for place in shown]))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def closest(places):
+    """The smallest gap between ascending places, as a part of what they span."""
+    return np.diff(places).min() / np.ptp(places) if places.size > 1 else 1
+
+
+def line_colour(place, count):
+    """One colour, or as many as there are lines, in the order of their values."""
+    return BLUE if count == 1 else matplotlib.colormaps["viridis"](0.85 * place / (count - 1))
+
+
+def legend_handles(data, lines):
+    """A handle for each line, then one for each kind of band and mark."""
+    handles = []
+    if data.y:
+        handles = [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
+                          label=f"{data.y.name} = {data.y.labels[line]}")
+                   for place, line in enumerate(lines)]
+    handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
+    if len(lines) == 1:
+        handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
+    for fill, label in (("full", "no draw singular"), ("bottom", "some singular"), ("none", "all singular")):
+        handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", fillstyle=fill,
+                              markerfacecoloralt="white", markersize=4.5, label=label))
+    return handles

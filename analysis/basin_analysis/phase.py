@@ -1,0 +1,108 @@
+"""The share of initialisations at which a verdict holds, over two axes of a sweep or along one."""
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from .panels import Panels
+from .style import BLUE, FIELD, SMALL, VERMILION
+
+NUMBER_WIDTH, NUMBER_HEIGHT = 19, 11  # points that a number of three digits takes
+LONG_LABEL = 1.5  # inches
+MANY = 20  # values from which there are no lines between cells
+NO_DRAWS = "#d9d9d9"
+PERCENT = Normalize(0, 100)
+
+
+def draw(data, what):
+    """The figure for the verdicts WHAT of a Sweep."""
+    counts = {part: count(values) for part, values in data.parts(what).items()}
+    what = {"positive_definite": "NTK positive definite"}.get(what, what.replace("_", " "))
+    title = f"Share of initialisations: {what}"
+    return (draw_maps if data.y else draw_curves)(data, counts, title)
+
+
+def count(values):
+    """(passed, judged) of verdicts (..., draws), NaN where there is none."""
+    return np.nansum(values, axis=-1), np.count_nonzero(~np.isnan(values), axis=-1)
+
+
+def draw_maps(data, counts, title):
+    """A heat map for each part and column."""
+    handles = [Line2D([], [], color=VERMILION, linewidth=2, label="the share crosses 1/2")]
+    if any((judged == 0).any() for _, judged in counts.values()):
+        handles.append(Patch(facecolor=NO_DRAWS, label="no draw with a verdict"))
+    height = float(np.clip(0.19 * data.y.size, 0.9, 2.4))
+    panels = Panels(list(counts), data.columns, height, title, data.footer, handles, 2)
+    for (part, column), axes in panels.axes.items():
+        passed, judged = (values[column] for values in counts[part])
+        percent = np.ma.masked_array(100 * passed / np.maximum(judged, 1), judged == 0)
+        axes.set_facecolor(NO_DRAWS)
+        axes.pcolormesh(np.arange(data.x.size + 1) - 0.5, np.arange(data.y.size + 1) - 0.5, percent,
+                        norm=PERCENT, cmap=FIELD, edgecolors="face" if data.x.size > MANY else "white",
+                        linewidth=0.4)
+        axes.add_collection(LineCollection(boundary(percent), colors=VERMILION, linewidths=2,
+                                           capstyle="projecting"))
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    panels.label(data.x, data.y.label if height > LONG_LABEL else data.y.short_label)
+    panels.figure.colorbar(ScalarMappable(PERCENT, FIELD), ax=list(panels.axes.values()), fraction=0.05,
+                           aspect=30, pad=0.02, label="share of draws, %")
+    panels.figure.draw_without_rendering()  # settles the layout, on which the room for texts depends
+    panels.tick_values(data.x, data.y)
+    panels.figure.draw_without_rendering()
+    for (part, column), axes in panels.axes.items():
+        write_numbers(axes, *(values[column] for values in counts[part]))
+    return panels.figure
+
+
+def boundary(percent):
+    """Segments between neighbouring cells (y, x) on different sides of one half."""
+    above, known = np.ma.filled(percent >= 50, False), ~np.ma.getmaskarray(percent)
+    sideways = (above[:, 1:] != above[:, :-1]) & known[:, 1:] & known[:, :-1]
+    upwards = (above[1:] != above[:-1]) & known[1:] & known[:-1]
+    return ([[(x + 0.5, y - 0.5), (x + 0.5, y + 0.5)] for y, x in np.argwhere(sideways)]
+            + [[(x - 0.5, y + 0.5), (x + 0.5, y + 0.5)] for y, x in np.argwhere(upwards)])
+
+
+def write_numbers(axes, passed, judged):
+    """The share in % in each cell (y, x), when there is room for them."""
+    box, point = axes.get_window_extent(), axes.figure.dpi / 72
+    rows, columns = passed.shape
+    if box.width < NUMBER_WIDTH * point * columns or box.height < NUMBER_HEIGHT * point * rows:
+        return
+    for y, x in np.argwhere(judged):
+        percent = 100 * passed[y, x] / judged[y, x]
+        axes.text(x, y, f"{percent:.0f}", ha="center", va="center", fontsize=SMALL,
+                  color="white" if percent < 55 else "black")
+
+
+def draw_curves(data, counts, title):
+    """The share along the one axis, with its 95 % interval, for each part and column."""
+    handles = [Line2D([], [], color=BLUE, marker="o", markersize=3.5, label="share"),
+               Patch(color=BLUE, alpha=0.25, linewidth=0, label="95 % interval"),
+               Line2D([], [], color=VERMILION, linewidth=0.8, label="1/2")]
+    panels = Panels(list(counts), data.columns, 1.25, title, data.footer, handles, 3, share=True)
+    for (part, column), axes in panels.axes.items():
+        passed, judged = (values[column, 0] for values in counts[part])
+        places = np.flatnonzero(judged)
+        value, low, high = wilson(passed[places], judged[places])
+        axes.axhline(50, color=VERMILION, linewidth=0.8)
+        axes.fill_between(places, 100 * low, 100 * high, color=BLUE, alpha=0.25, linewidth=0)
+        axes.plot(places, 100 * value, "-o", color=BLUE, markersize=3.5, clip_on=False)
+        axes.set(xlim=(-0.4, data.x.size - 0.6), ylim=(-4, 104), yticks=(0, 50, 100))
+    panels.label(data.x, "share of draws, %")
+    panels.figure.draw_without_rendering()
+    panels.tick_values(data.x)
+    return panels.figure
+
+
+def wilson(passed, judged):
+    """The share and the ends of its 95 % interval after Wilson."""
+    z = 1.959963984540054
+    value = passed / judged
+    centre = (value + z**2 / (2 * judged)) / (1 + z**2 / judged)
+    half = z * np.sqrt(value * (1 - value) / judged + z**2 / (4 * judged**2)) / (1 + z**2 / judged)
+    return value, centre - half, centre + half
