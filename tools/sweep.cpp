@@ -14,6 +14,8 @@ namespace {
 
 const std::string kName = "basin-sweep";
 
+constexpr double kMostDraws = 1e7;
+
 const char* const kOverview =
     R"(basin-sweep: what holds at random initialisations, over a grid of problem options
 
@@ -54,7 +56,7 @@ class Source {
   void prepare(const OptionValues& values) {
     if (kind_ != "text") return;
     const auto tokens = values.get<Index>("tokens");
-    if (reviews_.count(tokens) == 0) reviews_.emplace(tokens, read_reviews(folder_, tokens));
+    if (!reviews_.contains(tokens)) reviews_.emplace(tokens, read_reviews(folder_, tokens));
   }
   Problem make(OptionValues values) const {
     Problem problem = kind_ == "text" ? text_problem(values, reviews_.at(values.get<Index>("tokens"))).problem
@@ -83,6 +85,9 @@ SweepPlan make_plan(const Command& command, const std::string& kind) {
   plan.repeats = command.get<Index>("repeats");
   if (plan.repeats < 1)
     throw InputError("--repeats " + std::to_string(plan.repeats) + ": expected at least 1");
+  if (const double draws = plan.size(); draws > kMostDraws)
+    throw InputError("--sweep: found a grid of " + number(draws) + " draws; expected at most " +
+                     number(kMostDraws));
   plan.base_seed = command.seed();
   plan.quantities = cell_quantities(cell_options(command));
   std::map<std::string, std::string> swept;  // option -> the axis it is in
@@ -91,13 +96,13 @@ SweepPlan make_plan(const Command& command, const std::string& kind) {
       swept[option.option] = option.key;
       bool twice = command.given(option.option);
       if (twice && !option.key.empty())
-        twice = parse_gains(command.get<std::vector<std::string>>(option.option)).count(option.key) > 0;
+        twice = parse_gains(command.get<std::vector<std::string>>(option.option)).contains(option.key);
       if (twice)
         throw InputError("--sweep " + axis.text() + ": --" + option.option +
                          " is given as an option, too; expected one of them");
     }
   for (const auto& option : sweepable.options())
-    if (const std::string& name = option->long_name(); swept.count(name) == 0 || !swept[name].empty())
+    if (const std::string& name = option->long_name(); !swept.contains(name) || !swept[name].empty())
       if (const std::string value = command.text(name); !value.empty()) plan.fixed.emplace_back(name, value);
   return plan;
 }

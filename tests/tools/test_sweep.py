@@ -14,6 +14,14 @@ AXES = ["--sweep", "D=6,9", "--sweep", "kernel=softmax,gaussian", "--sweep", "in
 SWEEP = [*SMALL, *AXES, "--repeats", 3, "--seed", 5]
 
 
+def fnv1a(text):
+    """The 64-bit FNV-1a hash."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value
+
+
 def contents(path, groups=("axes", "draws", "cells", "sweep")):
     """Name -> values of everything in a result but provenance."""
     found = {}
@@ -108,6 +116,12 @@ class Draws(SweepTest):
             np.testing.assert_array_equal(small[0, 0], large[1, 1, :2])
             self.assertEqual(np.unique(large).size, large.size)
             self.assertFalse((small == other).any())
+
+    def test_seeds_are_as_documented(self):
+        """lib/hdf5/FORMAT.md, so that another program can find the draws."""
+        self.sweep("s.h5", *SMALL, "--sweep", "kernel=softmax,gaussian", "--sweep", "gain.W_O=1,2.5", "--sweep", "D=6", "--repeats", 2, "--seed", 5)
+        self.assertEqual(self.results("s.h5", "entry/draws/seed")[1, 1, 0, 1],
+                         fnv1a("basin-sweep seed=5 embedding=6 gain=W_O=2.5 kernel=gaussian repeat=1"))
 
     def test_threads_and_memory_do_not_matter(self):
         self.sweep("a.h5", *SWEEP, "--threads", 1)
@@ -225,19 +239,13 @@ class Resuming(SweepTest):
 
     def test_the_journal_is_used(self):
         """A value changed in the journal, checksum and all, comes out in the result: nothing is computed twice."""
-        def fnv1a(text):
-            value = 0xCBF29CE484222325
-            for byte in text.encode():
-                value = (value ^ byte) * 0x100000001B3 % 2**64
-            return f"{value:016x}"
-
         self.killed("s.h5")
         path = self.path("s.h5.journal")
         lines = path.read_text().split("\n")
         at = next(i for i, line in enumerate(lines) if line[:1].isdigit())
         words = lines[at].split(" ")[:-1]
         words[1] = "0x1.edd2f1a9fbe77p+6"  # 123.456
-        lines[at] = " ".join(words) + " " + fnv1a(" ".join(words))
+        lines[at] = " ".join(words) + f" {fnv1a(' '.join(words)):016x}"
         broken = next(i for i in range(at + 1, len(lines)) if lines[i][:1].isdigit())
         lines[broken] = lines[broken].replace("0x1", "0x2", 1)
         path.write_text("\n".join(lines))

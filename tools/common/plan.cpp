@@ -14,6 +14,12 @@ Index SweepPlan::cells() const {
   return count;
 }
 
+double SweepPlan::size() const {
+  auto count = static_cast<double>(repeats);
+  for (const SweepAxis& axis : axes) count *= static_cast<double>(axis.size());
+  return count;
+}
+
 std::vector<Index> SweepPlan::shape() const {
   std::vector<Index> shape;
   for (const SweepAxis& axis : axes) shape.push_back(axis.size());

@@ -25,6 +25,8 @@ struct SweepPlan {
 
   Index cells() const;
   Index draws() const { return cells() * repeats; }
+  /// The same for a plan of any size, where an integer may overflow.
+  double size() const;
   /// (axes..., repeats)
   std::vector<Index> shape() const;
   /// The place of a cell on an axis.
