@@ -81,8 +81,9 @@ std::string verdict(const Kernel& kernel) {
 std::string reason(const Kernel& kernel) {
   const KernelConditions& c = kernel.conditions;
   if (const Condition* obstacle = c.obstacle())
-    return "cannot be: " + obstacle->statement + " fails (" + number(obstacle->measured, 10) + " < " +
-           number(obstacle->threshold, 10) + "); it takes " + obstacle->remedy;
+    return (c.refuted() ? "cannot be: " : "is not, to rounding: ") + obstacle->statement + " fails (" +
+           number(obstacle->measured, 10) + " < " + number(obstacle->threshold, 10) + "); it takes " +
+           obstacle->remedy;
   if (kernel.minimum.positive_definite() && c.lower_bound() > 0)
     return "must be: the conditions hold, and prove lambda_min >= " + number(c.lower_bound(), 4) +
            (std::isfinite(kernel.minimum.lambda_min)
@@ -204,6 +205,7 @@ void write_tables(hdf5::Writer& file, const std::vector<Kernel>& kernels, const 
   table.column("role", conditions, [](const Row& r) { return text(r.condition->role); });
   table.column("measured", conditions, [](const Row& r) { return r.condition->measured; });
   table.column("threshold", conditions, [](const Row& r) { return r.condition->threshold; });
+  table.column("exact", conditions, [](const Row& r) { return r.condition->exact; });
   table.column("holds", conditions, [](const Row& r) { return r.condition->holds(); });
   table.column("remedy", conditions, [](const Row& r) { return r.condition->remedy; });
   Table lower(file, "/entry/bounds");
@@ -355,7 +357,7 @@ Found find_minima(Command& command, const Setup& setup, const AttentionFactors& 
 void apply_conditions(Kernel& kernel) {
   KernelMinimum& k = kernel.minimum;
   k.lower = std::max(k.lower, std::min(k.upper, kernel.conditions.lower_bound()));
-  if (kernel.conditions.obstacle()) k.upper = k.lambda_min = 0;
+  if (kernel.conditions.refuted()) k.upper = k.lambda_min = 0;
 }
 
 // ---- the ball certificate ---------------------------------------------------------------------------------
@@ -497,8 +499,7 @@ void body(Command& command) {
     kernels.push_back({{}, conditions.of(set)});
     report(progress, static_cast<Index>(kernels.size()), static_cast<Index>(sets.size()));
   }
-  const Found found =
-      find_minima(command, setup, factors, twin, sets, kernels.back().conditions.obstacle() != nullptr);
+  const Found found = find_minima(command, setup, factors, twin, sets, kernels.back().conditions.refuted());
   for (std::size_t k = 0; k < sets.size(); ++k) {
     kernels[k].minimum = found.minima[k];
     if (found.minima[k].rank < 0) apply_conditions(kernels[k]);

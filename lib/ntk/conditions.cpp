@@ -29,12 +29,13 @@ Index divide_up(Index a, Index b) {
 }
 
 Condition condition(std::string name, std::string statement, Role role, Index measured, Index threshold,
-                    std::string remedy) {
+                    bool exact, std::string remedy) {
   Condition c = {std::move(name),
                  std::move(statement),
                  role,
                  static_cast<double>(measured),
                  static_cast<double>(threshold),
+                 exact,
                  ""};
   if (!c.holds()) c.remedy = std::move(remedy);
   return c;
@@ -134,6 +135,11 @@ const Condition* KernelConditions::obstacle() const {
   return nullptr;
 }
 
+bool KernelConditions::refuted() const {
+  return std::any_of(conditions.begin(), conditions.end(),
+                     [](const Condition& c) { return c.exact && c.role != Role::sufficient && !c.holds(); });
+}
+
 bool KernelConditions::sufficient() const {
   bool proves = false;
   for (const Condition& c : conditions) {
@@ -183,7 +189,7 @@ Condition InitialisationConditions::count(const std::vector<std::string>& blocks
   std::string formula;
   for (const std::string& b : blocks) per_d += b == "W_O" ? H * o : H * D;
   const Index P = per_d * d, m = f_.outputs();
-  return condition("parameters", "P >= N n D_out", Role::necessary, P, m,
+  return condition("parameters", "P >= N n D_out", Role::necessary, P, m, true,
                    "d >= " + text(divide_up(m, per_d)) + ", more heads, or fewer samples or tokens");
 }
 
@@ -193,14 +199,14 @@ KernelConditions InitialisationConditions::of_output() const {
   const Index tokens = f_.tokens(), width = s.heads * s.head_dim;
   const MeasuredValues A = measured_values(output_factor(f_), output_factor(twin_));
   KernelConditions k;
-  k.conditions.push_back(condition("width", "H d >= N n", Role::necessary, width, tokens,
+  k.conditions.push_back(condition("width", "H d >= N n", Role::necessary, width, tokens, true,
                                    "d >= " + text(divide_up(tokens, s.heads)) + " at H = " + text(s.heads) +
                                        ", or N n <= " + text(width)));
   if (s.tokens == 1 && s.kernel == KernelKind::softmax)
     k.conditions.push_back(condition("embedding", "D >= N (softmax of one token)", Role::necessary,
-                                     s.embedding, tokens, "D >= " + text(tokens)));
+                                     s.embedding, tokens, true, "D >= " + text(tokens)));
   k.conditions.push_back(
-      condition("rank_A", "rank [A_1 .. A_H] = N n", Role::equivalent, A.rank(), tokens,
+      condition("rank_A", "rank [A_1 .. A_H] = N n", Role::equivalent, A.rank(), tokens, false,
                 width < tokens ? "see H d >= N n" : "tokens that differ, and attention of full rank"));
   k.bounds.push_back({"exact", "sigma_min([A_1 .. A_H])^2 (equality)", square(A.smallest())});
   return k;
@@ -215,11 +221,11 @@ KernelConditions InitialisationConditions::of_values() const {
   k.conditions.push_back(count({"W_V"}));
   const Index limit = softmax ? H * ranks_.centred + ranks_.constant() : H * ranks_.plain;
   k.conditions.push_back(condition(
-      "rank_limit", softmax ? "H r~ + e >= N n" : "H rank X >= N n", Role::necessary, limit, tokens,
+      "rank_limit", softmax ? "H r~ + e >= N n" : "H rank X >= N n", Role::necessary, limit, tokens, false,
       "D >= " + text(divide_up(tokens, H)) + " (with r = D), more heads, or N n <= " + text(limit)));
   const MeasuredValues B = measured_values(value_factor(f_), value_factor(twin_));
   k.conditions.push_back(condition(
-      "rank_B", "rank [B_1 .. B_H] = N n", Role::necessary, B.rank(), tokens,
+      "rank_B", "rank [B_1 .. B_H] = N n", Role::necessary, B.rank(), tokens, false,
       limit < tokens ? "see the limit of the rank" : "tokens that differ, and attention of full rank"));
   Vector<double> omega(H), omega_twin(H);
   Index rank = s.outputs;
@@ -229,7 +235,7 @@ KernelConditions InitialisationConditions::of_values() const {
     omega[h] = square(W.smallest());
   }
   k.conditions.push_back(
-      condition("rank_W_O", "rank W_O[h] = D_out for every head", Role::sufficient, rank, s.outputs,
+      condition("rank_W_O", "rank W_O[h] = D_out for every head", Role::sufficient, rank, s.outputs, false,
                 s.head_dim < s.outputs ? "d >= D_out = " + text(s.outputs) : "output weights of full rank"));
   const MeasuredValues weighted = measured_values(weighted_values(f_, omega), weighted_values(twin_, omega));
   k.bounds.push_back({"weighted", "lambda_min(sum_h omega_h B_h B_h^T), omega_h = lambda_min(W_O^T W_O)",
@@ -257,13 +263,13 @@ KernelConditions InitialisationConditions::of_projections(const std::vector<std:
     const Index limit = H * std::min(d, softmax ? n - 1 : n);
     k.conditions.push_back(condition("rank_limit",
                                      softmax ? "H min(d, n-1) >= D_out" : "H min(d, n) >= D_out", necessary,
-                                     limit, o, heads_or_width));
+                                     limit, o, true, heads_or_width));
   }
   if (key) {
     const Index limit = softmax ? H * (n - 1) * std::min(d, n) : H * n * std::min(d, n);
     k.conditions.push_back(condition("rank_limit",
                                      softmax ? "H (n-1) min(d, n) >= n D_out" : "H n min(d, n) >= n D_out",
-                                     necessary, limit, n * o, heads_or_width));
+                                     necessary, limit, n * o, true, heads_or_width));
   }
   Smallest values;
   if (query)
@@ -277,14 +283,14 @@ KernelConditions InitialisationConditions::of_projections(const std::vector<std:
   k.conditions.push_back(condition("rank_local",
                                    query ? "rank [G_a1 .. G_aH] = D_out for every token"
                                          : "rank of the local Jacobian = n D_out for every sample",
-                                   necessary, values.rank, query ? o : n * o,
+                                   necessary, values.rank, query ? o : n * o, false,
                                    "tokens that differ, attention that is not saturated, " + heads_or_width));
   const bool centred = key && softmax;
   const MeasuredValues& X = centred ? centred_ : inputs_;
   const Index rows = X.values.size();
   k.conditions.push_back(condition(
       "rank_X", centred ? "rank of the centred inputs = N (n-1)" : "rank X = N n", Role::sufficient, X.rank(),
-      rows, s.embedding < rows ? "D >= " + text(rows) : "tokens that are linearly independent"));
+      rows, false, s.embedding < rows ? "D >= " + text(rows) : "tokens that are linearly independent"));
   k.bounds.push_back({"local",
                       query ? "lambda_min(X X^T) min_a lambda_min(sum_h G_ah G_ah^T)"
                             : std::string(centred ? "lambda_min(U^T X X^T U)" : "lambda_min(X X^T)") +

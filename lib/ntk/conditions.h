@@ -22,6 +22,9 @@ struct Condition {
   std::string statement;  ///< "rank X = N n"
   Role role;
   double measured, threshold;
+  /// Whether `measured` is exact, a count of sizes. Else it is a rank: the number of singular values that are
+  /// certainly positive, which rounding may make smaller than the true one.
+  bool exact;
   std::string remedy;  ///< what would have to change; empty if it holds
 
   bool holds() const { return measured >= threshold; }
@@ -42,6 +45,8 @@ struct KernelConditions {
 
   /// The first necessary or equivalent condition that fails; null if none does.
   const Condition* obstacle() const;
+  /// Whether sizes alone prove that the kernel is singular.
+  bool refuted() const;
   /// Whether the conditions alone prove that the kernel is positive definite.
   bool sufficient() const;
   /// The largest lower bound; 0 if there is none.
