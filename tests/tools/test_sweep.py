@@ -306,6 +306,10 @@ class Shares(SweepTest):
         self.refused(2, "1.h5: draw 0 at D = 6, kernel = softmax, input-scale = 1 is in a file before it", *merge, "1.h5", "2.h5")
         self.refused(2, "text.h5: not an HDF5 file", *merge, "text.h5")
         self.refused(2, "ntk.h5: a result of basin-ntk; expected one of basin-sweep", *merge, "ntk.h5")
+        with h5py.File(self.path("2.h5"), "a") as file:
+            del file["entry/sweep/specification"]
+            file["entry/sweep/specification"] = "repeats = many"
+        self.refused(2, "2.h5: /entry/sweep/specification is not of a sweep", *merge, "2.h5")
         self.refused(2, "problem.h5: a Basin problem file; expected a result file", *merge, "problem.h5")
         self.assertFalse(self.path("m.h5").exists())
 
@@ -321,6 +325,7 @@ class CommandLine(SweepTest):
                                ("--sweep gain.W_O=1,2: --gain is given as an option, too", "--sweep", "gain.W_O=1,2", "--gain", "W_O=3"),
                                ("seeds cannot be swept", "--sweep", "seed=1:9:1"), ("seeds cannot be swept", "--sweep", "init-seed=1:9:1"),
                                ("unknown option 'threads'", "--sweep", "threads=1,2"), ("unknown option 'repeats'", "--sweep", "repeats=1,2"),
+                               ("found a grid of 2e+09 draws; expected at most 1e+07", "--sweep", "D=1:10000:1", "--sweep", "N=1:10000:1"),
                                ("--repeats 0: expected at least 1", "--sweep", "D=8", "--repeats", 0),
                                *((f"--part {part}: expected i/k", "--sweep", "D=8", "--part", part) for part in ("0/2", "3/2", "1", "1/2/3", "a/b")),
                                ("at D = abc: ", "--sweep", "D=4,abc"), ("at D = 0: embedding dimension D = 0; expected at least 1", "--sweep", "D=4,0"),

@@ -130,6 +130,15 @@ void write_cells(hdf5::Writer& file, const SweepResult& result) {
   }
 }
 
+SweepPlan read_plan(const hdf5::Reader& file) {
+  const std::string path = "/entry/sweep/specification", text = file.read_string(path);
+  try {
+    return SweepPlan::from_specification(parse_specification(text));
+  } catch (const std::exception& error) {
+    throw InputError(file.path() + ": " + path + " is not of a sweep: " + error.what());
+  }
+}
+
 }  // namespace
 
 SweepResult::SweepResult(SweepPlan of)
@@ -204,8 +213,7 @@ SweepResult read_sweep(const hdf5::Reader& file) {
   hdf5::check_kind(file, "result");
   if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-sweep")
     throw InputError(file.path() + ": a result of " + tool + "; expected one of basin-sweep");
-  SweepResult result(
-      SweepPlan::from_specification(parse_specification(file.read_string("/entry/sweep/specification"))));
+  SweepResult result(read_plan(file));
   const auto draws = [&](const std::string& name) {
     const hdf5::Array array = file.read_numbers("/entry/draws/" + name);
     if (array.shape != result.plan.shape())
