@@ -1,4 +1,4 @@
-/// Extreme eigenvalues of a symmetric positive definite matrix, proven by Cholesky factorisations.
+/// Extreme eigenvalues of a symmetric positive definite matrix, proven by a Cholesky factorisation.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,11 @@ struct DefiniteEigenvalues {
 ///
 /// Values come from a block Krylov space of A^-1 and of A. That none is further out is not a matter of luck
 /// with the start vectors: if a Cholesky factorisation of A - s I runs through, then
-/// lambda_min(A) >= s - (m + 2) eps trace(A) (Demmel 1989; Rump, BIT 46, 2006), and likewise for t I - A. The
-/// other side is a Rayleigh quotient with its rounding. Where A is not numerically definite, `definite` is
-/// false, smallest.lower is not positive, and nothing is known of the smallest eigenvalue but its upper
-/// bound.
+/// lambda_min(A) >= s - (m + 2) eps trace(A) (Demmel 1989; Rump, BIT 46, 2006). For the largest the Frobenius
+/// norm of what the Krylov space has not seen is enough as a rule (block_krylov.h), else t I - A is
+/// factorised. The other side is a Rayleigh quotient with its rounding. Where A is not numerically definite,
+/// `definite` is false, smallest.lower is not positive, and nothing is known of the smallest eigenvalue but
+/// its upper bound.
 DefiniteEigenvalues definite_eigenvalues(const Vectors<double>& A, std::uint64_t seed = 0);
 
 }  // namespace basin

@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "linalg/errors.h"
 
 extern "C" void openblas_set_num_threads(int);
+// With POSIX threads only; OpenBLAS's own name. NOLINTNEXTLINE(readability-identifier-naming)
+extern "C" [[gnu::weak]] int blas_thread_shutdown_();
 
 namespace basin {
 namespace {
@@ -22,8 +25,13 @@ lapack_int size(Index n) {
   return static_cast<lapack_int>(n);
 }
 
-// Before the first call of any routine below.
-[[maybe_unused]] const bool one_thread = (openblas_set_num_threads(1), true);
+/// Before the first call of any routine below: one thread, and an end to the others, which OpenBLAS starts
+/// when it is loaded and which would wait for work in a loop, 30 ms of processor time each.
+[[maybe_unused]] const bool one_thread = [] {
+  openblas_set_num_threads(1);
+  if (blas_thread_shutdown_ != nullptr) blas_thread_shutdown_();
+  return true;
+}();
 
 }  // namespace
 
@@ -33,6 +41,21 @@ Vector<double> singular_values(Vectors<double> A) {
         LAPACKE_dgesvd(LAPACK_COL_MAJOR, 'N', 'N', size(A.rows()), size(A.cols()), A.data(),
                        size(A.outerStride()), values.data(), nullptr, 1, nullptr, 1, superdiagonal.data()));
   return values;
+}
+
+SingularPairs singular_pairs(Vectors<double> A) {
+  const Index rank = std::min(A.rows(), A.cols()), cols = A.cols();
+  SingularPairs svd = {Vectors<double>(A.rows(), rank), Vector<double>(rank), Vectors<double>(cols, cols)};
+  if (rank == 0) {
+    svd.vectors.setIdentity();
+    return svd;
+  }
+  Vector<double> superdiagonal(rank);
+  check("dgesvd", LAPACKE_dgesvd(LAPACK_COL_MAJOR, 'S', 'A', size(A.rows()), size(cols), A.data(),
+                                 size(A.outerStride()), svd.values.data(), svd.left.data(), size(A.rows()),
+                                 svd.vectors.data(), size(cols), superdiagonal.data()));
+  svd.vectors.transposeInPlace();
+  return svd;
 }
 
 Vectors<double> triangular_factor(VectorsRef<double> A) {
@@ -45,8 +68,38 @@ Vectors<double> triangular_factor(VectorsRef<double> A) {
   return R;
 }
 
+Vectors<double> orthonormal_columns(Vectors<double> A) {
+  Vector<double> tau(A.cols());
+  check("dgeqrf", LAPACKE_dgeqrf(LAPACK_COL_MAJOR, size(A.rows()), size(A.cols()), A.data(),
+                                 size(A.outerStride()), tau.data()));
+  check("dorgqr", LAPACKE_dorgqr(LAPACK_COL_MAJOR, size(A.rows()), size(A.cols()), size(A.cols()), A.data(),
+                                 size(A.outerStride()), tau.data()));
+  return A;
+}
+
+Inertia inertia(VectorsRef<double> A) {
+  Inertia count;
+  if (A.rows() == 0) return count;
+  std::vector<lapack_int> pivots(A.rows());
+  const lapack_int info = LAPACKE_dsytrf_rook(LAPACK_COL_MAJOR, 'L', size(A.rows()), A.data(),
+                                              size(A.outerStride()), pivots.data());
+  if (info < 0) check("dsytrf_rook", info);  // a positive one says that B is singular: counted below
+  for (Index i = 0; i < A.rows(); ++i) {
+    if (pivots[i] > 0 || i + 1 == A.rows()) {
+      const double b = A(i, i);
+      ++(b < 0 ? count.negative : b > 0 ? count.positive : count.zero);
+    } else {  // a 2 x 2 block is indefinite, or else it would not have been chosen
+      ++count.negative;
+      ++count.positive;
+      ++i;
+    }
+  }
+  return count;
+}
+
 SymmetricEigen symmetric_eigen(Vectors<double> A, bool with_vectors) {
   Vector<double> values(A.rows());
+  if (A.rows() == 0) return {values, A};
   check("dsyevd", LAPACKE_dsyevd(LAPACK_COL_MAJOR, with_vectors ? 'V' : 'N', 'L', size(A.rows()), A.data(),
                                  size(A.outerStride()), values.data()));
   if (!with_vectors) A.resize(0, 0);

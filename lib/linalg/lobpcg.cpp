@@ -16,7 +16,7 @@ Vectors<double> orthonormalised(Vectors<double> V, const Vectors<double>& Q) {
   Index kept = 0;
   for (Index j = 0; j < V.cols(); ++j) {
     Vector<double> v = V.col(j);
-    const double length = v.norm();
+    const double length = v.stableNorm();  // a preconditioner may return numbers up to the largest
     if (!(length > 0)) continue;
     v /= length;
     for (int pass = 0; pass < 2; ++pass) {
@@ -53,11 +53,16 @@ SmallestPair smallest_pair(const SelfAdjointOperator& A,
     best.products += V.cols();
     return out;
   };
+  // Where the preconditioner overflows, go on without it.
+  const auto preconditioned = [&](const Vectors<double>& V) {
+    Vectors<double> out = V;
+    precondition(out);
+    return out.allFinite() ? out : V;
+  };
   Vectors<double> start(n, block);
   Random(options.seed, "lobpcg").fill_normal(start);
-  precondition(start);
   // S = [X, P]: approximations, and the directions they last moved in.
-  Vectors<double> S = orthonormalised(start, Vectors<double>(n, 0)), AS = product(S);
+  Vectors<double> S = orthonormalised(preconditioned(start), Vectors<double>(n, 0)), AS = product(S);
   for (Index kept = S.cols();;) {
     const SymmetricEigen ritz = symmetric_eigen(S.transpose() * AS, true);
     const Index b = std::min(block, S.cols());
@@ -75,9 +80,7 @@ SmallestPair smallest_pair(const SelfAdjointOperator& A,
     if (best.converged || best.products >= options.max_products || S.cols() == n) break;
     S = side_by_side(X, S * moved);
     AS = side_by_side(AX, AS * moved);
-    Vectors<double> W = R;
-    precondition(W);
-    W = orthonormalised(W, S);
+    const Vectors<double> W = orthonormalised(preconditioned(R), S);
     if (W.cols() == 0) break;
     AS = side_by_side(AS, product(W));
     S = side_by_side(S, W);

@@ -83,7 +83,8 @@ template <>
 inline constexpr auto kExpCoefficients<float> =
     std::array<float, 7>{1, 1, 0.5F, 0x1.55547cp-3F, 0x1.5554eap-5F, 0x1.123d9p-7F, 0x1.6d4324p-10F};
 
-/// exp(x) for x <= 0, within 2 units in the last place; 0 where the result would not be a normal number.
+/// exp(x) for x <= 0, within 2 units in the last place; 0 where the result would not be a normal number. Also
+/// for positive x, if they are at most 700 (double) or 80 (float).
 /// NaN stays NaN, if it is one that arithmetic makes (no payload).
 ///
 /// With x = k ln 2 + r and |r| <= ln 2 / 2: a polynomial in r, with k added to its exponent.

@@ -1,0 +1,48 @@
+/// Operators made of operators.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "linalg/linear_operator.h"
+
+namespace basin {
+
+// Each is a view: the operators it is made of must outlive it.
+
+/// A - B.
+class DifferenceOperator final : public SelfAdjointOperator {
+ public:
+  /// Throws InputError when the sizes differ.
+  DifferenceOperator(const SelfAdjointOperator& A, const SelfAdjointOperator& B);
+
+ private:
+  void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
+  const SelfAdjointOperator &A_, &B_;
+};
+
+/// Changes vectors in place to their component in the orthogonal complement of some space.
+using Removal = std::function<void(VectorsRef<double>)>;
+
+/// A on the complement of a space, with the space itself moved out of the way:
+///
+///     (I - Pi) A (I - Pi) + shift Pi,    Pi the orthogonal projector on the space
+///
+/// Its eigenvalues are those of A restricted to the complement, and `shift` as often as the space has
+/// dimensions.
+class DeflatedOperator final : public SelfAdjointOperator {
+ public:
+  DeflatedOperator(const SelfAdjointOperator& A, Removal remove, double shift)
+      : SelfAdjointOperator(A.rows()), A_(A), remove_(std::move(remove)), shift_(shift) {}
+
+ private:
+  void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
+  const SelfAdjointOperator& A_;
+  Removal remove_;
+  double shift_;
+};
+
+/// V - X X^T V for orthonormal columns X, twice over, so that nothing but rounding is left.
+Removal removal_of(const Vectors<double>& X);
+
+}  // namespace basin

@@ -1,0 +1,95 @@
+#include "linalg/spectrum_ends.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "linalg/dense.h"
+#include "linalg/errors.h"
+#include "linalg/random.h"
+
+namespace basin {
+namespace {
+
+// The space before a restart, and the vectors of each end that stay.
+constexpr Index kLargestSpace = 60, kKept = 6;
+// Rounds before convergence is believed: the random vector needs some to find what the start does not hold.
+constexpr Index kRounds = 8;
+
+/// Orthonormal columns V and their products AV.
+struct Space {
+  const SelfAdjointOperator& A;
+  Vectors<double> V, AV;
+
+  Index size() const { return V.cols(); }
+
+  /// Adds what is new in the vectors of W.
+  void extend(const Vectors<double>& W) {
+    Vectors<double> fresh(A.cols(), W.cols());
+    Index count = 0;
+    for (Index j = 0; j < W.cols() && size() + count < A.cols(); ++j) {
+      Vector<double> w = W.col(j);
+      const double before = w.norm();
+      if (!(before > 0)) continue;
+      for (int again = 0; again < 2; ++again) {
+        w -= V * (V.transpose() * w);
+        w -= fresh.leftCols(count) * (fresh.leftCols(count).transpose() * w);
+      }
+      if (!(w.norm() > 1e-12 * before)) continue;
+      fresh.col(count++) = w / w.norm();
+    }
+    if (count == 0) return;
+    Vectors<double> products(A.rows(), count);
+    A.apply(fresh.leftCols(count), products);
+    if (!products.allFinite())
+      throw WorkError("a product of the operator is not finite: eigenvalues are not defined");
+    V.conservativeResize(A.cols(), size() + count);
+    AV.conservativeResize(A.rows(), size());
+    V.rightCols(count) = fresh.leftCols(count);
+    AV.rightCols(count) = products;
+  }
+};
+
+}  // namespace
+
+SpectrumEnds spectrum_ends(const SelfAdjointOperator& A, const Vectors<double>& start,
+                           const SpectrumEndsOptions& options) {
+  const Index before = A.products();
+  Vectors<double> first(A.cols(), start.cols() + 1);
+  Vector<double> random(A.cols());
+  Random(options.seed, "start").fill_normal(random);
+  first << start, random;
+  Space space{A, Vectors<double>(A.cols(), 0), Vectors<double>(A.rows(), 0)};
+  space.extend(first);
+
+  SpectrumEnds ends;
+  for (Index round = 0;; ++round) {
+    const Vectors<double> H = space.V.transpose() * space.AV;
+    const SymmetricEigen ritz = symmetric_eigen((H + H.transpose()) / 2, true);
+    const Index size = space.size();
+    Vectors<double> both(size, 2);
+    both << ritz.vectors.col(0), ritz.vectors.col(size - 1);
+    ends.smallest = ritz.values[0], ends.largest = ritz.values[size - 1];
+    ends.vectors = space.V * both;
+    Vectors<double> residuals = space.AV * both;
+    residuals.col(0) -= ends.smallest * ends.vectors.col(0);
+    residuals.col(1) -= ends.largest * ends.vectors.col(1);
+    ends.smallest_residual = residuals.col(0).norm(), ends.largest_residual = residuals.col(1).norm();
+    ends.products = A.products() - before;
+    const double small = options.tolerance * std::max(std::abs(ends.smallest), std::abs(ends.largest));
+    const bool all = size == A.cols();
+    ends.converged =
+        all || (round >= kRounds && ends.smallest_residual <= small && ends.largest_residual <= small);
+    if (ends.converged || ends.products >= options.max_products) return ends;
+    if (size + 2 > kLargestSpace && size < A.cols()) {
+      Vectors<double> kept(size, 2 * kKept);
+      kept << ritz.vectors.leftCols(kKept), ritz.vectors.rightCols(kKept);
+      space.V = (space.V * kept).eval();
+      space.AV = (space.AV * kept).eval();
+    }
+    const Index had = space.size();
+    space.extend(residuals);
+    if (space.size() == had) return ends.converged = true, ends;  // an invariant subspace
+  }
+}
+
+}  // namespace basin
