@@ -87,6 +87,14 @@ class ParameterLayout {
   std::span<const BlockSlot> weight_slots() const { return weight_slots_; }
   std::span<const BlockSlot> theta_slots() const { return theta_slots_; }
 
+  /// The names of the trainable blocks, in order.
+  std::vector<std::string> trained() const {
+    std::vector<std::string> names;
+    for (const Entry& e : entries_)
+      if (e.trainable()) names.push_back(e.block.name);
+    return names;
+  }
+
   /// theta of these weights.
   template <class S>
   Vector<S> extract(const Vector<S>& weights) const {

@@ -15,8 +15,8 @@ void move_last_digit(Eigen::PlainObjectBase<Derived>& values, Random& random) {
 
 }  // namespace
 
-Twin make_twin(const Vector<double>& weights, const Data<double>& data) {
-  Random random(0, "twin");
+Twin make_twin(const Vector<double>& weights, const Data<double>& data, std::uint64_t index) {
+  Random random(index, "twin");
   Twin twin = {weights, nullptr};
   move_last_digit(twin.weights, random);
   auto moved = std::make_shared<Data<double>>(data);

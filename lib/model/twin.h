@@ -1,6 +1,7 @@
 /// The same problem with other roundings.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "model/model.h"
@@ -18,6 +19,7 @@ struct Twin {
   std::shared_ptr<const Data<double>> data;
 };
 
-Twin make_twin(const Vector<double>& weights, const Data<double>& data);
+/// `index`: another one for each number, with other moves.
+Twin make_twin(const Vector<double>& weights, const Data<double>& data, std::uint64_t index = 0);
 
 }  // namespace basin
