@@ -1,0 +1,60 @@
+#include "curvature/data_features.h"
+
+#include "linalg/dense.h"
+
+namespace basin {
+namespace {
+
+/// Right singular vectors of A, all of them, and how many belong to the row space.
+struct RowSpace {
+  Vectors<double> vectors;
+  Index rank;
+};
+
+RowSpace row_space(const Vectors<double>& A, double largest) {
+  Vectors<double> copy = A;
+  const SingularPairs svd = singular_pairs(triangular_factor(copy));
+  Index rank = 0;
+  while (rank < svd.values.size() && svd.values[rank] > 1e-10 * largest) ++rank;
+  return {svd.vectors, rank};
+}
+
+double spectral_norm(const Vectors<double>& A) {
+  Vectors<double> copy = A;
+  const Vector<double> values = singular_values(triangular_factor(copy));
+  return values.size() > 0 ? values[0] : 0;
+}
+
+}  // namespace
+
+Matrix<double> centred_inputs(const Matrix<double>& X, Index tokens) {
+  Matrix<double> centred = X;
+  for (Index first = 0; first < X.rows(); first += tokens) {
+    const Vector<double> mean =
+        X.middleRows(first, tokens).transpose() * Vector<double>::Ones(tokens) / static_cast<double>(tokens);
+    centred.middleRows(first, tokens).rowwise() -= mean.transpose();
+  }
+  return centred;
+}
+
+DataFeatures data_features(const Matrix<double>& X, Index tokens) {
+  const Index D = X.cols();
+  const double norm = spectral_norm(X);
+  DataFeatures f;
+  if (norm == 0) {
+    f.null = Vectors<double>::Identity(D, D);
+    f.constant.resize(D, 0);
+    f.moving.resize(D, 0);
+    return f;
+  }
+  const RowSpace all = row_space(X, norm);
+  f.null = all.vectors.rightCols(D - all.rank);
+  // The centred inputs in coordinates of the row space: what they do not reach there is constant.
+  const Vectors<double> R = all.vectors.leftCols(all.rank);
+  const RowSpace moving = row_space(centred_inputs(X, tokens) * R, norm);
+  f.moving = R * moving.vectors.leftCols(moving.rank);
+  f.constant = R * moving.vectors.rightCols(all.rank - moving.rank);
+  return f;
+}
+
+}  // namespace basin

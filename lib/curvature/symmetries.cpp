@@ -1,0 +1,478 @@
+#include "curvature/symmetries.h"
+
+#include <algorithm>
+
+#include "curvature/logit_symmetries.h"
+#include "linalg/dense.h"
+#include "linalg/errors.h"
+#include "linalg/parallel.h"
+
+namespace basin {
+namespace {
+
+enum Block { kQ, kK, kV, kO };
+
+/// The weights of an attention model head by head, and where they stand in theta.
+class Point {
+ public:
+  Point(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights)
+      : spec_(spec), layout_(layout), weights_(weights) {}
+
+  bool trains(Block b) const { return entry(b).trainable(); }
+  Vectors<double> value(Block b, Index h) const { return place(b, h, entry(b).offset).read(weights_.data()); }
+  /// W_O as D_out x d, so that its columns belong to the head dimension as those of the others do.
+  HeadBlock block(Block b, Index h) const { return place(b, h, std::max<Index>(0, entry(b).theta_offset)); }
+  Index heads() const { return spec_.heads; }
+
+ private:
+  const ParameterLayout::Entry& entry(Block b) const { return layout_.find(attention_blocks()[b]); }
+  HeadBlock place(Block b, Index h, Index offset) const {
+    const Index rows = b == kO ? spec_.head_dim : spec_.embedding,
+                cols = b == kO ? spec_.outputs : spec_.head_dim;
+    return {offset + h * rows * cols, rows, cols, b == kO};
+  }
+  const AttentionSpec& spec_;
+  const ParameterLayout& layout_;
+  const Vector<double>& weights_;
+};
+
+Vectors<double> side_by_side(const std::vector<Vectors<double>>& parts) {
+  Index cols = 0;
+  for (const auto& p : parts) cols += p.cols();
+  Vectors<double> all(parts.front().rows(), cols);
+  cols = 0;
+  for (const auto& p : parts) {
+    all.middleCols(cols, p.cols()) = p;
+    cols += p.cols();
+  }
+  return all;
+}
+
+Vectors<double> project_on(const Vectors<double>& basis, const Vectors<double>& V) {
+  return basis * (basis.transpose() * V);
+}
+
+/// Constants that heads trade (softmax): dW_V[h] = u c_h^T with a constant feature u and sum_h W_O[h]^T c_h =
+/// 0; dW_O[h] = c_h w^T with X~ W_V[h] c_h = 0 and sum_h X W_V[h] c_h = 0. They couple all heads and are not
+/// orthogonal to the gauges of the heads, whose span is taken away from them.
+class ConstantTrades final : public SymmetryFamily {
+ public:
+  ConstantTrades(const Point& point, const DataFeatures& features, Index head_dim, Index outputs,
+                 std::vector<const SymmetryFamily*> others, Index length)
+      : features_(features.constant), others_(std::move(others)), outputs_(outputs), length_(length) {
+    for (Index h = 0; h < point.heads(); ++h) {
+      V_.push_back(point.block(kV, h));
+      O_.push_back(point.block(kO, h));
+    }
+    d_ = head_dim;
+    value_side_.resize(d_ * point.heads(), 0);
+    output_side_.resize(d_ * point.heads(), 0);
+    if (point.trains(kV)) find_value_side(point);
+    if (point.trains(kO)) find_output_side(point, features);
+  }
+  Index candidates() const { return features_.cols() * value_side_.cols() + output_side_.cols() * outputs_; }
+
+  /// Takes the span of the others away: candidates()^2 numbers.
+  void finish() {
+    const Index q = candidates();
+    Vectors<double> gram(q, q);
+    parallel_for(q, [&](Index j, Index) {
+      Vector<double> unit = Vector<double>::Zero(q), t = Vector<double>::Zero(length_);
+      unit[j] = 1;
+      expand(unit, t);
+      remove_others(t);
+      gram.col(j) = collect(t);
+    });
+    // The candidates are orthonormal: eigenvalues are squares of sines of angles to the others.
+    const SymmetricEigen eigen = symmetric_eigen(gram, true);
+    Index zeros = 0;
+    while (zeros < q && eigen.values[zeros] <= 1e-10) ++zeros;
+    coefficients_ = eigen.vectors.rightCols(q - zeros) *
+                    eigen.values.tail(q - zeros).cwiseSqrt().cwiseInverse().asDiagonal();
+  }
+
+  Index dimension() const override { return coefficients_.cols(); }
+  void add_projection(const double* v, double* out) const override {
+    Vector<double> t = Eigen::Map<const Vector<double>>(v, length_);
+    remove_others(t);
+    const Vector<double> z = coefficients_ * (coefficients_.transpose() * collect(t));
+    t.setZero();
+    expand(z, t);
+    remove_others(t);
+    Eigen::Map<Vector<double>>(out, length_) += t;
+  }
+
+ private:
+  void find_value_side(const Point& point) {
+    Vectors<double> S(outputs_, d_ * point.heads());
+    for (Index h = 0; h < point.heads(); ++h) S.middleCols(h * d_, d_) = point.value(kO, h);
+    Vectors<double> N = null_space(S);
+    const bool full = S.cols() - N.cols() == std::min(S.rows(), S.cols());
+    if (!point.trains(kO) || full) value_side_ = std::move(N);
+  }
+  void find_output_side(const Point& point, const DataFeatures& features) {
+    std::vector<Vectors<double>> kernels, seen;
+    bool full = true;
+    for (Index h = 0; h < point.heads(); ++h) {
+      const Vectors<double> W = point.value(kV, h);
+      kernels.push_back(null_space(features.moving.transpose() * W, W.norm()));
+      seen.emplace_back(features.constant.transpose() * W * kernels.back());
+      full = full && d_ - kernels.back().cols() == std::min(d_, features.rank_centred());
+    }
+    if (point.trains(kV) && !full) return;
+    const Vectors<double> z = null_space(side_by_side(seen));
+    output_side_.resize(d_ * point.heads(), z.cols());
+    Index first = 0;
+    for (Index h = 0; h < point.heads(); ++h) {
+      output_side_.middleRows(h * d_, d_) = kernels[h] * z.middleRows(first, kernels[h].cols());
+      first += kernels[h].cols();
+    }
+  }
+  /// t += the tangents with these coefficients.
+  void expand(const Vector<double>& z, Vector<double>& t) const {
+    const Index e = features_.cols(), k = value_side_.cols(), l = output_side_.cols();
+    const Eigen::Map<const Vectors<double>> value(z.data(), e, k), output(z.data() + e * k, outputs_, l);
+    for (std::size_t h = 0; h < V_.size(); ++h) {
+      const auto head = [&](const Vectors<double>& N) {
+        return N.middleRows(static_cast<Index>(h) * d_, d_);
+      };
+      if (k > 0) V_[h].add(features_ * value * head(value_side_).transpose(), t.data());
+      if (l > 0) O_[h].add(output * head(output_side_).transpose(), t.data());
+    }
+  }
+  /// Its transpose.
+  Vector<double> collect(const Vector<double>& t) const {
+    const Index e = features_.cols(), k = value_side_.cols(), l = output_side_.cols();
+    Vector<double> z = Vector<double>::Zero(candidates());
+    Eigen::Map<Vectors<double>> value(z.data(), e, k), output(z.data() + e * k, outputs_, l);
+    for (std::size_t h = 0; h < V_.size(); ++h) {
+      const auto head = [&](const Vectors<double>& N) {
+        return N.middleRows(static_cast<Index>(h) * d_, d_);
+      };
+      if (k > 0) value += features_.transpose() * V_[h].read(t.data()) * head(value_side_);
+      if (l > 0) output += O_[h].read(t.data()) * head(output_side_);
+    }
+    return z;
+  }
+  void remove_others(Vector<double>& t) const {
+    Vector<double> p = Vector<double>::Zero(length_);
+    for (const SymmetryFamily* other : others_) other->add_projection(t.data(), p.data());
+    t -= p;
+  }
+
+  std::vector<HeadBlock> V_, O_;
+  Vectors<double> features_;
+  std::vector<const SymmetryFamily*> others_;
+  Index d_ = 0, outputs_, length_;
+  Vectors<double> value_side_, output_side_;  ///< orthonormal, H d x k
+  Vectors<double> coefficients_;
+};
+
+constexpr Index kMostTrades = 3000;
+
+/// Gathers the families of a model at a point, orthogonal to each other.
+class Builder {
+ public:
+  using Families = std::vector<Symmetries::Named>;
+
+  Builder(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
+          const Data<double>& data)
+      : spec_(spec),
+        data_(data),
+        length_(layout.theta_size()),
+        at_(spec, layout, weights),
+        features_(data_features(data.X, spec.tokens)),
+        seen_(features_.seen()),
+        unseen_by_keys_(features_.null),
+        seen_by_keys_(seen_) {
+    if (spec.kernel == KernelKind::softmax) {  // which ignores shifts of all keys
+      seen_by_keys_ = features_.moving;
+      unseen_by_keys_ = side_by_side({features_.null, features_.constant});
+    }
+  }
+
+  Families build(std::string& left_out) {
+    if (at_.trains(kQ) || at_.trains(kK))
+      for (Index h = 0; h < spec_.heads; ++h) add_scores(h);
+    if (at_.trains(kV) || at_.trains(kO)) {
+      for (Index h = 0; h < spec_.heads; ++h) add_values(h);
+      if (spec_.kernel == KernelKind::softmax && features_.constant.cols() > 0) add_trades(left_out);
+    }
+    return std::move(families_);
+  }
+
+ private:
+  void add(const std::string& name, std::unique_ptr<const SymmetryFamily> family) {
+    if (family->dimension() > 0) families_.push_back({name, std::move(family)});
+  }
+
+  void add_scores(Index h) {
+    const bool Q = at_.trains(kQ), K = at_.trains(kK);
+    const std::size_t first = families_.size();
+    if (Q)
+      add("null features of the data", std::make_unique<FeatureFamily>(at_.block(kQ, h), features_.null));
+    if (K)
+      add("null features of the data", std::make_unique<FeatureFamily>(at_.block(kK, h), unseen_by_keys_));
+    if (spec_.kernel == KernelKind::softmax)
+      add(Q && K ? "query-key gauge" : "null space of the neighbour",
+          std::make_unique<ProductFamily>(
+              ProductFamily::Factor{at_.value(kQ, h), seen_, at_.block(kQ, h), Q},
+              ProductFamily::Factor{at_.value(kK, h), seen_by_keys_, at_.block(kK, h), K}));
+    else
+      add_rotations(h);
+
+    // With few samples each has symmetries of its own: then all of them, densely.
+    Index dimension = 0;
+    for (std::size_t i = first; i < families_.size(); ++i) dimension += families_[i].family->dimension();
+    const auto own = score_symmetries(spec_.kernel, {at_.value(kQ, h), at_.value(kK, h), Q, K}, data_.X,
+                                      spec_.tokens, dimension);
+    if (!own) return;
+    families_.resize(first);
+    std::vector<HeadBlock> blocks;
+    if (Q) blocks.push_back(at_.block(kQ, h));
+    if (K) blocks.push_back(at_.block(kK, h));
+    add("scores, sample by sample", std::make_unique<DenseFamily>(std::move(blocks), *own));
+  }
+
+  /// Gaussian kernel: distances of queries and keys.
+  void add_rotations(Index h) {
+    const bool Q = at_.trains(kQ), K = at_.trains(kK);
+    const Vectors<double> W_Q = at_.value(kQ, h), W_K = at_.value(kK, h), &fixed = Q ? W_K : W_Q;
+    const double scale = std::max(W_Q.norm(), W_K.norm());
+    const HeadBlock q = at_.block(kQ, h), k = at_.block(kK, h);
+    if (Q && K) {
+      add("translation", std::make_unique<TranslationFamily>(q, k, features_.constant));
+      const Vectors<double> shift = project_on(features_.constant, W_Q + W_K) / 2;
+      Vectors<double> Z(2 * spec_.embedding, spec_.head_dim);
+      Z << project_on(seen_, W_Q) - shift, project_on(seen_, W_K) - shift;
+      add("query-key rotation",
+          std::make_unique<RotationFamily>(std::vector<HeadBlock>{q, k}, Z,
+                                           Vectors<double>::Identity(spec_.head_dim, spec_.head_dim), scale));
+    } else {
+      // Rotations about an axis that holds all keys (queries) of a sample, moved there by a constant feature.
+      const Vectors<double> free = null_space(features_.moving.transpose() * fixed, fixed.norm());
+      const Vectors<double> Z =
+          project_on(seen_, Q ? W_Q : W_K) * free - project_on(features_.constant, fixed) * free;
+      add("null space of the neighbour",
+          std::make_unique<RotationFamily>(std::vector<HeadBlock>{Q ? q : k}, Z, free, scale));
+    }
+  }
+
+  void add_values(Index h) {
+    const bool V = at_.trains(kV), O = at_.trains(kO);
+    if (V)
+      add("null features of the data", std::make_unique<FeatureFamily>(at_.block(kV, h), features_.null));
+    add(V && O ? "value-output gauge" : "null space of the neighbour",
+        std::make_unique<ProductFamily>(
+            ProductFamily::Factor{at_.value(kV, h), seen_, at_.block(kV, h), V},
+            ProductFamily::Factor{at_.value(kO, h), Vectors<double>::Identity(spec_.outputs, spec_.outputs),
+                                  at_.block(kO, h), O}));
+  }
+
+  void add_trades(std::string& left_out) {
+    std::vector<const SymmetryFamily*> others;
+    for (const auto& f : families_)
+      if (f.name == "value-output gauge" || f.name == "null space of the neighbour")
+        others.push_back(f.family.get());
+    auto trades = std::make_unique<ConstantTrades>(at_, features_, spec_.head_dim, spec_.outputs,
+                                                   std::move(others), length_);
+    if (trades->candidates() > kMostTrades) {
+      left_out = "constants that heads trade (" + std::to_string(trades->candidates()) + " candidates)";
+      return;
+    }
+    trades->finish();
+    add("constants that heads trade", std::move(trades));
+  }
+
+  const AttentionSpec& spec_;
+  const Data<double>& data_;
+  Index length_;
+  Point at_;
+  DataFeatures features_;
+  Vectors<double> seen_, unseen_by_keys_, seen_by_keys_;
+  Families families_;
+};
+
+}  // namespace
+
+Symmetries::Symmetries(const AttentionSpec& spec, const ParameterLayout& layout,
+                       const Vector<double>& weights, const Data<double>& data)
+    : parameters_(layout.theta_size()), families_(Builder(spec, layout, weights, data).build(left_out_)) {}
+
+Index Symmetries::modes() const {
+  Index sum = 0;
+  for (const Named& f : families_) sum += f.family->dimension();
+  return sum;
+}
+
+std::vector<std::pair<std::string, Index>> Symmetries::table() const {
+  std::vector<std::pair<std::string, Index>> rows;
+  for (const Named& f : families_) {
+    const auto same =
+        std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == f.name; });
+    if (same == rows.end())
+      rows.emplace_back(f.name, f.family->dimension());
+    else
+      same->second += f.family->dimension();
+  }
+  return rows;
+}
+
+void Symmetries::project(ConstVectorsRef<double> V, VectorsRef<double> out) const {
+  if (V.rows() != parameters_ || out.rows() != parameters_ || V.cols() != out.cols())
+    throw InputError("Symmetries: expected vectors of length " + std::to_string(parameters_) + ", found " +
+                     std::to_string(V.rows()));
+  parallel_for(V.cols(), [&](Index j, Index) {
+    Vector<double> v = V.col(j), p = Vector<double>::Zero(parameters_);
+    for (const Named& f : families_) f.family->add_projection(v.data(), p.data());
+    out.col(j) = p;
+  });
+}
+
+void Symmetries::remove(VectorsRef<double> V) const {
+  if (families_.empty()) return;
+  Vectors<double> P(V.rows(), V.cols());
+  project(V, P);
+  V -= P;
+}
+
+Vectors<double> Symmetries::basis() const {
+  const Index modes = this->modes();
+  Vectors<double> P = Vectors<double>::Identity(parameters_, parameters_), out(parameters_, parameters_);
+  project(P, out);
+  return symmetric_eigen(std::move(out), true).vectors.rightCols(modes);
+}
+
+Vectors<double> orthonormal_basis(const Vectors<double>& T) {
+  const SingularPairs svd = singular_pairs(T.transpose());
+  Index rank = 0;
+  while (rank < svd.values.size() && svd.values[rank] > 1e-10 * svd.values[0]) ++rank;
+  return svd.vectors.leftCols(rank);
+}
+
+namespace {
+
+/// Tangents as they are written in the theory, one after another.
+class TangentList {
+ public:
+  explicit TangentList(Index length) : length_(length) {}
+  Vector<double>& next() {
+    tangents_.emplace_back(Vector<double>::Zero(length_));
+    return tangents_.back();
+  }
+  Vectors<double> matrix() const {
+    Vectors<double> T(length_, static_cast<Index>(tangents_.size()));
+    for (Index j = 0; j < T.cols(); ++j) T.col(j) = tangents_[j];
+    return T;
+  }
+  /// u c^T for all columns u and c of these.
+  void add_outer(const HeadBlock& block, const Vectors<double>& U, const Vectors<double>& C) {
+    for (Index i = 0; i < U.cols(); ++i)
+      for (Index j = 0; j < C.cols(); ++j) block.add(U.col(i) * C.col(j).transpose(), next().data());
+  }
+
+ private:
+  Index length_;
+  std::vector<Vector<double>> tangents_;
+};
+
+}  // namespace
+
+Vectors<double> symmetry_tangents(const AttentionSpec& spec, const ParameterLayout& layout,
+                                  const Vector<double>& weights, const Data<double>& data) {
+  const Point at(spec, layout, weights);
+  const DataFeatures features = data_features(data.X, spec.tokens);
+  const Index D = spec.embedding, d = spec.head_dim, o = spec.outputs;
+  const bool softmax = spec.kernel == KernelKind::softmax;
+  const auto I = [](Index size) { return Vectors<double>(Vectors<double>::Identity(size, size)); };
+  const Vectors<double> not_moving = side_by_side({features.null, features.constant});
+  TangentList list(layout.theta_size());
+  for (Index h = 0; h < spec.heads; ++h) {
+    const auto free = [&](Block neighbour, const Vectors<double>& seen, bool trained) -> Vectors<double> {
+      const Vectors<double> W = at.value(neighbour, h), N = null_space(seen.transpose() * W, W.norm());
+      if (at.trains(neighbour) && d - N.cols() < std::min(d, seen.cols())) return Vectors<double>(d, 0);
+      return trained ? N : Vectors<double>(d, 0);
+    };
+    const auto add_gauge = [&](Block a, Block b) {
+      for (Index i = 0; i < d; ++i)
+        for (Index j = 0; j < d; ++j) {
+          Vectors<double> M = Vectors<double>::Zero(d, d);
+          M(i, j) = 1;
+          Vector<double>& t = list.next();
+          at.block(a, h).add(at.value(a, h) * M, t.data());
+          at.block(b, h).add(-at.value(b, h) * M.transpose(), t.data());
+        }
+    };
+    if (at.trains(kQ)) list.add_outer(at.block(kQ, h), features.null, I(d));
+    if (at.trains(kK)) list.add_outer(at.block(kK, h), softmax ? not_moving : features.null, I(d));
+    if (at.trains(kV)) list.add_outer(at.block(kV, h), features.null, I(d));
+    if (at.trains(kV) && at.trains(kO)) add_gauge(kV, kO);
+    list.add_outer(at.block(kV, h), I(D), free(kO, I(o), at.trains(kV)));
+    list.add_outer(at.block(kO, h), I(o), free(kV, features.seen(), at.trains(kO)));
+    if (softmax) {
+      if (at.trains(kQ) && at.trains(kK)) add_gauge(kQ, kK);
+      list.add_outer(at.block(kQ, h), I(D), free(kK, features.moving, at.trains(kQ)));
+      list.add_outer(at.block(kK, h), I(D), free(kQ, features.seen(), at.trains(kK)));
+      continue;
+    }
+    // Gaussian: rotations of queries and keys together, or of one in the null space of the other.
+    if (at.trains(kQ) && at.trains(kK))
+      for (Index i = 0; i < features.constant.cols(); ++i)
+        for (Index j = 0; j < d; ++j) {
+          Vector<double>& t = list.next();
+          for (const Block b : {kQ, kK}) at.block(b, h).add(features.constant.col(i) * I(d).row(j), t.data());
+        }
+    for (const Block b : {kQ, kK}) {
+      const Block other = b == kQ ? kK : kQ;
+      if (!at.trains(b) || (b == kK && at.trains(kQ))) continue;
+      const bool together = at.trains(other);
+      const Vectors<double> fixed = at.value(other, h);
+      const Vectors<double> Z =
+          together ? I(d) : null_space(features.moving.transpose() * fixed, fixed.norm());
+      for (Index i = 0; i < Z.cols(); ++i)
+        for (Index j = i + 1; j < Z.cols(); ++j) {
+          const Vectors<double> Omega = Z.col(i) * Z.col(j).transpose() - Z.col(j) * Z.col(i).transpose();
+          Vector<double>& t = list.next();
+          const Vectors<double> shift =
+              together ? Vectors<double>::Zero(D, d) : project_on(features.constant, fixed);
+          at.block(b, h).add((at.value(b, h) - shift) * Omega, t.data());
+          if (together) at.block(other, h).add(fixed * Omega, t.data());
+        }
+    }
+  }
+  if (softmax && at.trains(kV) && features.constant.cols() > 0) {
+    Vectors<double> S(o, d * spec.heads);
+    for (Index h = 0; h < spec.heads; ++h) S.middleCols(h * d, d) = at.value(kO, h);
+    const Vectors<double> C = null_space(S);
+    if (!at.trains(kO) || S.cols() - C.cols() == std::min(S.rows(), S.cols()))
+      for (Index i = 0; i < features.constant.cols(); ++i)
+        for (Index j = 0; j < C.cols(); ++j) {
+          Vector<double>& t = list.next();
+          for (Index h = 0; h < spec.heads; ++h)
+            at.block(kV, h).add(features.constant.col(i) * C.col(j).segment(h * d, d).transpose(), t.data());
+        }
+  }
+  if (softmax && at.trains(kO) && features.constant.cols() > 0) {
+    // All heads at once: (c_1, ..., c_H) with X~ W_V[h] c_h = 0 and sum_h X W_V[h] c_h = 0.
+    const Index r = features.rank_centred();
+    Vectors<double> S = Vectors<double>::Zero(spec.heads * r + features.constant.cols(), d * spec.heads);
+    bool full = true;
+    for (Index h = 0; h < spec.heads; ++h) {
+      const Vectors<double> seen = features.moving.transpose() * at.value(kV, h);
+      S.block(h * r, h * d, r, d) = seen;
+      S.block(spec.heads * r, h * d, features.constant.cols(), d) =
+          features.constant.transpose() * at.value(kV, h);
+      full = full && d - null_space(seen).cols() == std::min(d, r);
+    }
+    const Vectors<double> C = null_space(S);
+    for (Index j = 0; (full || !at.trains(kV)) && j < C.cols(); ++j)
+      for (Index i = 0; i < o; ++i) {
+        Vector<double>& t = list.next();
+        for (Index h = 0; h < spec.heads; ++h)
+          at.block(kO, h).add(I(o).col(i) * C.col(j).segment(h * d, d).transpose(), t.data());
+      }
+  }
+  return list.matrix();
+}
+
+}  // namespace basin

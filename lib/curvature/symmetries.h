@@ -1,0 +1,65 @@
+/// Directions in parameter space along which the model stays what it is (MATHEMATICS.md, "Symmetries").
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "curvature/data_features.h"
+#include "curvature/symmetry_families.h"
+#include "linalg/linear_operator.h"
+#include "model/attention_model.h"
+
+namespace basin {
+
+/// The tangents of all symmetries of an attention model at a point, over its trained blocks, as an orthogonal
+/// projector that is never formed: query-key gauge (softmax) or rotations (Gaussian), value-output gauge,
+/// directions in the null space of a rank-deficient neighbour, features that the data do not see,
+/// translations, and constants that heads trade with each other. At a stationary point they are null vectors
+/// of the Hessian.
+///
+/// A product takes about 12 H D d^2 operations a vector and no memory beyond the weights' own, whatever the
+/// dimension of the span (which is 2 H d^2 and more).
+class Symmetries {
+ public:
+  /// weights: all blocks of the model; layout: which of them are trained.
+  Symmetries(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
+             const Data<double>& data);
+
+  Index parameters() const { return parameters_; }  ///< P
+  /// The dimension of the span: modes that are removed.
+  Index modes() const;
+  /// Names and dimensions of the families that are there, for reports: "query-key gauge" and so on.
+  std::vector<std::pair<std::string, Index>> table() const;
+
+  /// What was left out because it would take too much memory, or empty.
+  const std::string& left_out() const { return left_out_; }
+
+  /// out = the component of V in the span of the tangents.  V, out: P x k.
+  void project(ConstVectorsRef<double> V, VectorsRef<double> out) const;
+  /// V = V without that component.  V: P x k.
+  void remove(VectorsRef<double> V) const;
+  /// An orthonormal basis of the span, P x modes(): for small P, it takes P^2 numbers and P^3 operations.
+  Vectors<double> basis() const;
+
+  struct Named {
+    std::string name;
+    std::unique_ptr<const SymmetryFamily> family;
+  };
+
+ private:
+  Index parameters_ = 0;
+  std::string left_out_;
+  std::vector<Named> families_;  ///< orthogonal to each other
+};
+
+/// The explicit tangents themselves, not normalised and in general dependent, one a column (P x q): what
+/// Symmetries is tested against. For small models only: q is about 2 H d^2.
+Vectors<double> symmetry_tangents(const AttentionSpec& spec, const ParameterLayout& layout,
+                                  const Vector<double>& weights, const Data<double>& data);
+
+/// An orthonormal basis of the span of the columns of T: left singular vectors whose singular values are
+/// above 1e-10 of the largest.
+Vectors<double> orthonormal_basis(const Vectors<double>& T);
+
+}  // namespace basin
