@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "linalg/linear_operator.h"
 #include "linalg/progress.h"
+#include "spectrum/measured_matrix.h"
 
 namespace basin {
 
@@ -29,9 +31,20 @@ struct EigenResult {
   Index requested = 0;
   Index converged = 0;
   Index products = 0;        ///< vectors multiplied by the operator
+  bool shared = false;       ///< the products are those of both ends together
   std::string method;        ///< one line
   std::string completeness;  ///< what backs the claim that no eigenvalue was missed
   bool dense = false;        ///< all eigenvalues are known, with multiplicities
+  /// As many eigenvalues of the operator, counted with multiplicity, lie within this distance of the values,
+  /// one of each: the norm of the residuals of all pairs together (Kahan; Parlett, The Symmetric Eigenvalue
+  /// Problem, 1980, section 11.5), and rounding.
+  double joint_bound = 0;
+  /// With probability 1 - 1e-6 over the probing vectors there is no further eigenvalue beyond this (not
+  /// finite: nothing is known). When it does not reach the last value, these are the outermost ones.
+  double no_more_beyond = std::numeric_limits<double>::quiet_NaN();
+  /// False: the search for missed eigenvalues could not tell whether there are any (`completeness` says so).
+  bool resolved = true;
+  Index probes = 0;  ///< blocks of random vectors that looked for missed eigenvalues
   bool all_converged() const { return converged == requested; }
 };
 
@@ -40,20 +53,35 @@ struct EigenOptions {
   double tolerance = 1e-10;
   /// Upper limit on restarts of the Krylov space.
   Index max_restarts = 300;
-  /// Seed of the start vector.
+  /// Vectors of the Krylov space before a restart (more if so many pairs are asked for, and at most half the
+  /// size): what bounds the memory.
+  Index krylov_vectors = 256;
+  /// Seed of the start vectors.
   std::uint64_t seed = 0;
+  /// Probing for missed eigenvalues: vectors in a block and steps with it.
+  Index probe_block = 2, probe_steps = 40;
   /// The same operator, evaluated with other roundings (model/twin.h): how far its products are apart
   /// measures their rounding error. Without a twin, products with a scaled vector are compared: that sees the
   /// rounding of the product only, not that of the point.
   const SelfAdjointOperator* twin = nullptr;
 };
 
-/// The `count` algebraically largest or smallest eigenpairs, by thick-restarted Lanczos (Spectra), or by a
-/// dense solver where the operator is so small that a Krylov space would fill it. Residuals are computed
-/// afresh from the operator, not taken from the recurrence. Pairs that have not converged are returned with
-/// what is known of them; the smallest value found is in any case an upper bound on the smallest eigenvalue,
-/// and so on. `progress` counts products against their limit. Throws InputError unless 1 <= count <= size,
-/// and WorkError when a product or its norm is not finite.
+struct ExtremeEigenpairs {
+  EigenResult smallest, largest;  ///< empty where none were asked for
+};
+
+/// The algebraically smallest and largest eigenpairs, so many of each, with their multiplicities:
+/// thick-restarted Lanczos (Spectra) for both ends in one, then deflation of what was found and block Krylov
+/// spaces of fresh random vectors, until these find nothing further out. Or by a dense solver where the
+/// operator is so small that a Krylov space would fill it. Residuals are computed afresh from the operator,
+/// not taken from the recurrence. Pairs that have not converged are returned with what is known of them; the
+/// smallest value found is in any case an upper bound on the smallest eigenvalue, and so on. `progress`
+/// counts products against their limit. Throws InputError unless both numbers are at most the size and one is
+/// not 0, and WorkError when a product or its norm is not finite.
+ExtremeEigenpairs extreme_eigenpairs(const SelfAdjointOperator& A, Index smallest, Index largest,
+                                     const EigenOptions& options = {}, const Progress& progress = {});
+
+/// One end alone.
 EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index count,
                                const EigenOptions& options = {}, const Progress& progress = {});
 
@@ -64,8 +92,10 @@ EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index coun
 EigenResult full_spectrum(const SelfAdjointOperator& A, bool with_vectors, const EigenOptions& options = {},
                           const Progress& progress = {});
 
+EigenResult full_spectrum(MeasuredMatrix measured, bool with_vectors);
+
 /// Bytes these take at their peak, besides what the operator itself takes.
 double full_spectrum_bytes(Index size, bool with_vectors);
-double extreme_eigenpairs_bytes(Index size, Index count);
+double extreme_eigenpairs_bytes(Index size, Index smallest, Index largest, const EigenOptions& options = {});
 
 }  // namespace basin

@@ -1,0 +1,60 @@
+/// How many eigenvalues are negative, zero and positive, once known zero modes are set aside.
+#pragma once
+
+#include <string>
+
+#include "linalg/combinators.h"
+#include "spectrum/eigenpairs.h"
+
+namespace basin {
+
+/// Numbers of eigenvalues of A restricted to the orthogonal complement of a space (of symmetry directions,
+/// say): below -tolerance, within it, and above.
+struct EigenvalueCounts {
+  Index size = 0;     ///< of A
+  Index removed = 0;  ///< dimension of the space set aside
+  Index negative = 0, zero = 0, positive = 0;
+  /// False: the number above is the least there are (and what is not counted counts as positive).
+  bool negative_exact = true, zero_exact = true;
+  double tolerance = 0;
+  double rounding = 0;  ///< eigenvalues this close to -tolerance or tolerance may count on either side
+  std::string tolerance_reason;  ///< where the tolerance comes from
+  std::string method;            ///< one line
+  std::string completeness;      ///< what backs the numbers
+  bool exact() const { return negative_exact && zero_exact; }
+};
+
+/// By inertia: two factorisations of the assembled matrix, shifted by either tolerance, with the space set
+/// aside moved to |A|. A `tolerance` of 0 stands for the rounding of the matrix, as measured, and of the
+/// factorisation, size eps |A|. Takes 8 size^2 bytes and size^3 / 3 multiplications twice.
+EigenvalueCounts dense_counts(MeasuredMatrix measured, const Removal& remove, Index removed,
+                              double tolerance = 0);
+
+/// From the smallest eigenpairs of A on the complement (DeflatedOperator, shifted up): their number is exact
+/// where one of them lies beyond the tolerance and the search for missed ones backs it. A `tolerance` of 0
+/// stands for the largest of their error bounds.
+EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index removed, double tolerance = 0);
+
+/// Both in one: the counts and the smallest eigenvalue of A on the complement of a space, densely up to
+/// `dense_limit`, else by Krylov spaces with this many pairs.
+struct RestrictedCurvature {
+  EigenvalueCounts counts;
+  Eigenvalue smallest{};     ///< of the restriction
+  Vector<double> direction;  ///< its unit eigenvector, in the complement
+  std::string completeness;  ///< what backs that it is the smallest
+};
+struct RestrictedOptions {
+  double tolerance = 0;  ///< of the counts
+  Index dense_limit = 3000;
+  Index pairs = 6;  ///< of the Krylov side
+  EigenOptions eigen;
+};
+/// Throws InputError when nothing is left (removed = size).
+RestrictedCurvature restricted_curvature(const SelfAdjointOperator& A, const Removal& remove, Index removed,
+                                         const RestrictedOptions& options = {},
+                                         const Progress& progress = {});
+
+/// Bytes that dense_counts takes.
+double dense_counts_bytes(Index size);
+
+}  // namespace basin

@@ -1,0 +1,39 @@
+/// The matrix of an operator, and how far it is from what the operator would be without rounding.
+#pragma once
+
+#include <cstdint>
+
+#include "linalg/linear_operator.h"
+
+namespace basin {
+
+struct MeasuredMatrix {
+  Vectors<double> matrix;  ///< symmetric
+  double asymmetry = 0;    ///< Frobenius norm of what symmetrising took away
+  double rounding = 0;     ///< Frobenius norm of the rounding error, measured with random vectors
+  Index products = 0;
+
+  Index size() const { return matrix.rows(); }
+};
+
+/// Assembled in blocks of products, symmetrised in place. The rounding is measured by comparing products with
+/// random vectors with those of the twin (model/twin.h), or with those of a scaled vector without one.
+/// `progress` counts columns. Throws WorkError when a product is not finite.
+MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* twin = nullptr,
+                               std::uint64_t seed = 0, const Progress& progress = {});
+
+/// For each column of V, an allowance for the rounding error of A v, given AV: four times the distance from
+/// another evaluation of the same product, one sample of that error. It is the twin's, or else A (c v) / c
+/// with c no power of two, which rounds differently in every operation.
+Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+                                const Vectors<double>& V, const Vectors<double>& AV);
+
+/// A lower estimate of |A|, right to a few per cent or better: some steps of the power method. It only sets
+/// scales.
+double norm_estimate(const SelfAdjointOperator& A, std::uint64_t seed);
+
+/// Norms of columns without overflow or underflow of the squares: a loss may have any scale. Throws WorkError
+/// when one is not finite.
+Vector<double> column_norms(const Vectors<double>& V);
+
+}  // namespace basin
