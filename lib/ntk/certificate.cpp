@@ -326,17 +326,17 @@ double largest_residual(const NormConstants& norms, double s0_lower, double c) {
   return residual_of_reach(furthest_reach(norms, s0_lower).value, c);
 }
 
-std::optional<Interval> target_scalings(const Matrix<double>& F, const Matrix<double>& Y, double r) {
+std::optional<Scalings> target_scalings(const Matrix<double>& F, const Matrix<double>& Y, double r) {
   if (F.rows() != Y.rows() || F.cols() != Y.cols())
     throw InputError("certificate: outputs and targets differ in shape");
   const double length = Y.stableNorm();
   if (length == 0)
-    return F.stableNorm() <= r ? std::optional<Interval>({-kInfinity, kInfinity}) : std::nullopt;
+    return F.stableNorm() <= r ? std::optional<Scalings>({-kInfinity, kInfinity}) : std::nullopt;
   const Matrix<double> direction = Y / length;
   const double along = F.cwiseProduct(direction).sum(), across = (F - along * direction).stableNorm();
   if (!(across <= r)) return std::nullopt;
   const double half = std::sqrt((r - across) * (r + across));
-  return Interval{(along - half) / length, (along + half) / length};
+  return Scalings{(along - half) / length, (along + half) / length};
 }
 
 std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit) {

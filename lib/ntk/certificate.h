@@ -100,12 +100,13 @@ Certificate ball_certificate(const NormConstants& norms, double s0_lower, double
 /// is linear in theta and s0 > 0.
 double largest_residual(const NormConstants& norms, double s0_lower, double c = 1);
 
-struct Interval {
+/// Factors between two ends.
+struct Scalings {
   double low, high;
 };
 
 /// The scalings t of the targets with |F - t Y| <= r, if there are any.
-std::optional<Interval> target_scalings(const Matrix<double>& F, const Matrix<double>& Y, double r);
+std::optional<Scalings> target_scalings(const Matrix<double>& F, const Matrix<double>& Y, double r);
 
 /// The gain nearest to 1 (in ratio) for which certify(gain) passes: searched on the powers of sqrt(2) within
 /// [1 / limit, limit], both sides at once, then by bisection down to a relative 1e-6 towards 1. A gain

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "linalg/dense.h"
 #include "linalg/parallel.h"
@@ -57,6 +58,34 @@ Matrix<double> centred_coordinates(const Matrix<double>& X, Index n) {
   return out;
 }
 
+/// The number of different pairs of a token and the sample it is in, samples up to the order of their tokens.
+/// What attention computes for a token depends on that pair alone.
+Index distinct_tokens(const Data<double>& data) {
+  const Index n = data.X.rows() / data.samples;
+  std::map<std::vector<std::vector<double>>, Index> samples;  // sorted tokens -> how many are different
+  for (Index i = 0; i < data.samples; ++i) {
+    std::vector<std::vector<double>> rows;
+    for (Index k = i * n; k < (i + 1) * n; ++k)
+      rows.emplace_back(data.X.row(k).data(), data.X.row(k).data() + data.X.cols());
+    std::sort(rows.begin(), rows.end());
+    Index different = 1;
+    for (std::size_t k = 1; k < rows.size(); ++k) different += rows[k] != rows[k - 1];
+    samples.emplace(std::move(rows), different);
+  }
+  Index total = 0;
+  for (const auto& [rows, different] : samples) total += different;
+  return total;
+}
+
+/// How often the most frequent row occurs.
+Index most_copies(const Matrix<double>& X) {
+  std::map<std::vector<double>, Index> copies;
+  Index most = 0;
+  for (Index k = 0; k < X.rows(); ++k)
+    most = std::max(most, ++copies[{X.row(k).data(), X.row(k).data() + X.cols()}]);
+  return most;
+}
+
 double square(double x) {
   return x * x;
 }
@@ -95,22 +124,23 @@ Matrix<double> query_jacobians(const AttentionFactors& f, Index first_row, Index
   return G;
 }
 
-struct Smallest {
+struct Extremes {
   Index rank = std::numeric_limits<Index>::max();
-  double value = std::numeric_limits<double>::infinity();
+  double smallest = std::numeric_limits<double>::infinity(), largest = 0;
 };
 
-/// The smallest rank and singular value over `count` pairs of a matrix and its twin.
+/// The smallest rank, and bounds on the singular values, of `count` pairs of a matrix and its twin.
 template <class Matrices>
-Smallest smallest_of(Index count, const Matrices& matrices) {
-  std::vector<Smallest> each(count);
+Extremes extremes_of(Index count, const Matrices& matrices) {
+  std::vector<Extremes> each(count);
   parallel_for(count, [&](Index i, Index) {
     const auto [A, twin] = matrices(i);
     const MeasuredValues values = measured_values(A, twin);
-    each[i] = {values.rank(), values.smallest()};
+    each[i] = {values.rank(), values.smallest(), values.largest()};
   });
-  Smallest all;
-  for (const Smallest& s : each) all = {std::min(all.rank, s.rank), std::min(all.value, s.value)};
+  Extremes all;
+  for (const Extremes& e : each)
+    all = {std::min(all.rank, e.rank), std::min(all.smallest, e.smallest), std::max(all.largest, e.largest)};
   return all;
 }
 
@@ -161,6 +191,8 @@ InitialisationConditions::InitialisationConditions(AttentionFactors factors, Att
   inputs_ = measured_values(f_.data->X, twin_.data->X);
   centred_ = measured_values(centred_coordinates(f_.data->X, n), centred_coordinates(twin_.data->X, n));
   ranks_ = {inputs_.rank(), centred_.rank()};
+  copies_ = most_copies(f_.data->X);
+  distinct_ = distinct_tokens(*f_.data);
 }
 
 KernelConditions InitialisationConditions::of(const std::vector<std::string>& blocks) const {
@@ -172,14 +204,24 @@ KernelConditions InitialisationConditions::of(const std::vector<std::string>& bl
   } else {
     result = of_projections(blocks);
   }
-  // A sum of kernels is at least each of them.
+  // A sum of kernels is at least each of them, and at most the sum of their largest eigenvalues.
+  double upper = 0;
   if (blocks.size() > 1)
     for (const std::string& b : blocks) {
       const KernelConditions alone = of({b});
+      upper += alone.upper_bound;
       result.bounds.push_back({b, "the bound of " + b + " alone", alone.lower_bound()});
     }
+  if (blocks.size() > 1) result.upper_bound = upper;
+  result.conditions.insert(result.conditions.begin(), distinct());
   result.blocks = join(blocks);
   return result;
+}
+
+/// No two rows of J equal: the same token in the same sample, twice.
+Condition InitialisationConditions::distinct() const {
+  return condition("distinct", "all N n pairs of a token and its sample differ", Role::necessary, distinct_,
+                   f_.tokens(), true, "no sample twice, and no token twice in a sample");
 }
 
 /// As many parameters as outputs.
@@ -209,6 +251,7 @@ KernelConditions InitialisationConditions::of_output() const {
       condition("rank_A", "rank [A_1 .. A_H] = N n", Role::equivalent, A.rank(), tokens, false,
                 width < tokens ? "see H d >= N n" : "tokens that differ, and attention of full rank"));
   k.bounds.push_back({"exact", "sigma_min([A_1 .. A_H])^2 (equality)", square(A.smallest())});
+  k.upper_bound = square(A.largest());
   return k;
 }
 
@@ -233,6 +276,7 @@ KernelConditions InitialisationConditions::of_values() const {
     const MeasuredValues W = measured_values(f_.heads[h].W_O.transpose(), twin_.heads[h].W_O.transpose());
     rank = std::min(rank, W.rank());
     omega[h] = square(W.smallest());
+    k.upper_bound += square(measured_values(f_.heads[h].B, twin_.heads[h].B).largest() * W.largest());
   }
   k.conditions.push_back(
       condition("rank_W_O", "rank W_O[h] = D_out for every head", Role::sufficient, rank, s.outputs, false,
@@ -264,6 +308,9 @@ KernelConditions InitialisationConditions::of_projections(const std::vector<std:
     k.conditions.push_back(condition("rank_limit",
                                      softmax ? "H min(d, n-1) >= D_out" : "H min(d, n) >= D_out", necessary,
                                      limit, o, true, heads_or_width));
+    k.conditions.push_back(condition(
+        "copies", "H d >= D_out times the copies of the commonest token", necessary, H * d, o * copies_, true,
+        "d >= " + text(divide_up(o * copies_, H)) + " at H = " + text(H) + ", or fewer equal tokens"));
   }
   if (key) {
     const Index limit = softmax ? H * (n - 1) * std::min(d, n) : H * n * std::min(d, n);
@@ -271,13 +318,13 @@ KernelConditions InitialisationConditions::of_projections(const std::vector<std:
                                      softmax ? "H (n-1) min(d, n) >= n D_out" : "H n min(d, n) >= n D_out",
                                      necessary, limit, n * o, true, heads_or_width));
   }
-  Smallest values;
+  Extremes values;
   if (query)
-    values = smallest_of(tokens, [&](Index a) {
+    values = extremes_of(tokens, [&](Index a) {
       return std::pair(query_jacobians(f_, a * o, o), query_jacobians(twin_, a * o, o));
     });
   else
-    values = smallest_of(f_.data->samples, [&](Index i) {
+    values = extremes_of(f_.data->samples, [&](Index i) {
       return std::pair(local_jacobian(f_, local, i), local_jacobian(twin_, local, i));
     });
   k.conditions.push_back(condition("rank_local",
@@ -295,7 +342,8 @@ KernelConditions InitialisationConditions::of_projections(const std::vector<std:
                       query ? "lambda_min(X X^T) min_a lambda_min(sum_h G_ah G_ah^T)"
                             : std::string(centred ? "lambda_min(U^T X X^T U)" : "lambda_min(X X^T)") +
                                   " min_i lambda_min(L_i L_i^T)",
-                      rows == 0 ? 0 : square(X.smallest() * values.value)});
+                      rows == 0 ? 0 : square(X.smallest() * values.smallest)});
+  k.upper_bound = square((rows == 0 ? 0 : X.largest()) * values.largest);
   if (query && H * d >= f_.outputs()) {
     const MeasuredValues G =
         measured_values(query_jacobians(f_, 0, f_.outputs()), query_jacobians(twin_, 0, f_.outputs()));

@@ -42,6 +42,8 @@ struct KernelConditions {
   std::string blocks;  ///< "W_Q,W_K"
   std::vector<Condition> conditions;
   std::vector<LowerBound> bounds;
+  /// Proven upper bound on the largest eigenvalue, the sum of the blocks' own.
+  double upper_bound = 0;
 
   /// The first necessary or equivalent condition that fails; null if none does.
   const Condition* obstacle() const;
@@ -66,6 +68,8 @@ struct MeasuredValues {
   Index rank() const { return (values.array() > error).count(); }
   /// A number that the smallest singular value is certainly not below.
   double smallest() const { return std::max(0.0, values[values.size() - 1] - error); }
+  /// A number that the largest is certainly not above.
+  double largest() const { return values[0] + error; }
 };
 MeasuredValues measured_values(const Matrix<double>& A, const Matrix<double>& twin);
 
@@ -84,10 +88,13 @@ class InitialisationConditions {
   KernelConditions of_values() const;
   KernelConditions of_projections(const std::vector<std::string>& blocks) const;
   Condition count(const std::vector<std::string>& blocks) const;
+  Condition distinct() const;
 
   AttentionFactors f_, twin_;
   MeasuredValues inputs_, centred_;
   InputRanks ranks_;
+  Index copies_;    ///< of the token that occurs most often
+  Index distinct_;  ///< tokens that differ from all others, or are in another sample
 };
 
 }  // namespace basin

@@ -40,10 +40,11 @@ class SampleKernels {
   std::vector<Eigen::LLT<Vectors<double>>> factors_;
 };
 
-double length(const Linearization<double>& at, const Vectors<double>& x) {
-  Vectors<double> Jt(at.theta_size(), 1);
-  at.vjp(x, Jt);
-  return Jt.norm();
+/// J^T x
+Vectors<double> pulled_back(const Linearization<double>& at, const Vectors<double>& x) {
+  Vectors<double> Jtx(at.theta_size(), 1);
+  at.vjp(x, Jtx);
+  return Jtx;
 }
 
 }  // namespace
@@ -56,8 +57,8 @@ MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at, const Lin
   const SmallestPair found = smallest_pair(
       K, [&](VectorsRef<double> V) { kernels.solve(V); },
       {.tolerance = options.tolerance, .max_products = options.max_products, .seed = options.seed}, progress);
-  const double sigma = length(at, found.vector);
-  const double rounding = 4 * std::abs(sigma - length(twin, found.vector));
+  const Vectors<double> Jtx = pulled_back(at, found.vector);
+  const double sigma = Jtx.norm(), rounding = 4 * (Jtx - pulled_back(twin, found.vector)).norm();
 
   // The largest eigenvalue: some steps of the power method are enough for its size.
   Vectors<double> top = Vectors<double>::Ones(at.output_size(), 1), next = top;

@@ -2,10 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iomanip>
 #include <limits>
+#include <sstream>
 
 #include "linalg/definite.h"
-#include "ntk/conditions.h"
+#include "linalg/parallel.h"
+#include "linalg/triangular.h"
+#include "model/twin.h"
+#include "ntk/attention_rounding.h"
+#include "ntk/formed_kernel.h"
 
 namespace basin {
 namespace {
@@ -17,24 +23,10 @@ Index parameter_count(const AttentionSpec& s, const std::vector<std::string>& bl
   return total;
 }
 
-/// The sum of the kernels of some blocks, and an estimate of its rounding error: four times the distance from
-/// the twin's (model/twin.h), block by block.
-struct FormedKernel {
-  Vectors<double> K;
-  double error = 0;
-};
-FormedKernel form(const AttentionFactors& f, const AttentionFactors& twin,
-                  const std::vector<std::string>& blocks) {
-  FormedKernel formed;
-  for (const std::string& b : blocks) {
-    Matrix<double> K = block_kernel(f, b);
-    formed.error += 4 * (K - block_kernel(twin, b)).norm();
-    if (formed.K.size() == 0)
-      formed.K = K;
-    else
-      formed.K += K;
-  }
-  return formed;
+std::string joined(const std::vector<std::string>& blocks) {
+  std::string name;
+  for (const std::string& b : blocks) name += (name.empty() ? "" : ",") + b;
+  return name;
 }
 
 }  // namespace
@@ -47,6 +39,20 @@ KernelMinimum minimum_of(const NtkSpectrum& s) {
   const Index last = s.size() - 1;
   return {s.name,        "singular values of J", s.size(),       s.parameters, s.rank(),  s.lambda_min(),
           s.lower(last), s.upper(last),          s.lambda_max(), s.lower(0),   s.upper(0)};
+}
+
+KernelMinimum with_conditions(KernelMinimum k, const KernelConditions& conditions) {
+  k.largest_upper = std::min(k.largest_upper, conditions.upper_bound);
+  k.upper = std::min(k.upper, k.largest_upper);
+  if (conditions.refuted()) {
+    k.lambda_min = k.lower = k.upper = 0;
+  } else if (conditions.lower_bound() > k.lower && k.upper > 0) {
+    k.lower = std::min(k.upper, conditions.lower_bound());
+    if (k.lambda_min < k.lower) k.lambda_min = k.lower;  // unless it is not known at all
+    k.rank = k.size;
+    k.proven_by_conditions = true;
+  }
+  return k;
 }
 
 KernelMinimum output_minimum(const AttentionFactors& f, const AttentionFactors& twin) {
@@ -76,27 +82,30 @@ std::vector<std::optional<KernelMinimum>> formed_minima(const AttentionFactors& 
   std::vector<std::optional<KernelMinimum>> minima;
   for (const auto& blocks : sets) {
     minima.emplace_back();
-    std::string name;
-    for (const std::string& b : blocks) name += (name.empty() ? "" : ",") + b;
+    const std::string name = joined(blocks);
     const Index parameters = parameter_count(f.spec, blocks);
     if (name == "W_O") {
       minima.back() = output_minimum(f, twin);
     } else if (parameters >= f.outputs()) {
-      const FormedKernel formed = form(f, twin, blocks);
+      const FormedKernel formed = formed_kernel(f, twin, blocks);
       const DefiniteEigenvalues ends = definite_eigenvalues(formed.K);
-      const double lower = ends.smallest.lower - formed.error, upper = ends.smallest.upper + formed.error;
-      if (ends.definite && upper - lower <= 2 * tolerance * ends.smallest.value)
-        minima.back() = KernelMinimum{name,
-                                      "formed kernel",
-                                      f.outputs(),
-                                      parameters,
-                                      f.outputs(),
-                                      ends.smallest.value,
-                                      lower,
-                                      upper,
-                                      ends.largest.value,
-                                      ends.largest.lower - formed.error,
-                                      ends.largest.upper + formed.error};
+      // An error of d in J_B is one of at most 2 |J| d + d^2 in its kernel.
+      double error = formed.error;
+      for (const double d : centring_rounding(f, blocks))
+        error += (2 * std::sqrt(std::max(0.0, ends.largest.upper)) + d) * d;
+      KernelMinimum k = {name,
+                         "formed kernel",
+                         f.outputs(),
+                         parameters,
+                         -1,
+                         std::max(0.0, ends.smallest.value),
+                         std::max(0.0, ends.smallest.lower - error),
+                         ends.smallest.upper + error,
+                         ends.largest.value,
+                         ends.largest.lower - error,
+                         ends.largest.upper + error};
+      if (k.positive_definite()) k.rank = k.size;
+      if (std::isinf(tolerance) || k.known_to(tolerance)) minima.back() = k;
     }
     report(progress, static_cast<Index>(minima.size()), static_cast<Index>(sets.size()));
   }
@@ -104,9 +113,145 @@ std::vector<std::optional<KernelMinimum>> formed_minima(const AttentionFactors& 
 }
 
 double formed_minima_bytes(Index m) {
-  // The kernel, a block's and its twin's while they are made; the kernel, a factor and its shifted copy
-  // later.
-  return 8 * 4 * static_cast<double>(m) * static_cast<double>(m);
+  // The kernel, its factor and a shifted copy.
+  return 8 * 3 * static_cast<double>(m) * static_cast<double>(m);
+}
+
+JacobianCost jacobian_cost(const AttentionSpec& spec, Index samples, const std::vector<std::string>& trained,
+                           const std::vector<std::vector<std::string>>& sets) {
+  AttentionSpec reduced = spec;
+  reduced.embedding = std::min(spec.embedding, samples * spec.tokens);
+  const Index m = samples * spec.tokens * spec.outputs;
+  const auto model = make_attention_model<double>(reduced, trained);
+  const double rows = static_cast<double>(m), P = static_cast<double>(model->parameters().theta_size());
+  return {ntk_bytes(model->parameters(), m, samples),
+          2 * rows * rows * P + 30 * rows * rows * rows * static_cast<double>(sets.size())};
+}
+
+namespace {
+
+/// The smallest eigenvalue from the inverse of the triangular factor of J; the largest is what is known of it
+/// already. Nothing if that does not decide.
+std::optional<KernelMinimum> triangular_minimum(const JacobianFactors& factors,
+                                                const std::vector<std::string>& set, KernelMinimum known) {
+  if (factors.columns(set) < known.size || !std::isfinite(known.largest_upper)) return {};
+  const auto found = smallest_singular_value(factors.triangular(set));
+  if (!found) return {};
+  const double error =
+      factorisation_error(std::max(known.size, factors.columns(set)), std::sqrt(known.largest_upper)) +
+      factors.rounding(set);
+  if (!(found->lower > error)) return {};
+  const auto square = [](double x) { return x * x; };
+  known.method = "triangular factor of J";
+  known.rank = known.size;
+  known.lambda_min = square(found->value);
+  known.lower = square(found->lower - error);
+  known.upper = square(found->upper + error);
+  return known;
+}
+
+/// jacobian_rounding after the reduction of features, the largest of several twins where J is so small that
+/// one may be blind by chance.
+std::vector<double> measured_rounding(const Vectors<double>& Jt, const AttentionPoint& point,
+                                      const FeatureReduction& reduction,
+                                      const std::shared_ptr<const Model<double>>& model,
+                                      const Progress& progress) {
+  constexpr Index kSmall = 1000000;
+  std::vector<double> largest;
+  for (std::uint64_t index = 0; index < (Jt.size() <= kSmall ? 4 : 1); ++index) {
+    const Twin moved = make_twin(point.weights, *point.data, index);
+    const AttentionPoint twin = reduction.apply({point.spec, moved.weights, moved.data});
+    const std::vector<double> one =
+        jacobian_rounding(Jt, Linearization<double>(model, twin.weights, twin.data, {.memory = 0}), progress);
+    largest.resize(one.size());
+    for (std::size_t b = 0; b < one.size(); ++b)
+      largest[b] = std::max(largest[b], reduction.rounding_scale() * one[b]);
+  }
+  return largest;
+}
+
+/// The Jacobian's part of kernel_minima: fills in what is open in `result`.
+void minima_from_jacobian(Minima& result, const AttentionPoint& point, const AttentionFactors& f,
+                          const std::vector<std::string>& trained,
+                          const std::vector<std::vector<std::string>>& sets, const std::vector<bool>& open,
+                          bool spectra, const Progress& progress) {
+  const FeatureReduction reduction(point.data->X);
+  const AttentionPoint small = reduction.apply(point);
+  const auto model = make_attention_model<double>(small.spec, trained);
+  const Linearization<double> at(model, small.weights, small.data, {.memory = 0});
+  Vectors<double> Jt = at.jacobian_transposed(progress);
+  std::vector<double> rounding = measured_rounding(Jt, point, reduction, model, progress);
+  const std::vector<double> hidden = centring_rounding(f, at.parameters().trained());
+  for (std::size_t b = 0; b < rounding.size(); ++b) rounding[b] += hidden[b];
+  std::vector<std::vector<std::string>> needed;
+  for (std::size_t k = 0; k < sets.size(); ++k)
+    if (open[k]) needed.push_back(sets[k]);
+  const JacobianFactors factors(Jt, model->parameters(), rounding, needed);
+  Jt.resize(0, 0);
+  parallel_for(static_cast<Index>(sets.size()), [&](Index k, Index) {
+    if (!open[k]) return;
+    KernelMinimum& minimum = result.minima[k];
+    if (!spectra)
+      if (const auto found = triangular_minimum(factors, sets[k], minimum)) {
+        minimum = *found;
+        return;
+      }
+    result.spectra[k] = factors.spectrum(sets[k]);
+    const Index parameters = minimum.parameters;
+    minimum = minimum_of(*result.spectra[k]);
+    minimum.parameters = parameters;  // not the reduced problem's
+  });
+}
+
+}  // namespace
+
+Minima kernel_minima(const AttentionPoint& point, const AttentionFactors& factors,
+                     const AttentionFactors& twin_factors, const std::vector<std::string>& trained,
+                     const std::vector<std::vector<std::string>>& sets, const MinimaOptions& options,
+                     const Progress& progress) {
+  const JacobianCost cost = jacobian_cost(point.spec, point.data->samples, trained, sets);
+  const bool affordable = cost.bytes <= options.memory && cost.operations <= options.operations;
+  const bool spectra = options.spectra || (options.use_jacobian && cost.bytes <= options.memory &&
+                                           cost.operations <= options.quick);
+  Minima result;
+  result.spectra.resize(sets.size());
+  std::vector<std::optional<KernelMinimum>> formed(sets.size());
+  if (options.form && !spectra)
+    formed = formed_minima(factors, twin_factors, sets, std::numeric_limits<double>::infinity(), progress);
+  else if (!spectra)
+    for (std::size_t k = 0; k < sets.size(); ++k)
+      if (joined(sets[k]) == "W_O") formed[k] = output_minimum(factors, twin_factors);
+  std::vector<bool> open;
+  for (std::size_t k = 0; k < sets.size(); ++k) {
+    KernelMinimum unknown;
+    unknown.name = joined(sets[k]);
+    unknown.method = "none";
+    unknown.size = factors.outputs();
+    unknown.parameters = parameter_count(factors.spec, sets[k]);
+    unknown.upper = unknown.largest_upper = std::numeric_limits<double>::infinity();
+    unknown.lambda_min = unknown.lambda_max = std::numeric_limits<double>::quiet_NaN();
+    if (unknown.parameters < unknown.size) unknown.upper = unknown.lambda_min = 0;  // singular
+    result.minima.push_back(formed[k].value_or(unknown));
+    // A kernel of fewer parameters than outputs is singular: no more is computed unless asked for.
+    const bool known = formed[k] ? formed[k]->known_to(options.tolerance) || formed[k]->method == "factor A"
+                                 : unknown.parameters < unknown.size;
+    open.push_back(spectra || !known);
+  }
+  const bool any_open = std::find(open.begin(), open.end(), true) != open.end();
+  if (any_open && !spectra && options.use_jacobian && options.note) {
+    std::ostringstream text;
+    text << "formed kernels leave some smallest eigenvalues open; the Jacobian takes " << std::setprecision(2)
+         << cost.bytes / 1e9 << " GB and " << cost.operations << " operations"
+         << (affordable ? "" : ": too much, they stay as they are");
+    options.note(text.str());
+  }
+  if (spectra || (any_open && options.use_jacobian && affordable))
+    minima_from_jacobian(result, point, factors, trained, sets, open, spectra, progress);
+  if (sets.back().size() == trained.size()) {
+    result.minima.back().name = "sum";
+    if (result.spectra.back()) result.spectra.back()->name = "sum";
+  }
+  return result;
 }
 
 }  // namespace basin

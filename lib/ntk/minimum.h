@@ -2,11 +2,15 @@
 /// (MATHEMATICS.md, "Which way").
 #pragma once
 
+#include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "ntk/attention_factors.h"
+#include "ntk/conditions.h"
+#include "ntk/feature_reduction.h"
 #include "ntk/spectra.h"
 
 namespace basin {
@@ -14,7 +18,7 @@ namespace basin {
 /// What is known of the ends of the spectrum of a kernel J J^T, m x m.
 struct KernelMinimum {
   std::string name;      ///< "W_Q", "W_Q,W_K" or "sum", as in NtkSpectrum
-  std::string method;    ///< "factor A", "formed kernel", "singular values of J"
+  std::string method;    ///< "factor A", "formed kernel", "triangular factor of J", "singular values of J"
   Index size = 0;        ///< m
   Index parameters = 0;  ///< columns of J
   Index rank = -1;       ///< singular values that are certainly positive; -1 if only the ends are known
@@ -22,10 +26,16 @@ struct KernelMinimum {
   double lambda_max = 0, largest_lower = 0, largest_upper = 0;
 
   bool positive_definite() const { return lower > 0; }
-  double condition_number() const;  ///< infinity unless positive definite
+  bool proven_by_conditions = false;  ///< `lower` comes from the conditions (ntk/conditions.h)
+  double condition_number() const;    ///< infinity unless positive definite
+  /// Positive, and enclosed as tightly as this, relative to it.
+  bool known_to(double tolerance) const { return lower > 0 && upper - lower <= 2 * tolerance * lambda_min; }
 };
 
 KernelMinimum minimum_of(const NtkSpectrum& spectrum);
+
+/// With what conditions prove, where that is more: either end, and that a kernel is exactly singular.
+KernelMinimum with_conditions(KernelMinimum minimum, const KernelConditions& conditions);
 
 /// The kernel of W_O from A = [A_1 .. A_H]: the squares of its singular values, each D_out times. Rank
 /// included.
@@ -33,8 +43,9 @@ KernelMinimum output_minimum(const AttentionFactors& f, const AttentionFactors& 
 
 /// The kernels of these sets of blocks, each the sum of its blocks', from kernels that are formed of factors
 /// (W_O alone: from A): m^3 operations where the singular values of J take m^2 P and more. Nothing for a
-/// kernel whose smallest eigenvalue is not known to `tolerance` (relative) that way: forming J J^T costs half
-/// of the digits. `progress` counts kernels.
+/// kernel whose smallest eigenvalue is not known to `tolerance` (relative) that way, as forming J J^T costs
+/// half of the digits, or which has fewer parameters than outputs. With an infinite tolerance every other
+/// kernel has its enclosure, however wide. `progress` counts kernels.
 std::vector<std::optional<KernelMinimum>> formed_minima(const AttentionFactors& f,
                                                         const AttentionFactors& twin,
                                                         const std::vector<std::vector<std::string>>& sets,
@@ -43,5 +54,42 @@ std::vector<std::optional<KernelMinimum>> formed_minima(const AttentionFactors& 
 
 /// Bytes that takes at its peak.
 double formed_minima_bytes(Index m);
+
+struct MinimaOptions {
+  bool form = true;          ///< try kernels formed of factors first
+  bool use_jacobian = true;  ///< go to J for what they leave open
+  bool spectra = false;      ///< all singular values of J for every set
+  /// The same where J takes no more operations than this: below a second.
+  double quick = 2e9;
+  /// What J may cost: bytes and operations.
+  double memory = std::numeric_limits<double>::infinity();
+  double operations = std::numeric_limits<double>::infinity();
+  double tolerance = 1e-4;  ///< relative width of an enclosure that is good enough
+  /// Told what is done next, one line for people.
+  std::function<void(const std::string&)> note{};
+};
+
+struct Minima {
+  std::vector<KernelMinimum> minima;                ///< of each set, in order
+  std::vector<std::optional<NtkSpectrum>> spectra;  ///< likewise; of those that needed all singular values
+};
+
+/// The smallest eigenvalues of the kernels of these sets of trained blocks by the cheapest way whose error
+/// bound suffices: formed kernels; where their rounding hides the answer, the triangular factor of J and its
+/// inverse; where that does not decide, all its singular values. What is not affordable stays as wide as it
+/// is. `twin_factors`: of a twin (model/twin.h). `progress` counts kernels, then samples. Throws WorkError
+/// when a number is not finite.
+Minima kernel_minima(const AttentionPoint& point, const AttentionFactors& factors,
+                     const AttentionFactors& twin_factors, const std::vector<std::string>& trained,
+                     const std::vector<std::vector<std::string>>& sets, const MinimaOptions& options = {},
+                     const Progress& progress = {});
+
+/// What J, its factors and all its singular values take for these sets: bytes at the peak, and operations,
+/// those of singular values counted tenfold, as they run at the speed of memory.
+struct JacobianCost {
+  double bytes, operations;
+};
+JacobianCost jacobian_cost(const AttentionSpec& spec, Index samples, const std::vector<std::string>& trained,
+                           const std::vector<std::vector<std::string>>& sets);
 
 }  // namespace basin

@@ -21,7 +21,6 @@ std::vector<const ParameterLayout::Entry*> trainable_blocks(const ParameterLayou
 /// The spectrum for J^T = Q R with R: r x m, where `parameters` is the number of rows of J^T.
 NtkSpectrum spectrum_of_factor(const std::string& name, Index parameters, const Vectors<double>& R,
                                double rounding) {
-  constexpr double kEps = std::numeric_limits<double>::epsilon();
   const Index m = R.cols();
   const Vector<double> values = singular_values(R);
   NtkSpectrum spectrum;
@@ -29,12 +28,15 @@ NtkSpectrum spectrum_of_factor(const std::string& name, Index parameters, const 
   spectrum.parameters = parameters;
   spectrum.singular_values = Vector<double>::Zero(m);
   spectrum.singular_values.head(values.size()) = values;
-  spectrum.singular_value_error =
-      10 * static_cast<double>(std::max(m, parameters)) * kEps * values[0] + rounding;
+  spectrum.singular_value_error = factorisation_error(std::max(m, parameters), values[0]) + rounding;
   return spectrum;
 }
 
 }  // namespace
+
+double factorisation_error(Index larger_side, double norm) {
+  return 10 * static_cast<double>(larger_side) * std::numeric_limits<double>::epsilon() * norm;
+}
 
 double NtkSpectrum::eigenvalue(Index i) const {
   return singular_values[i] * singular_values[i];
@@ -72,56 +74,92 @@ std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Lineariz
         twin.jacobian_of_sample(i, slot, difference);
         difference -= Jt.middleCols(i * columns, columns);
         for (Index b = 0; b < norms.cols(); ++b)
-          norms(i, b) = difference.middleRows(blocks[b]->theta_offset, blocks[b]->block.size()).norm();
+          // Stable: where attention has died out, squares of J's numbers are zero.
+          norms(i, b) = difference.middleRows(blocks[b]->theta_offset, blocks[b]->block.size()).stableNorm();
       },
       progress);
   std::vector<double> rounding;
-  for (Index b = 0; b < norms.cols(); ++b) rounding.push_back(kAllowance * norms.col(b).norm());
+  for (Index b = 0; b < norms.cols(); ++b) rounding.push_back(kAllowance * norms.col(b).stableNorm());
   return rounding;
+}
+
+JacobianFactors::JacobianFactors(VectorsRef<double> Jt, const ParameterLayout& parameters,
+                                 const std::vector<double>& rounding,
+                                 const std::vector<std::vector<std::string>>& sets) {
+  if (!Jt.allFinite()) throw WorkError("the Jacobian is not finite: the NTK is not defined");
+  const auto blocks = trainable_blocks(parameters);
+  if (sets.size() == 1 && sets[0].size() == blocks.size()) {
+    double total = 0;
+    for (const double r : rounding) total = std::hypot(total, r);
+    blocks_.push_back({parameters.trained(), parameters.theta_size(), total, triangular_factor(Jt)});
+    return;
+  }
+  for (std::size_t b = 0; b < blocks.size(); ++b)
+    blocks_.push_back({{blocks[b]->block.name}, blocks[b]->block.size(), rounding.at(b), {}});
+  parallel_for(static_cast<Index>(blocks.size()), [&](Index b, Index) {
+    const std::string& name = blocks_[b].names[0];
+    if (std::any_of(sets.begin(), sets.end(),
+                    [&](const auto& set) { return std::find(set.begin(), set.end(), name) != set.end(); }))
+      blocks_[b].factor = triangular_factor(Jt.middleRows(blocks[b]->theta_offset, blocks[b]->block.size()));
+  });
+}
+
+std::vector<const JacobianFactors::Block*> JacobianFactors::members(
+    const std::vector<std::string>& set) const {
+  std::vector<const Block*> found;
+  for (const Block& block : blocks_)
+    if (std::find(set.begin(), set.end(), block.names[0]) != set.end()) found.push_back(&block);
+  return found;
+}
+
+Vectors<double> JacobianFactors::triangular(const std::vector<std::string>& set) const {
+  // J^T = blkdiag(Q_b) [R_1; R_2; ...], so the stack of factors has the singular values of J.
+  const auto blocks = members(set);
+  if (blocks.size() == 1) return blocks[0]->factor;
+  Index rows = 0;
+  for (const Block* block : blocks) rows += block->factor.rows();
+  Vectors<double> stack(rows, blocks[0]->factor.cols());
+  rows = 0;
+  for (const Block* block : blocks) {
+    stack.middleRows(rows, block->factor.rows()) = block->factor;
+    rows += block->factor.rows();
+  }
+  return triangular_factor(stack);
+}
+
+Index JacobianFactors::columns(const std::vector<std::string>& set) const {
+  Index total = 0;
+  for (const Block* block : members(set)) total += block->parameters;
+  return total;
+}
+
+double JacobianFactors::rounding(const std::vector<std::string>& set) const {
+  double total = 0;
+  for (const Block* block : members(set)) total = std::hypot(total, block->rounding);
+  return total;
+}
+
+NtkSpectrum JacobianFactors::spectrum(const std::vector<std::string>& set) const {
+  std::string name;
+  for (const Block* block : members(set))
+    for (const std::string& b : block->names) name += (name.empty() ? "" : ",") + b;
+  return spectrum_of_factor(name, columns(set), triangular(set), rounding(set));
 }
 
 std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayout& parameters,
                                      const std::vector<double>& rounding,
                                      std::vector<std::vector<std::string>> sets) {
-  if (!Jt.allFinite()) throw WorkError("the Jacobian is not finite: the NTK is not defined");
-  const auto blocks = trainable_blocks(parameters);
   if (sets.empty()) {
     std::vector<std::string> all;
-    for (const auto* entry : blocks) all.push_back(entry->block.name), sets.push_back({entry->block.name});
+    for (const auto* entry : trainable_blocks(parameters))
+      all.push_back(entry->block.name), sets.push_back({entry->block.name});
     sets.push_back(all);
   }
-  std::vector<Vectors<double>> factors(blocks.size());
-  parallel_for(static_cast<Index>(blocks.size()), [&](Index b, Index) {
-    factors[b] = triangular_factor(Jt.middleRows(blocks[b]->theta_offset, blocks[b]->block.size()));
-  });
-
-  // J^T = blkdiag(Q_b) [R_1; R_2; ...], so the stack of factors has the singular values of J.
+  const JacobianFactors factors(Jt, parameters, rounding, sets);
   std::vector<NtkSpectrum> spectra(sets.size());
-  parallel_for(static_cast<Index>(sets.size()), [&](Index s, Index) {
-    std::string name;
-    Index rows = 0, size = 0;
-    double squares = 0;
-    std::vector<std::size_t> members;
-    for (std::size_t b = 0; b < blocks.size(); ++b) {
-      if (std::find(sets[s].begin(), sets[s].end(), blocks[b]->block.name) == sets[s].end()) continue;
-      members.push_back(b);
-      name += (name.empty() ? "" : ",") + blocks[b]->block.name;
-      rows += factors[b].rows(), size += blocks[b]->block.size();
-      squares += rounding.at(b) * rounding.at(b);
-    }
-    if (members.size() == blocks.size() && s + 1 == static_cast<Index>(sets.size())) name = "sum";
-    if (members.size() == 1) {
-      spectra[s] = spectrum_of_factor(name, size, factors[members[0]], std::sqrt(squares));
-      return;
-    }
-    Vectors<double> stack(rows, Jt.cols());
-    rows = 0;
-    for (const std::size_t b : members) {
-      stack.middleRows(rows, factors[b].rows()) = factors[b];
-      rows += factors[b].rows();
-    }
-    spectra[s] = spectrum_of_factor(name, size, triangular_factor(stack), std::sqrt(squares));
-  });
+  parallel_for(static_cast<Index>(sets.size()),
+               [&](Index s, Index) { spectra[s] = factors.spectrum(sets[s]); });
+  if (sets.back().size() == trainable_blocks(parameters).size()) spectra.back().name = "sum";
   return spectra;
 }
 

@@ -51,6 +51,34 @@ std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayou
                                      const std::vector<double>& rounding,
                                      std::vector<std::vector<std::string>> sets = {});
 
+/// What factorisations of J^T do to its singular values at most: 10 max(m, columns) eps |J|.
+double factorisation_error(Index larger_side, double norm);
+
+/// The triangular factors of the trainable blocks' parts of J, of which ntk_spectra and others are made.
+class JacobianFactors {
+ public:
+  /// As for ntk_spectra, for these sets only. For a single set one factorisation does.
+  JacobianFactors(VectorsRef<double> Jt, const ParameterLayout& parameters,
+                  const std::vector<double>& rounding, const std::vector<std::vector<std::string>>& sets);
+
+  /// R of J^T = Q R for the blocks of a set: min(columns of J, m) x m.
+  Vectors<double> triangular(const std::vector<std::string>& set) const;
+  Index columns(const std::vector<std::string>& set) const;    ///< of J
+  double rounding(const std::vector<std::string>& set) const;  ///< of J, Frobenius norm
+  NtkSpectrum spectrum(const std::vector<std::string>& set) const;
+
+ private:
+  /// A block, or several that are never needed apart.
+  struct Block {
+    std::vector<std::string> names;
+    Index parameters;
+    double rounding;
+    Vectors<double> factor;
+  };
+  std::vector<const Block*> members(const std::vector<std::string>& set) const;
+  std::vector<Block> blocks_;
+};
+
 /// Bytes that the Jacobian, jacobian_rounding and ntk_spectra need at the peak, for m outputs of `samples`
 /// samples.
 double ntk_bytes(const ParameterLayout& parameters, Index m, Index samples);

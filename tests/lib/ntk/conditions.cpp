@@ -59,7 +59,7 @@ const Condition& find(const KernelConditions& k, const std::string& name) {
 
 TEST_CASE("bounds hold, failing conditions mean singular kernels, sufficient ones mean positive definite") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
-  int proven = 0, refuted = 0, tight = 0;
+  int proven = 0, refuted = 0, tight = 0, above = 0;
   for (std::uint64_t draw = 0; draw < 250; ++draw) {
     const Case c = random_case(draw, kind);
     CAPTURE(describe(c), draw);
@@ -79,6 +79,10 @@ TEST_CASE("bounds hold, failing conditions mean singular kernels, sufficient one
         CHECK(std::sqrt(b.value) <= smallest + rounding);
         tight += b.value > 0.25 * smallest * smallest;
       }
+      // With duplicate tokens J is exactly zero, and computed to eps times inputs, keys and values of
+      // size 10.
+      CHECK(std::sqrt(k.upper_bound) >= sigma[0] - rounding - 1e-14);
+      above += k.upper_bound < 4 * sigma[0] * sigma[0];
       if (const Condition* obstacle = k.obstacle()) {
         CAPTURE(obstacle->statement, obstacle->measured);
         CHECK(smallest <= rounding);
@@ -99,6 +103,7 @@ TEST_CASE("bounds hold, failing conditions mean singular kernels, sufficient one
   CHECK(proven > 300);
   CHECK(refuted > 300);
   CHECK(tight > 300);
+  CHECK(above > 300);
 }
 
 TEST_CASE("rank conditions decide exactly where the inputs are independent") {
@@ -154,6 +159,48 @@ TEST_CASE("some bounds are equalities") {
     const double lambda = sigma[sigma.size() - 1] * sigma[sigma.size() - 1];
     CHECK(lambda > 0);
     CHECK(conditions.of({block}).bounds.front().value == Approx(lambda).epsilon(1e-9));
+  }
+}
+
+TEST_CASE("the same sample twice, in any order of its tokens, makes every kernel singular") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  Case c = {"twice", 3, 2, 9, 2, 4, 1, kind};
+  Instance<double> instance = make_instance(c);
+  CHECK(find(conditions_of(c, instance).of({"W_V"}), "distinct").measured == 6);
+  auto data = std::make_shared<Data<double>>(*instance.data);
+  data->X.row(4) = data->X.row(1);
+  CHECK(find(conditions_of(c, {instance.model, instance.weights, data}).of({"W_V"}), "distinct").holds());
+  data->X.row(5) = data->X.row(0);
+  instance.data = data;
+  const Vectors<double> Jt = instance.linearize().jacobian_transposed();
+  for (const auto& blocks : all_trainable_sets()) {
+    const KernelConditions k = conditions_of(c, instance).of(blocks);
+    CHECK(find(k, "distinct").measured == 4);
+    CHECK(k.refuted());
+    const Vector<double> sigma = singular_values_of(Jt, instance.model->parameters(), blocks);
+    CHECK(sigma[sigma.size() - 1] <= 1e-14 * sigma[0]);
+  }
+  // A token twice in a sample.
+  data->X.row(4) = data->X.row(5);
+  CHECK(find(conditions_of(c, instance).of({"W_Q", "W_O"}), "distinct").measured == 5);
+}
+
+TEST_CASE("too many copies of one token make the kernel of W_Q singular, whatever D is") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  Case c = {"copies", 5, 3, 40, 2, 2, 1, kind};
+  Instance<double> instance = make_instance(c);
+  auto data = std::make_shared<Data<double>>(*instance.data);
+  instance.data = data;
+  for (const Index copies : {1, 4, 5}) {
+    for (Index i = 1; i < copies; ++i) data->X.row(3 * i) = data->X.row(0);
+    const Vector<double> sigma =
+        singular_values_of(instance.linearize().jacobian_transposed(), instance.model->parameters(), {"W_Q"});
+    const KernelConditions k = conditions_of(c, instance).of({"W_Q"});
+    CAPTURE(copies, sigma.transpose());
+    CHECK(find(k, "copies").threshold == copies);
+    CHECK(k.refuted() == (copies == 5));
+    CHECK((sigma[sigma.size() - 1] <= 1e-14 * sigma[0]) == (copies == 5));
+    CHECK_FALSE(conditions_of(c, instance).of({"W_K"}).refuted());
   }
 }
 

@@ -74,6 +74,83 @@ TEST_CASE("formed kernels give the squares of the singular values, or nothing") 
   CHECK(refused >= 8);
 }
 
+TEST_CASE("all ways to the smallest eigenvalues agree, for all sets of blocks") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  std::vector<Case> cases = hard_cases(kind);
+  cases.push_back({"comfortable", 4, 3, 24, 2, 6, 2, kind});
+  cases.push_back({"more features than tokens", 2, 3, 40, 2, 3, 2, kind});
+  cases.push_back({"small output", 4, 3, 24, 2, 6, 2, kind});
+  cases.push_back({"small output", 2, 5, 64, 2, 6, 2, kind});
+  Index formed = 0, triangular = 0, all = 0, too_much = 0;
+  for (const Case& c : cases) {
+    if (c.n > 10) continue;
+    Instance<double> instance = make_instance(c, 5);
+    // An output that hardly depends on the weights: J J^T has no digits for it, J has.
+    if (c.name == "small output") {
+      const Index size = c.H * c.d * c.D_out;
+      for (Index i = 0; i < size; i += c.D_out) instance.weights[instance.weights.size() - size + i] *= 1e-7;
+    }
+    const Twin moved = make_twin(instance.weights, *instance.data);
+    const AttentionPoint point = {c.spec(), instance.weights, instance.data};
+    const AttentionFactors f = attention_factors(point.spec, point.weights, point.data),
+                           g = attention_factors(point.spec, moved.weights, moved.data);
+    const auto sets = all_trainable_sets();
+    const auto minima = [&](const MinimaOptions& options) {
+      return kernel_minima(point, f, g, attention_blocks(), sets, options);
+    };
+    const Minima expected = minima({.spectra = true});
+    for (const MinimaOptions& options :
+         {MinimaOptions{.quick = 0}, MinimaOptions{.use_jacobian = false}, MinimaOptions{}}) {
+      const Minima found = minima(options);
+      for (std::size_t k = 0; k < sets.size(); ++k) {
+        CAPTURE(describe(c), found.minima[k].method, options.quick, options.use_jacobian);
+        check_same(found.minima[k], expected.minima[k]);
+        if (found.minima[k].rank >= 0 && expected.minima[k].positive_definite())
+          CHECK(found.minima[k].rank == expected.minima[k].rank);
+        formed += found.minima[k].method == "formed kernel";
+        triangular += found.minima[k].method == "triangular factor of J";
+        all += found.spectra[k].has_value();
+      }
+      CHECK(found.minima.back().name == "sum");
+    }
+    // What may not be computed is left as it is, and said.
+    std::string note;
+    const Minima open = minima(
+        {.form = false, .quick = 0, .operations = 1, .note = [&](const std::string& line) { note = line; }});
+    CHECK(std::isinf(open.minima.back().largest_upper));
+    too_much += note.find("too much") != std::string::npos;
+  }
+  CHECK(formed >= 20);
+  CHECK(triangular >= 10);
+  CHECK(all >= 100);
+  CHECK(too_much >= 5);  // where there are enough parameters
+}
+
+TEST_CASE("conditions close what computing leaves open") {
+  KernelMinimum computed;
+  computed.size = 4;
+  computed.lambda_min = 1e-20;
+  computed.upper = 1e-9;
+  computed.lambda_max = 2;
+  computed.largest_upper = 10;
+  KernelConditions known;
+  known.upper_bound = 3;
+  known.bounds.push_back({"local", "", 1e-12});
+  const KernelMinimum both = with_conditions(computed, known);
+  CHECK(both.positive_definite());
+  CHECK(both.proven_by_conditions);
+  CHECK(both.lower == 1e-12);
+  CHECK(both.lambda_min == 1e-12);
+  CHECK(both.rank == 4);
+  CHECK(both.largest_upper == 3);
+  known.conditions.push_back({"parameters", "", Role::necessary, 3, 4, true, ""});
+  CHECK(with_conditions(computed, known).upper == 0);
+  computed.lower = 1e-11;
+  known.conditions.clear();
+  CHECK_FALSE(with_conditions(computed, known).proven_by_conditions);
+  CHECK(with_conditions(computed, known).lower == 1e-11);
+}
+
 TEST_CASE("an exactly singular output block is reported as such") {
   const Everything all = everything({"narrow", 4, 3, 5, 1, 2, 2});
   const KernelMinimum m = output_minimum(all.factors, all.twin);

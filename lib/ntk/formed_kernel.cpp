@@ -1,0 +1,152 @@
+#include "ntk/formed_kernel.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "linalg/parallel.h"
+
+namespace basin {
+namespace {
+
+// Rows of a tile: enough for matrix products, few enough to stay in cache.
+constexpr Index kTileRows = 256;
+
+/// Some consecutive samples.
+struct Samples {
+  Index first, count;
+};
+
+/// What all tiles of a point are made of, in the order in which products want it.
+class KernelTiles {
+ public:
+  KernelTiles(const AttentionFactors& f, const std::vector<std::string>& blocks)
+      : f_(f), o_(f.spec.outputs), n_(f.spec.tokens), width_(f.spec.heads * f.spec.head_dim) {
+    XX_ = f.data->X * f.data->X.transpose();
+    for (const std::string& block : blocks) {
+      if (block == "W_Q") stack_queries();
+      if (block == "W_K") transpose_keys();
+      if (block == "W_V")
+        for (const HeadFactors& h : f.heads) outputs_.emplace_back(h.W_O.transpose() * h.W_O);
+      if (block == "W_O") A_ = output_factor(f);
+    }
+  }
+
+  /// tile = the kernel of a block for samples I against samples J.
+  void make(const std::string& block, Samples I, Samples J, Matrix<double>& tile) const {
+    if (block == "W_Q")
+      queries(I, J, tile);
+    else if (block == "W_K")
+      keys(I, J, tile);
+    else if (block == "W_V")
+      values(I, J, tile);
+    else
+      outputs(I, J, tile);
+  }
+
+ private:
+  void stack_queries() {
+    G_.resize(f_.outputs(), width_);
+    for (Index h = 0; h < f_.spec.heads; ++h)
+      G_.middleCols(h * f_.spec.head_dim, f_.spec.head_dim) = f_.heads[h].G;
+  }
+
+  /// T_i of all heads with rows (key, head, dimension): mixing keys is then one product.
+  void transpose_keys() {
+    const Index d = f_.spec.head_dim;
+    T_.resize(f_.data->samples);
+    parallel_for(f_.data->samples, [&](Index i, Index) {
+      T_[i].resize(n_ * width_, n_ * o_);
+      for (Index h = 0; h < f_.spec.heads; ++h) {
+        const Matrix<double> T = f_.key_jacobian(i, h);
+        for (Index l = 0; l < n_; ++l)
+          T_[i].middleRows(l * width_ + h * d, d) = T.middleCols(l * d, d).transpose();
+      }
+    });
+  }
+
+  Index rows(Samples s) const { return s.count * n_ * o_; }
+  Index tokens(Samples s) const { return s.count * n_; }
+  auto of(const Matrix<double>& per_token, Samples s) const {
+    return per_token.middleRows(s.first * n_, s.count * n_);
+  }
+
+  /// (x_a . x_b) sum_h G_ah G_bh^T
+  void queries(Samples I, Samples J, Matrix<double>& tile) const {
+    tile.noalias() =
+        G_.middleRows(I.first * n_ * o_, rows(I)) * G_.middleRows(J.first * n_ * o_, rows(J)).transpose();
+    for (Index r = 0; r < tile.rows(); ++r)
+      for (Index b = 0; b < tokens(J); ++b)
+        tile.row(r).segment(b * o_, o_) *= XX_(I.first * n_ + r / o_, J.first * n_ + b);
+  }
+
+  /// sum_h T_ih (X_i X_j^T (x) I_d) T_jh^T
+  void keys(Samples I, Samples J, Matrix<double>& tile) const {
+    Matrix<double> mixed(n_, width_ * n_ * o_);
+    for (Index i = 0; i < I.count; ++i)
+      for (Index j = 0; j < J.count; ++j) {
+        const Matrix<double>&Ti = T_[I.first + i], &Tj = T_[J.first + j];
+        mixed.noalias() = XX_.block((J.first + j) * n_, (I.first + i) * n_, n_, n_) *
+                          Eigen::Map<const Matrix<double>>(Ti.data(), n_, width_ * n_ * o_);
+        tile.block(i * n_ * o_, j * n_ * o_, n_ * o_, n_ * o_).noalias() =
+            Eigen::Map<const Matrix<double>>(mixed.data(), n_ * width_, n_ * o_).transpose() * Tj;
+      }
+  }
+
+  /// sum_h B_h B_h^T (x) W_O^T W_O
+  void values(Samples I, Samples J, Matrix<double>& tile) const {
+    tile.setZero();
+    Matrix<double> P(tokens(I), tokens(J));
+    for (Index h = 0; h < f_.spec.heads; ++h) {
+      P.noalias() = of(f_.heads[h].B, I) * of(f_.heads[h].B, J).transpose();
+      for (Index r = 0; r < tile.rows(); ++r)
+        for (Index b = 0; b < P.cols(); ++b)
+          tile.row(r).segment(b * o_, o_) += P(r / o_, b) * outputs_[h].row(r % o_);
+    }
+  }
+
+  /// (A A^T) (x) I
+  void outputs(Samples I, Samples J, Matrix<double>& tile) const {
+    tile.setZero();
+    const Matrix<double> P = of(A_, I) * of(A_, J).transpose();
+    for (Index r = 0; r < tile.rows(); ++r)
+      for (Index b = 0; b < P.cols(); ++b) tile(r, b * o_ + r % o_) = P(r / o_, b);
+  }
+
+  const AttentionFactors& f_;
+  Index o_, n_, width_;
+  Matrix<double> XX_, G_, A_;
+  std::vector<Matrix<double>> T_, outputs_;
+};
+
+}  // namespace
+
+FormedKernel formed_kernel(const AttentionFactors& f, const AttentionFactors& twin,
+                           const std::vector<std::string>& blocks) {
+  const Index per_sample = f.spec.tokens * f.spec.outputs, N = f.data->samples;
+  const Index count = std::max<Index>(1, kTileRows / per_sample), groups = (N + count - 1) / count;
+  const auto group = [&](Index g) { return Samples{g * count, std::min(count, N - g * count)}; };
+  const KernelTiles tiles(f, blocks), moved(twin, blocks);
+
+  FormedKernel result;
+  result.K.resize(f.outputs(), f.outputs());
+  Matrix<double> squares = Matrix<double>::Zero(groups, static_cast<Index>(blocks.size()));
+  parallel_for(groups, [&](Index i, Index) {
+    const Samples I = group(i);
+    for (Index j = 0; j <= i; ++j) {
+      const Samples J = group(j);
+      Matrix<double> sum = Matrix<double>::Zero(I.count * per_sample, J.count * per_sample);
+      Matrix<double> tile(sum.rows(), sum.cols()), twin_tile(sum.rows(), sum.cols());
+      for (std::size_t b = 0; b < blocks.size(); ++b) {
+        tiles.make(blocks[b], I, J, tile);
+        moved.make(blocks[b], I, J, twin_tile);
+        sum += tile;
+        squares(i, static_cast<Index>(b)) += (i == j ? 1 : 2) * (tile - twin_tile).squaredNorm();
+      }
+      result.K.block(I.first * per_sample, J.first * per_sample, sum.rows(), sum.cols()) = sum;
+    }
+  });
+  for (Index b = 0; b < squares.cols(); ++b) result.error += 4 * std::sqrt(squares.col(b).sum());
+  return result;
+}
+
+}  // namespace basin

@@ -1,0 +1,47 @@
+#include "ntk/feature_reduction.h"
+
+#include <catch2/catch.hpp>
+
+#include "ntk/attention_factors.h"
+#include "support/cases.h"
+
+using namespace basin;
+using namespace basin::test;
+
+TEST_CASE("fewer features give the same outputs, gradients' norms and kernels") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const bool duplicates = GENERATE(false, true);
+  for (const Index D : {7, 20, 100}) {
+    Case c = {"wide", 2, 3, D, 2, 3, 2, kind};
+    c.duplicate_tokens = duplicates;  // the rows of X do not span N n dimensions
+    const Instance<double> instance = make_instance(c);
+    const AttentionPoint point = {c.spec(), instance.weights, instance.data};
+    const FeatureReduction reduction(instance.data->X);
+    REQUIRE(reduction.useful());
+    CHECK(reduction.rounding_scale() == Approx(std::sqrt(static_cast<double>(D) / 6)));
+    const AttentionPoint small = reduction.apply(point);
+    CHECK(small.spec.embedding == 6);
+    CHECK(small.data->X.cols() == 6);
+    CHECK(small.data->Y == instance.data->Y);
+    const Linearization<double> at = instance.linearize(),
+                                other(make_attention_model<double>(small.spec), small.weights, small.data);
+    CHECK((at.outputs() - other.outputs()).norm() <= 1e-13 * at.outputs().norm());
+    CHECK(at.gradient().norm() == Approx(other.gradient().norm()).epsilon(1e-13));
+    const AttentionFactors f = attention_factors(point.spec, point.weights, point.data),
+                           g = attention_factors(small.spec, small.weights, small.data);
+    for (const std::string& block : attention_blocks()) {
+      const Matrix<double> K = block_kernel(f, block);
+      CHECK((K - block_kernel(g, block)).norm() <= 1e-13 * K.norm() + 1e-28);
+    }
+  }
+}
+
+TEST_CASE("as many tokens as features are left alone") {
+  const Case c = {"narrow", 2, 3, 6, 2, 3, 2};
+  const Instance<double> instance = make_instance(c);
+  const FeatureReduction reduction(instance.data->X);
+  CHECK_FALSE(reduction.useful());
+  const AttentionPoint same = reduction.apply({c.spec(), instance.weights, instance.data});
+  CHECK(same.weights == instance.weights);
+  CHECK(same.data == instance.data);
+}
