@@ -1,20 +1,57 @@
 /// Directions in parameter space, and their normalisation.
 #pragma once
 
+#include <string>
+
 #include "linalg/random.h"
+#include "model/attention_model.h"
 #include "model/parameters.h"
 
 namespace basin {
 
-/// Filter normalisation (Li et al., "Visualizing the Loss Landscape of Neural Nets", NeurIPS 2018, section
-/// 4): every filter of the direction is scaled to the norm of the same filter of the weights. A filter is a
-/// row of a slice of a block: one head and one index along the first axis of its matrix, e.g. W_Q[h, i, :].
-/// direction: P, over the trainable blocks. weights: all blocks. A filter of zeros stays zero.
-void normalise_filters(const ParameterLayout& parameters, const Vector<double>& weights,
-                       Vector<double>& direction);
+/// How a direction is scaled, so that steps along it mean the same at weights of any size:
+///
+///     none      as it is
+///     filter    every filter to the norm of the weights' filter (Li et al., "Visualizing the Loss Landscape
+///     of
+///               Neural Nets", NeurIPS 2018, section 4): a row of a slice of a block, one head and one index
+///               along the first axis of its matrix, e.g. W_Q[h, i, :]
+///     block     every block to the norm of the weights' block
+///     vector    the whole to the norm of the trained weights
+///     gauge     as filter, in the canonical gauge of the point (landscape/gauge.h): two points that are the
+///     same
+///               up to a query-key or value-output gauge get the same slice
+///
+/// What is zero in the weights becomes zero.
+enum class Normalisation { none, filter, block, vector, gauge };
 
-/// Independent N(0, 1) entries, then filter normalisation. P.
-Vector<double> random_filter_direction(const ParameterLayout& parameters, const Vector<double>& weights,
-                                       Random& random);
+/// Throws InputError, listing the names.
+Normalisation normalisation_from_name(const std::string& name);
+std::string normalisation_name(Normalisation kind);
+
+/// Scales a direction (P, over the trained blocks) by the weights (all blocks). Of `gauge`, the direction is
+/// one at the canonical gauge, as random numbers are, and is carried to the point.
+/// Throws InputError where there is no canonical gauge.
+void normalise(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
+               Normalisation kind, Vector<double>& direction);
+
+/// Independent N(0, 1) entries, normalised. P.
+Vector<double> random_direction(const AttentionSpec& spec, const ParameterLayout& layout,
+                                const Vector<double>& weights, Normalisation kind, Random& random);
+
+/// A random direction along which, and along all combinations with others of its kind, the loss is constant,
+/// not only its derivative: W_Q M and -W_K M^T (softmax), W_V M and -M W_O, with M M' = 0 for all such M
+/// (from the second half of the d dimensions to the first), so that (W_Q + a W_Q M)(W_K - a W_K M^T)^T = W_Q
+/// W_K^T. P; zeros where both blocks of no pair are trained, or d = 1. (Rotations, of the Gaussian kernel,
+/// leave every line.)
+Vector<double> flat_direction(const AttentionSpec& spec, const ParameterLayout& layout,
+                              const Vector<double>& weights, Random& random);
+
+/// v minus its component along u. Throws InputError when u is zero, or when nothing but rounding is left: the
+/// directions are parallel.
+Vector<double> orthogonalised(const Vector<double>& v, const Vector<double>& u);
+
+/// <u, v> / |u| |v|; 0 if one is zero.
+double cosine(const Vector<double>& u, const Vector<double>& v);
 
 }  // namespace basin

@@ -1,0 +1,241 @@
+#include "landscape/plane_evaluator.h"
+
+#include <algorithm>
+
+#include "landscape/plane_tile.h"
+#include "linalg/dense.h"
+#include "linalg/errors.h"
+#include "linalg/parallel.h"
+#include "linalg/simd.h"
+#include "model/evaluator.h"
+#include "model/linearization.h"
+
+namespace basin {
+namespace {
+
+bool trained(const ParameterLayout& layout, const char* block) {
+  return layout.find(block).trainable();
+}
+
+bool only_values_move(const ParameterLayout& layout) {
+  return !trained(layout, "W_Q") && !trained(layout, "W_K");
+}
+
+/// Operations of a point and, for the structured way, of what is done once for many.
+struct Cost {
+  double point, once;
+};
+
+constexpr double kExponential = 20;  // operations of one, about
+
+Cost plain_cost(const AttentionSpec& s) {
+  const auto n = static_cast<double>(s.tokens), D = static_cast<double>(s.embedding);
+  const auto d = static_cast<double>(s.head_dim), e = static_cast<double>(s.outputs);
+  const double factored = 2 * n * D * 3 * d + 4 * n * n * d + 2 * n * d * e;
+  const double multiplied = 2 * n * D * (2 * d + e) + 2 * n * n * (d + e);
+  return {std::min(factored, multiplied) + kExponential * n * n, 0};
+}
+
+Cost structured_cost(const AttentionSpec& s) {
+  const auto n = static_cast<double>(s.tokens), D = static_cast<double>(s.embedding);
+  const auto d = static_cast<double>(s.head_dim), e = static_cast<double>(padded<double>(s.outputs));
+  const double exponentials = 2 * kExponential / static_cast<double>(kLongestPiece);
+  const double tiles = n / static_cast<double>(std::min(s.tokens, PlaneTile::most_queries(s)));
+  return {2 * n * n * e + (4 + exponentials) * n * n + 4 * tiles * n * e,
+          12 * n * D * (d + e) + 18 * n * n * d};
+}
+
+}  // namespace
+
+std::string plane_way_name(PlaneWay way) {
+  switch (way) {
+    case PlaneWay::plain:
+      return "plain";
+    case PlaneWay::structured:
+      return "structured";
+    case PlaneWay::polynomial:
+      return "polynomial";
+    default:
+      return "automatic";
+  }
+}
+
+PlaneEvaluator::PlaneEvaluator(const AttentionSpec& spec, std::shared_ptr<const Model<double>> model,
+                               const Vector<double>& weights, std::shared_ptr<const Data<double>> data,
+                               const Vector<double>& u, const Vector<double>& v, const Grid& grid,
+                               const PlaneOptions& options)
+    : spec_(spec),
+      model_(std::move(model)),
+      weights_(weights),
+      data_(std::move(data)),
+      u_(u),
+      v_(v),
+      grid_(grid),
+      pieces_(pieces_of(grid)) {
+  const Index P = model_->parameters().theta_size();
+  if (u.size() != P || v.size() != P)
+    throw InputError("directions of length " + std::to_string(u.size()) + " and " + std::to_string(v.size()) +
+                     "; expected " + std::to_string(P));
+  way_ = choose(options);
+  if (way_ == PlaneWay::polynomial) prepare_polynomial();
+  if (way_ != PlaneWay::structured) return;
+  plane_.emplace(spec_, model_->parameters(), weights_, u_, v_);
+  if (projection_bytes(spec_) * static_cast<double>(data_->samples) > static_cast<double>(options.memory))
+    return;
+  projections_.resize(data_->samples);
+  parallel_for(data_->samples, [&](Index i, Index) {
+    projections_[i].compute(*plane_, data_->X.middleRows(i * spec_.tokens, spec_.tokens));
+  });
+}
+
+PlaneWay PlaneEvaluator::choose(const PlaneOptions& options) const {
+  const bool polynomial = only_values_move(model_->parameters());
+  if (options.way == PlaneWay::polynomial && !polynomial)
+    throw InputError("losses are no polynomial on this plane: W_Q or W_K is trained");
+  if (options.way != PlaneWay::automatic) return options.way;
+  const Cost structured = structured_cost(spec_), plain = plain_cost(spec_);
+  const auto points = static_cast<double>(grid_.size());
+  if (polynomial && points > 27) return PlaneWay::polynomial;  // nine outputs, each with a gradient
+  const bool room = PlaneTile::bytes(spec_) + projection_bytes(spec_) <= static_cast<double>(options.memory);
+  return room && structured.once + points * structured.point < points * plain.point ? PlaneWay::structured
+                                                                                    : PlaneWay::plain;
+}
+
+Vector<double> PlaneEvaluator::weights_at(double a, double b) const {
+  Vector<double> moved = weights_;
+  const ParameterLayout& layout = model_->parameters();
+  layout.insert<double>(layout.extract(weights_) + a * u_ + b * v_, moved);
+  return moved;
+}
+
+Index PlaneEvaluator::points(std::span<const Index> pieces) const {
+  Index count = 0;
+  for (const Index p : pieces) count += pieces_[p].count;
+  return count;
+}
+
+/// Calls body(number, a, b) for the points of pieces, in order.
+template <class Body>
+void PlaneEvaluator::for_points(std::span<const Index> pieces, const Body& body) const {
+  Index number = 0;
+  for (const Index p : pieces)
+    for (Index j = 0; j < pieces_[p].count; ++j)
+      body(number++, grid_.x.at(pieces_[p].first + j), grid_.y.at(pieces_[p].row));
+}
+
+Index PlaneEvaluator::pieces_at_once() const {
+  // Of the structured way: as many as make what is done once for them a twentieth of the work.
+  if (way_ != PlaneWay::structured) return static_cast<Index>(pieces_.size());
+  const Cost cost = structured_cost(spec_);
+  const auto length = static_cast<double>(pieces_.front().count);
+  const double enough = 20 * cost.once / cost.point / length;
+  return std::clamp(static_cast<Index>(enough), Index{1}, static_cast<Index>(pieces_.size()));
+}
+
+Vector<double> PlaneEvaluator::losses(std::span<const Index> pieces, const Progress& progress) {
+  switch (way_) {
+    case PlaneWay::structured:
+      return structured(pieces, progress);
+    case PlaneWay::polynomial:
+      return polynomial(pieces);
+    default:
+      return plain(pieces, progress);
+  }
+}
+
+Vector<double> PlaneEvaluator::plain(std::span<const Index> pieces, const Progress& progress) const {
+  struct Point {
+    double a, b;
+  };
+  std::vector<Point> points;
+  for_points(pieces, [&](Index, double a, double b) { points.push_back({a, b}); });
+  std::vector<LossEvaluator<double>> evaluators(thread_slots(), LossEvaluator<double>(model_, data_));
+  Vector<double> losses(static_cast<Index>(points.size()));
+  parallel_for(
+      losses.size(),
+      [&](Index i, Index slot) { losses[i] = evaluators[slot](weights_at(points[i].a, points[i].b)); },
+      progress);
+  return losses;
+}
+
+/// Sums over samples and blocks of queries, in their order.
+Vector<double> PlaneEvaluator::structured(std::span<const Index> pieces, const Progress& progress) {
+  const Index n = spec_.tokens, lanes = padded<double>(n);
+  const Index most = PlaneTile::most_queries(spec_), blocks = (lanes + most - 1) / most;
+  const Index packs = (lanes / kLanes<double> + blocks - 1) / blocks, rows = packs * kLanes<double>;
+  const Index per_sample = (n + rows - 1) / rows;
+  struct Memory {
+    explicit Memory(const AttentionSpec& spec) : tile(spec) {}
+    PlaneTile tile;
+    PlaneProjections projections;
+    Index sample = -1;  // of the projections
+    Vector<double> losses;
+  };
+  std::vector<Memory> memory(thread_slots(), Memory(spec_));
+  const Index count = points(pieces);
+  Vector<double> losses = Vector<double>::Zero(count);
+  const Index units = data_->samples * per_sample;
+  Index done = 0;
+  ordered_parallel_for(
+      units,
+      [&](Index unit, Index slot) {
+        Memory& mine = memory[slot];
+        const Index i = unit / per_sample, first = unit % per_sample * rows, here = std::min(rows, n - first);
+        if (projections_.empty() && mine.sample != i) {
+          mine.projections.compute(*plane_, data_->X.middleRows(i * n, n));
+          mine.sample = i;
+        }
+        const double step = grid_.x.step();
+        mine.tile.prepare(projections_.empty() ? mine.projections : projections_[i], first, here, step);
+        mine.losses.resize(count);
+        Index at = 0;
+        for (const Index p : pieces) {
+          const Piece& piece = pieces_[p];
+          mine.tile.losses({grid_.x, piece.first, piece.count, grid_.y.at(piece.row)},
+                           data_->Y.middleRows(i * n + first, here), mine.losses.data() + at);
+          at += piece.count;
+        }
+      },
+      [&](Index, Index slot) {
+        losses += memory[slot].losses;
+        report(progress, ++done, units);
+      });
+  return losses;
+}
+
+/// F = sum of F_c m_c, from outputs at nine choices of W_V and W_O: each is linear in both. Then
+/// |F - Y|^2 = |B m|^2 = |R m|^2 with B = [F_1 - Y, F_a, ...] = Q R, which keeps the digits of small losses.
+void PlaneEvaluator::prepare_polynomial() {
+  constexpr std::size_t kProduct[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
+  const ParameterLayout& layout = model_->parameters();
+  const Vector<double>* parts[3] = {&weights_, &u_, &v_};
+  const auto set = [&](const char* block, int part, Vector<double>& weights) {
+    const auto& e = layout.find(block);
+    if (part > 0 && !e.trainable()) return false;
+    weights.segment(e.offset, e.block.size()) =
+        parts[part]->segment(part == 0 ? e.offset : e.theta_offset, e.block.size());
+    return true;
+  };
+  Vectors<double> B = Vectors<double>::Zero(data_->Y.size(), kMonomials);
+  B.col(0) = -Eigen::Map<const Vector<double>>(data_->Y.data(), data_->Y.size());
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) {
+      Vector<double> weights = weights_;
+      if (!set("W_V", i, weights) || !set("W_O", j, weights)) continue;
+      const Linearization<double> at(model_, weights, data_, {.memory = 0});
+      B.col(static_cast<Index>(kProduct[i][j])) +=
+          Eigen::Map<const Vector<double>>(at.outputs().data(), at.outputs().size());
+    }
+  triangle_ = triangular_factor(B);
+}
+
+Vector<double> PlaneEvaluator::polynomial(std::span<const Index> pieces) const {
+  Vector<double> losses(points(pieces));
+  for_points(pieces, [&](Index i, double a, double b) {
+    const auto m = monomials(a, b);
+    losses[i] = (triangle_ * Eigen::Map<const Vector<double>>(m.data(), kMonomials)).squaredNorm() / 2;
+  });
+  return losses;
+}
+
+}  // namespace basin

@@ -1,0 +1,105 @@
+#include "landscape/plane_projections.h"
+
+#include <cmath>
+
+#include "linalg/product.h"
+#include "linalg/simd.h"
+
+namespace basin {
+namespace {
+
+enum Block : std::size_t { kQ, kK, kV, kO };
+
+/// The three parts of one block: its values at the point, and its parts of u and v if it is trained.
+class Parts {
+ public:
+  Parts(const ParameterLayout& layout, std::size_t block, const Vector<double>& weights,
+        const Vector<double>& u, const Vector<double>& v)
+      : entry_(layout.entries()[block]), vectors_{&weights, &u, &v} {}
+
+  bool has(std::size_t part) const { return part == 0 || entry_.trainable(); }
+  Eigen::Map<const Matrix<double>> head(std::size_t part, Index h) const {
+    const Index rows = entry_.block.rows(), cols = entry_.block.cols();
+    const Index offset = part == 0 ? entry_.offset : entry_.theta_offset;
+    return {vectors_[part]->data() + offset + h * rows * cols, rows, cols};
+  }
+
+ private:
+  const ParameterLayout::Entry& entry_;
+  std::array<const Vector<double>*, 3> vectors_;
+};
+
+/// The monomial that is the product of two of 1, a, b.
+constexpr std::size_t kProduct[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
+
+}  // namespace
+
+PlaneWeights::PlaneWeights(const AttentionSpec& of, const ParameterLayout& layout,
+                           const Vector<double>& weights, const Vector<double>& u, const Vector<double>& v)
+    : spec(of), value_width(padded<double>(of.outputs)) {
+  const Index D = spec.embedding, H = spec.heads, d = spec.head_dim;
+  const bool softmax = spec.kernel == KernelKind::softmax;
+  const double scale_q = softmax ? 1 / std::sqrt(static_cast<double>(d)) : 1 / spec.sigma();
+  const double scale_k = softmax ? 1 : 1 / spec.sigma();
+  const auto parts = [&](Block block) { return Parts(layout, block, weights, u, v); };
+  const auto side_by_side = [&](const Parts& from, double scale, std::array<Matrix<double>, 3>& to) {
+    for (std::size_t p = 0; p < 3; ++p) {
+      if (!from.has(p)) continue;
+      to[p].resize(D, H * d);
+      for (Index h = 0; h < H; ++h) to[p].middleCols(h * d, d) = scale * from.head(p, h);
+    }
+  };
+  side_by_side(parts(kQ), scale_q, queries);
+  side_by_side(parts(kK), scale_k, keys);
+  const Parts V = parts(kV), O = parts(kO);
+  for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t j = 0; j < 3; ++j) {
+      if (!V.has(i) || !O.has(j)) continue;
+      Matrix<double>& sum = value[kProduct[i][j]];
+      if (sum.size() == 0) sum = Matrix<double>::Zero(D, H * value_width);
+      for (Index h = 0; h < H; ++h)
+        sum.middleCols(h * value_width, spec.outputs).noalias() += V.head(i, h) * O.head(j, h);
+    }
+}
+
+void PlaneProjections::compute(const PlaneWeights& weights, ConstMatrixRef<double> x) {
+  const AttentionSpec& spec = weights.spec;
+  const Index n = spec.tokens, H = spec.heads, d = spec.head_dim, e = weights.value_width;
+  thread_local Batch<double> memory;
+  const auto project = [&](const Matrix<double>& W) {
+    memory.resize(1, n, W.cols());
+    sum_of_products<double>({{tile(x), tile(W)}}, tile(memory[0]));
+  };
+  for (std::size_t p = 0; p < 3; ++p) {
+    queries_t[p].clear();
+    keys[p].clear();
+    if (weights.queries[p].size() > 0) {
+      project(weights.queries[p]);
+      queries_t[p].resize(H, d, padded<double>(n));
+      for (Index h = 0; h < H; ++h)
+        transpose<double>(tile(memory[0]).middle_cols(h * d, d), tile(queries_t[p][h]));
+    }
+    if (weights.keys[p].size() > 0) {
+      project(weights.keys[p]);
+      if (spec.kernel == KernelKind::softmax)
+        memory[0].rowwise() -= Eigen::Matrix<double, 1, Eigen::Dynamic>(memory[0].colwise().mean());
+      keys[p].resize(H, n, d);
+      for (Index h = 0; h < H; ++h) keys[p][h] = memory[0].middleCols(h * d, d);
+    }
+  }
+  for (std::size_t c = 0; c < kMonomials; ++c) {
+    value[c].clear();
+    if (weights.value[c].size() == 0) continue;
+    project(weights.value[c]);
+    value[c].resize(H, n, e);
+    for (Index h = 0; h < H; ++h) value[c][h] = memory[0].middleCols(h * e, e);
+  }
+}
+
+double projection_bytes(const AttentionSpec& spec) {
+  const Index n = padded<double>(spec.tokens);
+  return 8.0 * static_cast<double>(n * spec.heads) *
+         static_cast<double>(6 * spec.head_dim + 6 * padded<double>(spec.outputs));
+}
+
+}  // namespace basin
