@@ -1,0 +1,129 @@
+#include "stationary/attention_function.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "linalg/errors.h"
+#include "model/gaussian_kernel.h"
+#include "model/softmax_kernel.h"
+
+namespace basin {
+namespace {
+
+/// |a - b| over `scale`; 0 where both are 0.
+double relative(ConstMatrixRef<double> a, ConstMatrixRef<double> b, double scale) {
+  return scale > 0 ? (a - b).norm() / scale : 0;
+}
+
+/// The largest norms of attention and values of the heads of a function.
+std::pair<double, double> sizes(const AttentionFunction& f) {
+  double S = 0, V = 0;
+  for (const HeadFunction& h : f.heads) S = std::max(S, h.S.norm()), V = std::max(V, h.V.norm());
+  return {S, V};
+}
+
+}  // namespace
+
+AttentionFunction attention_function(const AttentionSpec& spec, const Vector<double>& weights,
+                                     const Data<double>& data) {
+  const Index n = spec.tokens, D = spec.embedding, d = spec.head_dim, rows = data.X.rows();
+  std::unique_ptr<const AttentionKernel<double>> kernel;
+  if (spec.kernel == KernelKind::softmax)
+    kernel = std::make_unique<SoftmaxKernel<double>>(d);
+  else
+    kernel = std::make_unique<GaussianKernel<double>>(spec.sigma());
+  const auto block = [&](Index which, Index h, Index r, Index c) {
+    return Matrix<double>(
+        Eigen::Map<const Matrix<double>>(weights.data() + which * spec.heads * D * d + h * r * c, r, c));
+  };
+  AttentionFunction f;
+  f.outputs = Matrix<double>::Zero(rows, spec.outputs);
+  for (Index h = 0; h < spec.heads; ++h) {
+    const Matrix<double> Q = data.X * block(0, h, D, d), K = data.X * block(1, h, D, d);
+    HeadFunction head;
+    head.V = data.X * block(2, h, D, d) * block(3, h, d, spec.outputs);
+    head.S.resize(rows, n);
+    for (Index i = 0; i < data.samples; ++i) {
+      kernel->value(Q.middleRows(i * n, n), K.middleRows(i * n, n), head.S.middleRows(i * n, n));
+      f.outputs.middleRows(i * n, n) += head.S.middleRows(i * n, n) * head.V.middleRows(i * n, n);
+      if (spec.kernel == KernelKind::softmax) {
+        auto V = head.V.middleRows(i * n, n);
+        V.rowwise() -= V.colwise().mean().eval();
+      }
+    }
+    f.heads.push_back(std::move(head));
+  }
+  return f;
+}
+
+Saturation AttentionFunction::saturation() const {
+  SaturationOfRows rows;
+  for (const HeadFunction& head : heads) rows.add(head.S);
+  return rows.result();
+}
+
+Index AttentionFunction::flat_size(Index rows, Index tokens, Index heads, Index outputs) {
+  return rows * (outputs + heads * (tokens + outputs));
+}
+
+Vector<double> AttentionFunction::flat() const {
+  const Index rows = outputs.rows();
+  Vector<double> all(flat_size(rows, heads.empty() ? 0 : heads[0].S.cols(), static_cast<Index>(heads.size()),
+                               outputs.cols()));
+  Index at = 0;
+  const auto add = [&](const Matrix<double>& part) {
+    all.segment(at, part.size()) = part.reshaped<Eigen::RowMajor>();
+    at += part.size();
+  };
+  add(outputs);
+  for (const HeadFunction& head : heads) add(head.S), add(head.V);
+  return all;
+}
+
+AttentionFunction AttentionFunction::from_flat(const Vector<double>& flat, Index rows, Index tokens,
+                                               Index heads, Index outputs) {
+  if (flat.size() != flat_size(rows, tokens, heads, outputs))
+    throw InputError("AttentionFunction: found " + std::to_string(flat.size()) + " numbers, expected " +
+                     std::to_string(flat_size(rows, tokens, heads, outputs)));
+  Index at = 0;
+  const auto take = [&](Index cols) {
+    Matrix<double> part = Eigen::Map<const Matrix<double>>(flat.data() + at, rows, cols);
+    at += part.size();
+    return part;
+  };
+  AttentionFunction f;
+  f.outputs = take(outputs);
+  for (Index h = 0; h < heads; ++h) {
+    HeadFunction head;
+    head.S = take(tokens);
+    head.V = take(outputs);
+    f.heads.push_back(std::move(head));
+  }
+  return f;
+}
+
+double output_distance(const AttentionFunction& a, const AttentionFunction& b) {
+  return relative(a.outputs, b.outputs, std::max(a.outputs.norm(), b.outputs.norm()));
+}
+
+double function_distance(const AttentionFunction& a, const AttentionFunction& b) {
+  const auto [Sa, Va] = sizes(a);
+  const auto [Sb, Vb] = sizes(b);
+  const double S = std::max(Sa, Sb), V = std::max(Va, Vb);
+  double distance = output_distance(a, b);
+  std::vector<bool> used(b.heads.size(), false);
+  for (const HeadFunction& head : a.heads) {
+    double nearest = HUGE_VAL;
+    std::size_t which = 0;
+    for (std::size_t h = 0; h < b.heads.size(); ++h) {
+      if (used[h]) continue;
+      const double d = std::max(relative(head.S, b.heads[h].S, S), relative(head.V, b.heads[h].V, V));
+      if (d < nearest) nearest = d, which = h;
+    }
+    used[which] = true;
+    distance = std::max(distance, nearest);
+  }
+  return distance;
+}
+
+}  // namespace basin

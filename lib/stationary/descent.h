@@ -1,0 +1,80 @@
+/// Descent, step by step (MATHEMATICS.md, "Descent"): methods behind one interface, and the loop that stops.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+
+#include "stationary/objective.h"
+
+namespace basin {
+
+/// All that a method remembers from one step to the next, besides the point. With the point's theta it is all
+/// that is needed to go on: saved and restored exactly, a run continues to the same bits.
+struct DescentMemory {
+  std::map<std::string, Vectors<double>> vectors;  ///< P x k each
+  std::map<std::string, double> numbers;
+};
+
+/// What one step did.
+struct Move {
+  enum class Outcome { moved, not_finite, stalled };
+  Outcome outcome = Outcome::moved;
+  double step = 0;    ///< eta: the factor on the direction; trust region: its radius
+  double length = 0;  ///< |theta' - theta|
+  /// The largest loss after this step that theory allows; infinite where nothing is proven.
+  double loss_bound = std::numeric_limits<double>::infinity();
+  std::string why;  ///< one phrase, unless it moved
+};
+
+/// A method: options only. What changes from step to step is in DescentMemory, which starts empty.
+class DescentMethod {
+ public:
+  virtual ~DescentMethod() = default;
+  /// Makes one step from x, which f was asked for last, to the new x. Where it cannot (a value that is not
+  /// finite, or nothing left to gain beyond rounding), x and memory stay as they are.
+  virtual Move advance(Objective& f, Point& x, DescentMemory& memory) const = 0;
+};
+
+/// x = the point at theta, if that is finite and elsewhere. For methods.
+Move move_to(Objective& f, Point& x, Vector<double> theta, double step);
+
+/// A run: where it is, after how many steps.
+struct Descent {
+  Point at;
+  DescentMemory memory = {};
+  Index step = 0;
+};
+
+/// When to stop, besides when a method cannot go on.
+struct Stopping {
+  double gradient = 0;                                     ///< |grad f| <= this
+  double loss = -std::numeric_limits<double>::infinity();  ///< f <= this
+  Index steps = 1000;                                      ///< in all
+};
+
+struct DescentStatus {
+  enum class Reason { gradient, loss, steps, not_finite, stalled };
+  Reason reason = Reason::steps;
+  std::string text;  ///< a sentence with numbers
+  bool converged() const { return reason == Reason::gradient || reason == Reason::loss; }
+};
+
+/// Called after each step.
+using AfterStep = std::function<void(const Descent& run, const Move& move)>;
+
+/// Goes on with the run until it stops. f must have been asked for run.at last.
+DescentStatus descend(Objective& f, const DescentMethod& method, Descent& run, const Stopping& stopping,
+                      const AfterStep& after = {});
+
+/// The largest eigenvalue of the Hessian at the point that f was asked for last, from a Krylov space: a lower
+/// bound, as a rule right to many digits. Gradient descent needs a step below 2 / that, and falls steadily
+/// with 1 / that, as long as the curvature stays what it is here.
+double largest_curvature(Objective& f);
+
+/// The step that gradient descent tries at the point that f was asked for last: 1 / that; where no curvature
+/// is positive, 1 / |H|, over which the gradient changes by about its own size. Nothing where H = 0.
+std::optional<double> natural_step(Objective& f);
+
+}  // namespace basin

@@ -1,0 +1,39 @@
+/// Gradient descent, its steps given or found by backtracking.
+#pragma once
+
+#include "stationary/descent.h"
+
+namespace basin {
+
+/// A step, and the largest loss that theory allows after it.
+struct GuaranteedStep {
+  double step;
+  double loss_bound = std::numeric_limits<double>::infinity();
+};
+
+/// theta' = theta - eta g, with eta from a rule: a constant, or what a certificate allows at the point.
+class GradientDescent final : public DescentMethod {
+ public:
+  using Rule = std::function<GuaranteedStep(const Point&)>;
+  explicit GradientDescent(Rule rule) : rule_(std::move(rule)) {}
+  explicit GradientDescent(double eta) : rule_([eta](const Point&) { return GuaranteedStep{eta}; }) {}
+
+  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+
+ private:
+  Rule rule_;
+};
+
+/// The same with eta by backtracking until f falls by at least c eta |g|^2 (Armijo 1966; Nocedal and Wright,
+/// Numerical Optimization, 2006, algorithm 3.1). Starts at twice the step accepted last.
+class LineSearchDescent final : public DescentMethod {
+ public:
+  explicit LineSearchDescent(double first = 1) : first_(first) {}
+
+  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+
+ private:
+  double first_;
+};
+
+}  // namespace basin

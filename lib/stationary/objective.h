@@ -1,0 +1,81 @@
+/// What is descended: a function of theta with its gradient and the products of its Hessian.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "model/evaluator.h"
+#include "model/linearization.h"
+
+namespace basin {
+
+/// A point where the function is known.
+struct Point {
+  Vector<double> theta;     ///< P
+  double loss = 0;          ///< f
+  Vector<double> gradient;  ///< P
+};
+
+/// Evaluations spent: the cost of a method, whatever the machine.
+struct Counts {
+  Index losses = 0, gradients = 0, products = 0;
+};
+
+/// A function of P numbers. Works for one thread at a time.
+class Objective {
+ public:
+  explicit Objective(Index size) : size_(size) {}
+  virtual ~Objective() = default;
+  Objective(const Objective&) = delete;
+  Objective& operator=(const Objective&) = delete;
+
+  Index size() const { return size_; }  ///< P
+  const Counts& counts() const { return counts_; }
+  /// For a run that goes on: what was spent before.
+  void add_counts(const Counts& before);
+
+  /// f alone; not finite where the arithmetic overflows.
+  double loss(const Vector<double>& theta);
+  /// f and its gradient; nothing where one of them is not finite. `hessian` is then that of this point.
+  std::optional<Point> at(Vector<double> theta);
+  /// HV = H V at the point that `at` was asked for last.  P x k.
+  void hessian(ConstVectorsRef<double> V, VectorsRef<double> HV);
+
+ private:
+  virtual double do_loss(const Vector<double>& theta) = 0;
+  virtual std::optional<Point> do_at(Vector<double> theta) = 0;
+  virtual void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) = 0;
+
+  Index size_;
+  Counts counts_;
+};
+
+/// The loss of a model on data, in its trainable blocks.
+class ModelObjective final : public Objective {
+ public:
+  /// weights: all blocks; those that are not trained stay as they are. memory: bytes that may be kept between
+  /// Hessian products at a point.
+  ModelObjective(std::shared_ptr<const Model<double>> model, Vector<double> weights,
+                 std::shared_ptr<const Data<double>> data, std::size_t memory = 0);
+
+  /// All blocks, with theta in the place of the trainable ones.
+  Vector<double> weights_at(const Vector<double>& theta) const;
+  /// The point that `at` was asked for last. Throws InputError before, and where it was not finite.
+  const Linearization<double>& here() const;
+  const std::shared_ptr<const Model<double>>& model() const { return model_; }
+  const std::shared_ptr<const Data<double>>& data() const { return data_; }
+
+ private:
+  double do_loss(const Vector<double>& theta) override;
+  std::optional<Point> do_at(Vector<double> theta) override;
+  void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override;
+
+  std::shared_ptr<const Model<double>> model_;
+  Vector<double> weights_;
+  std::shared_ptr<const Data<double>> data_;
+  std::size_t memory_;
+  LossEvaluator<double> evaluator_;
+  std::optional<Linearization<double>> here_;
+};
+
+}  // namespace basin

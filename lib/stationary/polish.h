@@ -1,0 +1,55 @@
+/// From near a stationary point to the point itself, whatever its index (MATHEMATICS.md, "Polishing").
+#pragma once
+
+#include <limits>
+
+#include "curvature/symmetries.h"
+#include "stationary/objective.h"
+#include "stationary/rounding.h"
+
+namespace basin {
+
+/// The loss of an attention model with what is known of its structure.
+struct AttentionLoss {
+  AttentionSpec spec;
+  std::shared_ptr<const Model<double>> model;
+  Vector<double> weights;  ///< all blocks; those that are not trained stay as they are
+  std::shared_ptr<const Data<double>> data;
+  std::size_t memory = std::size_t{1} << 28U;  ///< bytes that may be kept between Hessian products
+
+  ModelObjective objective() const { return {model, weights, data, memory}; }
+};
+
+struct PolishOptions {
+  Index steps = 60;
+  Index dense_limit = 1200;  ///< up to so many parameters the Hessian is decomposed, above products only
+  double reach = std::numeric_limits<double>::infinity();  ///< the longest step
+};
+
+struct Polished {
+  Point at;
+  Rounding rounding;  ///< there
+  Index steps = 0;
+  double length = 0;  ///< of all steps together
+  double first_gradient = 0;
+};
+
+/// Damped Newton steps for grad f = 0 (Levenberg 1944; Marquardt 1963, for the system grad f = 0):
+///
+///     min_p |H p + g|^2 + mu^2 |p|^2     on the complement of the symmetry directions
+///
+/// accepted where |grad f| falls, mu as small as that allows, until |grad f| is within rounding or falls no
+/// more. Converges to minima and saddles alike, quadratically also where the stationary points are no more
+/// than a manifold. f is left at the result.
+Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const PolishOptions& options = {});
+
+/// The Newton step -H^+ g at x on the complement of the symmetry directions, from products. f must have been
+/// asked for x last.
+Vector<double> newton_step(ModelObjective& f, const Symmetries& symmetries, const Point& x);
+
+/// The same for the residual, min_p |J p + r|^2 + mu^2 |p|^2, accepted where f falls by half: towards f = 0
+/// this reaches the rounding of r itself, which the gradient J^T r blurs. Returns where it gets to; f is left
+/// there. For m P <= 4e7.
+Point polish_to_zero(ModelObjective& f, Point start, Index steps = 40);
+
+}  // namespace basin

@@ -1,0 +1,23 @@
+/// How far rounding alone moves loss, residual and gradient at a point.
+#pragma once
+
+#include "model/attention_model.h"
+
+namespace basin {
+
+/// Allowances: four times the largest distance from what twins give, as in model/twin.h but with every weight
+/// moved by eps times the largest of its block: so much of a small one is lost beside it. A gradient within
+/// its allowance is that of a stationary point whose weights and data differ from these by their rounding, as
+/// far as can be told.
+struct Rounding {
+  double loss = 0;      ///< |f - f'|
+  double residual = 0;  ///< |r - r'|, r = F - Y
+  double gradient = 0;  ///< |g - g'|
+};
+
+/// loss, outputs and gradient are those at the weights; three twins, an evaluation of the gradient each.
+Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Model<double>>& model,
+                     const Vector<double>& weights, const Data<double>& data, double loss,
+                     const Matrix<double>& outputs, const Vector<double>& gradient);
+
+}  // namespace basin

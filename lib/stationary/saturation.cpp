@@ -1,0 +1,27 @@
+#include "stationary/saturation.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace basin {
+
+void SaturationOfRows::add(ConstMatrixRef<double> S) {
+  for (Index k = 0; k < S.rows(); ++k) {
+    const double sum = S.row(k).sum(), most = S.row(k).maxCoeff(), least = S.row(k).minCoeff();
+    for (Index l = 0; l < S.cols(); ++l)
+      if (S(k, l) > 0) entropy_ -= S(k, l) / sum * std::log(S(k, l) / sum);
+    extremes_.largest_weight = std::max(extremes_.largest_weight, most);
+    extremes_.range = std::max(extremes_.range, least > 0 ? std::log(most / least) : HUGE_VAL);
+    extremes_.smallest_sum = rows_ == 0 ? sum : std::min(extremes_.smallest_sum, sum);
+    extremes_.largest_sum = std::max(extremes_.largest_sum, sum);
+    ++rows_;
+  }
+}
+
+Saturation SaturationOfRows::result() const {
+  Saturation result = extremes_;
+  if (rows_ > 0) result.mean_entropy = entropy_ / static_cast<double>(rows_);
+  return result;
+}
+
+}  // namespace basin

@@ -1,0 +1,174 @@
+#include "stationary/search.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "stationary/gradient_norm.h"
+#include "stationary/lbfgs.h"
+#include "stationary/newton.h"
+
+namespace basin {
+namespace {
+
+// A zero of the residual is looked for where so much of the targets' size is gone.
+constexpr double kNearZero = 1e-4;
+
+// The longest step after the descent, relative to 1 + |theta|: long ones would leave the basin that it found,
+// and run far out in valleys.
+constexpr double kReach = 0.1;
+// Products for one such step: in flat valleys more buy little.
+constexpr Index kProducts = 100;
+
+/// The end of a descent: by Newton's method on the gradient, or where f is nearly 0 on the residual.
+Polished finish(const AttentionLoss& loss, ModelObjective& f, Point x, const PolishOptions& options) {
+  if (std::sqrt(2 * x.loss) <= kNearZero * loss.data->Y.norm()) {
+    Polished p;
+    p.first_gradient = x.gradient.norm();
+    p.at = polish_to_zero(f, x);
+    p.length = (p.at.theta - x.theta).norm();
+    const double residual = std::sqrt(2 * p.at.loss);
+    p.rounding = rounding_at(loss.spec, loss.model, f.weights_at(p.at.theta), *loss.data, p.at.loss,
+                             f.here().outputs(), p.at.gradient);
+    if (residual <= p.rounding.residual) return p;
+  }
+  return polish(loss, f, std::move(x), options);
+}
+
+/// A start where the loss overflows.
+Found nowhere(const ModelObjective& f, const Vector<double>& theta) {
+  Found found;
+  found.not_finite = true;
+  found.point.at.theta = theta;
+  found.point.weights = f.weights_at(theta);
+  found.start_loss = found.descent_loss = found.descent_gradient = std::nan("");
+  return found;
+}
+
+}  // namespace
+
+std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>& direction, double curvature,
+                             double loss_rounding) {
+  if (!(curvature < 0)) return std::nullopt;
+  // The first step is predicted to gain a hundred times what rounding hides.
+  const double first = std::sqrt(2 * 100 * std::max(loss_rounding, 1e-300) / -curvature);
+  std::optional<Escape> best;
+  for (const double sign : {1.0, -1.0}) {
+    double last = -loss_rounding;
+    for (double t = std::max(first, 1e-12); t < 1e6; t *= 2) {
+      const double fall = f.loss(x.theta + sign * t * direction) - x.loss;
+      if (!(fall < last)) break;  // also for NaN
+      last = fall;
+      if (!best || fall < best->fall) {
+        auto there = f.at(x.theta + sign * t * direction);
+        if (!there) break;
+        best = Escape{std::move(*there), sign * t, t * t * curvature / 2, fall};
+      }
+    }
+  }
+  f.at(x.theta);
+  return best;
+}
+
+Found search(const AttentionLoss& loss, const Vector<double>& start, Target target,
+             const SearchOptions& options) {
+  ModelObjective f = loss.objective();
+  Found found;
+  std::optional<Point> first = f.at(start);
+  if (!first) return nowhere(f, start);
+  found.start_loss = first->loss;
+  Point x = *first;
+  Before before;
+  PolishOptions polishing;
+  polishing.dense_limit = options.dense_limit;
+  if (target == Target::minima) {
+    const std::unique_ptr<const DescentMethod> method = options.method(f, x);
+    f.at(x.theta);
+    Descent run{x};
+    const DescentStatus status = descend(f, *method, run, options.stopping);
+    found.descent_steps = run.step;
+    found.not_finite = status.reason == DescentStatus::Reason::not_finite;
+    x = run.at;
+    found.rose = x.loss > found.start_loss;
+    if (found.not_finite || found.rose) {
+      f.at(start);
+      found.safe_step = natural_step(f).value_or(0);
+    }
+    if (found.rose && !found.not_finite) {  // the curvature has grown on the way
+      f.at(x.theta);
+      found.safe_step = std::min(found.safe_step, natural_step(f).value_or(found.safe_step));
+    }
+  }
+  found.descent_loss = x.loss;
+  found.descent_gradient = x.gradient.norm();
+  found.distance = (x.theta - start).norm();
+  if (found.not_finite) {
+    found.point.at = x;
+    found.point.weights = f.weights_at(x.theta);
+    return found;
+  }
+  before = state_of(loss, f, x.theta);
+  for (;;) {
+    if (target == Target::minima) {
+      f.at(x.theta);
+      Descent run{x};
+      const TrustRegionNewton newton(1, kReach, kProducts);
+      // superlinear from here on: three more digits cost a step
+      Stopping stopping{options.stopping.gradient * 1e-3, 0, options.finish_steps};
+      descend(f, newton, run, stopping);
+      found.finish_steps += run.step;
+      x = run.at;
+      polishing.reach = kReach * (1 + x.theta.norm());
+    } else {
+      GradientNorm phi(f);
+      if (std::optional<Point> at = phi.at(x.theta)) {
+        Descent run{*at};
+        const Lbfgs lbfgs;
+        descend(phi, lbfgs, run,
+                {0, options.stopping.gradient * options.stopping.gradient / 2, options.stopping.steps});
+        found.finish_steps += run.step;
+        if (auto there = f.at(run.at.theta)) x = std::move(*there);
+      }
+    }
+    Polished polished = finish(loss, f, x, polishing);
+    // Newton's method on the gradient may climb, to a saddle near by: a descent does not go there.
+    if (target == Target::minima && polished.at.loss > x.loss + polished.rounding.loss) {
+      polished = Polished();
+      polished.at = x;
+    }
+    found.polish_steps += polished.steps;
+    found.polish_length = polished.length;
+    found.point = classify(loss, f, polished.at, before, options.dense_limit);
+    if (target != Target::minima || found.point.kind != PointKind::saddle || found.escapes >= options.escapes)
+      break;
+    const PointCurvature& c = found.point.curvature;
+    const auto away = escape(f, found.point.at, c.direction, c.smallest, found.point.rounding.loss);
+    if (!away || !(away->at.loss < x.loss)) break;
+    ++found.escapes;
+    x = away->at;
+  }
+  found.distance = (found.point.at.theta - start).norm();
+  return found;
+}
+
+Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dense_limit) {
+  ModelObjective f = loss.objective();
+  Found found;
+  std::optional<Point> x = f.at(theta);
+  if (!x) return nowhere(f, theta);
+  found.start_loss = found.descent_loss = x->loss;
+  found.descent_gradient = x->gradient.norm();
+  PolishOptions polishing;
+  polishing.dense_limit = dense_limit;
+  const Polished polished = finish(loss, f, *x, polishing);
+  const double distance = (polished.at.theta - theta).norm();
+  // three digits in common: another name for the same point
+  const bool same = distance <= 1e-3 * theta.norm();
+  if (same) {
+    found.polish_steps = polished.steps;
+    found.polish_length = found.distance = distance;
+  }
+  found.point = classify(loss, f, same ? polished.at : *x, std::nullopt, dense_limit);
+  return found;
+}
+
+}  // namespace basin

@@ -1,0 +1,104 @@
+#include "stationary/catalogue.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "support/cases.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+
+/// An item whose function is that of a model with these weights moved by so much.
+CatalogueItem item(PointKind kind, double loss, std::uint64_t point, double move = 0, Index negative = 0) {
+  const Case c = {"catalogue", 2, 3, 4, 2, 2, 2};
+  const Instance<double> x = make_instance(c, point);
+  const Vector<double> weights =
+      x.weights + move * random_vectors(x.weights.size(), 1, 9).col(0).normalized();
+  return {kind, negative, 0, loss, 1e-12, attention_function(c.spec(), weights, *x.data)};
+}
+
+const auto strict = PointKind::strict_minimum, saddle = PointKind::saddle;
+
+}  // namespace
+
+TEST_CASE("the same point is one entry with a count; entries stand by their loss") {
+  const std::vector<CatalogueItem> items = {item(strict, 2, 1),
+                                            item(strict, 1, 2),
+                                            item(strict, 2, 1, 1e-9),
+                                            item(saddle, 3, 3, 0, 1),
+                                            item(PointKind::not_stationary, 0.5, 4),
+                                            item(saddle, 3, 3, 0, 2)};
+  const Catalogue c = make_catalogue(items, std::nullopt);
+  REQUIRE(c.entries.size() == 4);
+  CHECK(c.entry_of == std::vector<Index>{1, 0, 1, 2, -1, 3});
+  CHECK(c.entries[1].members == std::vector<Index>{0, 2});
+  CHECK(c.entries[1].spread > 0);
+  CHECK(c.entries[1].spread < 1e-7);
+  CHECK(c.entries[1].nearest > 0.1);
+  CHECK(std::isinf(c.entries[2].nearest));  // another index is another kind
+}
+
+TEST_CASE("what is lower than a minimum makes it suboptimal, whatever it is itself") {
+  for (const PointKind lower :
+       {strict, saddle, PointKind::degenerate, PointKind::valley, PointKind::not_stationary}) {
+    const Catalogue c = make_catalogue({item(strict, 2, 1), item(lower, 1, 2)}, std::nullopt);
+    CHECK(c.verdicts[0] == Verdict::suboptimal_minimum);
+    CHECK(c.lowest == 1);
+    CHECK_FALSE(c.lowest_known);
+  }
+  const Catalogue alone =
+      make_catalogue({item(strict, 2, 1), item(PointKind::not_finite, 1, 2)}, std::nullopt);
+  CHECK(alone.verdicts[0] == Verdict::best_minimum);
+  const Catalogue within = make_catalogue({item(strict, 2, 1), item(strict, 2 - 1e-13, 2)}, std::nullopt);
+  CHECK(within.verdicts[0] == Verdict::best_minimum);
+}
+
+TEST_CASE("a known minimum, and zero loss, decide") {
+  const Catalogue given =
+      make_catalogue({item(strict, 2, 1), item(PointKind::degenerate, 1, 2), item(strict, 1, 3)}, 1);
+  CHECK(given.verdicts ==
+        std::vector{Verdict::suboptimal_minimum, Verdict::global_minimum, Verdict::global_minimum});
+  const Catalogue zero =
+      make_catalogue({item(strict, 2, 1), item(PointKind::zero_loss, 1e-31, 2)}, std::nullopt);
+  CHECK(zero.verdicts == std::vector{Verdict::suboptimal_minimum, Verdict::global_minimum});
+  CHECK(zero.lowest == 0);
+  CHECK(zero.lowest_known);
+  // a value that is not the minimum
+  const Catalogue wrong = make_catalogue({item(strict, 2, 1), item(strict, 1, 2)}, 1.5);
+  CHECK(wrong.known_refuted);
+  CHECK_FALSE(wrong.lowest_known);
+  CHECK(wrong.verdicts == std::vector{Verdict::suboptimal_minimum, Verdict::best_minimum});
+  const Catalogue wrong_zero = make_catalogue({item(PointKind::zero_loss, 0, 1)}, 1.5);
+  CHECK(wrong_zero.known_refuted);
+  CHECK(wrong_zero.lowest == 0);
+  CHECK(wrong_zero.lowest_known);
+}
+
+TEST_CASE("points of a continuum are one entry by their outputs") {
+  CatalogueItem a = item(PointKind::zero_loss, 0, 1), b = a;
+  b.function.heads[0].S *= 1.5;  // elsewhere on the manifold of zero loss
+  CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 1);
+  for (const PointKind kind : {strict, saddle}) {
+    a.kind = b.kind = kind;
+    CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 2);
+  }
+  a.zero = b.zero = 1;  // saddles, still
+  CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 1);
+  b.zero = 0;
+  CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 2);
+}
+
+TEST_CASE("points that are known less well than the tolerance may differ by their errors") {
+  CatalogueItem a = item(strict, 1, 1), b = item(strict, 1, 1, 1e-3);
+  CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 2);
+  b.function_error = 1e-2;
+  CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 1);
+}
+
+TEST_CASE("an empty catalogue is one") {
+  const Catalogue c = make_catalogue({}, std::nullopt);
+  CHECK(c.entries.empty());
+  CHECK(std::isnan(c.lowest));
+}

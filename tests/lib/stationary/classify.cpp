@@ -1,0 +1,178 @@
+#include "stationary/classify.h"
+
+#include <catch2/catch.hpp>
+
+#include "curvature/operators.h"
+#include "linalg/dense.h"
+#include "problem/constructions.h"
+#include "support/cases.h"
+#include "support/stationary.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+
+AttentionLoss loss_of(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
+  Network net = c.problem.network;
+  net.kernel = kernel;
+  const AttentionSpec spec = c.problem.spec(net, 1, 1);
+  return {spec, make_attention_model<double>(spec, trained), net.weights->values,
+          std::make_shared<Data<double>>(c.problem.data)};
+}
+
+StationaryPoint judge(const AttentionLoss& loss, const Vector<double>& theta, Index dense_limit = 1200) {
+  ModelObjective f = loss.objective();
+  return classify(loss, f, *f.at(theta), std::nullopt, dense_limit);
+}
+
+StationaryPoint judge(const AttentionLoss& loss, Index dense_limit = 1200) {
+  return judge(loss, loss.model->parameters().extract(loss.weights), dense_limit);
+}
+
+using Blocks = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("constructions are what theory says they are") {
+  const auto softmax = KernelKind::softmax, gaussian = KernelKind::gaussian;
+  const Construction trap = construction("softmax-trap"), other = construction("gaussian-trap"),
+                     saddle = construction("softmax-saddle"), zero = construction("zero-scores");
+  const Blocks Q = {"W_Q"}, QK = {"W_Q", "W_K"};
+
+  const StationaryPoint a = judge(loss_of(trap, softmax, Q));
+  CHECK(a.kind == PointKind::strict_minimum);
+  CHECK(a.curvature.smallest == Approx(0.25).margin(a.curvature.smallest_bound));
+  CHECK(a.curvature.positive == 4);
+
+  const StationaryPoint b = judge(loss_of(trap, softmax, QK));
+  CHECK(b.kind == PointKind::saddle);
+  CHECK(b.curvature.negative == 1);
+  CHECK(b.curvature.smallest == Approx(-1.575).epsilon(2e-4));
+
+  const StationaryPoint c = judge(loss_of(other, gaussian, Q));
+  CHECK(c.kind == PointKind::strict_minimum);
+  CHECK(c.at.loss == Approx(0.2493259).epsilon(1e-7));
+  CHECK(c.curvature.smallest == Approx(0.4942).epsilon(1e-4));
+
+  const StationaryPoint d = judge(loss_of(saddle, softmax, QK));
+  CHECK(d.kind == PointKind::saddle);
+  CHECK(d.curvature.smallest == Approx(-0.09449).epsilon(1e-4));
+
+  for (const KernelKind kernel : {softmax, gaussian})
+    CHECK(judge(loss_of(zero, kernel, QK)).kind == PointKind::saddle);
+
+  CHECK(judge(loss_of(trap, gaussian, Q)).kind == PointKind::not_stationary);
+  CHECK(judge(loss_of(saddle, gaussian, QK)).kind == PointKind::not_stationary);
+}
+
+TEST_CASE("counts on the complement are the inertia of the dense Hessian, symmetries apart") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (const double residual : {1e-3, 5.0}) {
+      const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
+      const Instance<double> x = made_stationary(make_instance(c), residual);
+      const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+      const StationaryPoint p = judge(loss);
+      const Linearization<double> at = x.linearize();
+      const Vector<double> values = symmetric_eigen(assemble(HessianOperator(at)), false).values;
+      const double zero = 1e-9 * values.cwiseAbs().maxCoeff();
+      CAPTURE(kernel_name(kind), residual, p.at.gradient.norm(), p.rounding.gradient);
+      CHECK(p.curvature.negative == (values.array() < -zero).count());
+      CHECK(p.curvature.positive == (values.array() > zero).count());
+      CHECK(p.curvature.zero == 0);
+      const Index first = values[0] < -zero ? 0 : (values.array() <= zero).count();
+      CHECK(p.curvature.smallest == Approx(values[first]).margin(1e-10));
+      CHECK(p.kind == (values[0] < -zero ? PointKind::saddle : PointKind::strict_minimum));
+      CHECK(p.curvature.newton_step <= 1e-9);
+      // the same from products
+      const StationaryPoint q = judge(loss, 0);
+      CHECK_FALSE(q.curvature.dense);
+      CHECK(q.kind == p.kind);
+      CHECK(q.curvature.smallest == Approx(p.curvature.smallest).margin(1e-9));
+      if (q.curvature.exact) CHECK(q.curvature.negative == p.curvature.negative);
+    }
+}
+
+TEST_CASE("small residuals give strict minima, large ones saddles: both kinds are there") {
+  // what the case above relies on
+  Index minima = 0, saddles = 0;
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (const double residual : {1e-3, 5.0}) {
+      const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
+      const Instance<double> x = made_stationary(make_instance(c), residual);
+      const PointKind found = judge({c.spec(), x.model, x.weights, x.data}).kind;
+      minima += found == PointKind::strict_minimum, saddles += found == PointKind::saddle;
+    }
+  CHECK(minima == 2);
+  CHECK(saddles == 2);
+}
+
+TEST_CASE("a zero of the residual is a global minimum, whatever its zero modes") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
+    const Case c = {"zero", 1, 2, 6, 2, 3, 2, kind};
+    Instance<double> x = make_instance(c);
+    auto data = std::make_shared<Data<double>>(*x.data);
+    data->Y = x.linearize().outputs();
+    x.data = data;
+    const StationaryPoint p = judge({c.spec(), x.model, x.weights, x.data});
+    CHECK(p.kind == PointKind::zero_loss);
+    CHECK(p.curvature.positive <= 4);
+    CHECK(p.curvature.zero > 0);
+    // and next to it there is none
+    data = std::make_shared<Data<double>>(*data);
+    data->Y(0, 0) += 1e-9;
+    CHECK(judge({c.spec(), x.model, x.weights, data}).kind != PointKind::zero_loss);
+  }
+}
+
+TEST_CASE(
+    "a quartic point is degenerate, however near descent gets, and its curvature there does not count") {
+  // Five keys -2 .. 2 and even values v with Cov(v, k^2) = 0: in its query q the output is 4/5 + O(q^4).
+  const AttentionSpec spec = {5, 5, 1, 1, 1, KernelKind::softmax};
+  Vector<double> weights(16);
+  weights << 0, 0, 0, 0, 0, -2, -1, 0, 1, 2, 1, 0, 2, 0, 1, 1;
+  for (const double target : {-0.2, 1.8}) {
+    const AttentionLoss loss = {
+        spec, make_attention_model<double>(spec, Blocks{"W_Q"}), weights,
+        std::make_shared<Data<double>>(
+            Data<double>{1, Matrix<double>::Identity(5, 5), Matrix<double>::Constant(5, 1, target)})};
+    CHECK(judge(loss).kind == PointKind::degenerate);
+    CHECK(judge(loss).curvature.zero == 5);
+    Vector<double> near(5);
+    near << 1, -1, 0.9, 1, -0.9;
+    const StationaryPoint p = judge(loss, 4e-6 * near);
+    CAPTURE(target, p.curvature.smallest, p.curvature.tolerance, p.at.gradient.norm(), p.rounding.gradient);
+    CHECK(std::abs(p.curvature.smallest) > p.curvature.tolerance);  // it looks like a sign
+    CHECK(p.kind == PointKind::degenerate);
+    CHECK(p.curvature.undecided == 5);
+    CHECK(judge(loss, 0.1 * near).kind == PointKind::not_stationary);
+  }
+}
+
+TEST_CASE(
+    "valleys: attention that saturates or vanishes, and only if it has been growing or is beyond rounding") {
+  // Two keys, the target beyond the larger value (softmax) or below both (Gaussian).
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
+    const bool softmax = kind == KernelKind::softmax;
+    const AttentionSpec spec = {2, 2, 1, 1, 1, kind};
+    Vector<double> weights(7);
+    weights << 0, 0, 0, 1, 0.5, 1, 1;
+    const AttentionLoss loss = {
+        spec, make_attention_model<double>(spec, Blocks{"W_Q"}), weights,
+        std::make_shared<Data<double>>(Data<double>{1, Matrix<double>::Identity(2, 2),
+                                                    Matrix<double>::Constant(2, 1, softmax ? 2 : -1)})};
+    ModelObjective f = loss.objective();
+    const auto at = [&](double q) { return *f.at(Vector<double>::Constant(2, q)); };
+    const Before early = state_of(loss, f, Vector<double>::Constant(2, softmax ? 10 : 5));
+    const double far = softmax ? 30 : 8;
+    const StationaryPoint growing = classify(loss, f, at(far), early);
+    CHECK(growing.kind == PointKind::valley);
+    CHECK(growing.valley == (softmax ? Valley::saturated : Valley::vanished));
+    // the same point with no history is not known to go anywhere
+    CHECK(classify(loss, f, at(far)).kind == PointKind::not_stationary);
+    // beyond rounding there is nothing more to see
+    CHECK(classify(loss, f, at(softmax ? 60 : 14)).kind == PointKind::valley);
+    // and on the way it is no valley yet
+    CHECK(classify(loss, f, at(softmax ? 3 : 2), early).kind == PointKind::not_stationary);
+  }
+}

@@ -1,0 +1,82 @@
+#include "stationary/polish.h"
+
+#include <catch2/catch.hpp>
+
+#include "linalg/dense.h"
+#include "support/cases.h"
+#include "support/stationary.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+
+AttentionLoss loss_of(const Case& c, const Instance<double>& x) {
+  return {c.spec(), x.model, x.weights, x.data};
+}
+
+}  // namespace
+
+TEST_CASE("polishing goes back to stationary points of any index, by either kind of step") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (const Index dense_limit : {1200, 0}) {
+      Case c = {"polish", 6, 4, 3, 1, 2, 2, kind};
+      const Instance<double> x = made_stationary(make_instance(c), 0.3);
+      const AttentionLoss loss = loss_of(c, x);
+      ModelObjective f = loss.objective();
+      const Vector<double> there = x.theta(), away = there + 1e-4 * random_vectors(there.size(), 1, 3).col(0);
+      PolishOptions options;
+      options.dense_limit = dense_limit;
+      const Polished p = polish(loss, f, *f.at(away), options);
+      CAPTURE(kernel_name(kind), dense_limit, p.first_gradient, p.at.gradient.norm(), p.rounding.gradient,
+              p.steps);
+      CHECK(p.first_gradient > 1e-5);
+      CHECK(p.at.gradient.norm() <= p.rounding.gradient);
+      CHECK(p.steps <= 6);  // quadratic: 1e-4, 1e-8, 1e-16, and the symmetries bend
+      CHECK(p.length <= 1e-2);
+      CHECK(std::abs(p.at.loss - 0.045) <= 1e-12);  // 0.3^2 / 2: the loss of that point, and no other's
+      // f is left there
+      CHECK((f.here().gradient() - p.at.gradient).norm() == 0);
+    }
+}
+
+TEST_CASE("towards zero loss the residual gets to its rounding, also where J is ill-conditioned") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
+    Case c = {"zero", 2, 3, 8, 2, 3, 2, kind};
+    Instance<double> x = make_instance(c);
+    auto data = std::make_shared<Data<double>>(*x.data);
+    data->X.row(1) = data->X.row(0) + 1e-4 * data->X.row(1);  // two tokens that are hardly different
+    x.data = data;
+    data->Y = x.linearize().outputs();
+    const AttentionLoss loss = loss_of(c, x);
+    ModelObjective f = loss.objective();
+    const Point start = *f.at(x.theta() + 1e-2 * random_vectors(x.theta().size(), 1, 3).col(0));
+    const Point end = polish_to_zero(f, start);
+    const Rounding rounding = rounding_at(loss.spec, loss.model, f.weights_at(end.theta), *data, end.loss,
+                                          f.here().outputs(), end.gradient);
+    CAPTURE(start.loss, end.loss, rounding.residual);
+    CHECK(start.loss > 1e-6);
+    CHECK(std::sqrt(2 * end.loss) <= rounding.residual);
+    CHECK(rounding.residual <= 1e-12 * data->Y.norm());
+  }
+}
+
+TEST_CASE("Newton's step from products is that of the dense Hessian on the complement") {
+  Case c = {"step", 4, 3, 3, 1, 2, 2};
+  const Instance<double> x = make_instance(c);
+  const AttentionLoss loss = loss_of(c, x);
+  ModelObjective f = loss.objective();
+  const Point at = *f.at(x.theta());
+  const Symmetries symmetries(c.spec(), x.model->parameters(), x.weights, *x.data);
+  const Index P = f.size();
+  Vectors<double> H(P, P);
+  f.hessian(Vectors<double>::Identity(P, P), H);
+  for (int side = 0; side < 2; ++side) symmetries.remove(H), H.transposeInPlace();
+  const SymmetricEigen eigen = symmetric_eigen(H, true);
+  Vector<double> expected = Vector<double>::Zero(P);
+  for (Index i = 0; i < P; ++i)
+    if (std::abs(eigen.values[i]) > 1e-10)
+      expected -= eigen.vectors.col(i) * (eigen.vectors.col(i).dot(at.gradient) / eigen.values[i]);
+  const Vector<double> step = newton_step(f, symmetries, at);
+  CHECK((step - expected).norm() <= 1e-5 * expected.norm());  // conjugate gradients to 1e-8 of H times that
+}
