@@ -401,6 +401,25 @@ void Writer::attribute(const std::string& object, const std::string& name,
   write_attribute(object, name, string_type().get(), pointers.data(), {static_cast<Index>(values.size())});
 }
 
+void Writer::attribute(const std::string& object, const std::string& name,
+                       const std::vector<std::int64_t>& values) {
+  write_attribute(object, name, H5T_NATIVE_INT64, values.data(), {static_cast<Index>(values.size())});
+}
+
+void Writer::ascii_attribute(const std::string& object, const std::string& name, const std::string& value) {
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type.get(), value.size());
+  H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
+  write_attribute(object, name, type.get(), value.data(), {});
+}
+
+void Writer::copy(const Reader& from, const std::string& path) {
+  const Handle creation(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(creation.get(), 1);
+  if (H5Ocopy(from.file_.get(), path.c_str(), file_.get(), path.c_str(), H5P_DEFAULT, creation.get()) < 0)
+    fail(path);
+}
+
 void Writer::hard_link(const std::string& existing, const std::string& link) {
   if (H5Lcreate_hard(file_.get(), existing.c_str(), file_.get(), link.c_str(), H5P_DEFAULT, H5P_DEFAULT) < 0)
     fail(link);

@@ -72,6 +72,7 @@ class Reader {
   std::optional<double> number_attribute(const std::string& object, const std::string& name) const;
 
  private:
+  friend class Writer;
   [[noreturn]] void fail(const std::string& object, const std::string& message) const;
   Handle open_dataset(const std::string& path) const;
   Array read_doubles(const std::string& path, hid_t dataset, int rank) const;
@@ -111,7 +112,12 @@ class Writer {
   void attribute(const std::string& object, const std::string& name, std::int64_t value);
   void attribute(const std::string& object, const std::string& name, double value);
   void attribute(const std::string& object, const std::string& name, const std::vector<std::string>& values);
+  void attribute(const std::string& object, const std::string& name, const std::vector<std::int64_t>& values);
+  /// A string of fixed length, ASCII, as VTK wants it.
+  void ascii_attribute(const std::string& object, const std::string& name, const std::string& value);
   void hard_link(const std::string& existing, const std::string& link);
+  /// Copies a group or dataset of another file, with all that is in it, to the same path.
+  void copy(const Reader& from, const std::string& path);
 
   /// Closes the file and gives it its name. Nothing can be written afterwards.
   void commit();

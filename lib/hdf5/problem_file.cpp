@@ -56,6 +56,24 @@ std::optional<AttentionWeights> read_weights(const Reader& file, const std::stri
   return weights;
 }
 
+Network read_network(const Reader& file, const std::string& group, Index D, Index D_out) {
+  Network net;
+  const std::string kernel = file.string_attribute(group, "kernel");
+  try {
+    if (!kernel.empty()) net.kernel = kernel_from_name(kernel);
+  } catch (const InputError& error) {
+    throw InputError(file.path() + ": " + group + ": " + error.what());
+  }
+  if (const auto bandwidth = file.number_attribute(group, "bandwidth")) {
+    if (!std::isfinite(*bandwidth) || *bandwidth <= 0)
+      throw InputError(file.path() + ": " + group + ": attribute 'bandwidth': found " +
+                       std::to_string(*bandwidth) + ", expected a positive number");
+    net.bandwidth = *bandwidth;
+  }
+  net.weights = read_weights(file, group, D, D_out);
+  return net;
+}
+
 void write_network(Writer& file, const std::string& group, const Network& net, Index D, Index D_out) {
   file.group(group);
   file.attribute(group, "kernel", kernel_name(net.kernel));
@@ -85,20 +103,13 @@ Problem read_problem(const Reader& file) {
   problem.tokens = X.shape[1];
   problem.data = {X.shape[0], as_rows(X), as_rows(Y)};
 
-  const std::string kernel = file.string_attribute("/parameters", "kernel");
-  try {
-    if (!kernel.empty()) problem.network.kernel = kernel_from_name(kernel);
-  } catch (const InputError& error) {
-    throw InputError(file.path() + ": /parameters: " + error.what());
-  }
-  if (const auto bandwidth = file.number_attribute("/parameters", "bandwidth")) {
-    if (!std::isfinite(*bandwidth) || *bandwidth <= 0)
-      throw InputError(file.path() + ": /parameters: attribute 'bandwidth': found " +
-                       std::to_string(*bandwidth) + ", expected a positive number");
-    problem.network.bandwidth = *bandwidth;
-  }
-  problem.network.weights = read_weights(file, "/parameters", problem.embedding(), problem.outputs());
+  problem.network = read_network(file, "/parameters", problem.embedding(), problem.outputs());
   return problem;
+}
+
+std::optional<Network> read_teacher(const Reader& file, const Problem& problem) {
+  if (!file.has("/teacher")) return std::nullopt;
+  return read_network(file, "/teacher", problem.embedding(), problem.outputs());
 }
 
 void write_problem(Writer& file, const Problem& problem) {

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 
 #include "linalg/errors.h"
 
@@ -47,9 +49,9 @@ void write_provenance(Writer& file, const std::string& group, const Provenance& 
   for (const auto& [name, value] : p.options) file.write(group + "/options/" + name, value);
 }
 
-std::string sha256_of_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw InputError(path + ": cannot be read");
+namespace {
+
+std::string sha256(std::istream& file) {
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
   if (!context || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1)
     throw WorkError("SHA-256 is not available");
@@ -66,6 +68,21 @@ std::string sha256_of_file(const std::string& path) {
     text += kDigits[digest[i] & 15U];
   }
   return text;
+}
+
+}  // namespace
+
+std::string sha256_of_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw InputError(path + ": cannot be read");
+  return sha256(file);
+}
+
+std::string sha256_of_files(const std::string& folder, const std::vector<std::string>& names) {
+  std::stringstream lines;
+  for (const std::string& name : names)
+    lines << sha256_of_file((std::filesystem::path(folder) / name).string()) << "  " << name << '\n';
+  return sha256(lines);
 }
 
 }  // namespace basin::hdf5

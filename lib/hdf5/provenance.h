@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "hdf5/file.h"
 
@@ -33,5 +34,9 @@ void write_provenance(Writer& file, const std::string& group, const Provenance& 
 
 /// SHA-256 of a file's bytes, in hexadecimal. Throws InputError when it cannot be read.
 std::string sha256_of_file(const std::string& path);
+
+/// One checksum of many files of a folder: that of the lines "SHA-256  NAME" of sha256sum, called there with
+/// these names.
+std::string sha256_of_files(const std::string& folder, const std::vector<std::string>& names);
 
 }  // namespace basin::hdf5

@@ -22,7 +22,7 @@ void make_plot(Writer& file, const std::string& group, const std::string& signal
   if (axes.empty()) return;
   file.attribute(group, "axes", axes);
   for (std::size_t i = 0; i < axes.size(); ++i)
-    file.attribute(group, axes[i] + "_indices", static_cast<std::int64_t>(i));
+    if (axes[i] != ".") file.attribute(group, axes[i] + "_indices", static_cast<std::int64_t>(i));
 }
 
 void logarithmic_curve(Writer& file, const std::string& group) {

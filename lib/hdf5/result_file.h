@@ -15,7 +15,9 @@ void write_entry(Writer& file, const std::string& tool, const std::string& title
                  const std::string& default_group);
 
 /// Makes /entry/NAME a NeXus plot: `signal` and `axes` (slowest first) name members of the group, which may
-/// be written before or after. An empty `axes` leaves the axes to the viewer.
+/// be written before or after. An empty `axes` leaves the axes to the viewer, "." leaves one to it: of
+/// several axes, one with a single value should be ".", or silx takes the other, if it is as long as the
+/// signal, for that of a scatter plot and refuses it.
 void make_plot(Writer& file, const std::string& group, const std::string& signal,
                const std::vector<std::string>& axes);
 

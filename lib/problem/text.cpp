@@ -16,6 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+void check_folder(const std::string& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error))
+    throw InputError(folder + ": no such folder; expected one with {pos,neg}/*.txt");
+}
+
 /// The .txt files of a class, in the order of their names.
 std::vector<fs::path> reviews(const fs::path& folder) {
   std::error_code error;
@@ -127,11 +133,18 @@ std::vector<std::string> tokenise(std::string_view text) {
   return words;
 }
 
+std::vector<std::string> review_names(const std::string& folder) {
+  check_folder(folder);
+  std::vector<std::string> names;
+  for (const char* label : {"pos", "neg"})
+    for (const fs::path& file : reviews(fs::path(folder) / label))
+      names.push_back((fs::path(label) / file.filename()).string());
+  return names;
+}
+
 Reviews read_reviews(const std::string& folder, Index tokens) {
   if (tokens < 1) throw InputError("tokens n = " + std::to_string(tokens) + "; expected at least 1");
-  std::error_code error;
-  if (!fs::is_directory(folder, error))
-    throw InputError(folder + ": no such folder; expected one with {pos,neg}/*.txt");
+  check_folder(folder);
   Reviews reviews{folder, tokens, 0, {}};
   auto positive = long_enough(fs::path(folder) / "pos", tokens, 1, reviews.too_short);
   auto negative = long_enough(fs::path(folder) / "neg", tokens, -1, reviews.too_short);

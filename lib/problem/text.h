@@ -43,6 +43,9 @@ struct Reviews {
 /// in `<br />` separate words and are dropped.
 std::vector<std::string> tokenise(std::string_view text);
 
+/// The names of all reviews of a folder, in order: "neg/0_3.txt" comes after "pos/9_7.txt". Throws as below.
+std::vector<std::string> review_names(const std::string& folder);
+
 /// A folder in the layout of the Large Movie Review Dataset (Maas et al., ACL 2011): {pos,neg}/*.txt, one
 /// review a file. Reviews are taken from pos and neg in turn, each in the order of its file names, the first
 /// n words of each; when one class has run out the other goes on.
