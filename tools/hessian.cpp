@@ -1,12 +1,17 @@
-/// basin-hessian: eigenvalues of the Hessian or Gauss-Newton matrix.
+/// basin-hessian: the spectrum of the Hessian of the loss, of its Gauss-Newton and residual parts, and of
+/// their blocks.
+#include <unistd.h>
+
 #include <algorithm>
-#include <cmath>
 #include <memory>
 
+#include "common/product_journal.h"
 #include "common/setup.h"
+#include "common/spectrum_file.h"
 #include "curvature/operators.h"
+#include "curvature/symmetries.h"
+#include "curvature/symmetry_count.h"
 #include "linalg/errors.h"
-#include "spectrum/eigenpairs.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -14,193 +19,460 @@ using namespace basin::tools;
 namespace {
 
 const Introduction kIntroduction = {
-    "basin-hessian", "extreme eigenvalues, or the whole spectrum, of the Hessian of the loss",
-    "PROBLEM.h5 -o RESULT.h5 [--largest K] [--smallest K] [--full] [options]",
-    R"(Extreme eigenpairs come from exact Hessian-vector products by restarted Lanczos (Spectra); --full assembles the
-matrix and finds all eigenvalues (memory: 16 P^2 bytes, 36 P^2 with eigenvectors). Every eigenvalue has its residual
-and an error bound that covers residual and rounding: the matrix has an eigenvalue within that distance. A sign is
-claimed only beyond the bound. Smallest means algebraically smallest, the most negative.
+    "basin-hessian",
+    "the spectrum of the Hessian of the loss: ends, counts, density, and where it comes from",
+    "PROBLEM.h5 -o RESULT.h5 [--largest K] [--smallest K] [--counts] [--density] [--norms] [--full] "
+    "[options]",
+    R"(Eigenpairs come from exact Hessian-vector products by restarted Lanczos (Spectra), with their multiplicities:
+what was found is deflated, and fresh random blocks look for the rest until they find nothing. Every eigenvalue has
+its residual and an error bound that covers residual and rounding: the matrix has an eigenvalue within that
+distance. A sign is claimed only beyond the bound. Smallest means algebraically smallest, the most negative.
+
+--counts tells how many eigenvalues are negative, zero and positive once the symmetry directions of the model are set
+aside (directions in which it does not change; see lib/curvature/MATHEMATICS.md): exactly, by inertia, while the
+matrix fits --memory (8 P^2 bytes, twice; P = 27000 in 12 GB) and P <= --dense-limit, else from the smallest
+eigenvalues. --density is stochastic Lanczos quadrature with error bars, --norms the norms of all blocks and traces.
+--operator all does the same for the parts of H = G + R, G = J^T J: negative curvature comes from R alone.
+--full assembles the matrix and finds all eigenvalues (16 P^2 bytes, 36 P^2 with eigenvectors).
+
+With --resume every product goes to RESULT.h5.journal (8 P bytes each); a run that was killed and is started again with
+the same command goes on from there and ends with the same bits.
 )",
     R"(  basin-problem teacher -o problem.h5
-  basin-hessian problem.h5 -o hessian.h5 --largest 3 --smallest 3
+  basin-hessian problem.h5 -o hessian.h5 --largest 3 --smallest 3 --counts --density --norms --operator all
 )"};
 
-void write_eigenvalues(hdf5::Writer& file, const std::string& name, const std::string& matrix,
-                       const EigenResult& r) {
-  const std::string group = "/entry/" + name;
-  hdf5::make_plot(file, group, "eigenvalue", {"index"});
-  file.attribute(group, "operator", matrix);
-  file.attribute(group, "method", r.method);
-  file.attribute(group, "completeness", r.completeness);
-  file.attribute(group, "products", static_cast<std::int64_t>(r.products));
-  file.attribute(group, "requested", static_cast<std::int64_t>(r.requested));
-  std::vector<double> index, value, error, residual;
-  std::vector<std::uint8_t> converged;
-  for (const Eigenvalue& e : r.eigenvalues) {
-    index.push_back(static_cast<double>(index.size() + 1));
-    value.push_back(e.value);
-    error.push_back(e.error_bound);
-    residual.push_back(e.residual);
-    converged.push_back(e.converged ? 1 : 0);
-  }
-  file.write(group + "/index", index);
-  file.write(group + "/eigenvalue", value);
-  file.write(group + "/eigenvalue_errors", error);
-  if (residual.empty() || !std::isnan(residual.front())) file.write(group + "/residual", residual);
-  file.write_bytes(group + "/converged", converged, {static_cast<Index>(converged.size())});
-  file.write(group + "/title", name + " eigenvalues of the " + matrix + " matrix");
-}
+/// What was asked for.
+struct Request {
+  Index largest, smallest, probes, steps, norm_probes, dense_limit;
+  bool full, with_vectors, counts, density, norms, modulo;
+  double count_tolerance, density_width;
+  std::vector<std::string> matrices;
+  EigenOptions eigen;
+};
 
-void write_eigenvectors(hdf5::Writer& file, const std::string& name, const EigenResult& r) {
-  file.write("/entry/" + name + "/eigenvectors", r.eigenvectors.data(),
-             {r.eigenvectors.cols(), r.eigenvectors.rows()});
-}
-
-std::string signed_text(const Eigenvalue& e) {
-  return number(e.value, 10) + " +- " + number(e.error_bound, 2) + (e.converged ? "" : " (not converged)");
-}
-
-void say_eigenvalues(Command& command, const std::string& name, const EigenResult& r) {
-  command.say(name + " (" + std::to_string(r.products) + " products):");
-  for (const Eigenvalue& e : r.eigenvalues) command.say("  " + signed_text(e));
-}
-
-/// What backs the results, each sentence once.
-void say_completeness(Command& command, const std::vector<std::pair<std::string, EigenResult>>& results) {
-  std::vector<std::string> said;
-  for (const auto& [which, r] : results)
-    if (std::find(said.begin(), said.end(), r.completeness) == said.end()) {
-      command.say(r.completeness);
-      said.push_back(r.completeness);
-    }
-}
-
-/// What the smallest known eigenvalue says of the curvature.
-std::string curvature_verdict(const std::string& matrix, const EigenResult& r) {
-  const Eigenvalue& e = r.eigenvalues.front();
-  const std::string smallest =
-      std::string(r.dense ? "the smallest eigenvalue is " : "the smallest eigenvalue found is ") +
-      signed_text(e);
-  if (e.value < -e.error_bound) return "negative curvature in the " + matrix + ": " + smallest;
-  if (!e.converged)
-    return "no negative curvature found in the " + matrix + ", but not converged: " + smallest;
-  if (e.value <= e.error_bound)
-    return "no negative curvature beyond the error bound in the " + matrix + ": " + smallest;
-  return (r.dense ? "the " + matrix + " is positive definite: "
-                  : "no negative curvature found in the " + matrix + ": ") +
-         smallest;
-}
-
-void say_counts(Command& command, const EigenResult& all) {
-  Index negative = 0, zero = 0;
-  for (const Eigenvalue& e : all.eigenvalues) {
-    negative += e.value < -e.error_bound ? 1 : 0;
-    zero += std::abs(e.value) <= e.error_bound ? 1 : 0;
-  }
-  const auto total = static_cast<Index>(all.eigenvalues.size());
-  command.say(
-      std::to_string(negative) + " negative, " + std::to_string(zero) +
-      " not distinguishable from zero (|lambda| <= " + number(all.eigenvalues.front().error_bound, 2) +
-      "), " + std::to_string(total - negative - zero) + " positive, of P = " + std::to_string(total));
-}
-
-/// Refuses what --memory does not hold; returns what is left of it.
-std::size_t check_memory(const Command& command, const std::string& option, Index P, double needed) {
-  const auto memory = static_cast<double>(command.memory());
-  if (needed > memory)
-    throw InputError("--" + option + " with P = " + std::to_string(P) + " needs " + bytes_text(needed) +
-                     ", --memory allows " + bytes_text(memory) +
-                     (option == "full" ? ": use --largest and --smallest, or train fewer blocks"
-                                       : ": ask for fewer eigenvalues, or train fewer blocks"));
-  return static_cast<std::size_t>(memory - needed);
-}
-
-void body(Command& command) {
+void add_options(Command& command) {
   command.options.add_options()                                                                        //
       ("largest", po::value<Index>()->default_value(0)->value_name("K"), "the K largest eigenvalues")  //
       ("smallest", po::value<Index>()->default_value(0)->value_name("K"),
-       "the K smallest (most negative) eigenvalues")                        //
-      ("full", po::bool_switch(), "the whole spectrum, by dense assembly")  //
+       "the K smallest (most negative) eigenvalues")                                         //
+      ("full", po::bool_switch(), "the whole spectrum, by dense assembly")                   //
+      ("counts", po::bool_switch(), "how many eigenvalues are negative, zero and positive")  //
+      ("count-tolerance", po::value<double>()->default_value(0, "0")->value_name("T"),
+       "zero means |lambda| <= T; 0: the rounding at this point, as measured")  //
+      ("dense-limit", po::value<Index>()->default_value(8000)->value_name("P"),
+       "most parameters for exact counts")                                     //
+      ("density", po::bool_switch(), "the spectral density, with error bars")  //
+      ("probes", po::value<Index>()->default_value(10)->value_name("N"),
+       "random vectors of the density")  //
+      ("steps", po::value<Index>()->default_value(60)->value_name("M"),
+       "Lanczos steps with each of them")  //
+      ("density-width", po::value<double>()->default_value(0, "0")->value_name("W"),
+       "standard deviation of the smoothing kernel; 0: (largest - smallest node) / M")    //
+      ("norms", po::bool_switch(), "trace, Frobenius norm, and the norms of all blocks")  //
+      ("norm-probes", po::value<Index>()->default_value(20)->value_name("N"),
+       "random vectors for each of these, where the matrix is not assembled")  //
       ("operator", po::value<std::string>()->default_value("hessian")->value_name("NAME"),
-       "hessian, or gauss-newton: G = J^T J")                             //
-      ("eigenvectors", po::bool_switch(), "write the eigenvectors, too")  //
+       "hessian; gauss-newton: G = J^T J; residual: H - G; or all of them")  //
+      ("block", po::value<std::string>()->value_name("BLOCK"),
+       "the diagonal block of one trained block, e.g. W_Q")  //
+      ("modulo-symmetries", po::bool_switch(),
+       "eigenvalues and density on the complement of the symmetry directions")  //
+      ("eigenvectors", po::bool_switch(), "write the eigenvectors, too")        //
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
        "converged when |A x - lambda x| <= T |A|")  //
       ("max-restarts", po::value<Index>()->default_value(300)->value_name("R"),
-       "give up after so many restarts and say so");
+       "give up after so many restarts and say so")  //
+      ("resume", po::bool_switch(), "keep products in OUTPUT.journal, and go on with those that are there");
   add_model_options(command);
   command.add_memory_option();
-  if (!command.parse()) return;
-  const Index largest = command.get<Index>("largest"), smallest = command.get<Index>("smallest");
-  const bool full = command.get<bool>("full"), with_vectors = command.get<bool>("eigenvectors");
-  const std::string name = command.get<std::string>("operator");
-  if (name != "hessian" && name != "gauss-newton")
-    throw InputError("--operator " + name + ": expected hessian or gauss-newton");
-  if (largest == 0 && smallest == 0 && !full)
-    throw InputError("nothing to compute: give --largest K, --smallest K or --full");
-  EigenOptions options;
-  options.tolerance = command.get<double>("tolerance");
-  options.max_restarts = command.get<Index>("max-restarts");
-  options.seed = command.seed();
-  if (!(options.tolerance > 0 && options.tolerance < 1))
-    throw InputError("--tolerance: expected a number in (0, 1)");
-  if (options.max_restarts < 1 || options.max_restarts > 1000000)
-    throw InputError("--max-restarts: expected 1 to 1000000");
-  for (const char* option : {"tolerance", "max-restarts"})
-    if (largest == 0 && smallest == 0 && command.given(option))
-      throw InputError("--" + std::string(option) + ": without effect unless with --largest or --smallest");
+}
 
-  const Setup setup = read_setup(command);
+void refuse_without(const Command& command, const std::vector<const char*>& options, bool used,
+                    const std::string& unless) {
+  for (const char* option : options)
+    if (!used && command.given(option))
+      throw InputError("--" + std::string(option) + ": without effect unless with " + unless);
+}
+
+Request read_request(const Command& command) {
+  Request r{};
+  r.largest = command.get<Index>("largest");
+  r.smallest = command.get<Index>("smallest");
+  r.full = command.get<bool>("full");
+  r.with_vectors = command.get<bool>("eigenvectors");
+  r.counts = command.get<bool>("counts");
+  r.count_tolerance = command.get<double>("count-tolerance");
+  r.dense_limit = command.get<Index>("dense-limit");
+  r.density = command.get<bool>("density");
+  r.probes = command.get<Index>("probes");
+  r.steps = command.get<Index>("steps");
+  r.density_width = command.get<double>("density-width");
+  r.norms = command.get<bool>("norms");
+  r.norm_probes = command.get<Index>("norm-probes");
+  r.modulo = command.get<bool>("modulo-symmetries");
+  r.eigen.tolerance = command.get<double>("tolerance");
+  r.eigen.max_restarts = command.get<Index>("max-restarts");
+  r.eigen.seed = command.seed();
+
+  const auto name = command.get<std::string>("operator");
+  if (name == "all")
+    r.matrices = {"hessian", "gauss-newton", "residual"};
+  else if (name == "hessian" || name == "gauss-newton" || name == "residual")
+    r.matrices = {name};
+  else
+    throw InputError("--operator " + name + ": expected hessian, gauss-newton, residual or all");
+  if (r.largest == 0 && r.smallest == 0 && !r.full && !r.counts && !r.density && !r.norms)
+    throw InputError(
+        "nothing to compute: give --largest K, --smallest K, --counts, --density, --norms or --full");
+  if (!(r.eigen.tolerance > 0 && r.eigen.tolerance < 1))
+    throw InputError("--tolerance: expected a number in (0, 1)");
+  if (r.eigen.max_restarts < 1 || r.eigen.max_restarts > 1000000)
+    throw InputError("--max-restarts: expected 1 to 1000000");
+  if (!(r.count_tolerance >= 0) || !std::isfinite(r.count_tolerance))
+    throw InputError("--count-tolerance: expected a number above 0, or 0 for the default");
+  if (!(r.density_width >= 0) || !std::isfinite(r.density_width))
+    throw InputError("--density-width: expected a number above 0, or 0 for the default");
+  if (r.probes < 1 || r.probes > 100000) throw InputError("--probes: expected 1 to 100000");
+  if (r.steps < 2 || r.steps > 100000) throw InputError("--steps: expected 2 to 100000");
+  if (r.norm_probes < 2 || r.norm_probes > 100000) throw InputError("--norm-probes: expected 2 to 100000");
+  const bool pairs = r.largest != 0 || r.smallest != 0;
+  refuse_without(command, {"tolerance", "max-restarts"}, pairs || r.counts,
+                 "--largest, --smallest or --counts");
+  refuse_without(command, {"count-tolerance", "dense-limit"}, r.counts, "--counts");
+  refuse_without(command, {"probes", "steps", "density-width"}, r.density, "--density");
+  refuse_without(command, {"norm-probes"}, r.norms, "--norms");
+  refuse_without(command, {"modulo-symmetries"}, pairs || r.density, "--largest, --smallest or --density");
+  refuse_without(command, {"eigenvectors"}, pairs || r.full, "--largest, --smallest or --full");
+  return r;
+}
+
+/// The setup with one block of it trained: the Hessian of that is the diagonal block.
+void restrict_to_block(const Command& command, Setup& setup) {
+  const auto block = command.get<std::string>("block");
+  const auto& entries = setup.parameters().entries();
+  const auto found =
+      std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.block.name == block; });
+  if (found == entries.end() || !found->trainable())
+    throw InputError("--block " + block + ": expected one of the trained blocks, " +
+                     setup.description.trainable);
+  setup.model = make_attention_model<double>(setup.description.spec, {block});
+  setup.description.trainable = block;
+  setup.description.parameters = setup.parameters().theta_size();
+}
+
+/// Decides what is dense and how much memory is left for what the products keep.
+class MemoryPlan {
+ public:
+  MemoryPlan(const Command& command, Request& r, Index P)
+      : memory_(static_cast<double>(command.memory())), P_(P) {
+    const auto size = static_cast<double>(P);
+    if (r.full) need("full", full_spectrum_bytes(P, r.with_vectors));
+    dense_counts = r.counts && P <= r.dense_limit && 2 * dense_counts_bytes(P) <= memory_;
+    if (dense_counts) need("counts", 2 * dense_counts_bytes(P));
+    if (dense_counts && r.full) need("full", full_spectrum_bytes(P, r.with_vectors) + 8 * size * size);
+    const Index count_pairs =
+        r.counts && !dense_counts ? std::min<Index>(std::max<Index>(r.smallest, 6), P) : 0;
+    const Index smallest = std::max(r.smallest, count_pairs);
+    if (smallest > 0 || r.largest > 0) {
+      const auto bytes = [&] { return extreme_eigenpairs_bytes(P, smallest, r.largest, r.eigen); };
+      while (r.eigen.krylov_vectors > 24 && bytes() > memory_ / 2) r.eigen.krylov_vectors -= 8;
+      while (r.eigen.probe_steps > 6 && bytes() > memory_) --r.eigen.probe_steps;
+      need(r.largest > 0 ? "largest" : r.smallest > 0 ? "smallest" : "counts", bytes());
+    }
+    if (r.norms && !(r.full || dense_counts))
+      need("norms", estimated_traces_bytes(P, std::min(P, r.norm_probes)));
+    if (r.density) {
+      quadrature = {r.probes, r.steps, r.eigen.seed, r.probes};
+      while (quadrature.at_once > 1 && lanczos_quadrature_bytes(P, quadrature) > memory_ / 2)
+        quadrature.at_once = (quadrature.at_once + 1) / 2;
+      need("density", lanczos_quadrature_bytes(P, quadrature));
+    }
+  }
+  bool dense_counts = false;
+  QuadratureOptions quadrature;
+  std::size_t left() const { return static_cast<std::size_t>(memory_ - most_); }
+
+ private:
+  void need(const std::string& option, double bytes) {
+    if (bytes > memory_)
+      throw InputError("--" + option + " with P = " + std::to_string(P_) + " needs " + bytes_text(bytes) +
+                       ", --memory allows " + bytes_text(memory_) +
+                       (option == "full" ? ": use --largest and --smallest, or train fewer blocks"
+                                         : ": ask for fewer eigenvalues or probes, or train fewer blocks"));
+    most_ = std::max(most_, bytes);
+  }
+  double memory_, most_ = 0;
+  Index P_;
+};
+
+/// H, G and H - G at a point, their products in the journal if there is one.
+class Operators {
+ public:
+  Operators(const Linearization<double>& at, ProductJournal* journal, std::uint64_t number)
+      : hessian_(at), gauss_newton_(at) {
+    if (journal != nullptr) {
+      recorded_.push_back(std::make_unique<RecordedOperator>(hessian_, *journal, number));
+      recorded_.push_back(std::make_unique<RecordedOperator>(gauss_newton_, *journal, number + 1));
+    }
+    residual_ = std::make_unique<DifferenceOperator>(get("hessian"), get("gauss-newton"));
+  }
+  const SelfAdjointOperator& get(const std::string& matrix) const {
+    if (matrix == "residual") return *residual_;
+    const bool hessian = matrix == "hessian";
+    if (!recorded_.empty()) return *recorded_[hessian ? 0 : 1];
+    if (hessian) return hessian_;
+    return gauss_newton_;
+  }
+
+ private:
+  HessianOperator hessian_;
+  GaussNewtonOperator gauss_newton_;
+  std::vector<std::unique_ptr<RecordedOperator>> recorded_;
+  std::unique_ptr<DifferenceOperator> residual_;
+};
+
+/// All that was asked for, of one matrix.
+class Analysis {
+ public:
+  Analysis(const Command& command, const Request& request, const MemoryPlan& plan,
+           const Symmetries* symmetries, const SelfAdjointOperator& A, const SelfAdjointOperator& twin,
+           const ParameterLayout& parameters)
+      : command_(command),
+        request_(request),
+        plan_(plan),
+        symmetries_(symmetries),
+        A_(A),
+        twin_(twin),
+        parameters_(parameters) {}
+
+  SpectrumResults run(const std::string& matrix) {
+    results_.matrix = matrix;
+    title_ = matrix_title(matrix);
+    const Request& r = request_;
+    const bool dense = r.full || plan_.dense_counts;
+    if (dense) {
+      MeasuredMatrix measured =
+          measured_matrix(A_, &twin_, r.eigen.seed, command_.progress(title_ + ", columns"));
+      if (r.norms) dense_norms(measured.matrix);
+      if (plan_.dense_counts) {
+        if (r.full)
+          results_.eigenvalues.emplace_back("spectrum",
+                                            full_spectrum(MeasuredMatrix(measured), r.with_vectors));
+        count_densely(std::move(measured));
+      } else {
+        results_.eigenvalues.emplace_back("spectrum", full_spectrum(std::move(measured), r.with_vectors));
+      }
+    }
+    ExtremeEigenpairs found = pairs(r.smallest, r.largest, r.modulo);
+    if (r.counts && !dense) count_by_pairs(r.smallest > 0 ? &found.smallest : nullptr);
+    if (r.smallest > 0) results_.eigenvalues.emplace_back("smallest", std::move(found.smallest));
+    if (r.largest > 0) results_.eigenvalues.emplace_back("largest", std::move(found.largest));
+    if (r.density) {
+      results_.density_width = r.density_width;
+      results_.quadrature = lanczos_quadrature(A_, r.modulo ? removal() : Removal([](VectorsRef<double>) {}),
+                                               r.modulo ? modes() : 0, plan_.quadrature,
+                                               command_.progress(title_ + ", density"));
+    }
+    if (r.norms && !results_.norms) estimated_norms();
+    return std::move(results_);
+  }
+
+ private:
+  Index modes() const { return symmetries_ != nullptr ? symmetries_->modes() : 0; }
+  Removal removal() const {
+    return [s = symmetries_](VectorsRef<double> V) {
+      if (s != nullptr) s->remove(V);
+    };
+  }
+
+  ExtremeEigenpairs pairs(Index smallest, Index largest, bool modulo) const {
+    ExtremeEigenpairs found;
+    if (smallest == 0 && largest == 0) return found;
+    EigenOptions options = request_.eigen;
+    options.twin = &twin_;
+    if (!modulo || modes() == 0)
+      return extreme_eigenpairs(A_, smallest, largest, options,
+                                command_.progress(title_ + ", eigenpairs, products (more if restarted)"));
+    // Symmetry directions are moved to the other end.
+    const double norm = norm_estimate(A_, options.seed);
+    const auto one_end = [&](End end, Index count) {
+      if (count == 0) return EigenResult();
+      const double shift = (end == End::smallest ? 1.5 : -1.5) * norm;
+      const DeflatedOperator A(A_, removal(), shift), twin(twin_, removal(), shift);
+      options.twin = &twin;
+      return extreme_eigenpairs(A, end, std::min(count, A.rows() - modes()), options,
+                                command_.progress(title_ + (end == End::smallest ? ", smallest, products"
+                                                                                 : ", largest, products")));
+    };
+    found.smallest = one_end(End::smallest, smallest);
+    found.largest = one_end(End::largest, largest);
+    return found;
+  }
+
+  void count_densely(MeasuredMatrix measured) {
+    const Removal nothing = [](VectorsRef<double>) {};
+    const double tolerance = request_.count_tolerance;
+    if (modes() > 0 && modes() < A_.rows()) {
+      results_.counts.emplace_back("whole", dense_counts(MeasuredMatrix(measured), nothing, 0, tolerance));
+      results_.counts.emplace_back("modulo symmetries",
+                                   dense_counts(std::move(measured), removal(), modes(), tolerance));
+    } else {
+      results_.counts.emplace_back("whole", dense_counts(std::move(measured), nothing, 0, tolerance));
+    }
+  }
+
+  void count_by_pairs(const EigenResult* smallest) {
+    const bool modulo = modes() > 0;
+    EigenResult own;
+    if (smallest == nullptr || smallest->requested < 6 || request_.modulo != modulo) {
+      own = pairs(std::min<Index>(std::max<Index>(request_.smallest, 6), A_.rows() - modes()), 0, modulo)
+                .smallest;
+      smallest = &own;
+    }
+    results_.counts.emplace_back(
+        modulo ? "modulo symmetries" : "whole",
+        krylov_counts(*smallest, A_.rows(), modulo ? modes() : 0, request_.count_tolerance));
+  }
+
+  std::vector<BlockRange> blocks() const {
+    std::vector<BlockRange> ranges;
+    for (const auto& e : parameters_.entries())
+      if (e.trainable()) ranges.push_back({e.block.name, e.theta_offset, e.block.size()});
+    return ranges;
+  }
+  void dense_norms(const Vectors<double>& matrix) {
+    results_.traces = exact_traces(matrix);
+    results_.norms = exact_block_norms(matrix, blocks());
+  }
+  void estimated_norms() {
+    const Request& r = request_;
+    results_.traces =
+        estimated_traces(A_, r.norm_probes, r.eigen.seed, command_.progress(title_ + ", trace"));
+    results_.norms = estimated_block_norms(A_, blocks(), r.norm_probes, r.eigen.seed,
+                                           command_.progress(title_ + ", norms of blocks"));
+  }
+
+  const Command& command_;
+  const Request& request_;
+  const MemoryPlan& plan_;
+  const Symmetries* symmetries_;
+  const SelfAdjointOperator &A_, &twin_;
+  const ParameterLayout& parameters_;
+  SpectrumResults results_;
+  std::string title_;
+};
+
+/// What makes a run what it is.
+Specification specification(const Command& command, const Setup& setup) {
+  const hdf5::Provenance p = command.provenance(setup.input);
+  Specification s = {{"program", p.program + " " + p.version}, {"problem", p.input_sha256}};
+  for (const auto& [name, value] : p.options)
+    if (name != "output" && name != "overwrite" && name != "threads" && name != "config" && name != "quiet" &&
+        name != "verbose" && name != "resume" && name != "problem")
+      s.emplace_back(name, value);
+  return s;
+}
+
+std::unique_ptr<ProductJournal> open_journal(const Command& command, const Setup& setup) {
+  const std::string path = command.output() + ".journal";
+  if (command.get<bool>("resume"))
+    return std::make_unique<ProductJournal>(path, specification(command, setup));
+  if (access(path.c_str(), F_OK) == 0)
+    throw InputError(path + ": an unfinished run has left its journal; go on with --resume, or delete it");
+  return nullptr;
+}
+
+void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries, const Setup& setup) {
+  std::vector<std::string> names, trained;
+  std::vector<std::int64_t> dimensions;
+  for (const auto& [name, dimension] : symmetries.table()) {
+    names.push_back(name);
+    dimensions.push_back(dimension);
+  }
+  for (const auto& e : setup.parameters().entries())
+    if (e.trainable()) trained.push_back(e.block.name);
+  const DataFeatures features = data_features(setup.data->X, setup.description.spec.tokens);
+  const std::string group = "/entry/symmetries";
+  file.group(group, "NXcollection");
+  file.write(group + "/family", names, {static_cast<Index>(names.size())});
+  file.write(group + "/modes", dimensions);
+  file.write(group + "/total", static_cast<std::int64_t>(symmetries.modes()));
+  file.write(group + "/generic_count",
+             static_cast<std::int64_t>(symmetry_count(setup.description.spec, trained, setup.data->samples,
+                                                      features.rank(), features.rank_centred())));
+  file.write(group + "/left_out", symmetries.left_out());
+}
+
+std::string symmetry_text(const Symmetries& symmetries) {
+  std::string text = std::to_string(symmetries.modes()) + " symmetry modes";
+  std::string separator = ": ";
+  for (const auto& [name, dimension] : symmetries.table()) {
+    text += separator + name + " " + std::to_string(dimension);
+    separator = ", ";
+  }
+  return text + (symmetries.left_out().empty() ? "" : "; left out: " + symmetries.left_out());
+}
+
+void body(Command& command) {
+  add_options(command);
+  if (!command.parse()) return;
+  Request request = read_request(command);
+  Setup setup = read_setup(command);
+  if (command.given("block")) restrict_to_block(command, setup);
   const Index P = setup.description.parameters;
   for (const char* option : {"largest", "smallest"})
     if (const Index k = command.get<Index>(option); k < 0 || k > P)
       throw InputError("--" + std::string(option) + " " + std::to_string(k) +
                        ": expected 1 to P = " + std::to_string(P));
-  std::size_t left = command.memory();  // for what the products keep
-  if (full) left = std::min(left, check_memory(command, "full", P, full_spectrum_bytes(P, with_vectors)));
-  for (const auto& [option, k] : {std::pair<const char*, Index>{"largest", largest}, {"smallest", smallest}})
-    if (k > 0) left = std::min(left, check_memory(command, option, P, extreme_eigenpairs_bytes(P, k)));
+  const MemoryPlan plan(command, request, P);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  const std::unique_ptr<ProductJournal> journal = open_journal(command, setup);
 
-  const Linearization<double> at = setup.linearize(left), twin_at = setup.linearize_twin();
-  const auto make_operator =
-      [&](const Linearization<double>& point) -> std::unique_ptr<const SelfAdjointOperator> {
-    if (name == "hessian") return std::make_unique<HessianOperator>(point);
-    return std::make_unique<GaussNewtonOperator>(point);
-  };
-  const auto A = make_operator(at), twin = make_operator(twin_at);
-  options.twin = twin.get();
-
-  std::vector<std::pair<std::string, EigenResult>> results;
-  if (full)
-    results.emplace_back("spectrum", full_spectrum(*A, with_vectors, options, command.progress("columns")));
-  if (smallest > 0)
-    results.emplace_back("smallest", extreme_eigenpairs(*A, End::smallest, smallest, options,
-                                                        command.progress("smallest, products")));
-  if (largest > 0)
-    results.emplace_back("largest", extreme_eigenpairs(*A, End::largest, largest, options,
-                                                       command.progress("largest, products")));
-
-  // The verdict first: from the whole spectrum if it is there, else from the smallest.
-  const EigenResult& first = results.front().second;
-  const std::string matrix = name == "hessian" ? "Hessian" : "Gauss-Newton matrix";
-  command.say(results.front().first == "largest"
-                  ? "the largest eigenvalue found is " + signed_text(first.eigenvalues.front())
-                  : curvature_verdict(matrix, first));
-  for (const auto& [which, result] : results) {
-    if (which == "spectrum")
-      say_counts(command, result);
-    else
-      say_eigenvalues(command, which, result);
-    write_eigenvalues(file, which, name, result);
-    if (with_vectors) write_eigenvectors(file, which, result);
+  const Linearization<double> at = setup.linearize(plan.left()), twin_at = setup.linearize_twin();
+  const Operators operators(at, journal.get(), 0), twins(twin_at, journal.get(), 2);
+  std::unique_ptr<const Symmetries> symmetries;
+  if (request.counts || request.modulo) {
+    symmetries = std::make_unique<const Symmetries>(setup.description.spec, setup.parameters(), setup.weights,
+                                                    *setup.data);
+    if (request.modulo && symmetries->modes() >= P)
+      throw InputError("--modulo-symmetries: all " + std::to_string(P) + " directions are symmetries");
   }
-  say_completeness(command, results);
+
+  std::vector<SpectrumResults> all;
+  for (const std::string& matrix : request.matrices) {
+    Analysis analysis(command, request, plan, symmetries.get(), operators.get(matrix), twins.get(matrix),
+                      setup.parameters());
+    all.push_back(analysis.run(matrix));
+  }
+
+  // The verdict first.
+  command.say(curvature_verdict(all.front()));
+  if (symmetries) command.say(symmetry_text(*symmetries));
+  std::string picture;
+  for (const SpectrumResults& r : all) {
+    if (&r != &all.front()) command.say("-- " + curvature_verdict(r));
+    say_results(command, r);
+    write_results(file, &r == &all.front() ? "/entry" : "/entry/parts/" + r.matrix, r, request.with_vectors);
+    if (picture.empty())
+      picture = !r.eigenvalues.empty() ? r.eigenvalues.front().first
+                : r.quadrature         ? "density_symlog"
+                : r.norms              ? "block_norms"
+                                       : "counts";
+  }
+  if (symmetries) write_symmetries(file, *symmetries, setup);
+  file.write("/entry/matrix", all.front().matrix);
+  file.write("/entry/loss", at.loss());
+  file.write("/entry/gradient_norm", at.gradient().norm());
+  if (journal && journal->replayed() > 0)
+    command.message(std::to_string(journal->replayed()) + " products were in the journal, " +
+                    std::to_string(journal->computed()) + " were computed");
   command.say("at loss f = " + number(at.loss(), 10) + ", |gradient| = " + number(at.gradient().norm(), 6));
   command.say(setup.text());
-  write_frame(file, command, setup, kIntroduction.name, "Eigenvalues of the " + matrix,
-              results.front().first);
+  write_frame(file, command, setup, kIntroduction.name, "Spectrum of the " + matrix_title(all.front().matrix),
+              picture);
   file.commit();
+  if (journal) journal->remove();
 }
 
 }  // namespace

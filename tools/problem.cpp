@@ -4,6 +4,7 @@
 #include "common/problems.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
+#include "problem/constructions.h"
 #include "problem/npy.h"
 
 using namespace basin;
@@ -20,6 +21,7 @@ Usage: basin-problem KIND -o PROBLEM.h5 [options]
   teacher   Gaussian inputs; targets from a random network, or random
   text      labelled text in the layout of the Large Movie Review Dataset
   import    NumPy .npy arrays
+  construct stationary points that are not global minima, known exactly
 
 basin-problem KIND --help explains each.
 
@@ -41,7 +43,7 @@ void add_weights(Command& command, Problem& problem) {
     refuse(command, {"heads", "head-dim"}, "under --no-weights");  // a teacher takes them over
 }
 
-void write(Command& command, hdf5::Writer& file, const Problem& problem, const std::string& input) {
+void write(Command& command, hdf5::Writer& file, const Problem& problem, const hdf5::Provenance& provenance) {
   std::ostringstream line;
   line << command.output() << ": N = " << problem.data.samples << ", n = " << problem.tokens
        << ", D = " << problem.embedding() << ", D_out = " << problem.outputs() << "; "
@@ -53,7 +55,7 @@ void write(Command& command, hdf5::Writer& file, const Problem& problem, const s
     line << "no weights";
   command.say(line.str());
   hdf5::write_problem(file, problem);
-  hdf5::write_provenance(file, "/provenance", command.provenance(input));
+  hdf5::write_provenance(file, "/provenance", provenance);
   file.commit();
 }
 
@@ -74,7 +76,7 @@ kernel), or independent normal numbers. The teacher is stored in /teacher.
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   Problem problem = teacher_problem(command);
   add_weights(command, problem);
-  write(command, file, problem, "");
+  write(command, file, problem, command.provenance(""));
 }
 
 void text(int argc, const char* const* argv) {
@@ -96,13 +98,15 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
   if (!command.parse()) return;
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const auto n = command.get<Index>("tokens");
-  TextProblem made = text_problem(command, read_reviews(command.get<std::string>("folder"), n));
+  const auto folder = command.get<std::string>("folder");
+  TextProblem made = text_problem(command, read_reviews(folder, n));
   add_weights(command, made.problem);
   command.say(std::to_string(made.problem.data.samples) + " reviews, " + std::to_string(made.words) +
               " different words; " + std::to_string(made.too_short) +
               " reviews skipped as shorter than n = " + std::to_string(n) + " words, " +
               std::to_string(made.unused) + " left over");
-  write(command, file, made.problem, "");
+  write(command, file, made.problem,
+        command.provenance(folder, hdf5::sha256_of_files(folder, review_names(folder))));
 }
 
 /// Reads a .npy file of rank 3.
@@ -178,7 +182,38 @@ written directly: see lib/hdf5/FORMAT.md.
     weights.values << blocks[0], blocks[1], blocks[2], blocks[3];
     problem.network.weights = std::move(weights);
   }
-  write(command, file, problem, X_path);
+  write(command, file, problem, command.provenance(X_path));
+}
+
+void construct(int argc, const char* const* argv) {
+  std::string names;
+  for (const Construction& c : constructions())
+    names += "  " + c.name + std::string(c.name.size() < 14 ? 14 - c.name.size() : 0, ' ') + "  train " +
+             c.trained + "\n";
+  Command command(
+      {kName + " construct", "an exact stationary point that is not a global minimum",
+       "NAME -o PROBLEM.h5 [--kernel KERNEL]",
+       "One sample of n = D tokens, X = I, one head with d = 1, one output. The names, and the blocks in\n"
+       "which each point is stationary (give the other tools the same --train):\n" +
+           names + "What each is: lib/stationary/MATHEMATICS.md.\n",
+       R"(  basin-problem construct softmax-trap -o trap.h5
+  basin-hessian trap.h5 -o hessian.h5 --full --train W_Q
+)"},
+      argc, argv, 2);
+  command.options.add_options()                                                                            //
+      ("name", po::value<std::string>()->default_value("")->value_name("NAME"), "which (first argument)")  //
+      ("kernel", po::value<std::string>()->value_name("KERNEL"),
+       "softmax or gaussian, at the same weights and targets (default: the one it is made for)");
+  command.positional.add("name", 1);
+  if (!command.parse()) return;
+  Construction made = construction(command.get<std::string>("name"));
+  if (command.given("kernel"))
+    made.problem.network.kernel = kernel_from_name(command.get<std::string>("kernel"));
+  command.resolve("kernel", kernel_name(made.problem.network.kernel));
+  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  command.say(made.name + ", in " + made.trained + ": " + made.description);
+  file.write("/description", made.description);
+  write(command, file, made.problem, command.provenance(""));
 }
 
 }  // namespace
@@ -189,10 +224,11 @@ int main(int argc, char** argv) {
     if (kind == "teacher") return teacher(argc, argv);
     if (kind == "text") return text(argc, argv);
     if (kind == "import") return import(argc, argv);
+    if (kind == "construct") return construct(argc, argv);
     if (kind == "--help" || kind == "-h") return static_cast<void>(std::fputs(kOverview, stdout));
     if (kind == "--version") return static_cast<void>(std::printf("%s %s\n", kName.c_str(), version()));
     throw InputError(
         (kind.empty() ? std::string("no kind of problem given") : "unknown kind of problem '" + kind + "'") +
-        "; expected teacher, text or import; see --help");
+        "; expected teacher, text, import or construct; see --help");
   });
 }

@@ -1,135 +1,271 @@
-/// basin-slice: the loss on a plane through the point.
-#include "landscape/slice.h"
-
+/// basin-slice: the landscape on lines and planes through the point.
+#include <chrono>
 #include <cmath>
-#include <sstream>
+#include <filesystem>
+#include <optional>
 
-#include "common/setup.h"
-#include "landscape/directions.h"
+#include "common/slice_directions.h"
+#include "common/slice_file.h"
+#include "common/slice_quantities.h"
+#include "common/slice_summary.h"
 #include "linalg/errors.h"
-#include "model/evaluator.h"
 
 using namespace basin;
 using namespace basin::tools;
 
 namespace {
 
+const std::string kName = "basin-slice";
+
 const Introduction kIntroduction = {
-    "basin-slice", "losses on a plane through the point, along two random filter-normalised directions",
-    "PROBLEM.h5 -o RESULT.h5 [--x MIN:MAX:NX] [--y MIN:MAX:NY] [options]",
-    R"(Writes f(theta + a u + b v) for a on the x axis and b on the y axis. u and v have independent normal entries;
-every filter (one head and one index along the first axis of a block) is scaled to the norm of the weights'
-filter (Li et al., NeurIPS 2018). The point itself is at (0, 0). The result opens in the plot scripts of
-tomgoldstein/loss-landscape and in NeXus viewers such as h5web and silx.
+    kName, "the loss, and what else is asked for, on a plane or on lines through the point",
+    "PROBLEM.h5 -o RESULT.h5 [--x MIN:MAX:NX] [--y MIN:MAX:NY] [options]\n"
+    "       basin-slice merge PART1.h5 PART2.h5 ... -o RESULT.h5",
+    R"(Writes f(theta + a u + b v) for a on the x axis and b on the y axis. By default u and v are random: independent
+normal entries, every filter (one head and one index along the first axis of a block) scaled to the norm of the
+weights' filter (Li et al., NeurIPS 2018). The point itself is at (0, 0). The result opens in the plot scripts of
+tomgoldstein/loss-landscape, in NeXus viewers such as h5web and silx, and in ParaView.
+
+Finished points are kept in RESULT.h5.journal, and RESULT.h5 itself is renewed as a whole from time to time, marked as
+incomplete. A run that was stopped or killed goes on with --resume. --part 2/5 computes the second fifth of the grid,
+for instance on another machine; basin-slice merge joins the shares.
 )",
     R"(  basin-problem teacher -o problem.h5
   basin-slice problem.h5 -o slice.h5 --x -1:1:51 --y -1:1:51
+  basin-slice problem.h5 -o curvature.h5 --u largest --v smallest --quantities eigenvalues --x -1:1:11 --y -1:1:11
 )"};
 
-/// "-1:1:51" -> 51 equally spaced numbers.
-Vector<double> parse_axis(const std::string& option, const std::string& text) {
-  std::istringstream in(text);
-  double min = 0, max = 0;
-  Index count = 0;
-  char colon1 = 0, colon2 = 0, rest = 0;
-  const bool read = static_cast<bool>(in >> min >> colon1 >> max >> colon2 >> count) && !(in >> rest);
-  if (!read || colon1 != ':' || colon2 != ':' || count < 1 || !std::isfinite(max - min) ||
-      !(count == 1 ? min == max : min < max))
-    throw InputError("--" + option + " " + text +
-                     ": expected MIN:MAX:COUNT with MIN < MAX and COUNT >= 2 (or MIN = MAX and COUNT = 1)");
-  // Exact at both ends and, for a symmetric range, in the middle.
-  Vector<double> axis(count);
-  for (Index i = 0; i < count; ++i)
-    axis[i] = count == 1 ? min
-                         : (min * static_cast<double>(count - 1 - i) + max * static_cast<double>(i)) /
-                               static_cast<double>(count - 1);
-  return axis;
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void write_results(hdf5::Writer& file, const Vector<double>& xs, const Vector<double>& ys,
-                   const Matrix<double>& losses, const Vector<double>& u, const Vector<double>& v,
-                   double center) {
-  const hdf5::Extent shape = {ys.size(), xs.size()};
-  file.write("/xcoordinates", xs);
-  file.write("/ycoordinates", ys);
-  file.write("/train_loss", losses.data(), shape);
-  const Matrix<double> none = Matrix<double>::Constant(ys.size(), xs.size(), std::nan(""));
-  file.write("/train_acc", none.data(), shape);
-  file.write_bytes("/computed", std::vector<std::uint8_t>(losses.size(), 1), shape);
-  file.write("/dir_file", file.path());
-  file.attribute("/xcoordinates", "long_name", std::string("step a along u"));
-  file.attribute("/ycoordinates", "long_name", std::string("step b along v"));
-  file.attribute("/train_loss", "long_name", std::string("loss f"));
-  file.attribute("/train_loss", "interpretation", std::string("image"));
-
-  hdf5::make_plot(file, "/entry/surface", "train_loss", {"ycoordinates", "xcoordinates"});
-  for (const std::string name : {"train_loss", "xcoordinates", "ycoordinates"})
-    file.hard_link("/" + name, "/entry/surface/" + name);
-  file.write("/entry/surface/title", std::string("loss on a plane through the point"));
-  file.write("/entry/center_loss", center);
-  const std::string group = "/entry/directions";
-  file.group(group, "NXcollection");
-  file.write(group + "/x", u);
-  file.write(group + "/y", v);
-  file.write(group + "/x_norm", u.norm());
-  file.write(group + "/y_norm", v.norm());
-  file.write(group + "/cosine", u.dot(v) / (u.norm() * v.norm()));
-  file.write(group + "/normalisation", std::string("filter"));
+/// All that makes the slice what it is.
+Specification specify(const Command& command, const Setup& setup, const Directions& directions,
+                      const Grid& grid, const std::vector<std::string>& quantities, PlaneWay way) {
+  std::string names;
+  for (const std::string& name : quantities) names += (names.empty() ? "" : ",") + name;
+  const auto& d = setup.description;
+  Specification all = {
+      {"version", version()},
+      {"format", hdf5::kFormatVersion},
+      {"problem", hdf5::sha256_of_file(setup.input)},
+      {"kernel", kernel_name(d.spec.kernel)},
+      {"bandwidth", d.spec.kernel == KernelKind::gaussian ? number(d.spec.sigma(), 17) : "none"},
+      {"weights", d.weights_origin},
+      {"heads", std::to_string(d.spec.heads)},
+      {"head-dim", std::to_string(d.spec.head_dim)},
+      {"train", d.trainable},
+      {"x", axis_text(grid.x)},
+      {"y", axis_text(grid.y)},
+      {"u", directions.u[0].origin + ", " + directions.u[0].normalisation},
+      {"v", directions.v.origin + ", " + directions.v.normalisation},
+      {"directions", directions.checksum()},
+      {"quantities", names},
+      {"evaluation", plane_way_name(way)},
+      {"seed", std::to_string(command.seed())}};
+  if (directions.u.size() > 1) all.emplace_back("lines", std::to_string(directions.u.size()));
+  return all;
 }
 
-template <class S>
-Matrix<double> losses_in(const Setup& setup, const Vector<double>& u, const Vector<double>& v,
-                         const Vector<double>& xs, const Vector<double>& ys, const Command& command) {
-  const auto [model, data] = setup.in_precision<S>();
-  return loss_on_plane<S>(model, setup.weights, data, u, v, xs, ys, command.progress("grid points"));
+/// Whether the output is an unfinished file of this very slice, written by the run that is resumed.
+bool own_unfinished(const std::string& path, const Specification& specification) {
+  try {
+    const SliceResult there = read_slice(hdf5::Reader(path));
+    return !there.complete() && first_difference(there.specification, specification).empty();
+  } catch (const InputError&) {
+    return false;
+  }
 }
 
-void body(Command& command) {
+void slice(int argc, const char* const* argv) {
+  Command command(kIntroduction, argc, argv);
   command.options.add_options()  //
       ("x", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NX"),
-       "steps along the first direction")  //
+       "steps a along the first direction")  //
       ("y", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NY"),
-       "steps along the second direction");
+       "steps b along the second direction");
+  add_direction_options(command);
+  command.options.add_options()  //
+      ("quantities", po::value<std::string>()->default_value("loss")->value_name("LIST"),
+       "what is measured besides the loss: gradient (its norm), eigenvalues (smallest and largest of the "
+       "Hessian), ntk (smallest eigenvalue), accuracy (percentage of tokens, for labelled data)")  //
+      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish")         //
+      ("write-every", po::value<double>()->default_value(30)->value_name("S"),
+       "seconds after which the growing result is written anew; 0: after every part of the work");
+  command.add_part_option("grid");
   add_model_options(command);
-  command.add_precision_option();
+  command.add_memory_option();
   if (!command.parse()) return;
-  const Vector<double> xs = parse_axis("x", command.get<std::string>("x"));
-  const Vector<double> ys = parse_axis("y", command.get<std::string>("y"));
+  Grid grid{parse_axis("x", command.get<std::string>("x")), parse_axis("y", command.get<std::string>("y"))};
+  const auto quantities = parse_quantities(command.get<std::string>("quantities"));
+  const auto [share, shares] = command.part();
+  const double write_every = command.get<double>("write-every");
+  if (!(write_every >= 0)) throw InputError("--write-every: expected a number of seconds, 0 or more");
+
+  // The point, the directions and the path.
   const Setup setup = read_setup(command);
-  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  const std::string journal_path = command.output() + ".journal";
+  const bool journal_there = std::filesystem::exists(journal_path);
+  if (!journal_there) const hdf5::Writer early_refusal(command.output(), command.get<bool>("overwrite"));
+  std::optional<Trajectory> trajectory;
+  if (command.given("trajectory"))
+    trajectory = read_trajectory(command.get<std::string>("trajectory"), setup);
+  SliceMeasurement measurement(command, setup, quantities);
+  const Directions directions = make_directions(command, setup, trajectory ? &*trajectory : nullptr);
+  const auto lines = static_cast<Index>(directions.u.size());
+  if (lines > 1) grid.y = {1, static_cast<double>(lines), lines};
+  if (lines == 1 && directions.v.origin == "none") {
+    if (command.given("y")) throw InputError("--y: without effect on a line");
+    grid.y = {0, 0, 1};
+  }
+  if (static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count) > 1e8)
+    throw InputError("--x, --y: found a grid of " +
+                     number(static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count)) +
+                     " points; expected at most 1e+08");
+  const auto plane_of_line = [&](Index line) {
+    const Grid on = lines > 1 ? Grid{grid.x, {0, 0, 1}} : grid;
+    return PlaneEvaluator(setup.description.spec, setup.model, setup.weights, setup.data,
+                          directions.u[line].vector, directions.v.vector, on, {.memory = command.memory()});
+  };
+  std::optional<PathOnPlane> path;
+  if (trajectory) path = path_on_plane(setup, directions.u[0].vector, directions.v.vector, *trajectory);
+  Index current_line = 0;
+  std::optional<PlaneEvaluator> plane(plane_of_line(0));
 
-  Random first(command.seed(), "x direction"), second(command.seed(), "y direction");
-  const Vector<double> u = random_filter_direction(setup.parameters(), setup.weights, first);
-  const Vector<double> v = random_filter_direction(setup.parameters(), setup.weights, second);
-  if (u.norm() == 0 || v.norm() == 0)
-    throw InputError(setup.input +
-                     ": all trained weights are zero, so filter-normalised directions are zero");
-  const double center = LossEvaluator<double>(setup.model, setup.data)(setup.weights);
-  if (!std::isfinite(center))
-    throw WorkError("the loss at the point is not finite: the weights or inputs are too large");
-  const bool single = command.single_precision();
-  const Matrix<double> losses = single ? losses_in<float>(setup, u, v, xs, ys, command)
-                                       : losses_in<double>(setup, u, v, xs, ys, command);
+  SliceResult result(specify(command, setup, directions, grid, quantities, plane->way()), grid, quantities);
+  result.center_loss = measurement.center_loss();
+  Specification specification = result.specification;
+  specification.emplace_back("part", command.get<std::string>("part"));
+  Journal journal(journal_path, specification, quantities.size() * kLongestPiece,
+                  command.get<bool>("resume"));
+  bool mine = command.get<bool>("overwrite");
+  if (journal_there && !mine && std::filesystem::exists(command.output())) {
+    mine = own_unfinished(command.output(), result.specification);
+    if (!mine) throw InputError(command.output() + ": exists already; give another name or --overwrite");
+  }
+  const std::vector<Piece> pieces = pieces_of(grid);
+  for (const auto& [number, values] : journal.records())
+    if (number >= 0 && number < static_cast<Index>(pieces.size())) result.set(pieces[number], values);
+  if (!journal.records().empty())
+    command.message(std::to_string(result.done()) + " points are in the journal");
+  if (journal.damaged() > 0)
+    command.message(std::to_string(journal.damaged()) +
+                    " damaged lines of the journal: their points are repeated");
 
-  Index row = 0, column = 0;
-  const double lowest =
-      losses.unaryExpr([](double f) { return std::isfinite(f) ? f : HUGE_VAL; }).minCoeff(&row, &column);
-  const Index lost = losses.unaryExpr([](double f) { return std::isfinite(f) ? 0.0 : 1.0; }).sum();
-  command.say(
-      "loss at the point f = " + number(center, 10) + "; lowest on the " + std::to_string(xs.size()) + " x " +
-      std::to_string(ys.size()) + " grid " + number(lowest, 10) + " at (" + number(xs[column]) + ", " +
-      number(ys[row]) + "), highest " +
-      number(losses.unaryExpr([](double f) { return std::isfinite(f) ? f : -HUGE_VAL; }).maxCoeff(), 6));
-  if (single) command.say("single precision: losses on the grid have about 6 digits");
-  if (lost > 0) command.say(std::to_string(lost) + " grid points overflow: the loss there is not finite");
+  const auto write = [&] {
+    hdf5::Writer file(command.output(), mine);
+    write_slice(file, result);
+    write_directions(file, directions);
+    if (path) write_path(file, *path);
+    write_frame(file, command, setup, kName, "Loss " + place_text(result),
+                result.of_lines() ? "band" : "surface");
+    file.commit();
+    mine = true;
+  };
+
+  // Pieces in batches, of one line at a time.
+  std::vector<Index> missing;
+  for (Index p = share; p < static_cast<Index>(pieces.size()); p += shares)
+    if (result.computed[pieces[p].row * grid.x.count + pieces[p].first] == 0) missing.push_back(p);
+  const Progress progress = command.progress("pieces of the grid");
+  const Index batch = measurement.expensive()                ? 1
+                      : plane->way() == PlaneWay::structured ? plane->pieces_at_once()
+                      : plane->way() == PlaneWay::plain      ? 4
+                                                             : static_cast<Index>(pieces.size());
+  const auto in_line = static_cast<Index>(plane->pieces().size());
+  double last_write = seconds();
+  for (std::size_t done = 0; done < missing.size();) {
+    const Index line = lines > 1 ? pieces[missing[done]].row : 0;
+    if (line != current_line) plane.emplace(plane_of_line(line)), current_line = line;
+    std::vector<Index> numbers, local;
+    while (done < missing.size() && static_cast<Index>(numbers.size()) < batch &&
+           (lines == 1 || pieces[missing[done]].row == line)) {
+      numbers.push_back(missing[done++]);
+      local.push_back(numbers.back() - line * in_line);
+    }
+    const Grid on = lines > 1 ? Grid{grid.x, {0, 0, 1}} : grid;
+    const auto measured = measurement.measure(*plane, on, local);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      journal.append(numbers[i], measured[i]);
+      result.set(pieces[numbers[i]], measured[i]);
+    }
+    report(progress, static_cast<Index>(done), static_cast<Index>(missing.size()));
+    if (done < missing.size() && seconds() - last_write >= write_every) {
+      write();
+      last_write = seconds();
+    }
+  }
+
+  for (const std::string& line : summary_lines(result)) command.say(line);
+  command.say(direction_text("u", directions.u[0]));
+  if (lines == 1) {
+    command.say(direction_text("v", directions.v));
+    if (directions.v.origin != "none") command.say("  cos(u, v) = " + number(directions.cosine(), 4));
+  }
+  if (path) command.say(trajectory_text(*path));
   command.say(setup.text());
-  write_results(file, xs, ys, losses, u, v, center);
-  write_frame(file, command, setup, kIntroduction.name, "Loss on a plane through the point", "surface");
+  write();
+  journal.remove();
+}
+
+void merge(int argc, const char* const* argv) {
+  Command command(
+      {kName + " merge", "joins the shares that --part made into the whole slice",
+       "PART1.h5 PART2.h5 ... -o RESULT.h5",
+       "The shares must be of one slice: the same problem, directions, grid, options and version of Basin.\n"
+       "Every point must be in exactly one of them. The result is what one run would have written.\n",
+       "  basin-slice merge part1.h5 part2.h5 -o slice.h5\n"},
+      argc, argv, 2);
+  command.options.add_options()("shares",
+                                po::value<std::vector<std::string>>()->required()->value_name("PART.h5"),
+                                "the files to join (all arguments)");
+  command.positional.add("shares", -1);
+  if (!command.parse()) return;
+  const auto paths = command.get<std::vector<std::string>>("shares");
+  const hdf5::Reader first(paths[0]);
+  SliceResult whole = read_slice(first);
+  const Grid& grid = whole.grid;
+  const auto place = [&](Index i) {
+    return "point (" + number(grid.x.at(i % grid.x.count)) + ", " + number(grid.y.at(i / grid.x.count)) + ")";
+  };
+  for (std::size_t p = 1; p < paths.size(); ++p) {
+    const SliceResult part = read_slice(hdf5::Reader(paths[p]));
+    const std::string difference = first_difference(part.specification, whole.specification);
+    if (!difference.empty())
+      throw InputError(paths[p] + ": of another slice than " + paths[0] + " (" + difference + ")");
+    for (Index i = 0; i < grid.size(); ++i) {
+      if (part.computed[i] == 0) continue;
+      if (whole.computed[i] != 0)
+        throw InputError(paths[p] + ": " + place(i) +
+                         " is in a file before it, too; expected every point once");
+      whole.computed[i] = 1;
+      for (std::size_t q = 0; q < whole.values.size(); ++q) whole.values[q][i] = part.values[q][i];
+    }
+  }
+  if (const Index absent = grid.size() - whole.done(); absent > 0) {
+    const auto at = std::find(whole.computed.begin(), whole.computed.end(), 0) - whole.computed.begin();
+    throw InputError("the files leave out " + std::to_string(absent) + " of " + std::to_string(grid.size()) +
+                     " points, the first: " + place(at));
+  }
+  for (const std::string& line : summary_lines(whole)) command.say(line);
+  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  write_slice(file, whole);
+  hdf5::write_entry(file, kName, first.read_string("/entry/title"), whole.of_lines() ? "band" : "surface");
+  file.write("/entry/verdict", command.summary());
+  hdf5::Provenance provenance = command.provenance("");
+  provenance.input_file = first.read_string("/entry/provenance/input_file");
+  provenance.input_sha256 = first.read_string("/entry/provenance/input_sha256");
+  hdf5::write_provenance(file, "/entry/provenance", provenance);
+  for (const char* group : {"/entry/model", "/entry/directions", "/entry/trajectory"})
+    if (first.has(group)) file.copy(first, group);
   file.commit();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_tool(kIntroduction, argc, argv, body);
+  return run(kName, [&] {
+    if (argc > 1 && std::string(argv[1]) == "merge") return merge(argc, argv);
+    return slice(argc, argv);
+  });
 }

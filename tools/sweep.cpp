@@ -78,7 +78,10 @@ SweepPlan make_plan(const Command& command, const std::string& kind) {
   const po::options_description sweepable = sweepable_options(kind);
   SweepPlan plan;
   plan.kind = kind;
-  if (kind == "text") plan.folder = command.get<std::string>("folder");
+  if (kind == "text") {
+    plan.folder = command.get<std::string>("folder");
+    plan.reviews_sha256 = hdf5::sha256_of_files(plan.folder, review_names(plan.folder));
+  }
   if (!command.given("sweep"))
     throw InputError("no axis: give --sweep OPTION=LIST, e.g. --sweep D=16:1024:*2");
   plan.axes = parse_axes(command.get<std::vector<std::string>>("sweep"), sweepable);
@@ -105,15 +108,6 @@ SweepPlan make_plan(const Command& command, const std::string& kind) {
     if (const std::string& name = option->long_name(); !swept.contains(name) || !swept[name].empty())
       if (const std::string value = command.text(name); !value.empty()) plan.fixed.emplace_back(name, value);
   return plan;
-}
-
-/// Reads "2/5" as 1 of 5.
-std::pair<Index, Index> parse_part(const std::string& text) {
-  long i = 0, k = 0;
-  char rest = 0;
-  if (std::sscanf(text.c_str(), "%ld/%ld%c", &i, &k, &rest) != 2 || i < 1 || i > k)
-    throw InputError("--part " + text + ": expected i/k with 1 <= i <= k, e.g. 2/5");
-  return {i - 1, k};
 }
 
 /// The options of a draw.
@@ -164,7 +158,8 @@ void write_result(Command& command, const SweepResult& result) {
   hdf5::write_entry(file, kName, "Sweep of initialisations",
                     leading < 0 ? "draws" : share_group(result.plan.quantities[leading].name));
   file.write("/entry/verdict", command.summary());
-  hdf5::write_provenance(file, "/entry/provenance", command.provenance(""));
+  hdf5::write_provenance(file, "/entry/provenance",
+                         command.provenance(result.plan.folder, result.plan.reviews_sha256));
   write_sweep(file, result);
   file.commit();
 }
@@ -182,9 +177,8 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
       ("sweep", po::value<std::vector<std::string>>()->composing()->value_name("OPTION=LIST"),
        "an axis of the grid; repeatable")                                                         //
       ("repeats", po::value<Index>()->default_value(20)->value_name("R"), "draws of every cell")  //
-      ("part", po::value<std::string>()->default_value("1/1")->value_name("i/k"),
-       "compute the i-th of k shares of the draws")  //
       ("resume", po::bool_switch(), "go on with the journal of a run that did not finish");
+  command.add_part_option("draws");
   if (text) {
     command.options.add_options()("folder", po::value<std::string>()->required()->value_name("FOLDER"),
                                   "the folder of labelled text (first argument)");
@@ -195,7 +189,7 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
   if (!command.parse()) return;
   SweepResult result(make_plan(command, kind));
   const SweepPlan& plan = result.plan;
-  const auto [share, shares] = parse_part(command.get<std::string>("part"));
+  const auto [share, shares] = command.part();
   { const hdf5::Writer early_refusal(command.output(), command.get<bool>("overwrite")); }
   Source source(kind, plan.folder);
   const std::vector<double> bytes = check_cells(command, plan, source);

@@ -11,13 +11,13 @@ import h5py
 import numpy as np
 from support import BIN, ToolTest, random_problem, run, write_problem
 
-TOOLS = {"basin-evaluate": [], "basin-ntk": [], "basin-hessian": ["--largest", 1], "basin-slice": ["--x", "0:1:2", "--y", "0:1:2"]}
+TOOLS = {"basin-evaluate": [], "basin-stationary": ["--starts", 2], "basin-ntk": [], "basin-hessian": ["--largest", 1], "basin-slice": ["--x", "0:1:2", "--y", "0:1:2"]}
 
 
 class Help(ToolTest):
     def test_help_and_version(self):
         for command in (*([t] for t in TOOLS), ["basin-problem"], *(["basin-problem", k] for k in ("teacher", "text", "import")),
-                        ["basin-sweep"], *(["basin-sweep", k] for k in ("teacher", "text", "merge"))):
+                        ["basin-sweep"], *(["basin-sweep", k] for k in ("teacher", "text", "merge")), ["basin-stationary", "merge"]):
             process = run(*command, "--help")
             self.assertEqual((process.returncode, process.stderr), (0, ""), command)
             for part in ("Usage: " + command[0], "Example:\n  basin-"):
@@ -190,13 +190,14 @@ class Outputs(ToolTest):
     def test_a_disk_that_is_full(self):
         # A limit on the size of files fails writes just so; blocks of 512 bytes or 1 KiB.
         for tool, args in TOOLS.items():
-            line = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", BIN / tool, self.problem_path, "-o", "r.h5", *args, "-q"]
+            line = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", BIN / tool, self.problem_path, "-o", tool + ".h5", *args, "-q"]
             process = subprocess.run(list(map(str, line)), cwd=self.folder, capture_output=True, text=True)
             self.assertEqual(process.returncode, 1, process.stderr)
             self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
-            self.assertIn("r.h5: ", process.stderr)
+            self.assertRegex(process.stderr, tool + r"\.h5(\.journal)?: ")
             self.assertIn("cannot be written", process.stderr)
-        self.no_leftovers("problem.h5")
+        # of those that can be resumed
+        self.no_leftovers("problem.h5", "basin-slice.h5.journal", "basin-stationary.h5.journal")
 
     def test_a_reader_who_has_gone(self):
         line = f"'{BIN}/basin-ntk' '{self.problem_path}' -o r.h5 2>errors | true; echo ${{PIPESTATUS[0]}}"
@@ -205,8 +206,9 @@ class Outputs(ToolTest):
         self.assertFalse([p for p in self.folder.iterdir() if ".part-" in p.name])
 
     def test_an_interrupted_run_leaves_nothing(self):
+        self.done("basin-problem", "teacher", "-o", "large.h5", "-D", 96)
         for sig in (signal.SIGINT, signal.SIGTERM):
-            process = subprocess.Popen([BIN / "basin-slice", self.problem_path, "-o", self.path("r.h5"), "--x", "-1:1:5000", "--y", "-1:1:5000"],
+            process = subprocess.Popen([BIN / "basin-hessian", self.path("large.h5"), "-o", self.path("r.h5"), "--full"],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             for _ in range(500):
                 if any(".part-" in p.name for p in self.folder.iterdir()):
@@ -217,7 +219,7 @@ class Outputs(ToolTest):
             time.sleep(0.1)
             process.send_signal(sig)
             self.assertEqual(process.wait(timeout=60), -sig)
-            self.no_leftovers("problem.h5")
+            self.no_leftovers("problem.h5", "large.h5")
 
     def test_the_tools_run_from_anywhere(self):
         shutil.copy(self.problem_path, self.path("with space.h5"))

@@ -1,10 +1,21 @@
 """basin-hessian against NumPy's eigenvalues of a Hessian that is assembled another way."""
 
+import subprocess
+import time
 import unittest
 
 import h5py
 import numpy as np
-from support import BLOCKS, ORACLES, ToolTest, hessian_product, jacobian, write_problem
+from support import BIN, BLOCKS, ORACLES, ToolTest, hessian_product, jacobian, write_problem
+
+
+def numbers(path):
+    """All numbers of a result but those that say how it was made, as bytes."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()].tobytes()})
+                        if isinstance(item, h5py.Dataset) and item.dtype.kind in "iuf" and "provenance" not in name else None)
+    return found
 
 
 class Hessian(ToolTest):
@@ -67,13 +78,15 @@ class Hessian(ToolTest):
             self.assertNotIn("residual", file["entry/spectrum"])
 
     def test_not_converging_is_said(self):
-        path, _ = self.problem(N=8, n=8, D=32, d=8)
-        out = self.done("basin-hessian", path, "-o", "r.h5", "--smallest", 3, "--max-restarts", 1, "--tolerance", 1e-14)
+        # many zeros, and next to them eigenvalues that crowd
+        path, _ = self.problem(N=16, n=8, D=32, d=8, D_out=8)
+        out = self.done("basin-hessian", path, "-o", "r.h5", "--smallest", 3, "--max-restarts", 1, "--operator", "gauss-newton")
         self.assertIn("not converged: ", out)
         with h5py.File(self.path("r.h5")) as file:
             group = file["entry/smallest"]
             self.assertEqual((group.attrs["requested"], group["eigenvalue"].size), (3, 3))
             self.assertFalse(group["converged"][()].all())
+            self.assertGreaterEqual(group["eigenvalue"][0], -group["eigenvalue_errors"][0])
 
     def test_a_loose_tolerance_claims_no_sign(self):
         # W_V alone: positive definite, but a tolerance of 1e-3 |H| cannot show it
@@ -99,6 +112,114 @@ class Hessian(ToolTest):
         value, bound = self.results("r.h5", "entry/spectrum/eigenvalue", "entry/spectrum/eigenvalue_errors")
         self.assertLess(bound[0], 1e-13 * abs(rows[1.0] - rows[0.0]) + 1e-14)
 
+    def symmetric_problem(self, **options):
+        """A problem small enough to be dense, its Hessian, and theta's blocks."""
+        path, problem = self.problem(N=6, n=4, D=6, H=2, d=3, D_out=4, **options)
+        P = 3 * 2 * 6 * 3 + 2 * 3 * 4
+        H = self.dense(path, P)
+        return path, problem, (H + H.T) / 2
+
+    def test_counts_modulo_symmetries(self):
+        for kernel, modes in (("softmax", 2 * 9 + 2 * 9), ("gaussian", 2 * 3 + 2 * 9)):
+            path, _, H = self.symmetric_problem(kernel=kernel)
+            expected = np.linalg.eigvalsh(H)
+            out = self.done("basin-hessian", path, "-o", "r.h5", "--overwrite", "--counts")
+            self.assertIn(f"= {modes} symmetry modes + 0 further zero + ", out)
+            with h5py.File(self.path("r.h5")) as file:
+                counts, symmetries = file["entry/counts"], file["entry/symmetries"]
+                self.assertEqual([t.decode() for t in counts["of"][()]], ["whole", "modulo symmetries"])
+                self.assertEqual(list(counts["symmetry"][()]), [0, modes])
+                self.assertEqual(symmetries["total"][()], modes)
+                self.assertEqual(symmetries["generic_count"][()], modes)
+                tolerance = counts["tolerance"][0]
+                self.assertEqual(counts["negative"][0], np.count_nonzero(expected < -tolerance))
+                self.assertEqual(counts["positive"][0], np.count_nonzero(expected > tolerance))
+                sums = sum(counts[name][()] for name in ("symmetry", "zero", "negative", "positive"))
+                self.assertEqual(list(sums), [len(expected)] * 2)
+                dense = counts["negative"][1]
+            # The same from the smallest eigenvalues alone.
+            out = self.done("basin-hessian", path, "-o", "k.h5", "--overwrite", "--counts", "--dense-limit", 1, "--smallest", 132 - modes,
+                            "--modulo-symmetries")
+            self.assertEqual(self.results("k.h5", "entry/counts/negative")[0], dense)
+
+    def test_parts_blocks_and_norms(self):
+        path, problem, H = self.symmetric_problem()
+        J = jacobian(problem, BLOCKS)
+        matrices = {"": H, "parts/gauss-newton/": J.T @ J, "parts/residual/": H - J.T @ J}
+        norm = np.linalg.norm(H, 2)
+        sizes = [36, 36, 36, 24]
+        starts = np.cumsum([0] + sizes)
+        for full in (True, False):
+            self.done("basin-hessian", path, "-o", "r.h5", "--overwrite", "--operator", "all", "--norms", "--largest", 2, "--norm-probes", 40,
+                      *(["--full"] if full else []))
+            with h5py.File(self.path("r.h5")) as file:
+                for prefix, A in matrices.items():
+                    group = file["entry/" + prefix]
+                    if full:
+                        self.assertLessEqual(np.abs(group["spectrum/eigenvalue"][()] - np.linalg.eigvalsh(A)).max(), 1e-12 * norm)
+                    trace, error = group["traces/trace"][()], group["traces/trace_error"][()]
+                    self.assertLessEqual(abs(trace - np.trace(A)), 5 * error + 1e-12 * norm)
+                    frobenius, error = group["traces/frobenius"][()], group["traces/frobenius_error"][()]
+                    self.assertLessEqual(abs(frobenius - np.linalg.norm(A)), 5 * error + 1e-12 * norm)
+                    self.assertEqual(group["traces"].attrs["exact"], int(full))
+                    for a in range(4):
+                        for b in range(4):
+                            expected = np.linalg.norm(A[starts[a]:starts[a + 1], starts[b]:starts[b + 1]])
+                            found, error = group["block_norms/frobenius"][a, b], group["block_norms/frobenius_errors"][a, b]
+                            self.assertLessEqual(abs(found - expected), 5 * error + 1e-12 * norm)
+        for i, block in enumerate(BLOCKS):
+            self.done("basin-hessian", path, "-o", "b.h5", "--overwrite", "--block", block, "--full")
+            expected = np.linalg.eigvalsh(H[starts[i]:starts[i + 1], starts[i]:starts[i + 1]])
+            self.assertLessEqual(np.abs(self.results("b.h5", "entry/spectrum/eigenvalue") - expected).max(), 1e-12 * norm)
+
+    def test_density(self):
+        path, _, H = self.symmetric_problem()
+        out = self.done("basin-hessian", path, "-o", "r.h5", "--density", "--probes", 8, "--steps", 30)
+        self.assertIn("density (240 products): ", out)
+        expected = np.linalg.eigvalsh(H)
+        with h5py.File(self.path("r.h5")) as file:
+            cumulative, quadrature = file["entry/cumulative"], file["entry/quadrature"]
+            self.assertEqual(quadrature["nodes"].shape, (8, 30))
+            self.assertTrue(np.allclose(quadrature["weights"][()].sum(axis=1), 1, atol=1e-12))
+            grid, lower, upper = (cumulative[name][()] for name in ("eigenvalue", "lower", "upper"))
+            share = (expected[:, None] < grid).mean(axis=0)
+            inside = (lower <= share + 1e-12) & (share <= upper + 1e-12)
+            self.assertGreaterEqual(inside.mean(), 0.95)
+            density = file["entry/density"]
+            self.assertAlmostEqual(np.trapz(density["density"][()], density["eigenvalue"][()]), 1, places=2)
+            mass = {name: file["entry/negative_mass"][name][()] for name in ("lower", "share", "upper")}
+            self.assertLessEqual(mass["lower"], (expected < 0).mean())
+            self.assertGreaterEqual(mass["upper"], (expected < 0).mean())
+
+    def test_killed_and_resumed_it_ends_with_the_same_bits(self):
+        path, _ = self.problem(N=24, n=12, D=16, H=2, d=6, D_out=6)
+        options = ["--largest", 3, "--smallest", 3, "--density", "--norms", "--operator", "all", "--counts", "--dense-limit", 1]
+        self.done("basin-hessian", path, "-o", "whole.h5", *options)
+        command = [str(BIN / "basin-hessian"), str(path), "-o", "r.h5", "--resume", *map(str, options)]
+        for delay in (0.15, 0.3, 0.5, 0.8):
+            process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(delay)
+            process.kill()  # SIGKILL
+            process.wait()
+            if self.path("r.h5").exists():
+                break
+        else:
+            self.assertTrue(self.path("r.h5.journal").exists())
+            self.refused(2, "an unfinished run has left its journal", "basin-hessian", path, "-o", "r.h5", *options)
+            self.refused(2, "the journal of another run (smallest = 3 there, 4 here)", "basin-hessian", path, "-o", "r.h5", "--resume",
+                         *[4 if i == 3 else option for i, option in enumerate(options)])
+            other, _ = self.problem("other.h5", N=24, n=12, D=16, H=2, d=6, D_out=6, seed=5)
+            self.refused(2, "the journal of another run (problem = ", "basin-hessian", other, "-o", "r.h5", "--resume", *options)
+            self.done("basin-hessian", path, "-o", "r.h5", "--resume", "--threads", 1, *options)
+        self.assertFalse(self.path("r.h5.journal").exists())
+        self.assertEqual(numbers(self.path("r.h5")), numbers(self.path("whole.h5")))
+
+    def test_points_that_are_not_finite(self):
+        path, problem = self.problem()
+        problem["weights"]["W_Q"][0, 1, 2] = np.nan
+        write_problem(path, problem)
+        self.refused(2, "W_Q", "basin-hessian", path, "-o", "r.h5", "--largest", 1)
+
     def test_same_bits_for_every_number_of_threads(self):
         path, _ = self.problem(N=40, n=30, D=6)
         reference = None
@@ -114,9 +235,15 @@ class Hessian(ToolTest):
                               (["--smallest", -1], "--smallest -1"), (["--full", "--memory", "50k"], "--full with P = 102 needs 166 kB"),
                               (["--largest", 60, "--memory", "50k"], "--largest with P = 102 needs 375 kB"),
                               (["--full", "--tolerance", 0.1], "--tolerance: without effect"),
-                              (["--largest", 1, "--operator", "fisher"], "--operator fisher: expected hessian or gauss-newton"),
+                              (["--largest", 1, "--operator", "fisher"], "--operator fisher: expected hessian, gauss-newton, residual or all"),
                               (["--largest", 1, "--tolerance", 0], "--tolerance"), (["--largest", "many"], "many"),
-                              (["--largest", 1, "--max-restarts", 0], "--max-restarts")):
+                              (["--largest", 1, "--max-restarts", 0], "--max-restarts"),
+                              (["--largest", 1, "--block", "W_X"], "--block W_X: expected one of the trained blocks, W_Q,W_K,W_V,W_O"),
+                              (["--largest", 1, "--train", "W_Q,W_K", "--block", "W_O"], "--block W_O: expected one of the trained blocks, W_Q,W_K"),
+                              (["--density", "--probes", 0], "--probes: expected 1 to"), (["--largest", 1, "--steps", 9], "--steps: without effect"),
+                              (["--counts", "--count-tolerance", -1], "--count-tolerance: expected"), (["--norms", "--norm-probes", 1], "--norm-probes"),
+                              (["--density", "--memory", "1k"], "--density with P = 102 needs"),
+                              (["--counts", "--modulo-symmetries"], "--modulo-symmetries: without effect")):
             self.refused(2, message, "basin-hessian", path, "-o", "r.h5", *args)
         self.no_leftovers("problem.h5")
 

@@ -56,7 +56,7 @@ class Ntk(ToolTest):
 
     def test_what_does_not_fit_is_refused_with_its_memory(self):
         path, _ = self.problem(N=20, n=10)
-        self.refused(2, "m = 400 outputs and P = 102 parameters needs 3.54 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M")
+        self.refused(2, "m = 400 outputs and P = 102 parameters needs 3.54 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", "singular-values")
         self.no_leftovers("problem.h5")
 
     def test_three_ways_to_the_smallest_eigenvalue(self):
@@ -78,7 +78,7 @@ class Ntk(ToolTest):
 
     def test_conditions_bounds_and_reasons(self):
         path, problem = self.problem(N=4, n=3, D=15, d=3)  # X has full row rank
-        self.done("basin-ntk", path, "-o", "r.h5", "--unions")
+        self.done("basin-ntk", path, "-o", "r.h5", "--kernels", "unions")
         with h5py.File(self.path("r.h5")) as file:
             entry = file["entry"]
             names = entry["summary/block"].asstr()[()].tolist()
@@ -117,7 +117,7 @@ class Ntk(ToolTest):
 
     def test_impossible_ways_are_refused(self):
         path, _ = self.problem(N=20, n=10)
-        self.refused(2, "--method formed with m = 400 outputs needs 5.12 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", "formed")
+        self.refused(2, "--method formed with m = 400 outputs and P = 102 parameters needs 3.84 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", "formed")
         self.refused(2, "--method best: expected auto, formed, singular-values or matrix-free", "basin-ntk", path, "-o", "r.h5", "--method", "best")
         self.refused(2, "--max-products: expected a positive number", "basin-ntk", path, "-o", "r.h5", "--method", "matrix-free", "--max-products", "0")
         self.no_leftovers("problem.h5")

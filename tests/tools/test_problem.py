@@ -1,5 +1,6 @@
 """basin-problem: what it writes is what was asked for, and is read by the other tools."""
 
+import hashlib
 import itertools
 import unittest
 
@@ -20,6 +21,22 @@ class Teacher(ToolTest):
                     found[group] = {b: file[group][b][()] for b in BLOCKS if b in file[group]}
                     found[group + " attributes"] = dict(file[group].attrs)
         return found
+
+    def test_constructions_are_stationary(self):
+        for name, blocks, f in (("softmax-trap", "W_Q", 0.5), ("gaussian-trap", "W_Q", 0.2493259), ("softmax-saddle", "W_Q,W_K", 0.09375), ("zero-scores", "W_Q,W_K", None)):
+            out = self.done("basin-problem", "construct", name, "-o", name + ".h5")
+            self.assertTrue(out.startswith(f"{name}, in {blocks}: "), out)
+            self.done("basin-evaluate", name + ".h5", "-o", "e.h5", "--overwrite", "--train", blocks)
+            with h5py.File(self.path("e.h5")) as file:
+                evaluation = file["entry/evaluation"]
+                self.assertLessEqual(np.linalg.norm(evaluation["gradient"][()]), 1e-14)
+                if f:
+                    self.assertAlmostEqual(evaluation["loss"][()], f, 7)
+        self.done("basin-problem", "construct", "zero-scores", "-o", "g.h5", "--kernel", "gaussian")
+        with h5py.File(self.path("g.h5")) as file:
+            self.assertEqual(file["parameters"].attrs["kernel"], "gaussian")
+        self.refused(2, "unknown construction 'trap'; expected one of softmax-trap, gaussian-trap,", "basin-problem", "construct", "trap", "-o", "x.h5")
+        self.refused(2, "no construction given; expected one of", "basin-problem", "construct", "-o", "x.h5")
 
     def test_sizes_kernels_and_scales(self):
         sizes = ["-N", 5, "-n", 3, "-D", 7, "--outputs", 2, "-H", 3, "-d", 4]
@@ -81,7 +98,7 @@ class Teacher(ToolTest):
                               (["--no-weights", "--targets", "random", "-H", 4], "--heads: without effect under --no-weights"),
                               (["--no-weights", "--gain", "W_O=1"], "--gain: without effect under --no-weights")):
             self.refused(2, message, "basin-problem", "teacher", "-o", "p.h5", *args)
-        self.refused(2, "unknown kind of problem 'student'; expected teacher, text or import", "basin-problem", "student")
+        self.refused(2, "unknown kind of problem 'student'; expected teacher, text, import or construct", "basin-problem", "student")
         self.refused(2, "no kind of problem given", "basin-problem")
         self.no_leftovers()
 
@@ -93,11 +110,16 @@ class Text(ToolTest):
         with h5py.File(self.path("p.h5")) as file:
             self.assertEqual(file["data/X"].shape, (4, 6, 16))
             self.assertEqual(file["data/Y"][:, :, 0].tolist(), [[s] * 6 for s in (1, -1, 1, -1)])
+            named, checksum = (file["provenance"][name].asstr()[()] for name in ("input_file", "input_sha256"))
             words = file["data/tokens"].asstr()[()]
             X = file["data/X"][()]
             for i, k, j, l in itertools.product(range(4), range(6), range(4), range(6)):
                 if k == l and (i, k) != (j, l):
                     self.assertEqual(words[i, k] == words[j, l], np.allclose(X[i, k], X[j, l]))
+        self.assertEqual(named, str(REVIEWS))
+        lines = "".join(f"{hashlib.sha256(review.read_bytes()).hexdigest()}  {review.relative_to(REVIEWS)}\n"
+                        for label in ("pos", "neg") for review in sorted((REVIEWS / label).glob("*.txt")))
+        self.assertEqual(checksum, hashlib.sha256(lines.encode()).hexdigest())  # sha256sum pos/*.txt neg/*.txt | sha256sum
         self.done("basin-ntk", "p.h5", "-o", "r.h5", "--kernel", "gaussian")
 
     def test_bad_folders(self):

@@ -1,10 +1,16 @@
 """basin-slice: the right numbers in the right cells, in the form that other programs read."""
 
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
 import unittest
 
 import h5py
 import numpy as np
-from support import BLOCKS, ToolTest, outputs, theta_of, weights_at, write_problem
+from support import BIN, BLOCKS, ToolTest, gradient, outputs, theta_of, weights_at, write_problem
 
 
 def loss(problem, theta, blocks=BLOCKS):
@@ -68,6 +74,16 @@ class Slice(ToolTest):
                     if name in object.attrs:
                         self.assertIsInstance(object.attrs[name], str)  # scalar: arrays make viewers fail
 
+    def test_axes_of_one_step_are_nameless(self):
+        path, _ = self.problem()
+        for x, y, axes in (("-1:1:5", "0:0:1", [".", "xcoordinates"]), ("0:0:1", "-1:1:5", ["ycoordinates", "."]), ("0:0:1", "0:0:1", [".", "."])):
+            self.done("basin-slice", path, "-o", "r.h5", "--x", x, "--y", y, "--overwrite")
+            with h5py.File(self.path("r.h5")) as file:  # else silx takes the other for that of a scatter plot
+                surface = file["entry/surface"]
+                self.assertEqual(list(surface.attrs["axes"]), axes)
+                self.assertEqual(set(surface), {"train_loss", "title"} | set(axes) - {"."})
+                self.assertEqual(file["train_loss"].shape, (file["ycoordinates"].size, file["xcoordinates"].size))
+
     def test_losses_that_overflow_are_counted(self):
         path, problem = self.problem()
         out = self.done("basin-slice", path, "-o", "r.h5", "--x", "-1e160:1e160:3", "--y", "0:1:2")
@@ -94,6 +110,256 @@ class Slice(ToolTest):
         write_problem(self.path("zero.h5"), {**problem, "weights": zero})
         self.refused(2, "all trained weights are zero", "basin-slice", "zero.h5", "-o", "r.h5")
         self.no_leftovers("problem.h5", "zero.h5", "large.h5")
+
+
+def contents(path):
+    """All datasets and attributes but what necessarily differs between two runs."""
+    apart = {"start_time", "duration", "command_line"}
+    found = {}
+
+    def visit(name, item):
+        if name.startswith("entry/provenance/") and (name.split("/")[-1] in apart | {"resume", "output", "part", "write-every", "threads"}):
+            return
+        found[name] = {k: np.asarray(v).tolist() for k, v in item.attrs.items()}
+        if isinstance(item, h5py.Dataset):
+            value = item[()]
+            found[name]["value"] = value.tobytes() if isinstance(value, (np.ndarray, np.generic)) and value.dtype != object else str(value)
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+        found["dir_file"] = None
+    return found
+
+
+class Directions(ToolTest):
+    def test_towards_points(self):
+        path, problem = self.problem()
+        points = [problem]
+        for seed in (5, 6):
+            _, other = self.problem(name=f"{seed}.h5", seed=seed)
+            points.append({**problem, "weights": other["weights"]})
+        self.done("basin-slice", path, "-o", "r.h5", "--to", "5.h5", "--to", "6.h5", "--x", "0:1:3", "--y", "0:1:3")
+        f = self.results("r.h5", "train_loss")
+        for value, at in zip((f[0, 0], f[0, 2], f[2, 0]), points):
+            self.assertAlmostEqual(value / loss(problem, theta_of(at["weights"])), 1, delta=1e-12)
+        self.done("basin-slice", path, "-o", "line.h5", "--to", "5.h5", "--x", "0:1:3")
+        np.testing.assert_allclose(self.results("line.h5", "train_loss"), f[0], rtol=1e-13)
+
+    def test_eigenvectors_have_their_curvature(self):
+        path, problem = self.problem()
+        out = self.done("basin-slice", path, "-o", "r.h5", "--u", "largest", "--v", "smallest", "--x", "-1e-3:1e-3:5", "--y", "-1e-3:1e-3:5",
+                        "--quantities", "gradient,eigenvalues,ntk")
+        f, low, high, norm, ntk, u = self.results("r.h5", "train_loss", "min_eig", "max_eig", "gradient_norm", "min_ntk", "entry/directions/x")
+        self.done("basin-hessian", path, "-o", "h.h5", "--full")
+        spectrum = self.results("h.h5", "entry/spectrum/eigenvalue")
+        h = 5e-4
+        for line, expected in ((f[2], spectrum[-1]), (f[:, 2], spectrum[0])):
+            second = (-line[0] + 16 * line[1] - 30 * line[2] + 16 * line[3] - line[4]) / (12 * h**2)
+            self.assertAlmostEqual(second / expected, 1, delta=1e-4)
+        self.assertAlmostEqual(low[2, 2] / spectrum[0], 1, delta=1e-8)
+        self.assertAlmostEqual(high[2, 2] / spectrum[-1], 1, delta=1e-8)
+        self.assertAlmostEqual(norm[2, 2] / np.linalg.norm(gradient(problem)), 1, delta=1e-12)
+        self.done("basin-ntk", path, "-o", "n.h5")
+        self.assertAlmostEqual(ntk[2, 2] / self.results("n.h5", "entry/summary/lambda_min")[-1], 1, delta=1e-4)
+        self.assertIn("u: Hessian eigenvector, largest: ", out)
+        self.assertTrue((self.results("r.h5", "eig_converged") == 1).all())
+
+    def test_symmetry_is_flat(self):
+        path, _ = self.problem(d=4)
+        self.done("basin-slice", path, "-o", "r.h5", "--u", "symmetry", "--v", "symmetry", "--x", "-1:1:9", "--y", "-1:1:9")
+        f, share = self.results("r.h5", "train_loss", "entry/directions/x_symmetry_share")
+        self.assertLess(np.ptp(f), 1e-12 * f.max())
+        self.assertAlmostEqual(share, 1, delta=1e-12)
+
+    def test_gradient_file_and_orthogonal(self):
+        path, problem = self.problem()
+        self.done("basin-slice", path, "-o", "r.h5", "--u", "gradient", "--orthogonalise", "--x", "0:0:1", "--y", "0:0:1")
+        np.testing.assert_allclose(self.results("r.h5", "entry/directions/x"), gradient(problem), rtol=1e-10, atol=1e-12)
+        self.assertLess(abs(self.results("r.h5", "entry/directions/cosine")), 1e-14)
+        self.done("basin-slice", path, "-o", "s.h5", "--u", "r.h5:/entry/directions/y", "--v", "none", "--x", "0:0:1")
+        np.testing.assert_array_equal(*(self.results(n, f"entry/directions/{d}") for n, d in (("r.h5", "y"), ("s.h5", "x"))))
+
+    def test_a_line_is_a_curve(self):
+        path, _ = self.problem()
+        out = self.done("basin-slice", path, "-o", "r.h5", "--v", "none", "--x", "-1:1:23", "--quantities", "eigenvalues")
+        self.assertIn("on the 23 points of the line ", out)
+        with h5py.File(self.path("r.h5")) as file:  # as the 2020 scripts and NeXus viewers tell a line from a plane
+            self.assertNotIn("ycoordinates", file)
+            for name in ("train_loss", "train_acc", "computed", "min_eig", "max_eig"):
+                self.assertEqual(file[name].shape, (23,), name)
+            self.assertEqual(list(file["entry/surface"].attrs["axes"]), ["xcoordinates"])
+            self.assertEqual(file["train_loss"].attrs["interpretation"], "spectrum")
+        self.done("basin-slice", "merge", "r.h5", "-o", "m.h5")
+        self.assertEqual(self.results("m.h5", "train_loss").tolist(), self.results("r.h5", "train_loss").tolist())
+
+    def test_accuracy(self):
+        path, problem = self.problem(D_out=1)
+        self.refused(2, "problem.h5 has no labels; expected targets of -1 or 1", "basin-slice", path, "-o", "r.h5", "--quantities", "accuracy")
+        problem["Y"] = np.where(np.random.default_rng(1).random(problem["Y"].shape) < 0.5, -1.0, 1)
+        write_problem(self.path("l.h5"), problem)
+        self.done("basin-slice", "l.h5", "-o", "r.h5", "--quantities", "accuracy,gradient", "--x", "-1:1:4", "--y", "-1:1:3")
+        found, x, y, u, v = self.results("r.h5", "train_acc", "xcoordinates", "ycoordinates", "entry/directions/x", "entry/directions/y")
+        for (j, i), share in np.ndenumerate(found):
+            F = outputs(problem, weights_at(problem, theta_of(problem["weights"]) + x[i] * u + y[j] * v))
+            self.assertEqual(share, 100 * np.count_nonzero(F * problem["Y"] > 0) / F.size)
+        self.assertGreater(np.unique(found).size, 1)
+
+    def test_lines_and_bands(self):
+        path, _ = self.problem()
+        self.done("basin-slice", path, "-o", "r.h5", "--lines", 7, "--x", "-1:1:23")
+        f, median, q05, all_u = self.results("r.h5", "train_loss", "entry/band/median", "entry/band/q05", "entry/directions/lines")
+        self.assertEqual(f.shape, (7, 23))
+        np.testing.assert_allclose(median, np.median(f, axis=0), rtol=1e-14)
+        np.testing.assert_allclose(q05, np.quantile(f, 0.05, axis=0), rtol=1e-14)
+        self.assertEqual(np.linalg.matrix_rank(all_u), 7)
+        np.testing.assert_allclose(f[:, 11], f[0, 11], rtol=1e-13)
+
+    def test_trajectory(self):
+        path, problem = self.problem()
+        theta, rng = theta_of(problem["weights"]), np.random.default_rng(3)
+        route = theta + np.cumsum(0.05 * rng.standard_normal((6, theta.size)), axis=0)
+        with h5py.File(self.path("t.h5"), "w") as file:
+            file["trajectory/theta"], file["trajectory/step"] = route, np.arange(6) * 10.0
+            file["trajectory"].attrs["H"] = 2
+        self.done("basin-slice", path, "-o", "r.h5", "--trajectory", "t.h5", "--u", "pca:1", "--v", "pca:2", "--x", "-1:1:5", "--y", "-1:1:5")
+        u, v, f, x, y, far, share = self.results("r.h5", *("entry/" + n for n in (
+            "directions/x", "directions/y", "trajectory/loss", "trajectory/proj_xcoord", "trajectory/proj_ycoord", "trajectory/distance",
+            "trajectory/variance_share")))
+        centred = route - route.mean(axis=0)
+        sizes = np.linalg.svd(centred, compute_uv=False) ** 2
+        self.assertAlmostEqual(share, sizes[:2].sum() / sizes.sum(), delta=1e-12)
+        np.testing.assert_allclose(self.results("r.h5", "explained_variance_ratio_"), sizes[:2] / sizes.sum(), rtol=1e-10)
+        with h5py.File(self.path("r.h5")) as file:  # where the 2020 scripts look
+            self.assertEqual(file["proj_xcoord"], file["entry/trajectory/proj_xcoord"])
+            self.assertEqual(file["proj_ycoord"], file["entry/trajectory/proj_ycoord"])
+        plane = np.stack((u, v), axis=1)
+        expected = np.linalg.lstsq(plane, (route - theta).T, rcond=None)[0]
+        np.testing.assert_allclose((x, y), expected, atol=1e-12)
+        np.testing.assert_allclose(far, np.linalg.norm((route - theta).T - plane @ expected, axis=0), rtol=1e-10)
+        for t in range(6):
+            self.assertAlmostEqual(f[t] / loss(problem, route[t]), 1, delta=1e-12)
+        with h5py.File(self.path("t.h5"), "a") as file:
+            file["trajectory"].attrs["H"] = 3
+        self.refused(2, "t.h5: the trajectory of another model: H = 3; expected 2", "basin-slice", path, "-o", "s.h5", "--trajectory", "t.h5")
+        with h5py.File(self.path("short.h5"), "w") as file:
+            file["trajectory/theta"], file["trajectory/step"] = route[:, 1:], np.arange(6)
+        self.refused(2, "short.h5: the trajectory of another model: /trajectory/theta has shape (6, ", "basin-slice", path, "-o", "s.h5",
+                     "--trajectory", "short.h5")
+
+    def test_refused(self):
+        path, problem = self.problem()
+        zero = np.zeros(theta_of(problem["weights"]).size)
+        with h5py.File(self.path("d.h5"), "w") as file:
+            file["zero"], file["short"] = zero, zero[1:]
+        self.problem(name="wide.h5", d=4)
+        for message, *args in (("the direction is zero", "--u", "d.h5:zero"), ("d.h5: /short: found shape", "--u", "d.h5:short"),
+                               ("--u to:problem.h5: the direction is zero", "--to", "problem.h5"),
+                               ("the directions are parallel", "--u", "gradient", "--v", "gradient"),
+                               ("wide.h5: of another model: found H = 2, d = 4", "--to", "wide.h5"),
+                               ("--u wrong: expected random, none", "--u", "wrong"), ("give --trajectory FILE", "--u", "pca:1"),
+                               ("unknown normalisation 'layer'; expected one of none, filter", "--normalise", "layer"),
+                               ("found 'test'; expected some of loss, gradient", "--quantities", "test"),
+                               ("--v: without effect with --lines", "--lines", 3, "--v", "gradient"),
+                               ("--y: without effect on a line", "--v", "none", "--y", "0:1:2"), ("--part 3/2: expected i/k", "--part", "3/2"),
+                               ("nowhere.h5: no such file", "--u", "nowhere.h5:x")):
+            self.refused(2, message, "basin-slice", "problem.h5", "-o", "r.h5", *args)
+        self.no_leftovers("problem.h5", "d.h5", "wide.h5")
+
+
+class LongRuns(ToolTest):
+    KILLS = int(os.environ.get("BASIN_KILLS", 10))  # 100 for the whole test
+    LONG = ["--x", "-1:1:41", "--y", f"-1:1:{20 + 6 * KILLS}", "--quantities", "gradient"]
+
+    def start(self, name, *args):
+        return subprocess.Popen([str(a) for a in (BIN / "basin-slice", "problem.h5", "-o", name, *args)], cwd=self.folder,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def test_killed_and_resumed(self):
+        self.problem(N=40, n=12, D=12, d=4)
+        begin = time.monotonic()
+        self.done("basin-slice", "problem.h5", "-o", "whole.h5", *self.LONG)
+        whole = time.monotonic() - begin
+        chance, kills = random.Random(1), 0
+        while True:
+            process = self.start("r.h5", *self.LONG, "--resume", "--write-every", 0)
+            try:
+                # Most kills come early, so that there are many before the run is through.
+                wait = chance.uniform(0, whole / self.KILLS + 0.05) if kills < self.KILLS else 300
+                code = process.wait(wait)
+                self.assertEqual(code, 0, process.stderr.read())
+                break
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills += 1
+            finally:
+                process.stderr.close()
+            if self.path("r.h5").exists():  # a viewer may open it at any time
+                with h5py.File(self.path("r.h5")) as file:
+                    computed, f = file["computed"][()], file["train_loss"][()]
+                    self.assertTrue((f[computed == 0] == -1).all() and (f[computed == 1] > 0).all())
+        self.assertGreaterEqual(kills, 0.8 * self.KILLS)
+        self.assertEqual(contents(self.path("whole.h5")), contents(self.path("r.h5")))
+        leftovers = [p.name for p in self.folder.iterdir() if not p.name.startswith(".r.h5.part-")]
+        self.assertEqual(sorted(leftovers), ["problem.h5", "r.h5", "whole.h5"])
+
+    def test_two_runs_of_one_file(self):
+        self.problem(N=60, n=16, D=16, d=4)
+        first = self.start("r.h5", *self.LONG)
+        while not self.path("r.h5.journal").exists():
+            time.sleep(0.01)
+        self.refused(2, "r.h5.journal: in use by another run", "basin-slice", "problem.h5", "-o", "r.h5", *self.LONG, "--resume")
+        self.refused(2, "r.h5.journal: in use by another run", "basin-slice", "problem.h5", "-o", "r.h5", *self.LONG, "--overwrite")
+        first.kill()
+        first.wait()
+        first.stderr.close()
+        self.refused(2, "an unfinished run has left its journal; go on with --resume", "basin-slice", "problem.h5", "-o", "r.h5", *self.LONG)
+        self.refused(2, "the journal of another run (y = ", "basin-slice", "problem.h5", "-o", "r.h5", *self.LONG[:2], "--quantities", "gradient",
+                     "--resume")
+
+    def test_shares(self):
+        self.problem()
+        grid = ["--x", "-1:1:45", "--y", "-1:1:4"]
+        self.done("basin-slice", "problem.h5", "-o", "whole.h5", *grid)
+        for i in (1, 2, 3):
+            self.done("basin-slice", "problem.h5", "-o", f"{i}.h5", *grid, "--part", f"{i}/3")
+            with h5py.File(self.path(f"{i}.h5")) as file:
+                self.assertEqual(file["entry/slice/complete"][()], 0)
+                self.assertEqual(file["train_loss"].attrs["valid_min"], 0)
+        self.done("basin-slice", "merge", "3.h5", "1.h5", "2.h5", "-o", "m.h5")
+        whole, merged = contents(self.path("whole.h5")), contents(self.path("m.h5"))
+        for name in set(whole) - {n for n in whole if n.startswith("entry/provenance")} - {"entry/verdict"}:
+            self.assertEqual(whole[name], merged[name], name)
+        self.refused(2, "the files leave out", "basin-slice", "merge", "1.h5", "2.h5", "-o", "x.h5")
+        self.refused(2, "is in a file before it, too", "basin-slice", "merge", "1.h5", "1.h5", "-o", "x.h5")
+        self.done("basin-slice", "problem.h5", "-o", "other.h5", *grid, "--part", "2/3", "--seed", 4)
+        self.refused(2, "other.h5: of another slice than 1.h5 (", "basin-slice", "merge", "1.h5", "other.h5", "-o", "x.h5")
+        self.refused(2, "problem.h5: not a Basin file", "basin-slice", "merge", "problem.h5", "-o", "x.h5")
+
+    def test_full_disk(self):
+        self.problem()
+        limit = 40000
+        self.refused(1, "r.h5", "basin-slice", "problem.h5", "-o", "r.h5",
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        self.assertFalse(self.path("r.h5").exists())
+        self.assertTrue(self.path("r.h5.journal").exists())
+        self.done("basin-slice", "problem.h5", "-o", "r.h5", "--resume")
+        self.done("basin-slice", "problem.h5", "-o", "whole.h5")
+        self.assertEqual(contents(self.path("whole.h5")), contents(self.path("r.h5")))
+
+    def test_vtk(self):
+        self.problem()
+        self.done("basin-slice", "problem.h5", "-o", "r.h5", "--x", "-1:1:5", "--y", "0:1:3")
+        with h5py.File(self.path("r.h5")) as file:
+            vtk, f = file["VTKHDF"], file["train_loss"][()]
+            self.assertEqual(vtk.attrs["Version"].tolist(), [1, 0])
+            self.assertEqual(vtk.attrs["Type"], b"UnstructuredGrid")
+            np.testing.assert_array_equal(vtk["Points"][:, 2], f.ravel())
+            np.testing.assert_array_equal(vtk["Points"][:5, 0], [-1, -0.5, 0, 0.5, 1])
+            self.assertEqual((vtk["NumberOfPoints"][0], vtk["NumberOfCells"][0], vtk["NumberOfConnectivityIds"][0]), (15, 8, 32))
+            np.testing.assert_array_equal(vtk["Connectivity"][:4], [0, 1, 6, 5])
+            np.testing.assert_array_equal(vtk["Offsets"], np.arange(0, 33, 4))
+            self.assertTrue((vtk["Types"][()] == 9).all())
 
 
 if __name__ == "__main__":

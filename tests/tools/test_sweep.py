@@ -1,5 +1,6 @@
 """basin-sweep: its draws are those of basin-problem and basin-ntk, whatever way they were computed."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -213,10 +214,10 @@ class ResultFile(SweepTest):
 class Resuming(SweepTest):
     LONG = ["-N", 4, "-n", 4, "--outputs", 4, "--sweep", "D=16:64:*2", "--sweep", "kernel=softmax,gaussian", "--repeats", 40]
 
-    def killed(self, name, *args):
+    def killed(self, name, *args, work=("teacher", *LONG)):
         """A run killed with SIGKILL when its journal has some draws; the draws that it had finished."""
         journal = self.path(name + ".journal")
-        process = subprocess.Popen([str(a) for a in (BIN / "basin-sweep", "teacher", "-o", name, *self.LONG, *args)], cwd=self.folder,
+        process = subprocess.Popen([str(a) for a in (BIN / "basin-sweep", *work, "-o", name, *args)], cwd=self.folder,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and not (journal.exists() and sum(line[:1].isdigit() for line in journal.read_bytes().decode().splitlines()) > 20):
             time.sleep(0.002)
@@ -263,6 +264,23 @@ class Resuming(SweepTest):
                                ("axis 3 = nothing there, noise=1,2 here", *self.LONG, "--sweep", "noise=1,2")):
             self.refused(2, f"s.h5.journal: the journal of another run ({message})", *same, *args, "--resume")
         self.assertEqual(self.path("s.h5.journal").read_bytes(), before)
+
+    def test_other_reviews_are_another_sweep(self):
+        reviews = self.path("reviews")
+        shutil.copytree(REVIEWS, reviews)
+        work = ("text", "reviews", "-N", 6, "-n", 6, "--sweep", "D=16:64:*2", "--repeats", 400)
+        self.killed("s.h5", work=work)
+        self.done("basin-sweep", *work, "-o", "1.h5", "--part", "1/200")
+        review = min((reviews / "pos").glob("*.txt"))
+        original = review.read_bytes()
+        review.write_bytes(original + b"!")
+        self.refused(2, "s.h5.journal: the journal of another run (reviews = ", "basin-sweep", *work, "-o", "s.h5", "--resume")
+        self.done("basin-sweep", *work, "-o", "2.h5", "--part", "2/200")
+        self.refused(2, "2.h5: of another sweep than 1.h5 (reviews = ", "basin-sweep", "merge", "1.h5", "2.h5", "-o", "m.h5")
+        review.write_bytes(original)
+        self.done("basin-problem", "text", "reviews", "-n", 6, "-N", 6, "-o", "p.h5")
+        self.assertEqual(self.results("1.h5", "entry/provenance/input_sha256"), self.results("p.h5", "provenance/input_sha256"))
+        self.done("basin-sweep", *work, "-o", "s.h5", "--resume")
 
     def test_resume_without_a_journal_starts(self):
         self.sweep("s.h5", *SMALL, "--sweep", "D=6", "--repeats", 1, "--resume")

@@ -1,5 +1,6 @@
 #include "common/cell.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "linalg/errors.h"
@@ -7,15 +8,10 @@
 #include "model/twin.h"
 #include "ntk/certificate_input.h"
 #include "ntk/conditions.h"
+#include "ntk/minimum.h"
 
 namespace basin::tools {
 namespace {
-
-std::shared_ptr<const Model<double>> model_of(const Problem& problem, const CellOptions& options) {
-  const AttentionWeights& weights = problem.network.weights.value();
-  return make_attention_model<double>(problem.spec(problem.network, weights.heads, weights.head_dim),
-                                      options.train);
-}
 
 void set(std::vector<Quantity>& quantities, const std::string& name, double value) {
   for (Quantity& quantity : quantities)
@@ -28,11 +24,11 @@ void set(std::vector<Quantity>& quantities, const std::string& name, double valu
 
 // The conditions of ntk/conditions.h that every cell has.
 const std::vector<std::pair<std::string, std::vector<std::string>>> kConditions = {
-    {"W_Q", {"parameters", "rank_limit", "rank_local", "rank_X"}},
+    {"W_Q", {"parameters", "rank_limit", "copies", "rank_local", "rank_X"}},
     {"W_K", {"parameters", "rank_limit", "rank_local", "rank_X"}},
     {"W_V", {"parameters", "rank_limit", "rank_B", "rank_W_O"}},
     {"W_O", {"width", "rank_A"}},
-    {"sum", {}}};
+    {"sum", {"distinct"}}};
 
 }  // namespace
 
@@ -70,14 +66,16 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
   for (const auto& entry : model->parameters().entries())
     if (entry.trainable()) sets.push_back({entry.block.name});
   sets.push_back(options.train);
-  Vectors<double> Jt = at.jacobian_transposed();
-  const std::vector<double> rounding = jacobian_rounding(Jt, twin_at);
-  const std::vector<NtkSpectrum> spectra = ntk_spectra(Jt, model->parameters(), rounding, sets);
-  const InitialisationConditions conditions(attention_factors(spec, weights.values, data),
-                                            attention_factors(spec, twin.weights, twin.data));
+  const AttentionPoint point = {spec, weights.values, data};
+  const AttentionFactors factors = attention_factors(spec, weights.values, data),
+                         twin_factors = attention_factors(spec, twin.weights, twin.data);
+  const Minima found = kernel_minima(point, factors, twin_factors, options.train, sets);
+  const InitialisationConditions conditions(factors, twin_factors);
+  KernelMinimum sum;
   for (std::size_t k = 0; k < sets.size(); ++k) {
-    const KernelMinimum minimum = minimum_of(spectra[k]);
     const KernelConditions known = conditions.of(sets[k]);
+    const KernelMinimum minimum = with_conditions(found.minima[k], known);
+    if (k + 1 == sets.size()) sum = minimum;
     const std::string& name = minimum.name;
     set(quantities, name + "/lambda_min", minimum.lambda_min);
     set(quantities, name + "/lambda_min_lower", minimum.lower);
@@ -93,7 +91,6 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
           if (kernel == name && condition == c.name)
             set(quantities, name + "/" + condition, c.holds() ? 1 : 0);
   }
-  const KernelMinimum sum = minimum_of(spectra.back());
   const CertificateInput input = certificate_input(spec, weights.values, *data, at, twin_at, sum);
   const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
   set(quantities, "certificate/margin", certificate.margin);
@@ -102,7 +99,10 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
 }
 
 double cell_bytes(const Problem& problem, const CellOptions& options) {
-  return ntk_bytes(model_of(problem, options)->parameters(), problem.data.Y.size(), problem.data.samples);
+  const AttentionWeights& weights = problem.network.weights.value();
+  const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
+  return std::max(formed_minima_bytes(problem.data.Y.size()),
+                  jacobian_cost(spec, problem.data.samples, options.train, {}).bytes);
 }
 
 }  // namespace basin::tools

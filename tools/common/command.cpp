@@ -144,6 +144,20 @@ void Command::add_memory_option() {
                         "auto: half of the machine's");
 }
 
+void Command::add_part_option(const std::string& work) {
+  options.add_options()("part", po::value<std::string>()->default_value("1/1")->value_name("i/k"),
+                        ("compute the i-th of k shares of the " + work).c_str());
+}
+
+std::pair<Index, Index> Command::part() const {
+  const auto text = get<std::string>("part");
+  long i = 0, k = 0;
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%ld/%ld%c", &i, &k, &rest) != 2 || i < 1 || i > k)
+    throw InputError("--part " + text + ": expected i/k with 1 <= i <= k, e.g. 2/5");
+  return {i - 1, k};
+}
+
 bool Command::parse() {
   all_.add(options).add(common_);
   namespace style = po::command_line_style;
@@ -249,6 +263,10 @@ void Command::say(const std::string& line) {
 }
 
 hdf5::Provenance Command::provenance(const std::string& input) const {
+  return provenance(input, input.empty() ? "" : hdf5::sha256_of_file(input));
+}
+
+hdf5::Provenance Command::provenance(const std::string& input, const std::string& sha256) const {
   hdf5::Provenance p;
   p.program = introduction_.name;
   p.version = kVersion;
@@ -257,7 +275,7 @@ hdf5::Provenance Command::provenance(const std::string& input) const {
   p.options = resolved_;
   p.seed = seed();
   p.input_file = input;
-  if (!input.empty()) p.input_sha256 = hdf5::sha256_of_file(input);
+  p.input_sha256 = sha256;
   p.threads = omp_get_max_threads();
   p.start_time = start_time_;
   p.duration = now() - start_seconds_;

@@ -10,6 +10,7 @@
 
 #include "hdf5/provenance.h"
 #include "linalg/progress.h"
+#include "linalg/types.h"
 
 namespace basin::tools {
 
@@ -90,6 +91,11 @@ class Command : public OptionValues {
   /// Adds --memory: for tools that keep intermediate results or dense matrices.
   void add_memory_option();
 
+  /// Adds --part: for tools whose work can be shared out to several runs.
+  void add_part_option(const std::string& work);
+  /// The share that this run computes, from 0, and the number of shares: {1, 5} for "2/5". Throws InputError.
+  std::pair<Index, Index> part() const;
+
   /// Progress of one kind of work on stderr, with an estimate of the time left. Silent with --quiet, for
   /// short work, and sparse where stderr is not a terminal.
   Progress progress(const std::string& what) const;
@@ -99,8 +105,10 @@ class Command : public OptionValues {
   void say(const std::string& line);
   const std::string& summary() const { return summary_; }
 
-  /// Where the numbers come from; `input` may be empty.
+  /// Where the numbers come from: a file, whose checksum is taken; or nothing.
   hdf5::Provenance provenance(const std::string& input) const;
+  /// The same, from something with this checksum.
+  hdf5::Provenance provenance(const std::string& input, const std::string& sha256) const;
 
  private:
   void print_help() const;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr const char* kFirstLine = "basin-journal 1";
 constexpr const char* kSeal = "\nspecification ";
+constexpr std::chrono::seconds kSyncEvery(5);
 
 std::string checksum(const std::string& text) {
   char digits[17];
@@ -75,13 +77,13 @@ Journal::Journal(std::string path, const Specification& specification, std::size
                  bool resume)
     : path_(std::move(path)), values_per_record_(values_per_record) {
   const bool exists = access(path_.c_str(), F_OK) == 0;
-  if (exists && !resume)
-    throw InputError(path_ + ": an unfinished run has left its journal; go on with --resume, or delete it");
   file_ = open(path_.c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0666);
   if (file_ < 0) throw InputError(path_ + ": cannot be written: " + std::strerror(errno));
   try {
     if (flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
       throw InputError(path_ + ": in use by another run");
+    if (exists && !resume)
+      throw InputError(path_ + ": an unfinished run has left its journal; go on with --resume, or delete it");
     read(specification);
   } catch (...) {
     close(file_);
@@ -147,6 +149,11 @@ void Journal::append(Index number, const std::vector<double>& values) {
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   write(sealed(text));
+  const auto now = std::chrono::steady_clock::now();
+  if (now - synced_ < kSyncEvery) return;
+  synced_ = now;
+  if (fdatasync(file_) != 0 && errno != EINVAL)  // what cannot be synchronised at all, such as a pipe
+    throw WorkError(path_ + ": cannot be written: " + std::strerror(errno));
 }
 
 void Journal::write(const std::string& text) {

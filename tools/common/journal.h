@@ -1,6 +1,7 @@
 /// A file that keeps finished pieces of long work, so that a run that was killed can go on.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <string>
@@ -29,7 +30,9 @@ Specification parse_specification(const std::string& text);
 ///     NUMBER VALUE VALUE ... CHECKSUM        one line a record; hexadecimal floats, so that no bit is lost
 ///
 /// A record is one write at the end of the file. What a killed process leaves is whole lines and perhaps a
-/// torn one; a line that fails its checksum counts as not written.
+/// torn one; a line that fails its checksum counts as not written. A record that comes 5 s or more after the
+/// last synchronisation is synchronised with the disk, and all before it: a machine that fails loses the
+/// records of some seconds. (For each record that would take longer than small pieces of work themselves.)
 class Journal {
  public:
   /// Starts the journal, or with `resume` goes on with the one that is there, if any. Throws InputError when
@@ -61,6 +64,7 @@ class Journal {
   std::size_t values_per_record_;
   int file_ = -1;
   std::mutex mutex_;
+  std::chrono::steady_clock::time_point synced_ = std::chrono::steady_clock::now();
   std::map<Index, std::vector<double>> records_;
   Index damaged_ = 0;
 };

@@ -60,6 +60,7 @@ Specification SweepPlan::specification() const {
                        {"format", format_version},
                        {"kind", kind},
                        {"folder", folder},
+                       {"reviews", reviews_sha256},
                        {"seed", std::to_string(base_seed)},
                        {"repeats", std::to_string(repeats)}};
   for (std::size_t a = 0; a < axes.size(); ++a)
@@ -81,6 +82,7 @@ SweepPlan SweepPlan::from_specification(const Specification& specification) {
     if (name == "format") plan.format_version = value;
     if (name == "kind") plan.kind = value;
     if (name == "folder") plan.folder = value;
+    if (name == "reviews") plan.reviews_sha256 = value;
     if (name == "seed") plan.base_seed = std::stoull(value);
     if (name == "repeats") plan.repeats = std::stol(value);
     if (!after(name, "axis ").empty()) axes.push_back(value);

@@ -15,8 +15,9 @@ namespace basin::tools {
 /// cell * repeats + repeat.
 struct SweepPlan {
   std::string program_version = version(), format_version = hdf5::kFormatVersion;
-  std::string kind;    ///< of problem: teacher or text
-  std::string folder;  ///< of texts
+  std::string kind;            ///< of problem: teacher or text
+  std::string folder;          ///< of texts
+  std::string reviews_sha256;  ///< of what is in it: reviews that change make another sweep
   std::vector<SweepAxis> axes;
   Index repeats = 0;
   std::uint64_t base_seed = 0;

@@ -29,12 +29,14 @@ Network resolve_network(const Command& command, const Problem& problem) {
 
 /// The weights of the file, or drawn ones; says which.
 AttentionWeights resolve_weights(Command& command, const Problem& problem, const Network& net,
-                                 std::string& origin) {
-  if (net.weights && !command.given("init")) {
+                                 std::string& origin, Draws draws) {
+  if (net.weights && (draws == Draws::starts || !command.given("init"))) {
     for (const char* option : {"gain", "heads", "head-dim"})
-      if (command.given(option))
-        throw InputError("--" + std::string(option) + ": " + command.get<std::string>("problem") +
-                         " has weights; it takes effect only when they are drawn anew with --init");
+      if (command.given(option) && (draws == Draws::weights || std::string(option) != "gain"))
+        throw InputError(
+            "--" + std::string(option) + ": " + command.get<std::string>("problem") + " has weights" +
+            (draws == Draws::starts ? ", which fix it"
+                                    : "; it takes effect only when they are drawn anew with --init"));
     origin = "from the problem file";
     return *net.weights;
   }
@@ -153,7 +155,7 @@ std::string Setup::text() const {
   return out.str();
 }
 
-Setup read_setup(Command& command) {
+Setup read_setup(Command& command, Draws draws) {
   Setup setup;
   setup.input = command.get<std::string>("problem");
   const Problem problem = hdf5::read_problem(hdf5::Reader(setup.input));
@@ -162,7 +164,7 @@ Setup read_setup(Command& command) {
     throw InputError(command.output() + ": is the problem file itself; give another output file");
   const Network net = resolve_network(command, problem);
   hdf5::ModelDescription& d = setup.description;
-  const AttentionWeights weights = resolve_weights(command, problem, net, d.weights_origin);
+  const AttentionWeights weights = resolve_weights(command, problem, net, d.weights_origin, draws);
   d.spec = problem.spec(net, weights.heads, weights.head_dim);
   d.samples = problem.data.samples;
   setup.model = make_attention_model<double>(d.spec, parse_blocks(command.get<std::string>("train")));
@@ -177,7 +179,8 @@ Setup read_setup(Command& command) {
   command.resolve("heads", std::to_string(d.spec.heads));
   command.resolve("head-dim", std::to_string(d.spec.head_dim));
   command.resolve("train", d.trainable);
-  if (net.weights && !command.given("init")) command.resolve("init", "weights of the problem file");
+  if (net.weights && !command.given("init") && draws == Draws::weights)
+    command.resolve("init", "weights of the problem file");
   return setup;
 }
 

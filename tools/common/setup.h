@@ -50,8 +50,14 @@ struct Setup {
   std::string text() const;
 };
 
+/// What the options of the initialisation draw.
+enum class Draws {
+  weights,  ///< those of the point, unless the file has some
+  starts,   ///< starts elsewhere too: weights of the file stay, whatever the options say
+};
+
 /// Throws InputError, naming the file and dataset or the option.
-Setup read_setup(Command& command);
+Setup read_setup(Command& command, Draws draws = Draws::weights);
 
 /// Everything a result file holds besides the results.
 void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,

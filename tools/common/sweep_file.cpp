@@ -63,7 +63,8 @@ void write_axes(hdf5::Writer& file, const SweepPlan& plan) {
 void write_plot(hdf5::Writer& file, const SweepPlan& plan, const std::string& group, const std::string& title,
                 const std::string& name, const std::vector<double>& values, bool logarithmic) {
   std::vector<std::string> axes;
-  for (const SweepAxis& axis : plan.axes) axes.push_back(scale_of(axis.options[0]));
+  for (const SweepAxis& axis : plan.axes)  // nameless if short: see make_plot
+    axes.push_back(axis.size() == 1 && plan.axes.size() > 1 ? "." : scale_of(axis.options[0]));
   hdf5::make_plot(file, group, name, axes);
   if (logarithmic) hdf5::logarithmic_curve(file, group);
   if (axes.size() > 2) {
@@ -72,7 +73,8 @@ void write_plot(hdf5::Writer& file, const SweepPlan& plan, const std::string& gr
     file.attribute(group, "default_slice", slice);
   }
   file.write(group + "/" + name, values.data(), cell_shape(plan));
-  for (const std::string& axis : axes) file.hard_link("/entry/axes/" + axis, group + "/" + axis);
+  for (const std::string& axis : axes)
+    if (axis != ".") file.hard_link("/entry/axes/" + axis, group + "/" + axis);
   file.write(group + "/title", title);
 }
 

@@ -1,0 +1,378 @@
+"""basin-stationary: verdicts on points that are known, catalogues that do not depend on how they were made."""
+
+import os
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy as np
+from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, outputs, random_problem, theta_of, weights_at, write_problem
+
+
+def gauge_copy(problem, seed=0):
+    """The same function in another gauge, heads in another order."""
+    rng = np.random.default_rng(seed)
+    W = {name: values.copy() for name, values in problem["weights"].items()}
+    H, d = W["W_Q"].shape[0], W["W_Q"].shape[2]
+    for h in range(H):
+        if problem["kernel"] == "softmax":
+            M = np.eye(d) + 0.3 * rng.standard_normal((d, d))
+            W["W_Q"][h], W["W_K"][h] = W["W_Q"][h] @ M, W["W_K"][h] @ np.linalg.inv(M).T
+        else:
+            Omega = np.linalg.qr(rng.standard_normal((d, d)))[0]
+            W["W_Q"][h], W["W_K"][h] = W["W_Q"][h] @ Omega, W["W_K"][h] @ Omega
+        M = np.eye(d) + 0.3 * rng.standard_normal((d, d))
+        W["W_V"][h], W["W_O"][h] = W["W_V"][h] @ M, np.linalg.solve(M, W["W_O"][h])
+    order = rng.permutation(H)
+    return {name: values[order] for name, values in W.items()}
+
+
+class Stationary(ToolTest):
+    def catalogue(self, problem, *options, output="c.h5"):
+        return self.done("basin-stationary", problem, "-o", output, "--overwrite", *options)
+
+    def column(self, name, output="c.h5"):
+        with h5py.File(self.path(output)) as file:
+            values = file["entry/" + name][()]
+        return [v.decode() for v in values] if values.dtype.kind == "O" else values
+
+    def numbers(self, name):
+        """Everything but the time it took."""
+        found = {}
+
+        def visit(path, item):
+            if isinstance(item, h5py.Dataset) and "provenance" not in path:
+                found[path] = item[()] if item.dtype.kind == "O" else item[()].tobytes()
+
+        with h5py.File(self.path(name)) as file:
+            file.visititems(visit)
+        return {path: v.tolist() if isinstance(v, np.ndarray) else v for path, v in found.items()}
+
+    def construct(self, name):
+        path = self.path(name + ".h5")
+        if not path.exists():
+            self.done("basin-problem", "construct", name, "-o", path)
+        return path
+
+    def test_constructions(self):
+        """Theory, section F: loss, gradient and smallest eigenvalue to the digits given there."""
+        for name, blocks, kernel, verdict, loss, smallest in (
+            ("softmax-trap", "W_Q", "softmax", "suboptimal local minimum", 0.5, 0.25),
+            ("softmax-trap", "W_Q,W_K", "softmax", "saddle", 0.5, -1.575),
+            ("gaussian-trap", "W_Q", "gaussian", "suboptimal local minimum", 0.2493259, 0.4942),
+            ("softmax-saddle", "W_Q,W_K", "softmax", "saddle", 0.09375, -0.09449),
+            ("zero-scores", "W_Q,W_K", "softmax", "saddle", 0.09375, None),
+            ("zero-scores", "W_Q,W_K", "gaussian", "saddle", 4.59375, None),
+        ):
+            path = self.construct(name)
+            out = self.catalogue(path, "--at", path, "--train", blocks, "--kernel", kernel, "--global-minimum", 0)
+            case = f"{name} {blocks} {kernel}"
+            self.assertEqual(self.column("starts/verdict"), [verdict], case)
+            self.assertIn(verdict.split()[0], out)
+            np.testing.assert_allclose(self.column("starts/loss"), loss, rtol=5e-8, err_msg=case)
+            np.testing.assert_allclose(self.column("starts/gap"), loss, rtol=5e-8, err_msg=case)
+            if smallest:
+                np.testing.assert_allclose(self.column("starts/smallest_eigenvalue"), smallest, rtol=2e-4, err_msg=case)
+            self.assertLessEqual(self.column("starts/gradient_norm")[0], self.column("starts/gradient_rounding")[0])
+            if verdict == "saddle":
+                self.assertLess(self.column("starts/escape_fall")[0], 0)
+                self.assertGreater(self.column("starts/negative")[0], 0)
+            else:
+                self.assertEqual(self.column("starts/returned")[0], 3)
+                self.assertEqual(self.column("starts/zero")[0], 0)
+        # and what is stationary under one kernel is not under the other
+        for name, blocks, kernel, slope in (
+            ("softmax-trap", "W_Q", "gaussian", 4.371970),
+            ("softmax-saddle", "W_Q,W_K", "gaussian", 1.465726),
+            ("gaussian-trap", "W_Q", "softmax", None),
+        ):
+            path = self.construct(name)
+            self.catalogue(path, "--at", path, "--train", blocks, "--kernel", kernel)
+            self.assertEqual(self.column("starts/verdict"), ["not stationary"])
+            self.assertEqual(self.column("starts/entry")[0], -1)
+            if slope:
+                self.assertAlmostEqual(self.column("starts/gradient_norm")[0], slope, 6)
+
+    def test_the_trap_is_suboptimal_as_descents_find_better(self):
+        path = self.construct("softmax-trap")
+        out = self.catalogue(path, "--train", "W_Q", "--at", path, "--starts", 40)
+        self.assertIn("the given point is a suboptimal strict local minimum", out)
+        verdicts = self.column("starts/verdict")
+        self.assertIn("global minimum", verdicts)
+        self.assertGreater(verdicts.count("suboptimal local minimum"), 20)
+        with h5py.File(self.path("c.h5")) as file:
+            counts, first = file["entry/entries/count"][()], file["entry/entries/start"][()]
+            entry, shares = file["entry/starts/entry"][()], file["entry/shares"]
+            self.assertEqual(counts.sum(), 41)
+            for e, count in enumerate(counts):
+                self.assertEqual((entry == e).sum(), count)
+                self.assertEqual(np.flatnonzero(entry == e)[0], first[e])
+            self.assertEqual(shares["count"][()].sum(), 40)  # the given point is no descent
+            self.assertEqual(file["entry/catalogue/lowest_is_global"][()], 1)
+            # Wilson's interval
+            p, n, z = shares["share"][()], shares["total"][()], 1.959963984540054
+            middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+            np.testing.assert_allclose(shares["lower"][()], (middle - half) / (1 + z**2 / n), atol=1e-12)
+            np.testing.assert_allclose(shares["upper"][()], (middle + half) / (1 + z**2 / n), atol=1e-12)
+
+    def test_a_given_point_that_is_only_near_a_stationary_one(self):
+        """gaussian-trap under softmax with W_Q and W_K trained: zero loss is 0.004 away."""
+        self.done("basin-problem", "construct", "gaussian-trap", "-o", "trap.h5")
+        out = self.done("basin-stationary", "trap.h5", "-o", "near.h5", "--kernel", "softmax", "--train", "W_Q,W_K", "--at",
+                        "trap.h5")
+        self.assertIn("the given point, f = 7.350049e-06, is at a distance of 0.00383 from one that is a global minimum", out)
+        out = self.done("basin-stationary", "trap.h5", "-o", "off.h5", "--kernel", "softmax", "--train", "W_Q", "--at",
+                        "trap.h5")
+        self.assertIn("the given point is not stationary: f = 7.350049e-06", out)
+
+    def test_against_numpy(self):
+        """Gradient, Hessian and counts of all entries, by the model in NumPy."""
+        for kernel in ("softmax", "gaussian"):
+            path, problem = self.problem("p.h5", kernel=kernel, N=3, n=3, D=3, H=1, d=2, D_out=1, seed=3)
+            self.catalogue(path, "--train", "W_Q,W_K,W_V", "--starts", 8, "--search", "both")
+            blocks = ("W_Q", "W_K", "W_V")
+            with h5py.File(self.path("c.h5")) as file:
+                e = {name: data[()] for name, data in file["entry/entries"].items()}
+            checked = 0
+            for i, kind in enumerate(e["verdict"].astype(str)):
+                at = dict(problem)
+                sizes = [problem["weights"][name].size for name in BLOCKS]
+                parts = np.split(e["weights"][i], np.cumsum(sizes)[:-1])
+                at["weights"] = {name: part.reshape(problem["weights"][name].shape) for name, part in zip(BLOCKS, parts)}
+                theta = theta_of(at["weights"], blocks)
+                loss = ((outputs(at, weights_at(at, theta, blocks)) - at["Y"]) ** 2).sum() / 2
+                np.testing.assert_allclose(e["loss"][i], loss, rtol=1e-12, atol=1e-20)
+                if kind.startswith("valley"):
+                    continue
+                self.assertLess(np.linalg.norm(gradient(at, blocks, theta)), 1e-10)
+                H = np.array([hessian_product(at, v, blocks) for v in np.eye(theta.size)])
+                values = np.linalg.eigvalsh((H + H.T) / 2)
+                near = 1e-8 * abs(values).max()  # of the difference formula
+                self.assertEqual((values < -near).sum(), e["negative"][i])
+                if e["undecided"][i] == 0 and abs(e["smallest_eigenvalue"][i]) > near:
+                    self.assertEqual((values > near).sum(), e["positive"][i])
+                    self.assertEqual((abs(values) <= near).sum(), e["symmetry_modes"][i] + e["zero"][i])
+                if kind == "saddle":
+                    v, t = e["direction"][i], e["escape_step"][i]
+                    self.assertAlmostEqual(v @ H @ v, e["smallest_eigenvalue"][i], 7)
+                    there = ((outputs(at, weights_at(at, theta + t * v, blocks)) - at["Y"]) ** 2).sum() / 2
+                    np.testing.assert_allclose(there - loss, e["escape_fall"][i], rtol=1e-8)
+                    self.assertLess(there, loss)
+                if kind.endswith("local minimum"):
+                    self.assertEqual(e["returned"][i], e["perturbed"][i])
+                checked += 1
+            self.assertGreater(checked, 1)
+
+    def test_gauge_copies_are_one_entry(self):
+        """A minimum in other gauges and orders of heads, polished from a little off it."""
+        for kernel in ("softmax", "gaussian"):
+            path, problem = self.problem("p.h5", kernel=kernel, N=6, n=3, D=3, H=2, d=1, D_out=2, seed=4)
+            self.catalogue(path, "--starts", 6, "--check-return", 0)
+            with h5py.File(self.path("c.h5")) as file:
+                verdicts = file["entry/entries/verdict"][()].astype(str)
+                minima = [e for e, v in enumerate(verdicts) if v.endswith("minimum")]
+                weights = file["entry/entries/weights"][minima[0]]
+                count, dimension = file["entry/entries/symmetry_modes"][minima[0]], problem["weights"]["W_Q"].shape
+            sizes = np.cumsum([problem["weights"][name].size for name in BLOCKS])[:-1]
+            found = dict(problem, weights={name: part.reshape(problem["weights"][name].shape) for name, part in zip(BLOCKS, np.split(weights, sizes))})
+            rng = np.random.default_rng(1)
+            names = ["c.h5"]
+            for k in range(3):
+                copy = gauge_copy(found, seed=k)
+                for values in copy.values():
+                    values += 1e-6 * rng.standard_normal(values.shape)
+                write_problem(self.path("copy.h5"), dict(found, weights=copy))
+                # the same problem (weights of the file are starts here), another seed
+                self.catalogue(path, "--at", self.path("copy.h5"), "--check-return", 0, "--seed", k + 1, "--starts", 0, output=f"{k}.h5")
+                names.append(f"{k}.h5")
+                self.assertGreater(self.column("starts/polish_steps", f"{k}.h5")[0], 0)
+                self.assertLessEqual(self.column("starts/gradient_norm", f"{k}.h5")[0], self.column("starts/gradient_rounding", f"{k}.h5")[0])
+            self.done("basin-stationary", "merge", *names, "-o", "merged.h5", "--overwrite")
+            entry = self.column("starts/entry", "merged.h5")
+            self.assertEqual(len(set(entry[-3:])), 1)
+            first = self.column("starts/entry")
+            e = self.column("entries/start")[minima[0]]
+            self.assertEqual(entry[e], entry[-1])
+            self.assertLess(self.column("entries/spread", "merged.h5")[entry[-1]], 1e-8)
+            self.assertEqual(len(self.column("entries/count", "merged.h5")), len(self.column("entries/count")))
+
+    def test_the_same_starts_for_both_kernels(self):
+        path, _ = self.problem(N=2, n=3, D=4, H=2, d=2, D_out=1)
+        seeds = {}
+        for kernel in ("softmax", "gaussian"):
+            self.catalogue(path, "--kernel", kernel, "--starts", 4, "--steps", 0, "--finish-steps", 0, "--init", "xavier", "--gain", "W_Q=2")
+            seeds[kernel] = list(self.column("starts/seed"))
+            # the very start that basin-evaluate draws with this seed
+            for seed, loss in zip(seeds[kernel], self.column("starts/start_loss")):
+                self.done("basin-evaluate", path, "-o", "e.h5", "--overwrite", "--kernel", kernel, "--init", "xavier", "--gain", "W_Q=2", "--seed", seed)
+                self.assertEqual(self.results("e.h5", "entry/evaluation/loss"), loss)
+        self.assertEqual(seeds["softmax"], seeds["gaussian"])
+
+    def test_blocks_held_fixed_are_those_of_the_file(self):
+        path, problem = self.problem(N=2, n=3, D=4, H=2, d=2, D_out=1)
+        self.catalogue(path, "--train", "W_Q", "--starts", 3, "--check-return", 0)
+        size = problem["weights"]["W_Q"].size
+        frozen = np.concatenate([problem["weights"][name].ravel() for name in BLOCKS[1:]])
+        weights = self.column("starts/weights")
+        self.assertTrue((weights[:, size:] == frozen).all())
+        self.assertFalse((weights[0, :size] == weights[1, :size]).any())
+
+    def test_threads_do_not_matter(self):
+        path, _ = self.problem(N=3, n=3, D=4, H=2, d=2, D_out=1, kernel="gaussian")
+        for threads in (1, 2):
+            self.catalogue(path, "--train", "W_Q,W_K", "--starts", 10, "--search", "both", "--threads", threads, output=f"{threads}.h5")
+        self.assertEqual(self.numbers("1.h5"), self.numbers("2.h5"))
+
+    def test_killed_and_resumed(self):
+        path, _ = self.problem(N=3, n=3, D=4, H=2, d=2, D_out=1)
+        args = [path, "--train", "W_Q,W_K", "--starts", 30, "--search", "both", "--threads", 1]
+        self.done("basin-stationary", *args, "-o", "whole.h5")
+        random, kills = np.random.default_rng(0), 0
+        for attempt in range(1000):
+            if self.path("killed.h5").exists():
+                break
+            command = [str(BIN / "basin-stationary"), *map(str, args), "-o", "killed.h5", "--resume", "--quiet"]
+            process = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.PIPE)
+            time.sleep(random.uniform(0.02, 0.2) * (1 + attempt / 10))
+            process.send_signal(signal.SIGKILL)
+            error = process.communicate()[1]
+            kills += process.returncode == -signal.SIGKILL
+            self.assertIn(process.returncode, (0, -signal.SIGKILL), error)
+        self.assertGreaterEqual(kills, 1)
+        self.assertEqual(self.numbers("killed.h5"), self.numbers("whole.h5"))
+
+    def test_an_unfinished_run_is_not_lost(self):
+        path, _ = self.problem()
+        args = [path, "-o", "r.h5", "--starts", 100000, "--quiet"]
+        process = subprocess.Popen([str(BIN / "basin-stationary"), *map(str, args)], cwd=self.folder)
+        while not self.path("r.h5.journal").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        process.kill()
+        process.wait()
+        self.refused(2, "an unfinished run has left its journal", "basin-stationary", *args)
+        self.refused(2, "the journal of another run (seed = 0 there, 1 here)", "basin-stationary", *args, "--resume", "--seed", 1)
+        os.remove(self.path("r.h5.journal"))
+
+    def test_merge(self):
+        path, _ = self.problem(N=3, n=3, D=4, H=2, d=2, D_out=1, kernel="gaussian")
+        options = ["--train", "W_Q,W_K"]
+        for seed in (1, 2):
+            self.catalogue(path, *options, "--starts", 6, "--seed", seed, output=f"{seed}.h5")
+        out = self.done("basin-stationary", "merge", "1.h5", "2.h5", "-o", "merged.h5")
+        self.assertIn(" of 12 descents", out)
+        for name in ("seed", "loss", "weights", "gradient_norm"):
+            both = np.concatenate([self.column("starts/" + name, f"{seed}.h5") for seed in (1, 2)])
+            self.assertTrue((self.column("starts/" + name, "merged.h5") == both).all(), name)
+        self.assertEqual(self.column("entries/count", "merged.h5").sum(), (self.column("starts/entry", "merged.h5") >= 0).sum())
+        # beside the lower minimum of the other catalogue, the best known of one becomes suboptimal
+        lowest = [np.nanmin(self.column("starts/loss", f"{seed}.h5")) for seed in (1, 2)]
+        self.assertEqual(self.results("merged.h5", "entry/catalogue/lowest_loss"), min(lowest))
+        # merging again, or by hand, gives the same
+        self.refused(2, "is in a file before it, too; expected other seeds", "basin-stationary", "merge", "merged.h5", "2.h5", "-o", "x.h5")
+        other, _ = self.problem("other.h5", N=3, n=3, D=4, H=2, d=2, D_out=1, kernel="gaussian", seed=5)
+        self.catalogue(other, *options, "--starts", 2, "--seed", 3, output="3.h5")
+        self.refused(2, "of another problem or with other options than 1.h5 (inputs = ", "basin-stationary", "merge", "1.h5", "3.h5", "-o", "x.h5")
+        self.catalogue(path, "--train", "W_Q", "--starts", 2, "--seed", 3, output="4.h5")
+        self.refused(2, "of another problem or with other options than 1.h5 (", "basin-stationary", "merge", "1.h5", "4.h5", "-o", "x.h5")
+        self.done("basin-train", path, "-o", "run.h5", "--steps", 1)
+        self.refused(2, "run.h5: a result of basin-train; expected one of basin-stationary", "basin-stationary", "merge", "1.h5", "run.h5", "-o", "x.h5")
+
+    def test_escape(self):
+        path = self.construct("softmax-saddle")
+        out = self.catalogue(path, "--train", "W_Q,W_K", "--at", path, "--escape", "away.h5")
+        self.assertIn("entry 0 left: f = 0.09375 -> ", out)
+        fall, loss, followed = self.results("c.h5", "entry/escape/fall", "entry/escape/loss", "entry/escape/followed_loss")
+        self.assertLess(fall, 0)
+        # the file is what it says, and basin-train goes on from it
+        self.done("basin-train", "away.h5", "-o", "run.h5", "--train", "W_Q,W_K", "--method", "lbfgs", "--steps", 200)
+        losses = self.results("run.h5", "entry/run/loss")
+        self.assertEqual(losses[0], loss)
+        np.testing.assert_allclose(loss, 0.09375 + fall, rtol=1e-12)
+        self.assertLess(losses[-1], losses[0])
+        self.assertLess(followed, loss)
+        # the entry of a catalogue, by its weights
+        self.catalogue(path, "--train", "W_Q,W_K", "--at", "c.h5:/entry/entries/weights:0", output="again.h5")
+        self.assertEqual(self.column("starts/verdict", "again.h5"), ["saddle"])
+        trap = self.construct("softmax-trap")
+        self.refused_but_written("--escape: there is no saddle to leave; the catalogue is in t.h5", trap, "--train", "W_Q", "--at", trap, "--escape", "x.h5", "-o", "t.h5")
+        self.assertTrue(self.path("t.h5").exists())
+        for name in ("x.h5", "t.h5.journal"):
+            self.assertFalse(self.path(name).exists())
+
+    def refused_but_written(self, message, *args):
+        process = subprocess.run([BIN / "basin-stationary", *map(str, args)], cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual(process.returncode, 2)
+        self.assertIn(message, process.stderr)
+
+    def test_teachers_minimum_is_known(self):
+        self.done("basin-problem", "teacher", "-o", "t.h5", "-N", 3, "-n", 3, "-D", 4, "-H", 1, "-d", 2, "--outputs", 2, "--seed", 3)
+        out = self.catalogue("t.h5", "--starts", 4)
+        self.assertIn("0, which the teacher reaches", out)
+        self.assertEqual(self.results("c.h5", "entry/catalogue/known_minimum"), 0)
+        # unless a lower one is found
+        out = self.catalogue("t.h5", "--starts", 4, "--global-minimum", 5)
+        self.assertIn("the global minimum is not 5 (as given by --global-minimum): lowest loss found f = 0", out)
+        # with other blocks held fixed, or noise, or the other kernel, it is not known
+        self.catalogue("t.h5", "--starts", 2, "--train", "W_Q")
+        self.assertTrue(np.isnan(self.results("c.h5", "entry/catalogue/known_minimum")))
+        self.done("basin-problem", "teacher", "-o", "n.h5", "-N", 3, "-n", 3, "-D", 4, "-H", 1, "-d", 2, "--outputs", 2, "--noise", 0.1)
+        for options in (["n.h5"], ["t.h5", "--kernel", "gaussian"]):
+            self.catalogue(*options, "--starts", 1)
+            self.assertTrue(np.isnan(self.results("c.h5", "entry/catalogue/known_minimum")))
+
+    def test_valleys(self):
+        """One key of two is the right one: softmax gets there only at infinity."""
+        weights = {"W_Q": np.zeros((1, 2, 1)), "W_K": np.array([[[0.0], [1.0]]]), "W_V": np.array([[[0.0], [1.0]]]), "W_O": np.ones((1, 1, 1))}
+        problem = {"X": np.eye(2)[None], "Y": np.full((1, 2, 1), 2.0), "weights": weights, "kernel": "softmax", "sigma": None}
+        write_problem(self.path("v.h5"), problem)
+        out = self.catalogue("v.h5", "--train", "W_Q", "--starts", 5)
+        self.assertEqual(set(self.column("starts/verdict")), {"valley to infinity"})
+        self.assertIn("attention saturates", out)
+        np.testing.assert_allclose(self.column("starts/loss"), 1, rtol=1e-6)  # outputs of at most 1, twice
+        self.assertEqual(len(self.column("entries/count")), 1)
+        # a Gaussian row that only hurts: it vanishes
+        problem = dict(problem, kernel="gaussian", Y=np.full((1, 2, 1), -1.0))
+        write_problem(self.path("g.h5"), problem)
+        out = self.catalogue("g.h5", "--train", "W_Q", "--starts", 5, "--steps", 20000)
+        self.assertEqual(set(self.column("starts/verdict")), {"valley to infinity"})
+        self.assertIn("a row of attention vanishes", out)
+
+    def test_a_step_too_large(self):
+        path, problem = self.problem(N=2, n=2, D=6)
+        out = self.catalogue(path, "--starts", 3, "--step", "1e3")
+        self.assertEqual(self.column("starts/verdict"), ["not finite"] * 3)
+        self.assertIn("--step is too large: the loss overflowed in 3 descents", out)
+        safe = float(out.split("the curvature there allows ")[1].split()[0])
+        np.testing.assert_allclose(self.column("starts/safe_step").min(), safe, rtol=1e-3)
+        self.catalogue(path, "--starts", 3, "--step", safe)
+        self.assertNotIn("not finite", self.column("starts/verdict"))
+
+    def test_refusals(self):
+        path, problem = self.problem()
+        write_problem(self.path("other.h5"), random_problem(D=6))
+        write_problem(self.path("nan.h5"), dict(problem, Y=problem["Y"] * np.nan))
+        write_problem(self.path("moved.h5"), dict(problem, weights=dict(problem["weights"], W_O=2 * problem["weights"]["W_O"])))
+        for message, args in (
+            ("--search none: expected minima, saddles or both", ["--search", "none"]),
+            ("--method: without effect under --search saddles", ["--search", "saddles", "--method", "adam"]),
+            ("--starts 0: nothing to do without --at", ["--starts", "0"]),
+            ("--at other.h5: the weights are of another model: found H = 2, d = 3, D = 6, D_out = 2; expected H = 2, d = 3, D = 5, D_out = 2", ["--at", "other.h5"]),
+            ("/data/X: found shape (3, 4, 5); expected (102) or rows of so many weights", ["--at", "problem.h5:/data/X"]),
+            ("--tolerance 0: expected a positive number", ["--tolerance", "0"]),
+            ("--method sgd: expected gd", ["--method", "sgd"]),
+            ("--entry: without effect unless with --escape", ["--entry", "1"]),
+            ("--escape problem.h5: is", ["--escape", "problem.h5"]),
+            ("--heads: problem.h5 has weights, which fix it", ["--heads", "3"]),
+            ("--gain W_V=2: W_V is held fixed", ["--gain", "W_V=2", "--train", "W_Q"]),
+            ("--at moved.h5: W_O is held fixed at the weights of problem.h5, and is another one here", ["--at", "moved.h5", "--train", "W_Q"]),
+            ("dense Hessians need", ["--memory", "100k", "--starts", "1"]),
+            ("the rows of the catalogue need", ["--memory", "1M", "--dense-limit", "0", "--starts", "1000"]),
+            ("--check-return: expected 0 to 1000", ["--check-return=-1"]),
+            ("--global-minimum -1: expected a number from 0", ["--global-minimum=-1"]),
+        ):
+            self.refused(2, message, "basin-stationary", "problem.h5", "-o", "r.h5", *args)
+        self.no_leftovers("moved.h5", "nan.h5", "other.h5", "problem.h5")
+        self.refused(2, "/data/Y: found NaN", "basin-stationary", "nan.h5", "-o", "r.h5")
+        self.refused(2, "no such", "basin-stationary", "missing.h5", "-o", "r.h5")

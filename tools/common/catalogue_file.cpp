@@ -1,0 +1,445 @@
+#include "common/catalogue_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "hdf5/provenance.h"
+#include "hdf5/result_file.h"
+#include "linalg/errors.h"
+#include "linalg/statistics.h"
+
+namespace basin::tools {
+namespace {
+
+constexpr std::size_t kCodes = 4;  // seed, origin, kind, valley: before the numbers
+const std::string kStarts = "/entry/starts/", kEntries = "/entry/entries/";
+
+std::size_t number_count() {
+  StartRecord r;
+  std::size_t count = 0;
+  StartRecord::numbers(r, [&](const char*, double&) { ++count; });
+  return count;
+}
+
+template <class Get>
+std::vector<double> column(const std::vector<const StartRecord*>& rows, const Get& get) {
+  std::vector<double> values;
+  for (const StartRecord* r : rows) values.push_back(get(*r));
+  return values;
+}
+
+void write_block(hdf5::Writer& file, const std::string& path, const std::vector<const StartRecord*>& rows,
+                 Vector<double> StartRecord::*member, Index cols) {
+  Matrix<double> block(static_cast<Index>(rows.size()), cols);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    block.row(static_cast<Index>(i)) = ((*rows[i]).*member).transpose();
+  file.write(path, block.data(), {block.rows(), cols});
+}
+
+/// A dataset for each quantity, one number a row.
+void write_rows(hdf5::Writer& file, const std::string& group, const std::vector<const StartRecord*>& rows,
+                const RecordShape& shape) {
+  const Index count = static_cast<Index>(rows.size());
+  std::vector<std::uint64_t> seeds;
+  std::vector<std::string> origins;
+  std::vector<std::int64_t> codes, kinds, valleys;
+  for (const StartRecord* r : rows) {
+    seeds.push_back(r->seed);
+    origins.push_back(name_of(r->origin));
+    codes.push_back(static_cast<std::int64_t>(r->origin));
+    kinds.push_back(static_cast<std::int64_t>(r->kind));
+    valleys.push_back(static_cast<std::int64_t>(r->valley));
+  }
+  file.write_unsigned(group + "seed", seeds, {count});
+  file.write(group + "search", origins, {count});
+  file.write(group + "search_code", codes);
+  file.write(group + "kind_code", kinds);
+  file.write(group + "valley_code", valleys);
+  StartRecord names;
+  std::size_t index = 0;
+  std::vector<std::vector<double>> table;
+  for (const StartRecord* r : rows) {
+    table.emplace_back();
+    StartRecord::numbers(*r, [&](const char*, const double& value) { table.back().push_back(value); });
+  }
+  StartRecord::numbers(names, [&](const char* name, double&) {
+    std::vector<double> values;
+    for (const auto& row : table) values.push_back(row[index]);
+    file.write(group + name, values);
+    ++index;
+  });
+  write_block(file, group + "weights", rows, &StartRecord::weights, shape.weights);
+  write_block(file, group + "gradient", rows, &StartRecord::gradient, shape.parameters);
+  write_block(file, group + "direction", rows, &StartRecord::direction, shape.parameters);
+}
+
+/// Losses of all ends, sorted: the picture.
+void write_losses(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < data.starts.size(); ++i)
+    if (std::isfinite(data.starts[i].loss)) order.push_back(i);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return data.starts[a].loss < data.starts[b].loss; });
+  std::vector<double> losses, rank(order.size());
+  std::vector<std::int64_t> start, code;
+  for (const std::size_t i : order) {
+    losses.push_back(data.starts[i].loss);
+    start.push_back(static_cast<std::int64_t>(i));
+    code.push_back(static_cast<std::int64_t>(catalogue.verdicts[i]));
+  }
+  std::iota(rank.begin(), rank.end(), 1);
+  hdf5::make_plot(file, "/entry/losses", "loss", {"rank"});
+  file.write("/entry/losses/title", std::string("losses where the starts ended, sorted"));
+  file.write("/entry/losses/loss", losses);
+  file.write("/entry/losses/rank", rank);
+  file.write("/entry/losses/start", start);
+  file.write("/entry/losses/verdict_code", code);
+}
+
+void write_shares(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue) {
+  file.group("/entry/shares", "NXcollection");
+  std::vector<std::string> searches, verdicts;
+  std::vector<std::int64_t> counts, totals;
+  std::vector<double> share, lower, upper;
+  for (const VerdictShare& s : verdict_shares(data, catalogue)) {
+    searches.push_back(name_of(s.origin));
+    verdicts.push_back(name_of(s.verdict));
+    counts.push_back(s.count), totals.push_back(s.total);
+    const Interval interval = wilson_interval(s.count, s.total);
+    share.push_back(static_cast<double>(s.count) / static_cast<double>(s.total));
+    lower.push_back(interval.lower), upper.push_back(interval.upper);
+  }
+  const auto count = static_cast<Index>(verdicts.size());
+  file.write("/entry/shares/search", searches, {count});
+  file.write("/entry/shares/verdict", verdicts, {count});
+  file.write("/entry/shares/count", counts);
+  file.write("/entry/shares/total", totals);
+  file.write("/entry/shares/share", share);
+  file.write("/entry/shares/lower", lower);
+  file.write("/entry/shares/upper", upper);
+}
+
+std::string valley_text(const StartRecord& r) {
+  const auto change = [](double before, double now) { return number(before, 3) + " -> " + number(now, 3); };
+  switch (r.valley) {
+    case Valley::saturated:
+      return "attention saturates: range of the logits of a row " +
+             change(r.before.range, r.saturation.range);
+    case Valley::vanished:
+      return "a row of attention vanishes: its sum " +
+             change(r.before.smallest_sum, r.saturation.smallest_sum);
+    case Valley::exploding:
+      return "the weights grow: |theta| " + change(r.norm_before, r.norm);
+    default:
+      return "";
+  }
+}
+
+std::string counts_text(const StartRecord& r) {
+  const auto count = [](double value, const std::string& what) { return number(value) + " " + what; };
+  return count(r.negative, "negative, ") + count(r.zero, "zero and ") + count(r.positive, "positive") +
+         " eigenvalues modulo " + number(r.removed) + " modes of symmetry" +
+         (r.counts_exact == 0 ? " (at least so many negative and zero)" : "");
+}
+
+std::string smallest_text(const StartRecord& r) {
+  if (std::isnan(r.smallest_eigenvalue)) return "none of which is left";
+  return "smallest eigenvalue " + number(r.smallest_eigenvalue, 7) + " +- " +
+         number(r.smallest_eigenvalue_bound, 2);
+}
+
+}  // namespace
+
+std::string name_of(Origin origin) {
+  return origin == Origin::descent ? "minima" : origin == Origin::any ? "saddles" : "given";
+}
+
+std::size_t RecordShape::size() const {
+  return kCodes + number_count() + static_cast<std::size_t>(weights + 2 * parameters + function());
+}
+
+RecordShape record_shape(const Setup& setup) {
+  const AttentionSpec& s = setup.description.spec;
+  return {setup.weights.size(),
+          setup.parameters().theta_size(),
+          setup.data->X.rows(),
+          s.tokens,
+          s.heads,
+          s.outputs};
+}
+
+StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, const RecordShape& shape) {
+  const StationaryPoint& p = found.point;
+  const PointCurvature& c = p.curvature;
+  StartRecord r;
+  r.seed = seed, r.origin = origin, r.kind = p.kind, r.valley = p.valley;
+  r.start_loss = found.start_loss, r.descent_loss = found.descent_loss;
+  r.descent_gradient_norm = found.descent_gradient;
+  r.loss = p.kind == PointKind::not_finite ? std::nan("") : p.at.loss;
+  r.loss_error = p.loss_error, r.gradient_norm = p.at.gradient.norm();
+  r.gradient_rounding = p.rounding.gradient;
+  r.residual_norm = p.residual, r.residual_rounding = p.rounding.residual;
+  r.newton_decrement = c.decrement, r.newton_step = c.newton_step, r.function_error = p.function_error;
+  r.removed = static_cast<double>(c.removed), r.negative = static_cast<double>(c.negative);
+  r.zero = static_cast<double>(c.zero), r.undecided = static_cast<double>(c.undecided);
+  r.positive = static_cast<double>(c.positive);
+  r.counts_exact = c.exact ? 1 : 0, r.dense = c.dense ? 1 : 0;
+  r.count_tolerance = c.tolerance, r.smallest_eigenvalue = c.smallest;
+  r.smallest_eigenvalue_bound = c.smallest_bound;
+  r.saturation = p.saturation, r.before = p.saturation_before;
+  r.norm = p.norm, r.norm_before = p.norm_before;
+  r.distance = found.distance, r.polish_length = found.polish_length;
+  r.descent_steps = static_cast<double>(found.descent_steps);
+  r.finish_steps = static_cast<double>(found.finish_steps);
+  r.polish_steps = static_cast<double>(found.polish_steps);
+  r.escapes = static_cast<double>(found.escapes);
+  r.not_finite = found.not_finite ? 1 : 0, r.rose = found.rose ? 1 : 0, r.safe_step = found.safe_step;
+  r.weights = p.weights, r.gradient = p.at.gradient, r.direction = c.direction;
+  if (p.kind != PointKind::not_finite) r.function = p.function.flat();
+  for (const auto& [v, size] : {std::pair{&r.weights, shape.weights},
+                                {&r.gradient, shape.parameters},
+                                {&r.direction, shape.parameters},
+                                {&r.function, shape.function()}})
+    if (v->size() != size) *v = Vector<double>::Constant(size, std::nan(""));  // there is none
+  return r;
+}
+
+std::vector<double> flat(const StartRecord& r) {
+  std::vector<double> all = {static_cast<double>(r.seed), static_cast<double>(r.origin),
+                             static_cast<double>(r.kind), static_cast<double>(r.valley)};
+  StartRecord::numbers(r, [&](const char*, const double& value) { all.push_back(value); });
+  for (const auto* v : {&r.weights, &r.gradient, &r.direction, &r.function})
+    all.insert(all.end(), v->begin(), v->end());
+  return all;
+}
+
+StartRecord from_flat(const std::vector<double>& values, const RecordShape& shape) {
+  StartRecord r;
+  auto at = values.begin();
+  r.seed = static_cast<std::uint64_t>(*at++);
+  r.origin = static_cast<Origin>(static_cast<int>(*at++));
+  r.kind = static_cast<PointKind>(static_cast<int>(*at++));
+  r.valley = static_cast<Valley>(static_cast<int>(*at++));
+  StartRecord::numbers(r, [&](const char*, double& value) { value = *at++; });
+  for (const auto& [v, size] : {std::pair{&r.weights, shape.weights},
+                                {&r.gradient, shape.parameters},
+                                {&r.direction, shape.parameters},
+                                {&r.function, shape.function()}}) {
+    v->resize(size);
+    std::copy(at, at + size, v->begin());
+    at += size;
+  }
+  return r;
+}
+
+Catalogue make_catalogue(const CatalogueData& data) {
+  std::vector<CatalogueItem> items;
+  const RecordShape& s = data.shape;
+  for (const StartRecord& r : data.starts)
+    items.push_back({r.kind, static_cast<Index>(r.negative), static_cast<Index>(r.zero), r.loss, r.loss_error,
+                     AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
+                     r.function_error});
+  return make_catalogue(items, data.known_minimum);
+}
+
+std::vector<VerdictShare> verdict_shares(const CatalogueData& data, const Catalogue& catalogue) {
+  std::vector<VerdictShare> shares;
+  for (const Origin origin : {Origin::descent, Origin::any}) {
+    std::vector<Index> counts(kVerdicts, 0);
+    Index total = 0;
+    for (std::size_t i = 0; i < data.starts.size(); ++i) {
+      if (data.starts[i].origin != origin) continue;
+      ++counts[static_cast<std::size_t>(catalogue.verdicts[i])], ++total;
+    }
+    for (int v = 0; v < kVerdicts && total > 0; ++v)
+      shares.push_back({origin, static_cast<Verdict>(v), counts[v], total});
+  }
+  return shares;
+}
+
+void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue) {
+  std::vector<const StartRecord*> rows, firsts;
+  for (const StartRecord& r : data.starts) rows.push_back(&r);
+  file.group("/entry/starts", "NXcollection");
+  write_rows(file, kStarts, rows, data.shape);
+  write_block(file, kStarts + "function", rows, &StartRecord::function, data.shape.function());
+  std::vector<std::int64_t> entry, codes;
+  std::vector<std::string> verdicts, texts;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    entry.push_back(catalogue.entry_of[i]);
+    verdicts.push_back(name_of(catalogue.verdicts[i]));
+    codes.push_back(static_cast<std::int64_t>(catalogue.verdicts[i]));
+    texts.push_back(describe(*rows[i], catalogue.verdicts[i], catalogue, data.minimum_source));
+  }
+  const auto count = static_cast<Index>(rows.size());
+  file.write(kStarts + "entry", entry);
+  file.write(kStarts + "verdict", verdicts, {count});
+  file.write(kStarts + "verdict_code", codes);
+  file.write(kStarts + "description", texts, {count});
+  file.write(kStarts + "gap", column(rows, [&](const StartRecord& r) { return r.loss - catalogue.lowest; }));
+
+  file.group("/entry/entries", "NXcollection");
+  std::vector<std::int64_t> counts, representatives;
+  std::vector<double> spread, nearest;
+  verdicts.clear(), texts.clear(), codes.clear();
+  std::vector<std::string> complete;
+  for (const CatalogueEntry& e : catalogue.entries) {
+    const Index first = e.members[0];
+    firsts.push_back(rows[first]);
+    representatives.push_back(first);
+    counts.push_back(static_cast<std::int64_t>(e.members.size()));
+    spread.push_back(e.spread), nearest.push_back(e.nearest);
+    verdicts.push_back(name_of(catalogue.verdicts[first]));
+    codes.push_back(static_cast<std::int64_t>(catalogue.verdicts[first]));
+    texts.push_back(describe(*rows[first], catalogue.verdicts[first], catalogue, data.minimum_source));
+    PointCurvature c;
+    c.dense = rows[first]->dense != 0, c.exact = rows[first]->counts_exact != 0;
+    complete.push_back(completeness(c));
+  }
+  if (const auto entries = static_cast<Index>(firsts.size()); entries > 0) {
+    write_rows(file, kEntries, firsts, data.shape);
+    file.write(kEntries + "start", representatives);
+    file.write(kEntries + "count", counts);
+    file.write(kEntries + "spread", spread);
+    file.write(kEntries + "nearest", nearest);
+    file.write(kEntries + "verdict", verdicts, {entries});
+    file.write(kEntries + "verdict_code", codes);
+    file.write(kEntries + "description", texts, {entries});
+    file.write(kEntries + "completeness", complete, {entries});
+    file.write(kEntries + "gap",
+               column(firsts, [&](const StartRecord& r) { return r.loss - catalogue.lowest; }));
+  }
+  write_shares(file, data, catalogue);
+  write_losses(file, data, catalogue);
+  const std::string group = "/entry/catalogue/";
+  file.group("/entry/catalogue", "NXcollection");
+  file.write(group + "specification", specification_text(data.specification));
+  file.write(group + "lowest_loss", catalogue.lowest);
+  file.write(group + "lowest_is_global", static_cast<std::int64_t>(catalogue.lowest_known ? 1 : 0));
+  file.write(group + "known_minimum", data.known_minimum.value_or(std::nan("")));
+  file.write(group + "minimum_source", data.minimum_source);
+  file.write(group + "same_function", kSameFunction);
+  for (const auto& [name, size] : {std::pair<const char*, Index>{"rows", data.shape.rows},
+                                   {"tokens", data.shape.tokens},
+                                   {"heads", data.shape.heads},
+                                   {"outputs", data.shape.outputs}})
+    file.write(group + name, static_cast<std::int64_t>(size));
+}
+
+CatalogueData read_catalogue(const hdf5::Reader& file) {
+  hdf5::check_kind(file, "result");
+  if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-stationary")
+    throw InputError(file.path() + ": a result of " + (tool.empty() ? "another program" : tool) +
+                     "; expected one of basin-stationary");
+  CatalogueData data;
+  const std::string group = "/entry/catalogue/";
+  data.specification = parse_specification(file.read_string(group + "specification"));
+  data.minimum_source = file.read_string(group + "minimum_source");
+  const auto scalar = [&](const std::string& name) { return file.read_numbers(group + name).values[0]; };
+  if (const double known = scalar("known_minimum"); !std::isnan(known)) data.known_minimum = known;
+  data.shape.rows = static_cast<Index>(scalar("rows"));
+  data.shape.tokens = static_cast<Index>(scalar("tokens"));
+  data.shape.heads = static_cast<Index>(scalar("heads"));
+  data.shape.outputs = static_cast<Index>(scalar("outputs"));
+  const auto read = [&](const std::string& name) { return file.read_numbers(kStarts + name); };
+  const hdf5::Array seeds = read("seed"), kinds = read("kind_code"), valleys = read("valley_code");
+  const Index count = seeds.values.size();
+  data.starts.resize(count);
+  const hdf5::Array origin = read("search_code");
+  for (Index i = 0; i < count; ++i) {
+    StartRecord& r = data.starts[i];
+    r.seed = static_cast<std::uint64_t>(seeds.values[i]);
+    r.origin = static_cast<Origin>(static_cast<int>(origin.values[i]));
+    r.kind = static_cast<PointKind>(static_cast<int>(kinds.values[i]));
+    r.valley = static_cast<Valley>(static_cast<int>(valleys.values[i]));
+  }
+  StartRecord names;
+  StartRecord::numbers(names, [&](const char* name, double&) {
+    const hdf5::Array values = read(name);
+    if (values.values.size() != count)
+      throw InputError(file.path() + ": " + kStarts + name + ": found shape " + hdf5::text(values.shape) +
+                       ", expected (" + std::to_string(count) + ")");
+    for (Index i = 0; i < count; ++i)
+      StartRecord::numbers(data.starts[i], [&](const char* other, double& value) {
+        if (std::string_view(name) == other) value = values.values[i];
+      });
+  });
+  for (const auto& [name, member] : {std::pair{"weights", &StartRecord::weights},
+                                     {"gradient", &StartRecord::gradient},
+                                     {"direction", &StartRecord::direction},
+                                     {"function", &StartRecord::function}}) {
+    const hdf5::Array block = read(name);
+    if (block.shape.size() != 2 || block.shape[0] != count)
+      throw InputError(file.path() + ": " + kStarts + name + ": found shape " + hdf5::text(block.shape) +
+                       ", expected (" + std::to_string(count) + ", ...)");
+    const Index width = block.shape[1];
+    for (Index i = 0; i < count; ++i) data.starts[i].*member = block.values.segment(i * width, width);
+    if (member == &StartRecord::weights) data.shape.weights = width;
+    if (member == &StartRecord::gradient) data.shape.parameters = width;
+    if (member == &StartRecord::function && width != data.shape.function())
+      throw InputError(file.path() + ": " + kStarts + "function: found shape " + hdf5::text(block.shape) +
+                       ", expected (" + std::to_string(count) + ", " + std::to_string(data.shape.function()) +
+                       ")");
+  }
+  return data;
+}
+
+std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalogue) {
+  std::string text = name_of(verdict);
+  if (verdict == Verdict::saddle) text += " of index " + number(r.negative);
+  if (verdict == Verdict::not_finite) return text;
+  text += ", f = " + (r.kind == PointKind::zero_loss ? "0" : number(r.loss, 10));
+  if (const double gap = r.loss - catalogue.lowest; gap > r.loss_error && r.kind != PointKind::zero_loss)
+    text += " (gap " + number(gap, 4) + ")";
+  if (verdict == Verdict::valley) return text + ": " + valley_text(r);
+  if (r.valley != Valley::none && r.kind != PointKind::zero_loss) text += " (" + valley_text(r) + ")";
+  if (verdict == Verdict::not_stationary) return text + ", |grad f| = " + number(r.gradient_norm, 3);
+  if (r.kind != PointKind::zero_loss) text += ", " + smallest_text(r);
+  if (r.zero > 0)
+    text += ", " + std::string(r.counts_exact == 0 ? "at least " : "") + number(r.zero) +
+            (r.zero == 1 ? " zero mode" : " zero modes") + " beyond symmetry";
+  return text;
+}
+
+std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& catalogue,
+                     const std::string& minimum_source) {
+  const std::string loss = "f = " + number(r.loss, 7), slope = "|grad f| = " + number(r.gradient_norm, 3),
+                    within = slope + " (rounding " + number(r.gradient_rounding, 2) + ")",
+                    gap = r.loss - catalogue.lowest > r.loss_error
+                              ? ", gap " + number(r.loss - catalogue.lowest, 5) + " to " +
+                                    (catalogue.lowest_known ? "the global minimum" : "the lowest loss known")
+                              : std::string();
+  switch (verdict) {
+    case Verdict::global_minimum:
+      if (r.kind == PointKind::zero_loss)
+        return "global minimum: f = 0 to rounding (|r| = " + number(r.residual_norm, 2) + ", rounding " +
+               number(r.residual_rounding, 2) + "); " + counts_text(r);
+      return "global minimum: " + loss + ", " + minimum_source + "; " + within + ", " + counts_text(r) +
+             ", " + smallest_text(r);
+    case Verdict::best_minimum:
+      return "strict local minimum modulo symmetry, the lowest that is known: " + loss + ", " + within +
+             ", " + counts_text(r) + ", " + smallest_text(r) + "; whether it is global is not known";
+    case Verdict::suboptimal_minimum:
+      return "suboptimal strict local minimum modulo symmetry: " + loss + gap + "; " + within + ", " +
+             counts_text(r) + ", " + smallest_text(r);
+    case Verdict::saddle:
+      return "saddle of index " + number(r.negative) + ": " + loss + gap + "; " + within + ", " +
+             counts_text(r) + ", " + smallest_text(r) +
+             (r.valley != Valley::none ? "; " + valley_text(r) : "");
+    case Verdict::degenerate:
+      return "degenerate, not decided by second order: " + loss + gap + "; " + within + ", " +
+             counts_text(r) + ", " + smallest_text(r);
+    case Verdict::valley:
+      return "valley to infinity: " + loss + gap + "; " + valley_text(r) + "; " + within + ", " +
+             counts_text(r);
+    case Verdict::not_stationary:
+      return "not stationary: " + loss + ", " + within +
+             (r.newton_step > 0 ? ", Newton step " + number(r.newton_step, 3) : "");
+    default:
+      return "not finite: the descent stepped to where the loss overflows" +
+             (r.safe_step > 0 ? "; safe at the start: 1 / lambda_max = " + number(r.safe_step, 4) : "");
+  }
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,185 @@
+#include "common/descent_options.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "common/problems.h"
+#include "linalg/errors.h"
+#include "model/twin.h"
+#include "ntk/certificate_input.h"
+#include "ntk/smooth_step.h"
+#include "stationary/adam.h"
+#include "stationary/gradient_descent.h"
+#include "stationary/lbfgs.h"
+#include "stationary/momentum.h"
+#include "stationary/newton.h"
+
+namespace basin::tools {
+namespace {
+
+constexpr double kEps = std::numeric_limits<double>::epsilon();
+
+/// Options that belong to some methods only.
+const std::vector<std::pair<std::string, std::vector<std::string>>> kOptionsOf = {
+    {"momentum", {"momentum"}}, {"beta1", {"adam"}},  {"beta2", {"adam"}},
+    {"epsilon", {"adam"}},      {"pairs", {"lbfgs"}},
+};
+
+double number_option(const OptionValues& command, const std::string& option, double low, double high) {
+  const auto value = command.get<double>(option);
+  if (!(value >= low && value < high))
+    throw InputError("--" + option + " " + number(value) + ": expected a number from " + number(low) +
+                     " to below " + number(high));
+  return value;
+}
+
+Certificate certificate_at_start(const Setup& setup) {
+  const AttentionPoint point{setup.description.spec, setup.weights, setup.data};
+  const Twin twin = make_twin(setup.weights, *setup.data);
+  const auto trained = setup.parameters().trained();
+  const Minima found =
+      kernel_minima(point, attention_factors(point.spec, point.weights, point.data),
+                    attention_factors(point.spec, twin.weights, twin.data), trained, {trained});
+  const CertificateInput input = certificate_input(point.spec, setup.weights, *setup.data, setup.linearize(0),
+                                                   setup.linearize_twin(), found.minima.back());
+  return ball_certificate(input.norms, input.s0, input.S0, input.r0);
+}
+
+/// The step of the ball certificate at the start, and its rate.
+GradientDescent::Rule certified_rule(OptionValues& command, const Setup& setup) {
+  const Certificate c = certificate_at_start(setup);
+  if (!c.passes)
+    throw InputError("--step certificate: convergence from these weights is not proven: " +
+                     (c.sigma_min > 0 ? "|r_0| = " + number(c.residual_norm, 4) +
+                                            " is too large by a factor " + number(1 / c.margin, 4)
+                                      : std::string("the NTK is not known to be positive definite")) +
+                     "; --step guaranteed asks for one step at a time");
+  if (!(c.step > 0)) throw InputError("--step certificate: no step is needed, the loss is zero");
+  command.resolve("step", number(c.step, 17));
+  return [c](const Point& x) { return GuaranteedStep{c.step, c.rate * x.loss}; };
+}
+
+/// 1 / beta in every step, beta the bound on the curvature along it.
+GradientDescent::Rule guaranteed_rule(const Setup& setup) {
+  return [setup](const Point& x) {
+    Vector<double> weights = setup.weights;
+    setup.parameters().insert(x.theta, weights);
+    const auto factors = attention_factors(setup.description.spec, weights, setup.data);
+    const double slope = x.gradient.norm();
+    const SmoothStep s = smooth_step(
+        norm_constants(setup.description.spec, setup.parameters(), weights, *setup.data),
+        jacobian_norm_bound(factors, setup.parameters().trained()), residual_bound(setup, x.loss), slope);
+    return GuaranteedStep{s.step, x.loss - s.step * slope * slope / 2};
+  };
+}
+
+/// A number from --step, or 1 / lambda_max at the start.
+double fixed_step(OptionValues& command, Objective& f) {
+  const std::string text = command.get<std::string>("step");
+  if (text == "auto") {
+    const auto step = natural_step(f);
+    if (!step)
+      throw InputError("--step: the Hessian at the start is zero, which gives no step to choose; give one");
+    command.resolve("step", number(*step, 17));
+    return *step;
+  }
+  std::size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+  }
+  if (used != text.size() || !(value > 0) || !std::isfinite(value))
+    throw InputError("--step " + text + ": expected a positive number" +
+                     (command.get<std::string>("method") == "gd" ? ", certificate, guaranteed or auto" : ""));
+  return value;
+}
+
+double step_or(OptionValues& command, Objective& f, double otherwise) {
+  if (command.get<std::string>("step") != "auto") return fixed_step(command, f);
+  command.resolve("step", number(otherwise, 17));
+  return otherwise;
+}
+
+}  // namespace
+
+double residual_bound(const Setup& setup, double loss) {
+  const double residual = std::sqrt(2 * loss), targets = setup.data->Y.norm();
+  const auto terms = static_cast<double>(setup.data->Y.size());
+  return residual * (1 + 4 * terms * kEps) + 16 * kEps * (targets + residual);
+}
+
+void add_descent_options(Command& command, const DescentDefaults& defaults) {
+  command.options.add_options()  //
+      ("method", po::value<std::string>()->default_value(defaults.method)->value_name("METHOD"),
+       "gd, line-search, momentum, adam, lbfgs or newton")  //
+      ("step", po::value<std::string>()->default_value("auto")->value_name("ETA"),
+       "the step; the first one tried by line-search and lbfgs; the first radius of newton. For gd also: "
+       "certificate (proven to reach zero loss, if the certificate passes at the start), guaranteed (in "
+       "every "
+       "step one after which the loss is proven to fall). auto: 1 / lambda_max of the Hessian at the start "
+       "for gd "
+       "and momentum, 0.001 for adam, else 1")                                                     //
+      ("steps", po::value<Index>()->default_value(defaults.steps)->value_name("T"), "most steps")  //
+      ("tolerance",
+       po::value<double>()->default_value(defaults.tolerance, number(defaults.tolerance))->value_name("G"),
+       "stop when |grad f| <= G")                                                                     //
+      ("loss-tolerance", po::value<double>()->default_value(0)->value_name("F"), "stop when f <= F")  //
+      ("momentum", po::value<double>()->default_value(0.9, "0.9")->value_name("MU"),
+       "momentum: the share of the last move that is kept")  //
+      ("beta1", po::value<double>()->default_value(0.9, "0.9")->value_name("B"),
+       "adam: decay of the mean")  //
+      ("beta2", po::value<double>()->default_value(0.999, "0.999")->value_name("B"),
+       "adam: decay of the mean square")  //
+      ("epsilon", po::value<double>()->default_value(1e-8, "1e-8")->value_name("E"),
+       "adam: added to the denominator")  //
+      ("pairs", po::value<Index>()->default_value(10)->value_name("K"), "lbfgs: pairs that are kept");
+}
+
+DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objective& f) {
+  DescentPlan plan;
+  plan.method = command.get<std::string>("method");
+  for (const auto& [option, methods] : kOptionsOf)
+    if (std::find(methods.begin(), methods.end(), plan.method) == methods.end())
+      refuse(command, {option}, "under --method " + plan.method);
+  plan.stopping = {number_option(command, "tolerance", 0, HUGE_VAL),
+                   number_option(command, "loss-tolerance", 0, HUGE_VAL), command.get<Index>("steps")};
+  if (plan.stopping.steps < 0 || plan.stopping.steps > 1000000000)
+    throw InputError("--steps " + std::to_string(plan.stopping.steps) + ": expected 0 to 1000000000");
+
+  const std::string step = command.get<std::string>("step");
+  if (plan.method == "gd" && step == "certificate") {
+    plan.descent = std::make_unique<GradientDescent>(certified_rule(command, setup));
+  } else if (plan.method == "gd" && step == "guaranteed") {
+    plan.descent = std::make_unique<GradientDescent>(guaranteed_rule(setup));
+  } else if (plan.method == "gd") {
+    plan.descent = std::make_unique<GradientDescent>(fixed_step(command, f));
+    plan.step_may_be_too_large = true;
+  } else if (plan.method == "momentum") {
+    plan.descent =
+        std::make_unique<Momentum>(fixed_step(command, f), number_option(command, "momentum", 0, 1));
+    plan.step_may_be_too_large = true;
+  } else if (plan.method == "line-search") {
+    plan.descent = std::make_unique<LineSearchDescent>(step_or(command, f, 1));
+  } else if (plan.method == "adam") {
+    AdamOptions options;
+    options.eta = step_or(command, f, options.eta);
+    options.beta1 = number_option(command, "beta1", 0, 1);
+    options.beta2 = number_option(command, "beta2", 0, 1);
+    options.epsilon = number_option(command, "epsilon", 0, HUGE_VAL);
+    plan.descent = std::make_unique<Adam>(options);
+  } else if (plan.method == "lbfgs") {
+    const auto pairs = command.get<Index>("pairs");
+    if (pairs < 1 || pairs > 1000) throw InputError("--pairs: expected 1 to 1000");
+    plan.descent = std::make_unique<Lbfgs>(pairs, step_or(command, f, 1));
+  } else if (plan.method == "newton") {
+    plan.descent = std::make_unique<TrustRegionNewton>(step_or(command, f, 1));
+  } else {
+    throw InputError("--method " + plan.method +
+                     ": expected gd, line-search, momentum, adam, lbfgs or newton");
+  }
+  return plan;
+}
+
+}  // namespace basin::tools

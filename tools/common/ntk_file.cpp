@@ -1,0 +1,187 @@
+#include "common/ntk_file.h"
+
+#include <cmath>
+#include <optional>
+
+#include "common/command.h"
+#include "common/table.h"
+#include "hdf5/result_file.h"
+
+namespace basin::tools {
+namespace {
+
+void write_spectrum(hdf5::Writer& file, const NtkSpectrum& s, const std::vector<double>& index) {
+  const std::string group = "/entry/ntk_" + s.name;
+  std::vector<double> value, lower, upper;
+  for (Index i = 0; i < s.size(); ++i) {
+    value.push_back(s.eigenvalue(i));
+    lower.push_back(s.lower(i));
+    upper.push_back(s.upper(i));
+  }
+  hdf5::make_plot(file, group, "eigenvalue", {"index"});
+  hdf5::logarithmic_curve(file, group);
+  file.attribute(group, "auxiliary_signals", std::vector<std::string>{"lower", "upper"});
+  file.write(group + "/eigenvalue", value);
+  file.write(group + "/lower", lower);
+  file.write(group + "/upper", upper);
+  file.write(group + "/index", index);
+  file.write(group + "/singular_value", s.singular_values);
+  file.write(group + "/singular_value_error", s.singular_value_error);
+  file.write(group + "/title",
+             "NTK eigenvalues, " + (s.name == "sum" ? "sum of the trained blocks" : s.name));
+}
+
+}  // namespace
+
+void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra) {
+  std::vector<double> index(spectra.front().size());
+  for (std::size_t i = 0; i < index.size(); ++i) index[i] = static_cast<double>(i + 1);
+  hdf5::make_plot(file, "/entry/ntk", spectra.back().name, {"index"});
+  hdf5::logarithmic_curve(file, "/entry/ntk");
+  std::vector<std::string> others;
+  for (const NtkSpectrum& s : spectra) {
+    write_spectrum(file, s, index);
+    file.hard_link("/entry/ntk_" + s.name + "/eigenvalue", "/entry/ntk/" + s.name);
+    if (s.name != spectra.back().name) others.push_back(s.name);
+  }
+  file.write("/entry/ntk/index", index);
+  if (!others.empty()) file.attribute("/entry/ntk", "auxiliary_signals", others);
+  file.write("/entry/ntk/title", std::string("NTK eigenvalues of the trained blocks and of their sum"));
+}
+
+/// Which condition decides, in words; empty when none does.
+std::string reason(const Kernel& kernel) {
+  const KernelConditions& c = kernel.conditions;
+  if (const Condition* obstacle = c.obstacle())
+    return (c.refuted() ? "cannot be: " : "is not, to rounding: ") + obstacle->statement + " fails (" +
+           number(obstacle->measured, 10) + " < " + number(obstacle->threshold, 10) + "); it takes " +
+           obstacle->remedy;
+  if (kernel.minimum.positive_definite() && c.lower_bound() > 0)
+    return "must be: the conditions hold, and prove lambda_min >= " + number(c.lower_bound(), 4) +
+           (kernel.minimum.known_to(0.1)
+                ? " (" + number(100 * c.lower_bound() / kernel.minimum.lambda_min, 3) + " % of it)"
+                : "");
+  for (const Condition& condition : c.conditions)
+    if (!condition.holds())
+      return std::string("not decided by conditions: ") + condition.statement + " fails (" +
+             number(condition.measured, 10) + " < " + number(condition.threshold, 10) + "), which would do";
+  return "";
+}
+
+namespace {
+
+std::string text(Role role) {
+  return role == Role::necessary ? "necessary" : role == Role::equivalent ? "equivalent" : "sufficient";
+}
+
+}  // namespace
+
+void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<Kernel>& kernels) {
+  Table summary(file, group);
+  const auto of_minimum = [&](const std::string& name, auto member) {
+    summary.column(name, kernels, [&](const Kernel& k) { return k.minimum.*member; });
+  };
+  of_minimum("block", &KernelMinimum::name);
+  of_minimum("method", &KernelMinimum::method);
+  of_minimum("lambda_min", &KernelMinimum::lambda_min);
+  of_minimum("lambda_min_lower", &KernelMinimum::lower);
+  of_minimum("lambda_min_upper", &KernelMinimum::upper);
+  of_minimum("lambda_max", &KernelMinimum::lambda_max);
+  of_minimum("lambda_max_lower", &KernelMinimum::largest_lower);
+  of_minimum("lambda_max_upper", &KernelMinimum::largest_upper);
+  of_minimum("rank", &KernelMinimum::rank);
+  of_minimum("size", &KernelMinimum::size);
+  of_minimum("parameters", &KernelMinimum::parameters);
+  summary.column("condition_number", kernels, [](const Kernel& k) { return k.minimum.condition_number(); });
+  summary.column("positive_definite", kernels, [](const Kernel& k) { return k.minimum.positive_definite(); });
+  summary.column("proven_lower_bound", kernels, [](const Kernel& k) { return k.conditions.lower_bound(); });
+  summary.column("proven_upper_bound", kernels, [](const Kernel& k) { return k.conditions.upper_bound; });
+  summary.column("by_conditions", kernels, [](const Kernel& k) { return k.minimum.proven_by_conditions; });
+  summary.column("reason", kernels, [](const Kernel& k) { return reason(k); });
+}
+
+void write_conditions(hdf5::Writer& file, const std::vector<Kernel>& kernels, const InputRanks& ranks) {
+  struct Row {
+    const Kernel* kernel;
+    const Condition* condition;
+    const LowerBound* bound;
+  };
+  std::vector<Row> conditions, bounds;
+  for (const Kernel& k : kernels) {
+    for (const Condition& c : k.conditions.conditions) conditions.push_back({&k, &c, nullptr});
+    for (const LowerBound& b : k.conditions.bounds) bounds.push_back({&k, nullptr, &b});
+  }
+  Table table(file, "/entry/conditions");
+  table.column("block", conditions, [](const Row& r) { return r.kernel->minimum.name; });
+  table.column("name", conditions, [](const Row& r) { return r.condition->name; });
+  table.column("statement", conditions, [](const Row& r) { return r.condition->statement; });
+  table.column("role", conditions, [](const Row& r) { return text(r.condition->role); });
+  table.column("measured", conditions, [](const Row& r) { return r.condition->measured; });
+  table.column("threshold", conditions, [](const Row& r) { return r.condition->threshold; });
+  table.column("exact", conditions, [](const Row& r) { return r.condition->exact; });
+  table.column("holds", conditions, [](const Row& r) { return r.condition->holds(); });
+  table.column("remedy", conditions, [](const Row& r) { return r.condition->remedy; });
+  Table lower(file, "/entry/bounds");
+  lower.column("block", bounds, [](const Row& r) { return r.kernel->minimum.name; });
+  lower.column("name", bounds, [](const Row& r) { return r.bound->name; });
+  lower.column("formula", bounds, [](const Row& r) { return r.bound->formula; });
+  lower.column("value", bounds, [](const Row& r) { return r.bound->value; });
+  lower.column("share_of_lambda_min", bounds, [](const Row& r) {
+    const KernelMinimum& k = r.kernel->minimum;
+    return k.positive_definite() ? r.bound->value / k.lambda_min : 0.0;
+  });
+  file.group("/entry/inputs", "NXcollection");
+  file.write("/entry/inputs/rank_X", static_cast<std::int64_t>(ranks.plain));
+  file.write("/entry/inputs/rank_centred", static_cast<std::int64_t>(ranks.centred));
+  file.write("/entry/inputs/rank_constant", static_cast<std::int64_t>(ranks.constant()));
+}
+
+void write_certificate(hdf5::Writer& file, const CertificateInput& input, const Certificate& c) {
+  const std::string group = "/entry/certificate/";
+  file.group("/entry/certificate", "NXcollection");
+  file.write_bytes(group + "passes", {static_cast<std::uint8_t>(c.passes ? 1 : 0)}, {});
+  const std::pair<const char*, double> numbers[] = {
+      {"c", c.c},
+      {"sigma_min", c.sigma_min},
+      {"sigma_max", c.sigma_max},
+      {"residual_norm", c.residual_norm},
+      {"radius", c.radius},
+      {"curvature", c.curvature},
+      {"deviation", c.deviation},
+      {"s_star", c.s_star},
+      {"beta", c.beta},
+      {"step", c.step},
+      {"rate", c.rate},
+      {"path_length", c.path_length},
+      {"largest_residual", c.largest_residual},
+      {"margin", c.margin},
+      {"xi", input.norms.xi},
+      {"xi_centred", input.norms.xi_centred},
+      {"chi", input.norms.chi},
+      {"chi_centred", input.norms.chi_centred},
+      {"rho", input.norms.rho},
+      {"existence_residual", largest_residual(input.norms, input.s0, 0)}};
+  for (const auto& [name, value] : numbers) file.write(group + name, value);
+  const auto per_head = [&](const std::string& name, double HeadNorms::*member) {
+    std::vector<double> values;
+    for (const HeadNorms& head : input.norms.heads) values.push_back(head.*member);
+    file.write(group + name, values);
+  };
+  per_head("W_V_norm", &HeadNorms::W_V), per_head("W_O_norm", &HeadNorms::W_O);
+  per_head("values", &HeadNorms::values), per_head("outputs", &HeadNorms::outputs);
+  per_head("keys", &HeadNorms::keys), per_head("queries", &HeadNorms::queries);
+  per_head("query", &HeadNorms::query), per_head("mixed", &HeadNorms::mixed);
+  std::vector<double> alpha, gamma, delta;
+  for (const HeadBound& b : second_derivative_bounds(input.norms, c.radius))
+    alpha.push_back(b.alpha), gamma.push_back(b.gamma), delta.push_back(b.delta);
+  file.write(group + "alpha", alpha), file.write(group + "gamma", gamma), file.write(group + "delta", delta);
+}
+
+void write_products(hdf5::Writer& file, const MatrixFreeMinimum& found) {
+  file.group("/entry/matrix_free", "NXcollection");
+  file.write("/entry/matrix_free/residual", found.residual);
+  file.write("/entry/matrix_free/products", static_cast<std::int64_t>(found.products));
+  file.write_bytes("/entry/matrix_free/converged", {static_cast<std::uint8_t>(found.converged ? 1 : 0)}, {});
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,39 @@
+/// What basin-ntk writes (lib/hdf5/FORMAT.md), and the reasons it gives.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hdf5/file.h"
+#include "ntk/certificate_input.h"
+#include "ntk/conditions.h"
+#include "ntk/matrix_free.h"
+#include "ntk/minimum.h"
+
+namespace basin::tools {
+
+/// Everything found about one kernel.
+struct Kernel {
+  KernelMinimum minimum;
+  KernelConditions conditions;
+};
+
+/// Which condition decides, in words; empty when none does.
+std::string reason(const Kernel& kernel);
+
+/// Groups /entry/ntk_NAME, one a spectrum, and /entry/ntk with links to all. The last is the one to look at.
+void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra);
+
+/// The table of the kernels' ends: /entry/summary.
+void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<Kernel>& kernels);
+
+/// /entry/conditions, /entry/bounds and /entry/inputs.
+void write_conditions(hdf5::Writer& file, const std::vector<Kernel>& kernels, const InputRanks& ranks);
+
+/// /entry/certificate
+void write_certificate(hdf5::Writer& file, const CertificateInput& input, const Certificate& c);
+
+/// /entry/matrix_free
+void write_products(hdf5::Writer& file, const MatrixFreeMinimum& found);
+
+}  // namespace basin::tools

@@ -1,0 +1,39 @@
+/// From options to the directions of a slice.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/setup.h"
+#include "common/slice_trajectory.h"
+#include "curvature/symmetries.h"
+#include "landscape/directions.h"
+
+namespace basin::tools {
+
+/// Adds --u, --v, --to, --normalise, --orthogonalise, --trajectory and --lines.
+void add_direction_options(Command& command);
+
+struct Direction {
+  std::string origin;  ///< "random", "Hessian eigenvector, largest 1: 12.3 +- 1e-9", ...
+  std::string normalisation;
+  Vector<double> vector;      ///< P; zeros for none
+  double symmetry_share = 0;  ///< of |vector|^2 that lies in symmetry directions
+};
+
+struct Directions {
+  std::vector<Direction> u;  ///< one, or one for each random line
+  Direction v;               ///< "none": zeros
+
+  double cosine() const { return basin::cosine(u[0].vector, v.vector); }
+  /// A fingerprint: slices along other directions are other slices.
+  std::string checksum() const;
+};
+
+/// Throws InputError for directions that are zero or parallel, or cannot be.
+Directions make_directions(const Command& command, const Setup& setup, const Trajectory* trajectory);
+
+/// /entry/directions
+void write_directions(hdf5::Writer& file, const Directions& directions);
+
+}  // namespace basin::tools

@@ -1,0 +1,242 @@
+#include "common/slice_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "common/command.h"
+#include "linalg/errors.h"
+#include "linalg/statistics.h"
+
+namespace basin::tools {
+namespace {
+
+/// What a quantity is called in plots, and what stands for "not computed" (that of the 2020 scripts where
+/// they know the quantity).
+struct Known {
+  const char *name, *long_name, *group;
+  double sentinel;
+};
+const Known kKnown[] = {
+    {"train_loss", "loss f", "surface", -1},
+    {"gradient_norm", "|gradient of f|", "gradient_norm", -1},
+    {"min_eig", "smallest Hessian eigenvalue", "min_eig", 1},
+    {"max_eig", "largest Hessian eigenvalue", "max_eig", -1},
+    {"eig_converged", "Hessian eigenvalues converged (1) or not (0)", "eig_converged", -1},
+    {"min_ntk", "smallest NTK eigenvalue", "min_ntk", -1},
+    {"train_acc", "accuracy (%)", "accuracy", -1}};
+
+const Known& known(const std::string& name) {
+  for (const Known& k : kKnown)
+    if (name == k.name) return k;
+  throw std::logic_error("no quantity " + name);
+}
+
+/// Of one dimension for a line: with two, the 2020 scripts and the viewers take it for a plane.
+hdf5::Extent shape_of(const SliceResult& result) {
+  if (result.of_line()) return {result.grid.x.count};
+  return {result.grid.y.count, result.grid.x.count};
+}
+
+/// Quads between points that are computed and finite (line segments for one row or column), as ParaView reads
+/// them: the flat image of the same format aborts VTK 9.1.
+void write_vtk(hdf5::Writer& file, const SliceResult& result) {
+  const Grid& g = result.grid;
+  const std::vector<double>& loss = result.values[0];
+  const auto usable = [&](Index i) { return result.computed[i] != 0 && std::isfinite(loss[i]); };
+  std::vector<double> points, of_points;
+  for (Index row = 0; row < g.y.count; ++row)
+    for (Index column = 0; column < g.x.count; ++column) {
+      const Index i = row * g.x.count + column;
+      const double height = usable(i) ? loss[i] : result.center_loss;  // no cell has the point
+      points.insert(points.end(), {g.x.at(column), g.y.at(row), height});
+      of_points.push_back(loss[i]);
+    }
+  std::vector<std::int64_t> connectivity, offsets = {0};
+  std::vector<std::uint8_t> types;
+  const auto add_cell = [&](std::uint8_t type, const std::vector<Index>& corners) {
+    if (!std::all_of(corners.begin(), corners.end(), usable)) return;
+    connectivity.insert(connectivity.end(), corners.begin(), corners.end());
+    offsets.push_back(static_cast<std::int64_t>(connectivity.size()));
+    types.push_back(type);
+  };
+  constexpr std::uint8_t kVertex = 1, kLine = 3, kQuad = 9;
+  const Index nx = g.x.count, ny = g.y.count;
+  if (nx > 1 && ny > 1) {
+    for (Index row = 0; row + 1 < ny; ++row)
+      for (Index i = row * nx; i + 1 < (row + 1) * nx; ++i) add_cell(kQuad, {i, i + 1, i + nx + 1, i + nx});
+  } else {
+    for (Index i = 0; i + 1 < g.size(); ++i) add_cell(kLine, {i, i + 1});
+    if (g.size() == 1) add_cell(kVertex, {0});
+  }
+  const std::string group = "/VTKHDF";
+  file.group(group);
+  file.attribute(group, "Version", std::vector<std::int64_t>{1, 0});
+  file.ascii_attribute(group, "Type", "UnstructuredGrid");
+  file.write(group + "/NumberOfPoints", std::vector<std::int64_t>{g.size()});
+  file.write(group + "/NumberOfCells", std::vector<std::int64_t>{static_cast<std::int64_t>(types.size())});
+  file.write(group + "/NumberOfConnectivityIds",
+             std::vector<std::int64_t>{static_cast<std::int64_t>(connectivity.size())});
+  file.write(group + "/Points", points.data(), {g.size(), 3});
+  file.write(group + "/Connectivity", connectivity);
+  file.write(group + "/Offsets", offsets);
+  file.write_bytes(group + "/Types", types, {static_cast<Index>(types.size())});
+  file.write(group + "/PointData/train_loss", of_points);
+}
+
+/// The median of the lines at each step, and quantiles: of all lines that are computed there.
+void write_bands(hdf5::Writer& file, const SliceResult& result) {
+  const std::string group = "/entry/band";
+  hdf5::make_plot(file, group, "median", {"xcoordinates"});
+  file.attribute(group, "auxiliary_signals", std::vector<std::string>{"q05", "q25", "q75", "q95"});
+  file.hard_link("/xcoordinates", group + "/xcoordinates");
+  for (const auto& [name, p] : {std::pair<const char*, double>{"median", 0.5},
+                                {"q05", 0.05},
+                                {"q25", 0.25},
+                                {"q75", 0.75},
+                                {"q95", 0.95}}) {
+    std::vector<double> level;
+    for (Index column = 0; column < result.grid.x.count; ++column) {
+      std::vector<double> sorted;
+      for (Index i = column; i < result.grid.size(); i += result.grid.x.count)
+        if (result.computed[i] != 0 && !std::isnan(result.values[0][i]))
+          sorted.push_back(result.values[0][i]);
+      std::sort(sorted.begin(), sorted.end());
+      level.push_back(quantile(sorted, p));
+    }
+    file.write(group + "/" + name, level);
+  }
+  file.write(group + "/title", std::string("loss along random lines: median and quantiles"));
+}
+
+}  // namespace
+
+std::string place_text(const SliceResult& result) {
+  return result.of_lines()  ? "along random lines"
+         : result.of_line() ? "on a line through the point"
+                            : "on a plane through the point";
+}
+
+SliceResult::SliceResult(Specification of, const Grid& on, std::vector<std::string> names)
+    : specification(std::move(of)),
+      grid(on),
+      quantities(std::move(names)),
+      computed(static_cast<std::size_t>(grid.size()), 0) {
+  for (const std::string& name : quantities) values.emplace_back(grid.size(), known(name).sentinel);
+}
+
+bool SliceResult::of_lines() const {
+  return !specified(specification, "lines").empty();
+}
+
+bool SliceResult::of_line() const {
+  return !of_lines() && specified(specification, "v").rfind("none,", 0) == 0;
+}
+
+void SliceResult::set(const Piece& piece, const std::vector<double>& of_piece) {
+  for (Index j = 0; j < piece.count; ++j) {
+    const Index i = piece.row * grid.x.count + piece.first + j;
+    computed[i] = 1;
+    for (std::size_t q = 0; q < values.size(); ++q)
+      values[q][i] = of_piece[q * kLongestPiece + static_cast<std::size_t>(j)];
+  }
+}
+
+Index SliceResult::done() const {
+  return std::count(computed.begin(), computed.end(), 1);
+}
+
+void write_slice(hdf5::Writer& file, const SliceResult& result) {
+  const hdf5::Extent shape = shape_of(result);
+  const bool row = shape.size() == 2 && result.grid.y.count == 1, column = result.grid.x.count == 1;
+  std::vector<std::string> axes = {shape.size() == 2 && column ? "." : "xcoordinates"};  // see make_plot
+  file.write("/xcoordinates", result.grid.x.values());
+  file.attribute("/xcoordinates", "long_name", std::string("step a along u"));
+  if (!result.of_line()) {
+    axes.insert(axes.begin(), row ? "." : "ycoordinates");
+    file.write("/ycoordinates", result.grid.y.values());
+    file.attribute("/ycoordinates", "long_name", std::string(result.of_lines() ? "line" : "step b along v"));
+  }
+  file.write_bytes("/computed", result.computed, shape);
+  if (std::count(result.quantities.begin(), result.quantities.end(), "train_acc") == 0) {
+    const std::vector<double> none(result.grid.size(), std::nan(""));
+    file.write("/train_acc", none.data(), shape);  // the 2020 scripts ask for it
+  }
+  file.write("/dir_file", file.path());
+  for (std::size_t q = 0; q < result.quantities.size(); ++q) {
+    const Known& k = known(result.quantities[q]);
+    const std::string name = k.name, group = std::string("/entry/") + k.group;
+    file.write("/" + name, result.values[q].data(), shape);
+    file.attribute("/" + name, "long_name", std::string(k.long_name));
+    file.attribute("/" + name, "interpretation", std::string(result.of_line() ? "spectrum" : "image"));
+    if (!result.complete() && k.sentinel < 0 && name != "max_eig")
+      file.attribute("/" + name, "valid_min", 0.0);  // hides the sentinel
+    hdf5::make_plot(file, group, name, axes);
+    file.hard_link("/" + name, group + "/" + name);
+    for (const std::string& axis : axes)
+      if (axis != ".") file.hard_link("/" + axis, group + "/" + axis);
+    file.write(group + "/title", std::string(k.long_name) + " " + place_text(result));
+  }
+  file.write("/entry/center_loss", result.center_loss);
+  if (result.of_lines()) write_bands(file, result);
+  write_vtk(file, result);
+  file.group("/entry/slice", "NXcollection");
+  file.write("/entry/slice/specification", specification_text(result.specification));
+  file.write("/entry/slice/complete", static_cast<std::int64_t>(result.complete() ? 1 : 0));
+  file.write("/entry/slice/points_done", static_cast<std::int64_t>(result.done()));
+}
+
+SliceResult read_slice(const hdf5::Reader& file) {
+  hdf5::check_kind(file, "result");
+  if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-slice")
+    throw InputError(file.path() + ": a result of " + tool + "; expected one of basin-slice");
+  const std::string path = "/entry/slice/specification";
+  const Specification specification = parse_specification(file.read_string(path));
+  Grid grid;
+  std::vector<std::string> names;
+  try {
+    grid = {parse_axis("x", specified(specification, "x")), parse_axis("y", specified(specification, "y"))};
+    std::istringstream list(specified(specification, "quantities"));
+    for (std::string name; std::getline(list, name, ',');) names.emplace_back(known(name).name);
+  } catch (const std::exception& error) {
+    throw InputError(file.path() + ": " + path + " is not of a slice: " + error.what());
+  }
+  SliceResult result(specification, grid, names);
+  const auto read = [&](const std::string& name) {
+    const hdf5::Array array = file.read_numbers("/" + name);
+    if (array.shape != shape_of(result))
+      throw InputError(file.path() + ": /" + name + ": found shape " + hdf5::text(array.shape) +
+                       ", expected " + hdf5::text(shape_of(result)));
+    return std::vector<double>(array.values.begin(), array.values.end());
+  };
+  const std::vector<double> computed = read("computed");
+  for (std::size_t i = 0; i < computed.size(); ++i) result.computed[i] = computed[i] != 0 ? 1 : 0;
+  for (std::size_t q = 0; q < names.size(); ++q) result.values[q] = read(names[q]);
+  result.center_loss = file.read_numbers("/entry/center_loss").values[0];
+  return result;
+}
+
+std::string axis_text(const Axis& axis) {
+  return number(axis.min, 17) + ":" + number(axis.max, 17) + ":" + std::to_string(axis.count);
+}
+
+Axis parse_axis(const std::string& option, const std::string& text) {
+  std::istringstream in(text);
+  double min = 0, max = 0;
+  Index count = 0;
+  char colon1 = 0, colon2 = 0, rest = 0;
+  const bool read = static_cast<bool>(in >> min >> colon1 >> max >> colon2 >> count) && !(in >> rest);
+  if (!read || colon1 != ':' || colon2 != ':' || count < 1 || !std::isfinite(max - min) ||
+      !(count == 1 ? min == max : min < max))
+    throw InputError("--" + option + " " + text +
+                     ": expected MIN:MAX:COUNT with MIN < MAX and COUNT >= 2 (or MIN = MAX and COUNT = 1)");
+  return {min, max, count};
+}
+
+std::string specified(const Specification& specification, const std::string& name) {
+  for (const auto& [key, value] : specification)
+    if (key == name) return value;
+  return "";
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,654 @@
+/// basin-stationary: where descent ends, and what that point is.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "common/catalogue_file.h"
+#include "common/descent_options.h"
+#include "common/problems.h"
+#include "hdf5/problem_file.h"
+#include "linalg/errors.h"
+#include "linalg/parallel.h"
+#include "linalg/random.h"
+#include "linalg/statistics.h"
+#include "stationary/gradient_descent.h"
+
+using namespace basin;
+using namespace basin::tools;
+
+namespace {
+
+const std::string kName = "basin-stationary";
+
+const Introduction kIntroduction = {
+    kName, "where descent ends from many starts, and what these points are",
+    "PROBLEM.h5 -o CATALOGUE.h5 [--starts K] [--at FILE] [--search WHAT] [options]\n"
+    "       basin-stationary merge A.h5 B.h5 ... -o CATALOGUE.h5",
+    R"(From every start the loss is descended, then the point is polished by Newton steps to a gradient at rounding level,
+and judged: global minimum, suboptimal strict local minimum, saddle with its index, degenerate, or a valley to
+infinity; the Hessian is counted modulo the symmetries of the model. Points that are the same modulo symmetry are one
+entry of the catalogue.
+
+Start k draws the trained blocks with --init and --gain from a seed of its own, which depends on --seed and k alone;
+the blocks that are held fixed are those of the file (or drawn once from --seed, if it has none). So both kernels
+have the same starts. The default method is gradient descent (gd) with the fixed step 1 / lambda_max
+of the Hessian at the start. Where it has not converged after --steps, trust-region Newton goes on in short steps, which do
+not raise the loss. A saddle that is met is left along its negative curvature.
+
+--search saddles lowers |grad f|^2 instead (L-BFGS) and finds stationary points of any index; both does both.
+--at FILE judges given weights: of a problem file, or FILE:DATASET:ROW, a row of a dataset of all weights in order (say
+CATALOGUE.h5:/entry/entries/weights:0). Without --starts nothing else is done. --escape FILE writes the problem at a
+step from entry --entry (default: the first saddle) in the direction in which the loss falls, and follows it.
+
+Finished starts are kept in OUTPUT.journal; a run that was stopped or killed goes on with --resume, to the same result.
+merge joins catalogues of the same problem and options from different seeds.
+)",
+    R"(  basin-problem construct softmax-trap -o trap.h5
+  basin-stationary trap.h5 -o catalogue.h5 --train W_Q --starts 20 --at trap.h5
+)"};
+
+const std::set<std::string> kWithoutEffect = {"problem", "output", "overwrite", "threads", "quiet",
+                                              "verbose", "resume", "config",    "memory",  "help",
+                                              "version", "escape", "entry",     "assert"};
+/// Options in which catalogues that are merged may differ.
+const std::set<std::string> kOfTheShare = {"seed", "starts", "at"};
+
+/// FNV-1a of the bytes, in hexadecimal.
+template <class Values>
+std::string checksum(const Values& values) {
+  char digits[17];
+  const std::string_view bytes(reinterpret_cast<const char*>(values.data()),
+                               static_cast<std::size_t>(values.size()) * sizeof(double));
+  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(fnv1a(bytes)));
+  return digits;
+}
+
+/// What makes a catalogue what it is; with `share`, also which starts it has.
+Specification specification_of(const Command& command, const Setup& setup, bool share) {
+  const hdf5::ModelDescription& d = setup.description;
+  Vector<double> frozen = setup.weights;
+  setup.parameters().insert(Vector<double>(Vector<double>::Zero(d.parameters)), frozen);
+  Specification all = {{"version", version()},
+                       {"format", hdf5::kFormatVersion},
+                       {"inputs", checksum(setup.data->X)},
+                       {"targets", checksum(setup.data->Y)},
+                       {"fixed weights", checksum(frozen)}};
+  for (const auto& [name, size] : {std::pair<const char*, Index>{"N", d.samples},
+                                   {"n", d.spec.tokens},
+                                   {"D", d.spec.embedding},
+                                   {"D_out", d.spec.outputs}})
+    all.emplace_back(name, std::to_string(size));
+  for (const auto& [name, value] : command.provenance(setup.input).options)
+    if (!kWithoutEffect.contains(name) && (share || !kOfTheShare.contains(name)))
+      all.emplace_back(name, value);
+  if (share) all.emplace_back("weights", checksum(setup.weights));
+  return all;
+}
+
+struct Request {
+  Index starts = 0;
+  bool minima = false, any = false;
+  std::optional<Vector<double>> given;  ///< all weights
+  Index check_return = 0;
+  double radius = 0;
+  Index dense_limit = 0;
+  Index most_escapes = 0, finish_steps = 0;
+};
+
+/// Weights from FILE or FILE:DATASET[:ROW].
+Vector<double> read_weights(const std::string& where, const Setup& setup) {
+  const auto fail = [&](const std::string& why) -> InputError {
+    return InputError("--at " + where + ": " + why);
+  };
+  std::string path = where, dataset, row;
+  if (!std::filesystem::exists(path))
+    if (const auto colon = where.find(":/"); colon != std::string::npos) {
+      path = where.substr(0, colon);
+      dataset = where.substr(colon + 1);
+      if (const auto second = dataset.find(':'); second != std::string::npos) {
+        row = dataset.substr(second + 1);
+        dataset = dataset.substr(0, second);
+      }
+    }
+  const hdf5::Reader file(path);
+  if (dataset.empty()) {
+    const Problem problem = hdf5::read_problem(file);
+    const AttentionSpec& s = setup.description.spec;
+    if (!problem.network.weights) throw fail("the file has no weights");
+    const AttentionWeights& w = *problem.network.weights;
+    if (w.heads != s.heads || w.head_dim != s.head_dim || problem.embedding() != s.embedding ||
+        problem.outputs() != s.outputs)
+      throw fail("the weights are of another model: found H = " + std::to_string(w.heads) +
+                 ", d = " + std::to_string(w.head_dim) + ", D = " + std::to_string(problem.embedding()) +
+                 ", D_out = " + std::to_string(problem.outputs()) +
+                 "; expected H = " + std::to_string(s.heads) + ", d = " + std::to_string(s.head_dim) +
+                 ", D = " + std::to_string(s.embedding) + ", D_out = " + std::to_string(s.outputs));
+    return w.values;
+  }
+  const hdf5::Array array = file.read_array(dataset);
+  const Index size = setup.weights.size(), rows = array.values.size() / std::max<Index>(1, size);
+  if (array.shape.empty() || array.shape.back() != size || array.shape.size() > 2)
+    throw fail("found shape " + hdf5::text(array.shape) + "; expected (" + std::to_string(size) +
+               ") or rows of so many weights");
+  Index index = 0;
+  if (!row.empty()) {
+    std::size_t used = 0;
+    try {
+      index = std::stol(row, &used);
+    } catch (const std::exception&) {
+    }
+    if (used != row.size() || index < 0 || index >= rows)
+      throw fail("row " + row + ": expected 0 to " + std::to_string(rows - 1));
+  } else if (rows != 1) {
+    throw fail("the dataset has " + std::to_string(rows) + " rows; expected :ROW after its name");
+  }
+  return array.values.segment(index * size, size);
+}
+
+/// The global minimum, where it is known: given, or 0 as the teacher is one of the model's own points.
+std::optional<double> known_minimum(const Command& command, const Setup& setup, std::string& source) {
+  if (command.given("global-minimum")) {
+    const auto value = command.get<double>("global-minimum");
+    if (!(value >= 0) || !std::isfinite(value))
+      throw InputError("--global-minimum " + number(value) + ": expected a number from 0");
+    source = "as given by --global-minimum";
+    return value;
+  }
+  const hdf5::Reader file(setup.input);
+  const Problem problem = hdf5::read_problem(file);
+  const auto teacher = hdf5::read_teacher(file, problem);
+  if (!teacher || !teacher->weights) return std::nullopt;
+  const AttentionSpec& s = setup.description.spec;
+  const AttentionSpec t = problem.spec(*teacher, teacher->weights->heads, teacher->weights->head_dim);
+  if (t.kernel != s.kernel || t.heads != s.heads || t.head_dim != s.head_dim ||
+      (t.kernel == KernelKind::gaussian && t.sigma() != s.sigma()))
+    return std::nullopt;
+  Vector<double> reached = setup.weights;
+  setup.parameters().insert(setup.parameters().extract(teacher->weights->values), reached);
+  if (reached != teacher->weights->values) return std::nullopt;  // a block is held elsewhere
+  const AttentionLoss loss{s, setup.model, reached, setup.data};
+  ModelObjective f = loss.objective();
+  const auto at = f.at(setup.parameters().extract(reached));
+  if (!at) return std::nullopt;
+  const Rounding rounding =
+      rounding_at(s, setup.model, reached, *setup.data, at->loss, f.here().outputs(), at->gradient);
+  if (!(std::sqrt(2 * at->loss) <= rounding.residual)) return std::nullopt;  // noise
+  source = "0, which the teacher reaches";
+  return 0;
+}
+
+std::uint64_t start_seed(std::uint64_t base, Index start) {
+  return fnv1a("basin-stationary seed=" + std::to_string(base) + " start=" + std::to_string(start)) >> 11U;
+}
+
+/// A catalogue in the making.
+class Search {
+ public:
+  Search(Command& command, const Setup& setup, Request request)
+      : command_(command), setup_(setup), request_(std::move(request)) {
+    data_.specification = specification_of(command, setup, false);
+    data_.known_minimum = known_minimum(command, setup, data_.minimum_source);
+    data_.shape = record_shape(setup);
+    init_.method = command.get<std::string>("init");
+    init_.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
+    loss_ = {setup.description.spec, setup.model, setup.weights, setup.data,
+             command.memory() / static_cast<std::size_t>(2 * thread_slots())};
+    if (request_.given) tasks_.push_back({Origin::given, 0});
+    for (Index k = 0; k < request_.starts && request_.minima; ++k) tasks_.push_back({Origin::descent, k});
+    for (Index k = 0; k < request_.starts && request_.any; ++k) tasks_.push_back({Origin::any, k});
+    check_options();
+    check_memory();
+  }
+
+  /// Looks from all starts, and judges the ends beside each other.
+  void go() {
+    Journal journal(command_.output() + ".journal", specification_of(command_, setup_, true),
+                    data_.shape.size(), command_.get<bool>("resume"));
+    const auto count = static_cast<Index>(tasks_.size());
+    data_.starts.resize(count);
+    std::vector<Index> open;
+    for (Index t = 0; t < count; ++t)
+      if (const auto done = journal.records().find(t); done != journal.records().end())
+        data_.starts[t] = from_flat(done->second, data_.shape);
+      else
+        open.push_back(t);
+    if (static_cast<Index>(open.size()) < count)
+      command_.message(std::to_string(count - open.size()) + " starts are in the journal");
+    const Progress progress = command_.progress("starts");
+    parallel_for(
+        static_cast<Index>(open.size()),
+        [&](Index i, Index) {
+          StartRecord record = run(tasks_[open[i]]);
+          journal.append(open[i], flat(record));
+          data_.starts[open[i]] = std::move(record);
+        },
+        progress);
+    catalogue_ = make_catalogue(data_);
+    check_returns();
+    const std::string refusal = write();
+    journal.remove();
+    if (!refusal.empty()) throw InputError(refusal + "; the catalogue is in " + command_.output());
+  }
+
+ private:
+  struct Task {
+    Origin origin;
+    Index start;
+  };
+
+  /// Refuses at once what the first start would refuse.
+  void check_options() {
+    // without starts there is no step to choose
+    OptionValues values = request_.starts > 0 ? command_ : command_.with({{"step", "1"}});
+    ModelObjective f = loss_.objective();
+    const Vector<double> theta = request_.starts > 0 ? draw(start_seed(command_.seed(), 0))
+                                                     : setup_.parameters().extract(setup_.weights);
+    if (!f.at(theta)) return;
+    stopping_ = make_descent_plan(values, with_theta(theta), f).stopping;
+    if (!(stopping_.gradient > 0)) throw InputError("--tolerance 0: expected a positive number");
+  }
+
+  /// The dense Hessian with what its decomposition takes, for every thread; the rows of the catalogue.
+  void check_memory() const {
+    const auto allowed = static_cast<double>(command_.memory()),
+               P = static_cast<double>(data_.shape.parameters);
+    const double rows = 8.0 * static_cast<double>(data_.shape.size()) * static_cast<double>(tasks_.size()),
+                 dense = data_.shape.parameters <= request_.dense_limit
+                             ? 48 * P * P * static_cast<double>(thread_slots())
+                             : 0;
+    if (rows > allowed)
+      throw InputError("the rows of the catalogue need " + bytes_text(rows) + ", --memory allows " +
+                       bytes_text(allowed));
+    if (dense > allowed)
+      throw InputError("dense Hessians need " + bytes_text(dense) + ", --memory allows " +
+                       bytes_text(allowed) + "; a smaller --dense-limit or less --threads need less");
+  }
+
+  Setup with_theta(const Vector<double>& theta) const {
+    Setup there = setup_;
+    there.parameters().insert(theta, there.weights);
+    return there;
+  }
+
+  Vector<double> draw(std::uint64_t seed) const {
+    Initialisation init = init_;
+    init.seed = seed;
+    return setup_.parameters().extract(draw_weights(setup_.description.spec, init).values);
+  }
+
+  /// Gradient descent with the step 1 / lambda_max: for starts that are not those of the options.
+  SearchOptions plain_options() const {
+    SearchOptions options;
+    options.stopping = stopping_;
+    options.finish_steps = request_.finish_steps;
+    options.escapes = request_.most_escapes;
+    options.dense_limit = request_.dense_limit;
+    options.method = [](Objective& f, const Point&) -> std::unique_ptr<const DescentMethod> {
+      return std::make_unique<GradientDescent>(natural_step(f).value_or(1));
+    };
+    return options;
+  }
+
+  SearchOptions options_for(const Vector<double>& theta) const {
+    SearchOptions options = plain_options();
+    options.method = [this, theta](Objective& f, const Point&) -> std::unique_ptr<const DescentMethod> {
+      OptionValues values = command_;  // what --step stands for is each start's own
+      return std::move(make_descent_plan(values, with_theta(theta), f).descent);
+    };
+    return options;
+  }
+
+  StartRecord run(const Task& task) const {
+    if (task.origin == Origin::given) {
+      AttentionLoss loss = loss_;
+      loss.weights = *request_.given;
+      return finished(loss, examine(loss, setup_.parameters().extract(*request_.given), request_.dense_limit),
+                      Origin::given, 0);
+    }
+    const std::uint64_t seed = start_seed(command_.seed(), task.start);
+    const Vector<double> theta = draw(seed);
+    const Target target = task.origin == Origin::descent ? Target::minima : Target::any;
+    try {
+      return finished(loss_, search(loss_, theta, target, options_for(theta)), task.origin, seed);
+    } catch (const InputError& error) {
+      throw InputError("start " + std::to_string(task.start) + ", seed " + std::to_string(seed) + ": " +
+                       error.what());
+    }
+  }
+
+  StartRecord finished(const AttentionLoss& loss, const Found& found, Origin origin,
+                       std::uint64_t seed) const {
+    StartRecord record = make_record(found, origin, seed, data_.shape);
+    if (found.point.kind == PointKind::saddle) {
+      ModelObjective f = loss.objective();
+      const PointCurvature& c = found.point.curvature;
+      if (const auto away = escape(f, found.point.at, c.direction, c.smallest, found.point.rounding.loss)) {
+        record.escape_step = away->step;
+        record.escape_fall = away->fall;
+      }
+    }
+    return record;
+  }
+
+  /// Descent from points around each strict minimum: back to it?
+  void check_returns() {
+    std::vector<Index> firsts;
+    for (const CatalogueEntry& e : catalogue_.entries)
+      if (data_.starts[e.members[0]].kind == PointKind::strict_minimum) firsts.push_back(e.members[0]);
+    if (request_.check_return == 0 || firsts.empty()) return;
+    const Index count = static_cast<Index>(firsts.size()) * request_.check_return;
+    std::vector<char> back(count, 0);
+    parallel_for(
+        count,
+        [&](Index i, Index) {
+          const StartRecord& r = data_.starts[firsts[i / request_.check_return]];
+          AttentionLoss loss = loss_;
+          loss.weights = r.weights;
+          const Vector<double> theta = setup_.parameters().extract(r.weights);
+          Vector<double> move(theta.size());
+          Random(static_cast<std::uint64_t>(i % request_.check_return), "return").fill_normal(move);
+          move *= request_.radius * (1 + theta.norm()) / move.norm();
+          const Vector<double> start = theta + move;
+          const Found found = search(loss, start, Target::minima, plain_options());
+          const RecordShape& s = data_.shape;
+          if (found.point.kind == PointKind::strict_minimum)
+            back[i] = function_distance(found.point.function,
+                                        AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads,
+                                                                     s.outputs)) <= kSameFunction;
+        },
+        command_.progress("returns"));
+    for (Index i = 0; i < count; ++i) {
+      StartRecord& r = data_.starts[firsts[i / request_.check_return]];
+      r.perturbed += 1, r.returned += back[i];
+    }
+  }
+
+  /// Writes the file; says why --escape could not be done, if so.
+  std::string write();
+  /// Writes the problem at a step from a saddle, and follows it; says why if there is none.
+  std::string leave(hdf5::Writer& file);
+
+  Command& command_;
+  const Setup& setup_;
+  Request request_;
+  AttentionLoss loss_;
+  Initialisation init_;
+  Stopping stopping_;
+  std::vector<Task> tasks_;
+  CatalogueData data_;
+  Catalogue catalogue_;
+};
+
+std::string percent(double share) {
+  return number(100 * share, 3) + " %";
+}
+
+/// What is known of the lowest loss.
+std::string lowest_text(const CatalogueData& data, const Catalogue& c) {
+  if (c.known_refuted)
+    return "the global minimum is not " + number(*data.known_minimum, 10) + " (" + data.minimum_source +
+           "): lowest loss found f = " + number(c.lowest, 10);
+  if (!c.lowest_known)
+    return "the global minimum is not known; lowest loss found f = " + number(c.lowest, 10);
+  return "global minimum f = " + number(c.lowest, 10) +
+         (data.minimum_source.empty() ? ", reached" : " (" + data.minimum_source + ")");
+}
+
+/// Steps of gradient descent that were too long.
+void say_steps(Command& command, const CatalogueData& data) {
+  Index rose = 0, overflow = 0;
+  double safe = HUGE_VAL;
+  for (const StartRecord& r : data.starts) {
+    rose += r.not_finite == 0 && r.rose != 0, overflow += r.not_finite != 0;
+    if (r.safe_step > 0) safe = std::min(safe, r.safe_step);
+  }
+  if (rose + overflow == 0) return;
+  command.say("--step is too large: the loss overflowed in " + std::to_string(overflow) +
+              " descents and ended above the start in " + std::to_string(rose) +
+              (std::isfinite(safe) ? "; the curvature there allows " + number(safe, 4) : ""));
+}
+
+/// How a sentence on a given point begins: what was judged is the stationary point next to it, if there is
+/// one.
+std::string given_text(const StartRecord& r, Verdict verdict) {
+  constexpr double kSame = 1e-8;  // of |theta|: digits that a file written by hand has
+  if (verdict == Verdict::not_stationary || verdict == Verdict::not_finite) return "the given point is ";
+  const std::string article = verdict == Verdict::degenerate ? "" : "a ";
+  if (r.distance <= kSame * r.norm) return "the given point is " + article;
+  return "the given point, f = " + number(r.start_loss, 7) + ", is at a distance of " +
+         number(r.distance, 3) + " from one that is " + article;
+}
+
+/// The verdicts first, then the entries.
+void say(Command& command, const CatalogueData& data, const Catalogue& c) {
+  constexpr std::size_t kMost = 10;
+  for (std::size_t i = 0; i < data.starts.size(); ++i)
+    if (data.starts[i].origin == Origin::given)
+      command.say(given_text(data.starts[i], c.verdicts[i]) +
+                  describe(data.starts[i], c.verdicts[i], c, data.minimum_source));
+  for (const VerdictShare& s : verdict_shares(data, c)) {
+    if (s.count == 0) continue;
+    const Interval interval = wilson_interval(s.count, s.total);
+    command.say(std::to_string(s.count) + " of " + std::to_string(s.total) +
+                (s.origin == Origin::descent ? " descents: " : " searches for saddles: ") +
+                name_of(s.verdict) + " (95 % interval " + percent(interval.lower) + " to " +
+                percent(interval.upper) + ")");
+  }
+  say_steps(command, data);
+  if (!c.entries.empty()) command.say(lowest_text(data, c));
+  if (!c.entries.empty()) command.say("different points, as often as they were found:");
+  for (std::size_t e = 0; e < c.entries.size() && e < kMost; ++e) {
+    const Index first = c.entries[e].members[0];
+    const StartRecord& r = data.starts[first];
+    command.say("  " + std::to_string(e) + ": " + std::to_string(c.entries[e].members.size()) + " x " +
+                brief(r, c.verdicts[first], c) +
+                (r.perturbed > 0
+                     ? "; " + number(r.returned) + " of " + number(r.perturbed) + " perturbed starts return"
+                     : "") +
+                (r.escape_fall < 0 ? "; f falls by " + number(-r.escape_fall, 4) + " in a step of " +
+                                         number(std::abs(r.escape_step), 3)
+                                   : ""));
+  }
+  if (c.entries.size() > kMost)
+    command.say("  ... and " + std::to_string(c.entries.size() - kMost) + " more in the file");
+}
+
+std::string Search::write() {
+  say(command_, data_, catalogue_);
+  hdf5::Writer file(command_.output(), command_.get<bool>("overwrite"));
+  std::string refusal = command_.given("escape") ? leave(file) : "";
+  const Symmetries symmetries(setup_.description.spec, setup_.parameters(), setup_.weights, *setup_.data);
+  if (!symmetries.left_out().empty())
+    command_.say("symmetries left out: " + symmetries.left_out() + "; zero modes may be theirs");
+  command_.say(setup_.text());
+  write_catalogue(file, data_, catalogue_);
+  file.write("/entry/catalogue/left_out", symmetries.left_out());
+  write_frame(file, command_, setup_, kName, "Stationary points", "losses");
+  file.commit();
+  return refusal;
+}
+
+std::string Search::leave(hdf5::Writer& file) {
+  const auto is_saddle = [&](const CatalogueEntry& e) { return data_.starts[e.members[0]].escape_fall < 0; };
+  const auto& entries = catalogue_.entries;
+  std::size_t which = 0;
+  if (command_.given("entry")) {
+    const auto entry = command_.get<Index>("entry");
+    if (entry < 0 || entry >= static_cast<Index>(entries.size()))
+      return "--entry " + std::to_string(entry) + ": found " + std::to_string(entries.size()) + " entries";
+    which = static_cast<std::size_t>(entry);
+    if (!is_saddle(entries[which]))
+      return "--entry " + std::to_string(entry) +
+             ": is no saddle, no direction is known in which the loss falls";
+  } else {
+    which =
+        static_cast<std::size_t>(std::find_if(entries.begin(), entries.end(), is_saddle) - entries.begin());
+    if (which == entries.size()) return "--escape: there is no saddle to leave";
+  }
+  const StartRecord& r = data_.starts[entries[which].members[0]];
+  AttentionLoss loss = loss_;
+  loss.weights = r.weights;
+  ModelObjective f = loss.objective();
+  const Vector<double> start = setup_.parameters().extract(r.weights) + r.escape_step * r.direction;
+  const Vector<double> weights = f.weights_at(start);
+  const double there = f.loss(start);
+  const Found end = search(loss, start, Target::minima, plain_options());
+  const StartRecord followed = make_record(end, Origin::given, 0, data_.shape);
+  command_.say(
+      "entry " + std::to_string(which) + " left: f = " + number(r.loss, 10) + " -> " + number(there, 10) +
+      " by a step of " + number(std::abs(r.escape_step), 4) + " along the curvature " +
+      number(r.smallest_eigenvalue, 4) + "; descent from there ends at f = " +
+      (followed.kind == PointKind::zero_loss ? "0"
+                                             : number(followed.loss, 10) + ": " + name_of(followed.kind)));
+  const std::string group = "/entry/escape/";
+  file.group("/entry/escape", "NXcollection");
+  file.write(group + "entry", static_cast<std::int64_t>(which));
+  file.write(group + "step", r.escape_step);
+  file.write(group + "predicted_fall", r.escape_step * r.escape_step * r.smallest_eigenvalue / 2);
+  file.write(group + "fall", there - r.loss);
+  file.write(group + "loss", there);
+  file.write(group + "weights", weights);
+  file.write(group + "followed_loss", followed.loss);
+  file.write(group + "followed_kind", name_of(followed.kind));
+  file.write(group + "followed_weights", followed.weights);
+  hdf5::Writer problem_file(command_.get<std::string>("escape"), command_.get<bool>("overwrite"));
+  Problem problem = hdf5::read_problem(hdf5::Reader(setup_.input));
+  const AttentionSpec& s = setup_.description.spec;
+  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
+  hdf5::write_problem(problem_file, problem);
+  hdf5::write_provenance(problem_file, "/provenance", command_.provenance(setup_.input));
+  problem_file.commit();
+  return "";
+}
+
+Request read_request(Command& command, const Setup& setup) {
+  Request r;
+  const bool at = command.given("at");
+  r.starts = command.given("starts") || !at ? command.get<Index>("starts") : 0;
+  if (r.starts < 0 || r.starts > 10000000)
+    throw InputError("--starts " + std::to_string(r.starts) + ": expected 0 to 10000000");
+  if (r.starts == 0 && !at) throw InputError("--starts 0: nothing to do without --at");
+  command.resolve("starts", std::to_string(r.starts));
+  const std::string what = command.get<std::string>("search");
+  if (what != "minima" && what != "saddles" && what != "both")
+    throw InputError("--search " + what + ": expected minima, saddles or both");
+  r.minima = what != "saddles", r.any = what != "minima";
+  if (!r.minima) refuse(command, {"method", "step"}, "under --search saddles");
+  if (at) {
+    r.given = read_weights(command.get<std::string>("at"), setup);
+    for (const auto& e : setup.parameters().entries())
+      if (!e.trainable() &&
+          r.given->segment(e.offset, e.block.size()) != setup.weights.segment(e.offset, e.block.size()))
+        throw InputError("--at " + command.get<std::string>("at") + ": " + e.block.name +
+                         " is held fixed at the weights of " + setup.input + ", and is another one here");
+  }
+  r.check_return = command.get<Index>("check-return");
+  if (r.check_return < 0 || r.check_return > 1000) throw InputError("--check-return: expected 0 to 1000");
+  r.radius = command.get<double>("return-radius");
+  if (!(r.radius > 0 && r.radius < 1)) throw InputError("--return-radius: expected a number in (0, 1)");
+  r.dense_limit = command.get<Index>("dense-limit");
+  if (r.dense_limit < 0) throw InputError("--dense-limit: expected a number from 0");
+  r.finish_steps = command.get<Index>("finish-steps");
+  if (r.finish_steps < 0) throw InputError("--finish-steps: expected a number from 0");
+  r.most_escapes = command.get<Index>("escapes");
+  if (r.most_escapes < 0) throw InputError("--escapes: expected a number from 0");
+  return r;
+}
+
+void body(Command& command) {
+  command.options.add_options()  //
+      ("starts", po::value<Index>()->default_value(100)->value_name("K"),
+       "starts (default with --at: none)")  //
+      ("search", po::value<std::string>()->default_value("minima")->value_name("WHAT"),
+       "minima, saddles or both")                                                                  //
+      ("at", po::value<std::string>()->value_name("FILE[:DATASET[:ROW]]"), "judge these weights")  //
+      ("global-minimum", po::value<double>()->value_name("F"),
+       "the global minimum of the loss, if known (default: 0 for targets of a teacher that the model can "
+       "be)")  //
+      ("finish-steps", po::value<Index>()->default_value(300)->value_name("T"),
+       "most steps of trust-region Newton after the descent")  //
+      ("escapes", po::value<Index>()->default_value(10)->value_name("K"),
+       "saddles that a descent may leave along negative curvature")  //
+      ("check-return", po::value<Index>()->default_value(3)->value_name("K"),
+       "perturbed starts around each strict minimum that must return to it")  //
+      ("return-radius", po::value<double>()->default_value(0.01, "0.01")->value_name("R"),
+       "how far they are, relative to 1 + |theta|")  //
+      ("dense-limit", po::value<Index>()->default_value(1200)->value_name("P"),
+       "most parameters for which all eigenvalues are computed")  //
+      ("escape", po::value<std::string>()->value_name("FILE"),
+       "write the problem at a step from a saddle, in the direction in which the loss falls")               //
+      ("entry", po::value<Index>()->value_name("K"), "the entry for --escape (default: the first saddle)")  //
+      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish");
+  add_descent_options(command, {"gd", 2000, 1e-6});
+  add_model_options(command);
+  command.add_memory_option();
+  if (!command.parse()) return;
+  const Setup setup = read_setup(command, Draws::starts);
+  if (setup.description.weights_origin == "from the problem file")
+    for (const auto& [block, gain] : parse_gains(command.get<std::vector<std::string>>("gain")))
+      if (const auto& entry = setup.parameters().find(block); !entry.trainable())
+        throw InputError("--gain " + block + "=" + number(gain) + ": " + block +
+                         " is held fixed at the weights of the file");
+  { const hdf5::Writer early_refusal(command.output(), command.get<bool>("overwrite")); }
+  if (command.given("escape")) {
+    const std::string path = command.get<std::string>("escape");
+    for (const std::string& other : {setup.input, command.output()})
+      if (std::filesystem::weakly_canonical(path) == std::filesystem::weakly_canonical(other))
+        throw InputError("--escape " + path + ": is " + other + " itself; give another file");
+    const hdf5::Writer early_refusal(path, command.get<bool>("overwrite"));
+  } else if (command.given("entry")) {
+    throw InputError("--entry: without effect unless with --escape");
+  }
+  Search(command, setup, read_request(command, setup)).go();
+}
+
+void merge(int argc, const char* const* argv) {
+  Command command(
+      {kName + " merge", "joins catalogues of the same problem", "A.h5 B.h5 ... -o CATALOGUE.h5",
+       "The catalogues must be of one problem, model and choice of options, from other seeds. Points are\n"
+       "matched again and verdicts taken anew, beside the lowest loss of all.\n",
+       "  basin-stationary merge seed1.h5 seed2.h5 -o catalogue.h5\n"},
+      argc, argv, 2);
+  command.options.add_options()("catalogues",
+                                po::value<std::vector<std::string>>()->required()->value_name("CATALOGUE.h5"),
+                                "the files to join (all arguments)");
+  command.positional.add("catalogues", -1);
+  if (!command.parse()) return;
+  const auto paths = command.get<std::vector<std::string>>("catalogues");
+  CatalogueData whole = read_catalogue(hdf5::Reader(paths[0]));
+  std::set<std::pair<std::uint64_t, int>> seen;
+  const auto note = [&](const StartRecord& r, const std::string& path) {
+    if (r.origin != Origin::given && !seen.emplace(r.seed, static_cast<int>(r.origin)).second)
+      throw InputError(path + ": the start with seed " + std::to_string(r.seed) +
+                       " is in a file before it, too; expected other seeds");
+  };
+  for (const StartRecord& r : whole.starts) note(r, paths[0]);
+  for (std::size_t p = 1; p < paths.size(); ++p) {
+    CatalogueData part = read_catalogue(hdf5::Reader(paths[p]));
+    const std::string difference = first_difference(part.specification, whole.specification);
+    if (!difference.empty())
+      throw InputError(paths[p] + ": of another problem or with other options than " + paths[0] + " (" +
+                       difference + ")");
+    for (StartRecord& r : part.starts) {
+      note(r, paths[p]);
+      whole.starts.push_back(std::move(r));
+    }
+  }
+  const Catalogue catalogue = make_catalogue(whole);
+  say(command, whole, catalogue);
+  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  write_catalogue(file, whole, catalogue);
+  hdf5::write_entry(file, kName, "Stationary points", "losses");
+  file.write("/entry/verdict", command.summary());
+  hdf5::write_provenance(file, "/entry/provenance", command.provenance(""));
+  file.copy(hdf5::Reader(paths[0]), "/entry/model");
+  file.commit();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "merge") return run(kName, [&] { merge(argc, argv); });
+  return run_tool(kIntroduction, argc, argv, body);
+}

@@ -1,0 +1,357 @@
+/// basin-train: descent of the loss, on record.
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "common/checkpoint.h"
+#include "common/descent_options.h"
+#include "common/run_records.h"
+#include "hdf5/problem_file.h"
+#include "linalg/errors.h"
+
+using namespace basin;
+using namespace basin::tools;
+
+namespace {
+
+const Introduction kIntroduction = {
+    "basin-train", "deterministic descent of the loss in the trained blocks, every step of it accounted for",
+    "PROBLEM.h5 -o RUN.h5 [--method METHOD] [--step ETA] [options]",
+    R"(Full-batch descent from the weights of the problem:
+  gd            theta - eta grad f; with --step certificate the step that is proven to reach zero loss, with
+                --step guaranteed in every step one after which the loss is proven to fall
+  line-search   the same with the step found by backtracking (Armijo)
+  momentum      the heavy ball (Polyak)
+  adam          Kingma and Ba
+  lbfgs         limited-memory BFGS, line search for the weak Wolfe conditions
+  newton        trust region; conjugate gradients on exact Hessian products (Steihaug)
+Every --record-every steps, RUN.h5 gets loss, gradient norm, distance from the start, Polyak-Lojasiewicz
+ratio |grad f|^2 / (2 f), rates, norms of the blocks and saturation of the attention; with --ntk the
+smallest eigenvalue of the NTK, enclosed; with --certify the ball certificate: from where on convergence
+to zero loss is proven. Every --checkpoint-every steps it gets the weights (/trajectory/theta). A run that
+was stopped or killed goes on with --resume, from its last checkpoint, and ends with the same bits. --final
+writes the last weights as a problem file that every other tool takes.
+)",
+    R"(  basin-problem teacher -o problem.h5
+  basin-train problem.h5 -o run.h5 --method lbfgs --final end.h5
+  basin-hessian end.h5 -o hessian.h5 --smallest 3
+)"};
+
+// Losses below this measure rounding, not descent (ball certificate, tests).
+constexpr double kSmallestLoss = 1e-20;
+
+/// Everything that makes a run what it is: those options, the problem's content and the version.
+Specification specification_of(const Command& command, const Setup& setup) {
+  const hdf5::Provenance p = command.provenance(setup.input);
+  Specification specification = {{"version", p.version}, {"problem", p.input_sha256}};
+  for (const auto& [name, value] : p.options) {
+    static const std::vector<std::string> kWithoutEffect = {"problem", "output",  "overwrite", "threads",
+                                                            "quiet",   "verbose", "resume",    "config",
+                                                            "final",   "memory",  "help",      "version"};
+    if (std::find(kWithoutEffect.begin(), kWithoutEffect.end(), name) == kWithoutEffect.end())
+      specification.emplace_back(name, value);
+  }
+  return specification;
+}
+
+Index cadence(Command& command, const std::string& option, Index otherwise) {
+  Index every = command.given(option) ? command.get<Index>(option) : std::max<Index>(1, otherwise);
+  if (every < 1) throw InputError("--" + option + " " + std::to_string(every) + ": expected at least 1");
+  command.resolve(option, std::to_string(every));
+  return every;
+}
+
+/// Work in pieces of microseconds takes longer shared than alone; the results do not depend on it.
+void use_one_thread_for_small_work(const Setup& setup, bool with_kernels) {
+  constexpr double kSmall = 1e7;  // operations a step: about a millisecond
+  const auto rows = static_cast<double>(setup.data->X.rows()), m = static_cast<double>(setup.data->Y.size());
+  const double step = 6 * rows *
+                      static_cast<double>(setup.weights.size() + setup.description.spec.tokens *
+                                                                     setup.description.spec.heads *
+                                                                     setup.description.spec.head_dim);
+  if (step + (with_kernels ? m * m * m : 0) < kSmall) omp_set_num_threads(1);
+}
+
+/// A run with its records and checkpoints.
+class Training {
+ public:
+  Training(Command& command, const Setup& setup)
+      : command_(command),
+        setup_(setup),
+        objective_(setup.model, setup.weights, setup.data,
+                   command.get<std::string>("method") == "newton" ? command.memory() : 0),
+        start_(setup.parameters().extract(setup.weights)) {
+    std::optional<Point> at = objective_.at(start_);
+    if (!at) throw WorkError("the loss at the start is not finite: the weights or inputs are too large");
+    run_.at = std::move(*at);
+    plan_ = make_descent_plan(command, setup, objective_);
+    const Index steps = plan_.stopping.steps;
+    record_every_ = cadence(command, "record-every", (steps + 999) / 1000);
+    checkpoint_every_ = cadence(command, "checkpoint-every", (steps + 99) / 100);
+    const double trajectory = (static_cast<double>(steps) / static_cast<double>(checkpoint_every_) + 2) *
+                              8.0 * static_cast<double>(setup.weights.size());
+    if (trajectory > static_cast<double>(command.memory()))
+      throw InputError("--checkpoint-every " + std::to_string(checkpoint_every_) + ": the trajectory needs " +
+                       bytes_text(trajectory) + ", --memory allows " +
+                       bytes_text(static_cast<double>(command.memory())) + "; give a larger number");
+    options_.ntk = command.get<bool>("ntk");
+    options_.certify = command.get<bool>("certify");
+    options_.one_step = plan_.method == "gd" || plan_.method == "line-search";
+    options_.memory = static_cast<double>(command.memory());
+  }
+
+  void go() {
+    const bool resume = command_.get<bool>("resume");
+    CheckpointFiles files(command_.output(), specification_of(command_, setup_), setup_.weights.size(),
+                          resume);
+    first_loss_ = run_.at.loss;
+    if (files.found()) {
+      restore(*files.found());
+      command_.message("going on from step " + std::to_string(run_.step));
+    } else {
+      record();
+      files.save(checkpoint(), objective_.weights_at(run_.at.theta));
+    }
+    const Index begin = run_.step;
+    const Progress progress = command_.progress("steps");
+    status_ =
+        descend(objective_, *plan_.descent, run_, plan_.stopping, [&](const Descent&, const Move& move) {
+          account(move);
+          if (run_.step % record_every_ == 0) record();
+          if (run_.step % checkpoint_every_ == 0)
+            files.save(checkpoint(), objective_.weights_at(run_.at.theta));
+          report(progress, run_.step - begin, plan_.stopping.steps - begin);
+        });
+    spent_ = objective_.counts();
+    if (recorded_ != run_.step) record();
+    if (!files.trajectory().contains(run_.step))
+      files.save(checkpoint(), objective_.weights_at(run_.at.theta));
+    say();
+    write(files.trajectory());
+    files.remove();
+    if (status_.reason == DescentStatus::Reason::not_finite)
+      throw WorkError(too_large_ + "; the run up to there is in " + command_.output());
+  }
+
+ private:
+  /// Counts steps whose loss a theorem bounds, and those that break the bound by more than rounding.
+  void account(const Move& move) {
+    since_.last = move;
+    since_.loss_before = last_loss_;
+    if (std::isfinite(move.loss_bound) && last_loss_ > kSmallestLoss) {
+      const double residual = std::sqrt(2 * last_loss_);
+      const double rounding = residual * (residual_bound(setup_, last_loss_) - residual);
+      ++guaranteed_;
+      if (run_.at.loss > move.loss_bound + rounding) ++broken_;
+    }
+    if (run_.at.loss > last_loss_) ++rises_;
+    last_loss_ = run_.at.loss;
+  }
+
+  void record() {
+    const Row row = measure(setup_, options_, run_, objective_.counts(), start_, since_);
+    names_ = row.names();
+    rows_.push_back(row.values());
+    recorded_ = since_.record_step = run_.step;
+    last_loss_ = since_.record_loss = run_.at.loss;
+    if (options_.certify && certified_ < 0 && row["certificate/passes"] == 1) certified_ = run_.step;
+  }
+
+  // Names of the numbers that go from step to step, for checkpoints.
+  template <class Visit>
+  void visit(const Visit& visit) {
+    visit("recorded", recorded_), visit("guaranteed", guaranteed_), visit("broken", broken_);
+    visit("rises", rises_), visit("certified", certified_), visit("last_loss", last_loss_);
+    visit("record_step", since_.record_step), visit("record_loss", since_.record_loss);
+    visit("loss_before", since_.loss_before), visit("last_step", since_.last.step);
+    visit("last_length", since_.last.length), visit("last_bound", since_.last.loss_bound);
+  }
+
+  Checkpoint checkpoint() {
+    Checkpoint c{run_, objective_.counts(), {}, rows_};
+    visit([&](const char* name, auto& value) { c.numbers[name] = static_cast<double>(value); });
+    return c;
+  }
+
+  void restore(const Checkpoint& c) {
+    // What was spent on the way here: not also what it takes to get here again.
+    Counts spent = objective_.counts();
+    run_ = c.run;
+    run_.at = *objective_.at(c.run.at.theta);
+    spent = {c.counts.losses - objective_.counts().losses, c.counts.gradients - objective_.counts().gradients,
+             c.counts.products - objective_.counts().products};
+    objective_.add_counts(spent);
+    rows_ = c.records;
+    visit([&](const char* name, auto& value) {
+      value = static_cast<std::decay_t<decltype(value)>>(c.numbers.at(name));
+    });
+    names_ = measure(setup_, options_, run_, objective_.counts(), start_, since_).names();
+  }
+
+  void say() {
+    using Reason = DescentStatus::Reason;
+    const bool lost = status_.reason == Reason::not_finite;
+    if (lost || (plan_.step_may_be_too_large && run_.at.loss > first_loss_)) too_large_ = too_large();
+    command_.say((status_.converged()                 ? "converged "
+                  : lost                              ? "stopped "
+                  : status_.reason == Reason::stalled ? "stalled "
+                                                      : "not converged ") +
+                 status_.text);
+    command_.say("loss f = " + number(run_.at.loss, 10) + ", from " + number(first_loss_, 10) +
+                 "; |grad f| = " + number(run_.at.gradient.norm(), 4) + ", distance from the start " +
+                 number((run_.at.theta - start_).norm(), 4));
+    if (!too_large_.empty()) command_.say(too_large_);
+    if (guaranteed_ > 0)
+      command_.say(broken_ == 0
+                       ? "the guaranteed decrease held in all " + std::to_string(guaranteed_) + " steps"
+                       : "the guaranteed decrease was missed in " + std::to_string(broken_) + " of " +
+                             std::to_string(guaranteed_) + " steps: please report this");
+    else if (rises_ > 0 && too_large_.empty())
+      command_.say("the loss rose in " + std::to_string(rises_) + " of " + std::to_string(run_.step) +
+                   " steps");
+    if (options_.certify)
+      command_.say(
+          certified_ < 0
+              ? "convergence to zero loss is not proven at any record; the closest misses by a factor " +
+                    number(1 / best_margin(), 4)
+              : "from step " + std::to_string(certified_) +
+                    " on, convergence to zero loss is proven (for gradient descent with the certified "
+                    "step from there)");
+    const Counts& c = spent_;  // not what the messages take
+    command_.say(std::to_string(c.gradients) + " gradients, " + std::to_string(c.losses) + " losses, " +
+                 std::to_string(c.products) + " Hessian products");
+    command_.say(setup_.text());
+  }
+
+  /// Which step would have been safe.
+  std::string too_large() {
+    const std::string step = "--step " + command_.get<std::string>("step");
+    if (plan_.method == "adam") return step + " is too large: " + status_.text;
+    if (!plan_.step_may_be_too_large) return status_.text;
+    objective_.at(start_);
+    const double curvature = largest_curvature(objective_);
+    return step + " is too large: " +
+           (status_.reason == DescentStatus::Reason::not_finite
+                ? status_.text
+                : "the loss ended at " + number(run_.at.loss, 4) + ", above " + number(first_loss_, 4)) +
+           "; safe at the start: 1 / lambda_max = " + number(1 / curvature, 4);
+  }
+
+  double best_margin() const {
+    const auto margin = static_cast<std::size_t>(
+        std::find(names_.begin(), names_.end(), "certificate/margin") - names_.begin());
+    double best = 0;
+    for (const auto& row : rows_) best = std::max(best, row[margin]);
+    return best;
+  }
+
+  void write(const std::map<Index, std::vector<double>>& trajectory) {
+    const Vector<double> weights = objective_.weights_at(run_.at.theta);
+    if (command_.given("final")) write_final(weights);
+    hdf5::Writer file(command_.output(), command_.get<bool>("overwrite"));
+    if (options_.certify) file.group("/entry/certificate", "NXcollection");
+    write_records(file, names_, rows_);
+    file.write("/entry/status", std::string(status_.converged() ? "converged" : reason_name()));
+    file.write("/entry/guaranteed_steps", static_cast<std::int64_t>(guaranteed_));
+    file.write("/entry/broken_guarantees", static_cast<std::int64_t>(broken_));
+    if (options_.certify) file.write("/entry/certificate/first_step", static_cast<std::int64_t>(certified_));
+    write_trajectory(file, trajectory);
+    write_frame(file, command_, setup_, kIntroduction.name, "Descent: " + plan_.method, "run");
+    file.commit();
+  }
+
+  std::string reason_name() const {
+    switch (status_.reason) {
+      case DescentStatus::Reason::not_finite:
+        return "not finite";
+      case DescentStatus::Reason::stalled:
+        return "stalled";
+      default:
+        return "not converged";
+    }
+  }
+
+  void write_trajectory(hdf5::Writer& file, const std::map<Index, std::vector<double>>& trajectory) const {
+    const AttentionSpec& s = setup_.description.spec;
+    file.group("/trajectory");
+    for (const auto& [name, size] : {std::pair<const char*, Index>{"H", s.heads},
+                                     {"d", s.head_dim},
+                                     {"D", s.embedding},
+                                     {"D_out", s.outputs}})
+      file.attribute("/trajectory", name, static_cast<std::int64_t>(size));
+    std::vector<std::int64_t> steps;
+    std::vector<double> theta;
+    for (const auto& [step, weights] : trajectory) {
+      steps.push_back(step);
+      theta.insert(theta.end(), weights.begin(), weights.end());
+    }
+    file.write("/trajectory/step", steps);
+    file.write("/trajectory/theta", theta.data(), {static_cast<Index>(steps.size()), setup_.weights.size()});
+  }
+
+  /// The problem with the last weights. It is written before the run, so that a run that is there has it.
+  void write_final(const Vector<double>& weights) const {
+    const std::string path = command_.get<std::string>("final");
+    hdf5::Writer file(path, command_.get<bool>("overwrite") || command_.get<bool>("resume"));
+    Problem problem = hdf5::read_problem(hdf5::Reader(setup_.input));
+    const AttentionSpec& s = setup_.description.spec;
+    problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
+    hdf5::write_problem(file, problem);
+    hdf5::write_provenance(file, "/provenance", command_.provenance(setup_.input));
+    file.commit();
+  }
+
+  Command& command_;
+  const Setup& setup_;
+  ModelObjective objective_;
+  Vector<double> start_;
+  Descent run_;
+  DescentPlan plan_;
+  RecordOptions options_;
+  Index record_every_ = 1, checkpoint_every_ = 1;
+  std::vector<std::string> names_;
+  std::vector<std::vector<double>> rows_;
+  SinceRecord since_;
+  Index recorded_ = -1, guaranteed_ = 0, broken_ = 0, rises_ = 0, certified_ = -1;
+  double first_loss_ = 0, last_loss_ = 0;
+  DescentStatus status_;
+  Counts spent_;
+  std::string too_large_;
+};
+
+void body(Command& command) {
+  add_descent_options(command);
+  command.options.add_options()  //
+      ("record-every", po::value<Index>()->value_name("K"),
+       "steps from record to record (default: a thousandth of --steps)")  //
+      ("checkpoint-every", po::value<Index>()->value_name("K"),
+       "steps from checkpoint to checkpoint, and so of the trajectory (default: a hundredth of --steps)")  //
+      ("ntk", po::bool_switch(), "record the smallest eigenvalue of the NTK of the trained blocks")        //
+      ("certify", po::bool_switch(), "record the ball certificate (implies --ntk)")                        //
+      ("final", po::value<std::string>()->value_name("FILE"), "write the last weights as a problem file")  //
+      ("resume", po::bool_switch(), "go on with a run that did not finish");
+  add_model_options(command);
+  command.add_memory_option();
+  if (!command.parse()) return;
+  const bool overwrite = command.get<bool>("overwrite");
+  const Setup setup = read_setup(command);
+  { const hdf5::Writer early_refusal(command.output(), overwrite); }
+  if (command.given("final")) {
+    const std::string path = command.get<std::string>("final");
+    for (const std::string& other : {setup.input, command.output()})
+      if (std::filesystem::weakly_canonical(path) == std::filesystem::weakly_canonical(other))
+        throw InputError("--final " + path + ": is " + other + " itself; give another file");
+    const hdf5::Writer early_refusal(path, overwrite || command.get<bool>("resume"));
+  }
+  use_one_thread_for_small_work(setup, command.get<bool>("ntk") || command.get<bool>("certify") ||
+                                           command.get<std::string>("step") == "guaranteed");
+  Training(command, setup).go();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_tool(kIntroduction, argc, argv, body);
+}
