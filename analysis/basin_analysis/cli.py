@@ -2,9 +2,10 @@
 import argparse
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
-from . import evaluation, hessian, ntk, slice, style, sweep
+from . import comparison, evaluation, hessian, ntk, slice, stationary, study, style, sweep, train
 from .output import write
 from .results import ResultError, open_result
 
@@ -13,7 +14,10 @@ PICTURES = {
     "basin-hessian": hessian.pictures,
     "basin-ntk": ntk.pictures,
     "basin-slice": slice.pictures,
+    "basin-stationary": stationary.pictures,
+    "basin-study": study.pictures,
     "basin-sweep": sweep.pictures,
+    "basin-train": train.pictures,
 }
 EPILOG = """example:
   basin-slice problem.h5 -o slice.h5
@@ -29,7 +33,7 @@ class Parser(argparse.ArgumentParser):
     """argparse with errors of one line."""
 
     def error(self, message):
-        self.exit(WRONG_INPUT, f"basin-plot: {message}; see basin-plot --help\n")
+        self.exit(WRONG_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def main(arguments=None):
@@ -39,6 +43,8 @@ def main(arguments=None):
     options = parse(arguments)
     style.apply()
     try:
+        if options.compare:
+            return compare(options)
         return max([plot(path, options) for path in options.results])
     except KeyboardInterrupt:
         return FAILED
@@ -56,6 +62,8 @@ def parse(arguments):
                         help="comma separated: png, pdf, svg (default: png,pdf)")
     parser.add_argument("--dpi", type=dpi, default=300, metavar="N",
                         help="pixels per inch of png, and of pixel parts in pdf and svg (default: 300)")
+    parser.add_argument("--compare", action="store_true",
+                        help="one picture instead: the slices side by side with the same scales")
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--log", dest="scale", action="store_const", const="log",
                        help="logarithmic scale of loss, eigenvalues, gradient (default: by the data's range)")
@@ -106,6 +114,24 @@ def plot(path, options):
         return complain(path, f"cannot write the pictures: {error.strerror or error}", FAILED)
     except Exception as error:  # not foreseen: still one line, and the other files get their turn
         return complain(path, f"cannot be drawn: {type(error).__name__}: {error}", FAILED)
+    return DONE
+
+
+def compare(options):
+    """Draw and write the comparison of all result files, beside the first; the exit code."""
+    path = options.results[0]
+    try:
+        with ExitStack() as stack:
+            results = [stack.enter_context(open_result(path)) for path in options.results]
+            for path, result in zip(options.results, results):
+                if result.tool != "basin-slice":
+                    raise ResultError(f"found a result of {result.tool}, expected one of basin-slice for --compare")
+            figure = comparison.draw(results, options.scale)
+        write_all([("comparison", figure)], stem(options.results[0], options.output), options)
+    except ResultError as error:
+        return complain(path, error, WRONG_INPUT)
+    except OSError as error:
+        return complain(path, f"cannot write the pictures: {error.strerror or error}", FAILED)
     return DONE
 
 

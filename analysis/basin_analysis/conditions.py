@@ -50,10 +50,11 @@ class Condition:
 class Ends:
     """The ends of one kernel's spectrum, with the conditions and the proven lower bounds of the smallest."""
     name: str
-    least: float
+    least: float  # NaN: only the bounds are known
     lower: float
     upper: float
     largest: float
+    rank: float  # certain; -1 where only the ends are known
     conditions: list
     bounds: list  # numbers
 
@@ -79,12 +80,18 @@ class Ends:
         name = block_label(self.name)
         if self.definite:
             proven = max(self.bounds, default=0)
-            known = f"{name}: positive definite, {LEAST} = {number_label(self.least)}"
+            known = f"{name}: positive definite, "
+            if self.upper - self.lower <= 0.2 * self.least:
+                known += f"{LEAST} = {number_label(self.least)}"
+            else:
+                at_most = "\N{LESS-THAN OR EQUAL TO}"
+                known += f"{number_label(self.lower)} {at_most} {LEAST} {at_most} {number_label(self.upper)}"
             why = f" (conditions prove \N{GREATER-THAN OR EQUAL TO} {number_label(proven)})"
             return [known + why if proven > 0 else known]
         known = f"singular, {LEAST} = 0"
         if not self.zero:
-            known = f"singular to rounding, {LEAST} \N{LESS-THAN OR EQUAL TO} {number_label(self.upper)}"
+            known = (f"{'singular to rounding' if self.rank >= 0 else 'not decided'}, "
+                     f"{LEAST} \N{LESS-THAN OR EQUAL TO} {number_label(self.upper)}")
         why = f"{self.obstacle.statement} fails" if self.obstacle else ""
         return [f"{name}: {known}", *(wrap_typeset(why, WIDTH - 0.2, FONT_SIZE + 1) if why else [])]
 
@@ -92,7 +99,12 @@ class Ends:
 def read(result):
     """The Ends of all kernels, in the order of the summary."""
     rows = result.table("/entry/summary", ["block"],
-                        ["lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max"])
+                        ["lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max",
+                         "rank", "lambda_max_upper"], perhaps=["lambda_min", "lambda_max"])
+    for row in rows:
+        bound = row.pop("lambda_max_upper")
+        if not np.isfinite(row["lambda_max"]):
+            row["lambda_max"] = bound
     names = [row["block"] for row in rows]
     for name in names:
         if not set(name.split(",")) <= set(BLOCK_LOOK):
@@ -205,7 +217,8 @@ def draw_kernel(axes, kernel, height, zero):
     elif kernel.definite:
         axes.plot([kernel.lower, kernel.upper], [height, height], color=BLUE, linewidth=3, alpha=0.4,
                   solid_capstyle="butt", label="enclosure")
-        axes.plot(kernel.least, height, "o", color=BLUE, markersize=5, label="least")
+        if np.isfinite(kernel.least):
+            axes.plot(kernel.least, height, "o", color=BLUE, markersize=5, label="least")
     else:
         axes.plot([zero, kernel.upper], [height, height], color=VERMILION, linewidth=1, label="enclosure")
         axes.plot(kernel.upper, height, "<", color=VERMILION, markerfacecolor="white", markersize=6,

@@ -2,6 +2,7 @@
 import numpy as np
 
 from .field import field
+from . import path
 from .labels import label_places
 from .style import FIELD, SMALL, VERMILION, legend_below, mark_point, new_figure, number_labels
 
@@ -18,6 +19,8 @@ def draw(data, scale):
     bar.ax.minorticks_off()
     axes.set(xlabel=data.label("a"), ylabel=data.label("b"), xlim=span(data.a), ylim=span(data.b))
     mark_missing(axes, data)
+    if data.path:
+        path.mark(axes, data.path)
     if min(data.a) <= 0 <= max(data.a) and min(data.b) <= 0 <= max(data.b):
         mark_point(axes, 0, 0, data.centre)
     if axes.get_legend_handles_labels()[0]:
@@ -29,13 +32,15 @@ def draw(data, scale):
     return figure
 
 
-def draw_lines(axes, data, shown):
+def draw_lines(axes, data, shown, levels=None, style="solid"):
     """Contour lines with labels at the levels within the data, light on dark colours and dark on light."""
-    levels = shown.levels[(shown.levels > shown.values.min()) & (shown.levels < shown.values.max())]
+    levels = shown.levels if levels is None else levels
+    levels = levels[(levels > shown.values.min()) & (levels < shown.values.max())]
     if levels.size == 0:
         return
     colours = ["white" if shown.norm(level) < 0.55 else "black" for level in levels]
-    lines = axes.contour(data.a, data.b, shown.values, levels=levels, colors=colours, linewidths=0.7)
+    lines = axes.contour(data.a, data.b, shown.values, levels=levels, colors=colours, linewidths=0.7,
+                         linestyles=style)
     labels = number_labels(levels)
     axes.figure.draw_without_rendering()  # settles the layout, on which places and angles of labels depend
     axes.clabel(lines, fmt=dict(zip(lines.levels, labels)), fontsize=SMALL, inline_spacing=3,

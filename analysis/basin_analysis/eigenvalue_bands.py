@@ -11,21 +11,25 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullLoca
 
 from .panels import Panels
 from .scales import use_log
-from .style import BLUE, GREY
+from .style import BLUE, GREY, SMALL
 
 MOST_LINES = 4  # values of the second axis
 TICK_ROOM = 0.13  # part of the x axis that the label of a tick takes
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARKERS = ("o", "s", "D", "^")
+WIDEST = 4  # upper bound over lower bound of an eigenvalue that counts as known
+# Conditions on sizes and ranks of the inputs: where they begin to hold, theory predicts a change.
+PREDICTIONS = {"width": "$H d$", "parameters": "$P$", "rank_limit": "rank limit", "copies": "copies",
+               "rank_X": "rank $X$"}
 
 
 @dataclass(frozen=True)
 class Eigenvalues:
     """The smallest eigenvalues of one kernel, (columns, y, x, draws): NaN where there is none, and the upper
-    bound of those that cannot be told from 0."""
+    bound of those that are not known."""
     values: np.ndarray
-    positive: np.ndarray  # (columns, y, x, draws), bool: certainly above 0
-    singular: np.ndarray  # (columns, y, x), the share of the draws where it is not
+    known: np.ndarray  # (columns, y, x, draws), bool: above 0, and enclosed tightly
+    bounded: np.ndarray  # (columns, y, x), the share of the draws of which only the upper bound is shown
 
 
 def draw(data, scale):
@@ -34,23 +38,24 @@ def draw(data, scale):
     lines = [0]
     if data.y:
         lines = np.unique(np.linspace(0, data.y.size - 1, min(MOST_LINES, data.y.size)).round().astype(int))
-    positive = np.concatenate([kernel.values[kernel.positive] for kernel in kernels.values()])
-    log = positive.size > 0 and use_log(positive, scale)
-    # What cannot be told from 0 says nothing of the scale; it stands at the lower edge.
-    bottom = 10 ** np.floor(np.log10(np.quantile(positive, 0.005))) if log else 0
+    known = np.concatenate([kernel.values[kernel.known] for kernel in kernels.values()])
+    log = known.size > 0 and use_log(known, scale)
+    # What is not known says nothing of the scale; below it, it stands at the lower edge.
+    bottom = 10 ** np.floor(np.log10(np.quantile(known, 0.005))) if log else 0
     panels = Panels(list(kernels), data.columns, 1.35,
                     "Smallest eigenvalue of the neural tangent kernel over initialisations", data.footer,
                     legend_handles(data, lines), 3, share=True)
     for (part, column), axes in panels.axes.items():
+        mark_predictions(axes, predictions(data, part, column))
         for place, line in enumerate(lines):
             draw_line(axes, data.x.numbers, np.maximum(kernels[part].values[column, line], bottom),
-                      kernels[part].singular[column, line], place, len(lines))
+                      kernels[part].bounded[column, line], place, len(lines))
     panels.label(data.x, r"$\lambda_\mathrm{min}$")
     axes = panels.axes[next(iter(panels.axes))]  # the panels share its scales and ticks
     set_x_axis(axes, data.x.numbers, data.x.labels)
     if log:
         axes.set_yscale("log")
-        axes.set_ylim(bottom, positive.max() * 3)
+        axes.set_ylim(bottom, known.max() * 3)
         axes.yaxis.set_major_locator(LogLocator(numticks=6))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
@@ -63,9 +68,10 @@ def read(data, part):
     name = f"{part}/" if part else ""
     values = data.quantities[f"{name}lambda_min"]
     lower, upper = (data.quantities.get(f"{name}lambda_min_{end}", values) for end in ("lower", "upper"))
-    singular = np.where(np.isnan(values), np.nan, lower <= 0)
+    known = (lower > 0) & (upper <= WIDEST * lower)
+    bounded = np.where(np.isnan(values), np.nan, ~known)
     with ignored_empty_cells():
-        return Eigenvalues(np.where(singular == 1, upper, values), lower > 0, np.nanmean(singular, axis=-1))
+        return Eigenvalues(np.where(bounded == 1, upper, values), known, np.nanmean(bounded, axis=-1))
 
 
 @contextmanager
@@ -76,8 +82,8 @@ def ignored_empty_cells():
         yield
 
 
-def draw_line(axes, x, values, singular, place, count):
-    """Median (x) and bands of values (x, draws); the filling of the markers says how many are singular."""
+def draw_line(axes, x, values, bounded, place, count):
+    """Median (x) and bands of values (x, draws); the filling of the markers says how many are upper bounds."""
     with ignored_empty_cells():
         low, lower, median, upper, high = np.nanquantile(values, QUANTILES, axis=-1)
     colour = line_colour(place, count)
@@ -85,11 +91,34 @@ def draw_line(axes, x, values, singular, place, count):
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.fill_between(x, lower, upper, color=colour, alpha=0.25, linewidth=0)
     axes.plot(x, median, color=colour)
-    for fill, where in (("full", singular == 0), ("bottom", (singular > 0) & (singular < 1)),
-                        ("none", singular == 1)):
+    for fill, where in (("full", bounded == 0), ("bottom", (bounded > 0) & (bounded < 1)),
+                        ("none", bounded == 1)):
         if where.any():  # an unclipped line without a point would confuse the layout
             axes.plot(x[where], median[where], linestyle="", marker=MARKERS[place], fillstyle=fill,
                       color=colour, markerfacecoloralt="white", markersize=4.5, clip_on=False, zorder=3)
+
+
+def predictions(data, part, column):
+    """{place on the x axis: names} of the conditions that change there, between two values, for half of the draws."""
+    changes = {}
+    for name, label in PREDICTIONS.items():
+        verdicts = data.quantities.get(f"{part}/{name}")
+        if verdicts is None:
+            continue
+        with ignored_empty_cells():
+            holds = np.nanmean(verdicts[column], axis=(0, -1)) >= 0.5
+        x = data.x.numbers
+        for place in np.flatnonzero(holds[1:] != holds[:-1]):
+            middle = np.sqrt(x[place] * x[place + 1]) if x[0] > 0 else (x[place] + x[place + 1]) / 2
+            changes.setdefault(middle, []).append(label)
+    return changes
+
+
+def mark_predictions(axes, changes):
+    for place, labels in changes.items():
+        axes.axvline(place, color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=0)
+        axes.annotate(", ".join(labels), (place, 0.03), (2, 0), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", fontsize=SMALL - 1, color=GREY, va="bottom")
 
 
 def set_x_axis(axes, x, labels):
@@ -129,7 +158,9 @@ def legend_handles(data, lines):
     handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
     if len(lines) == 1:
         handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
-    for fill, label in (("full", "no draw singular"), ("bottom", "some singular"), ("none", "all singular")):
+    for fill, label in (("full", "all draws known"), ("bottom", "some upper bounds"), ("none", "all upper bounds")):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", fillstyle=fill,
                               markerfacecoloralt="white", markersize=4.5, label=label))
+    handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)),
+                          label="a condition changes"))
     return handles

@@ -1,24 +1,31 @@
 """basin-hessian: read the eigenvalues and choose the pictures."""
-from . import extremes, spectrum
+from . import extremes, sheet, spectrum
 from .model import footer
 from .results import ResultError, same_shape
 
-OPERATORS = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
+OPERATORS = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix", "residual": "residual part"}
+SHEET = ("counts", "density", "block_norms", "parts")  # what only the sheet shows
 
 
 def pictures(result, scale):
-    """(name, figure) of each picture of a Hessian or Gauss-Newton result."""
+    """(name, figure) of each picture of the Hessian or a part of it."""
     found = [name for name in ("largest", "smallest", "spectrum") if f"/entry/{name}" in result]
-    if not found:
+    on_sheet = any(f"/entry/{name}" in result for name in SHEET)
+    if not found and not on_sheet:
         raise ResultError("found no /entry/largest, /entry/smallest or /entry/spectrum, expected one of them")
-    operator = result.attribute(f"/entry/{found[0]}", "operator")
+    operator = result.attribute(f"/entry/{found[0]}", "operator") if found else result.text("/entry/matrix")
     operator = OPERATORS.get(operator, operator)
     lines = footer(result)
     drawn = []
+    if on_sheet:
+        parts = sheet.read_parts(result)
+        drawn.append(("sheet", sheet.draw(parts, f"Spectrum of the {operator}", lines)))
+    if not found:
+        return drawn
     ends = {name: read_end(result, name) for name in found if name != "spectrum"}
     if any(end.values.size for end in ends.values()):
         drawn.append(("extremes", extremes.draw(operator, ends, scale, lines)))
-    elif "spectrum" not in found:
+    elif "spectrum" not in found and not on_sheet:
         raise ResultError(f"{' and '.join(ends)}: found no eigenvalue, expected some that converged")
     if "spectrum" in found:
         values, errors = read_eigenvalues(result, "spectrum")

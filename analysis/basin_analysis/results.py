@@ -22,6 +22,13 @@ class Result:
     def __contains__(self, name):
         return name in self._file
 
+    def part(self, name):
+        """The Result whose file is kept whole in the group `name`."""
+        group = self._file.get(name)
+        if not isinstance(group, h5py.Group):
+            raise ResultError(f"{name}: found {'nothing' if group is None else 'a dataset'}, expected a group")
+        return Result(_Inside(group))
+
     def attribute(self, name, key):
         """The string attribute `key` of the object `name`."""
         if name not in self._file:
@@ -93,10 +100,11 @@ class Result:
             raise ResultError(f"{name}: expected a list of strings")
         return list(value)
 
-    def table(self, group, texts, numbers):
-        """The rows, as dictionaries, of the table in `group`: a dataset for each of its columns."""
+    def table(self, group, texts, numbers, perhaps=()):
+        """The rows, as dictionaries, of the table in `group`: a dataset for each of its columns. Numbers in the
+        columns `perhaps` may be NaN: not known."""
         columns = {name: np.array(self.texts(f"{group}/{name}"), object) for name in texts}
-        columns.update((name, self.numbers(f"{group}/{name}", 1)) for name in numbers)
+        columns.update((name, self.numbers(f"{group}/{name}", 1, name not in perhaps)) for name in numbers)
         length = columns[texts[0]].shape
         same_shape(length, **{f"{group}/{name}": column for name, column in columns.items()})
         return [dict(zip(columns, row)) for row in zip(*columns.values())]
@@ -118,6 +126,22 @@ class Result:
             return read(data)
         except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for damaged data
             raise ResultError(f"{name} cannot be read: {error}") from error
+
+
+class _Inside:
+    """A group that is read as a file: names from the root are those in the group."""
+
+    def __init__(self, group):
+        self._group = group
+
+    def __contains__(self, name):
+        return name == "/" or name.lstrip("/") in self._group
+
+    def __getitem__(self, name):
+        return self._group if name == "/" else self._group[name.lstrip("/")]
+
+    def get(self, name):
+        return self[name] if name in self else None
 
 
 def same_shape(shape, **arrays):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import contour, line, surface
+from . import band, contour, curvature, line, path, surface
 from .model import footer
 from .results import ResultError, same_shape
 from .style import escape
@@ -20,42 +20,59 @@ class Slice:
     loss: np.ma.MaskedArray  # (ny, nx), masked where unusable
     computed: np.ndarray  # (ny, nx), bool
     centre: float  # f(theta)
-    normalisation: str  # of u and v
+    directions: dict  # step "a", "b" -> what its direction is, in words
     footer: list
+    lines: bool = False  # rows are random lines, not steps b
+    path: object = None  # the Path of a training run
 
     def label(self, step):
         """The axis label of the step "a" or "b"."""
-        direction = {"a": "u", "b": "v"}[step]
-        label = f"step ${step}$ along ${direction}$ (normalisation: {escape(self.normalisation)})"
-        return textwrap.fill(label, MAX_LABEL)
+        name = {"a": "u", "b": "v"}[step]
+        return textwrap.fill(f"step ${step}$ along ${name}$ ({escape(self.directions[step])})", MAX_LABEL)
 
 
 def pictures(result, scale):
     """(name, figure) of each picture of a slice."""
     data = read(result)
+    along_path = [("trajectory", path.draw(data, scale))] if data.path else []
+    if data.lines:
+        return [("band", band.draw(data, scale)), *along_path]
     if 1 in data.loss.shape:
-        return [("line", line.draw(data, scale))]
-    return [("contour", contour.draw(data, scale)), ("surface", surface.draw(data, scale))]
+        return [("line", line.draw(data, scale)), *curvature.pictures(result, data), *along_path]
+    return [("contour", contour.draw(data, scale)), ("surface", surface.draw(data, scale)),
+            *curvature.pictures(result, data), *along_path]
 
 
 def read(result):
     """The Slice in a result file."""
-    a, b = result.numbers("/xcoordinates", 1), result.numbers("/ycoordinates", 1)
+    a = result.numbers("/xcoordinates", 1)
+    line_only = "/ycoordinates" not in result
+    b = np.zeros(1) if line_only else result.numbers("/ycoordinates", 1)
     for name, steps in (("/xcoordinates", a), ("/ycoordinates", b)):
         if not (np.all(np.diff(steps) > 0) or np.all(np.diff(steps) < 0)):
             raise ResultError(f"{name}: found steps out of order, expected increasing or decreasing ones")
-    loss = result.numbers("/train_loss", 2, finite=False)
-    computed = result.numbers("/computed", 2) != 0
-    same_shape((b.size, a.size), **{"/train_loss": loss, "/computed": computed})
+    dimensions = 1 if line_only else 2
+    loss = result.numbers("/train_loss", dimensions, finite=False)
+    computed = result.numbers("/computed", dimensions) != 0
+    same_shape((b.size, a.size)[-dimensions:], **{"/train_loss": loss, "/computed": computed})
+    loss, computed = np.atleast_2d(loss), np.atleast_2d(computed)
     loss = mask_unusable(loss, computed)
     if loss.count() == 0:
         raise ResultError("/train_loss: found no finite computed value, expected at least one")
     cosine = result.number("/entry/directions/cosine", finite=False)
+    groups = result.members("/entry")
     lines = footer(result)
-    if np.isfinite(cosine) and 1 not in loss.shape:
-        lines[0] += f"; cos(u, v) = {cosine:.3g}"
+    if np.isfinite(cosine) and 1 not in loss.shape and "band" not in groups:
+        lines[0] += f"; cos(u, v) = {round(cosine, 12) + 0:.3g}"
     return Slice(a, b, loss, computed, result.number("/entry/center_loss", finite=False),
-                 result.text("/entry/directions/normalisation"), lines)
+                 {"a": direction(result, "x"), "b": direction(result, "y")}, lines, "band" in groups,
+                 path.read(result) if "trajectory" in groups else None)
+
+
+def direction(result, name):
+    """The direction "x" or "y" in words: where it is from, and how it is normalised."""
+    origin, normalisation = (result.text(f"/entry/directions/{name}_{what}") for what in ("origin", "normalisation"))
+    return origin if normalisation == "none" else f"{origin}; normalisation: {normalisation}"
 
 
 def mask_unusable(loss, computed):

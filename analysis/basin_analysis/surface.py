@@ -14,7 +14,9 @@ MOST_POINTS = 121  # per axis: more cannot be told apart on paper, and take long
 
 def draw(data, scale):
     """The figure for a Slice of two dimensions."""
-    title = f"Loss surface f(\N{GREEK SMALL LETTER THETA} + a u + b v), normalisation: {data.normalisation}"
+    u, v = data.directions.values()
+    title = ("Loss surface f(\N{GREEK SMALL LETTER THETA} + a u + b v), "
+             + (f"u and v {u}" if u == v else f"u: {u}, v: {v}"))
     figure = new_figure(5.4, title, data.footer)
     figure.set_layout_engine("none")  # constrained layout fails on 3D axes
     axes = figure.add_axes((0.02, 0.1, 0.92, 0.86), projection="3d")

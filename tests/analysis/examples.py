@@ -81,6 +81,8 @@ def slice_file(path, loss=None, a=None, b=None, computed=None, normalisation="fi
         directions["x"], directions["y"] = random().normal(size=(2, P))
         directions["x_norm"], directions["y_norm"], directions["cosine"] = 21.3, 20.8, 0.0173
         directions["normalisation"] = normalisation
+        for name in "xy":
+            directions[name + "_origin"], directions[name + "_normalisation"] = "random", normalisation
         file["entry/center_loss"] = loss[np.abs(b).argmin(), np.abs(a).argmin()]
     return path
 
@@ -224,6 +226,41 @@ def hessian_file(path, operator="hessian", full=False, largest=None, smallest=No
     return path
 
 
+def sheet_part(group, counts):
+    """What basin-hessian --counts --density --norms writes for one matrix; counts: (symmetry, zero, negative,
+    positive) of the whole and modulo symmetries."""
+    table = collection(group, "counts")
+    table["of"] = np.array(["whole", "modulo symmetries"], h5py.string_dtype())
+    for name, column in zip(("symmetry", "zero", "negative", "positive"), zip(*counts)):
+        table[name] = np.array(column)
+    table["negative_exact"] = table["zero_exact"] = np.array([1, 1], "u1")
+    for name in ("density", "density_symlog"):
+        curve = plot_group(group, name, "density", ["eigenvalue"])
+        x = np.linspace(-40, 400, 50)
+        curve["eigenvalue"], curve["density"] = x, np.exp(-x**2 / 1e3)
+        curve["noise"], curve["truncation"] = np.full(50, 0.01), np.full(50, 0.02)
+    norms = plot_group(group, "block_norms", "frobenius", ["row", "column"])
+    norms["blocks"] = np.array(list(BLOCK_SHAPES), h5py.string_dtype())
+    values = random().uniform(1e-3, 2e5, (4, 4))
+    norms["frobenius"], norms["frobenius_errors"] = values + values.T, np.full((4, 4), 0.01)
+
+
+def sheet_file(path, **options):
+    """A basin-hessian result of the Hessian and both of its parts, with a threefold eigenvalue."""
+    threefold = ([412.7, 412.7, 412.7, 64.1], [2e-9, 2e-9, 2e-9, 1e-8], [1, 1, 1, 1])
+    hessian_file(path, largest=threefold, **options)
+    with h5py.File(path, "a") as file:
+        entry = file["entry"]
+        entry["matrix"] = "hessian"
+        sheet_part(entry, ((0, 21, 30, 49), (20, 1, 29, 50)))
+        for name, counts in (("gauss-newton", ((0, 40, 0, 60), (20, 20, 0, 60))), ("residual", ((0, 20, 41, 39), (20, 0, 41, 39)))):
+            group = entry.create_group(f"parts/{name}")
+            sheet_part(group, counts)
+            eigen_group(group, "largest", [400, 3.5], [1e-9, 1e-9], [1, 1], name)
+            eigen_group(group, "smallest", [-30.0, 1e-12], [1e-9, 1e-9], [1, 0], name)
+    return path
+
+
 def evaluate_file(path, **options):
     """A basin-evaluate result; the gradient of W_Q has exact zeros and that of W_K is small."""
     generator = random()
@@ -293,4 +330,45 @@ def sweep_file(path, axes=None, repeats=20, shares=None, blocks=("W_Q", "W_O", "
         options = {"samples": "4", "tokens": "4", "train": "W_Q,W_O", **(options or {})}
         for name, value in options.items():
             sweep[f"options/{name}"] = value
+    return path
+
+
+def train_file(path, records=60, ntk=True, first_step=40, **options):
+    """A basin-train result: a loss that falls over eleven decades, with or without NTK and certificate."""
+    t = np.arange(records, dtype=float)
+    rate = np.full(records, 0.65)
+    rate[0] = np.nan
+    with start(path, "basin-train", "run", **options) as file:
+        file["entry/status"] = "converged"
+        run = plot_group(file["entry"], "run", "loss", ["step"])
+        columns = {"step": 10 * t, "loss": 3 * 0.65**t, "gradient_norm": 2 * 0.8**t, "pl_ratio": 1 + 1 / (1 + t),
+                   "measured_rate": rate, "guaranteed_rate": (1 + rate) / 2, "distance": 1 - 0.9**t,
+                   "mean_entropy": 2 - t / 60, "largest_weight": 0.3 + t / 100,
+                   "smallest_row_sum": np.ones(records), "largest_row_sum": np.ones(records)}
+        columns.update({f"norm_{block}": 1 + i + t / 60 for i, block in enumerate(BLOCK_SHAPES)})
+        if ntk:
+            columns.update(lambda_min=0.01 + t / 600, lambda_min_lower=t / 600, lambda_min_upper=0.02 + t / 600,
+                           lambda_max=20 + t, predicted_rate=rate * 1.1)
+            collection(file["entry"], "certificate")["first_step"] = np.int64(first_step)
+        for name, values in columns.items():
+            run[name] = values
+    return path
+
+
+def stationary_file(path, losses=None, verdicts=None, lowest=0.0, known=1, shares=True, **options):
+    """A basin-stationary result: some minima, some of them suboptimal, a saddle, a valley."""
+    if losses is None:
+        losses = [1e-31, 0.5, 1e-30, 2.0, 0.5, 0.05, np.nan]
+        verdicts = ["global minimum", "suboptimal local minimum", "global minimum", "saddle",
+                    "suboptimal local minimum", "valley to infinity", "not finite"]
+    with start(path, "basin-stationary", "losses", **options) as file:
+        starts = collection(file["entry"], "starts")
+        starts["loss"], starts["verdict"] = np.array(losses), verdicts
+        catalogue = collection(file["entry"], "catalogue")
+        catalogue["lowest_loss"], catalogue["lowest_is_global"] = lowest, np.int64(known)
+        if shares:
+            rows = [("minima", "global minimum", 2), ("minima", "suboptimal local minimum", 2),
+                    ("minima", "degenerate", 0), ("saddles", "saddle", 1)]
+            table(file["entry"], "shares", ("search", "verdict", "count", "total", "share", "lower", "upper"),
+                  [(*row, 4 if row[0] == "minima" else 1, row[2] / 4, row[2] / 5, row[2] / 3) for row in rows])
     return path

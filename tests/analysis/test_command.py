@@ -176,8 +176,8 @@ class WrongInput(FileCase):
             ("nothing done", put("computed", np.zeros((51, 51), "u1")), "no finite computed value"),
             ("NaN step", put("xcoordinates", np.full(51, np.nan)), "51 of 51 values NaN"),
             ("disorder", put("ycoordinates", np.zeros(51)), "/ycoordinates: found steps out of order"),
-            ("number for text", put("entry/directions/normalisation", 3), "expected strings"),
-            ("list for text", put("entry/directions/normalisation", ["a", "b"]), "expected one string"),
+            ("number for text", put("entry/directions/x_origin", 3), "expected strings"),
+            ("list for text", put("entry/directions/x_normalisation", ["a", "b"]), "expected one string"),
             ("strange block", put("entry/model/trainable", "W_X"), "'W_X'"),
         )
         for name, change, _ in cases:

@@ -60,6 +60,7 @@ class Layout(FileCase):
             "many": examples.hessian_file(self.path("many.h5"), largest=(many, many / 1e3, many > 30),
                                           smallest=(-many[::-1] / 1e9, many / 1e12, many > 0)),
             "all": examples.hessian_file(self.path("all.h5"), full=True, **long),
+            "sheet": examples.sheet_file(self.path("sheet.h5"), **long),
             "sweep": examples.sweep_file(self.path("sweep.h5")),
             "share": examples.sweep_file(self.path("share.h5"), {"input-scale": list(range(1, 31)), "D": [4, 1024], "N": [1, 2]},
                                          shares=np.full((30, 2, 2), 0.5), blocks=("W_Q", "W_K", "W_V", "W_O", "sum")),

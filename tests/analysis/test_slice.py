@@ -1,6 +1,7 @@
 """Pictures of loss slices: levels, masks, and what is drawn."""
 import unittest
 
+import h5py
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.transforms import Bbox
@@ -8,9 +9,11 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from support import FileCase, figures  # first, because it finds basin_analysis
 import examples
+from basin_analysis import comparison
 from basin_analysis.field import field
 from basin_analysis.labels import crowded, distance, resample, straight
 from basin_analysis.levels import linear_levels, log_floor, log_levels
+from basin_analysis.results import open_result
 from basin_analysis.scales import use_log
 from basin_analysis.slice import mask_unusable
 from basin_analysis.style import number_label, number_labels
@@ -102,8 +105,8 @@ class Fields(unittest.TestCase):
 class Contour(FileCase):
     def test_axes_marks_and_levels(self):
         axes, = figures(examples.slice_file(self.path("s.h5")))["contour"].axes
-        self.assertEqual(axes.get_xlabel(), "step $a$ along $u$ (normalisation: filter)")
-        self.assertEqual(axes.get_ylabel(), "step $b$ along $v$ (normalisation: filter)")
+        self.assertEqual(axes.get_xlabel(), "step $a$ along $u$ (random; normalisation: filter)")
+        self.assertEqual(axes.get_ylabel(), "step $b$ along $v$ (random; normalisation: filter)")
         self.assertEqual(axes.get_aspect(), 1)
         bar, = axes.child_axes
         self.assertEqual(bar.get_ylabel(), "loss f")
@@ -200,6 +203,20 @@ class Line(FileCase):
             self.assertEqual((mark.get_xdata(), mark.get_ydata()), (0, 2))
             self.assertEqual(axes.get_yscale(), "linear")
 
+    def test_a_line_has_one_dimension(self):
+        path = examples.slice_file(self.path("s.h5"), [[4, 3, 2, 3, 4]], np.linspace(-1, 1, 5), [0])
+        with h5py.File(path, "a") as file:
+            for name in ("train_loss", "computed"):
+                values = file[name][0]
+                del file[name]
+                file[name] = values
+            del file["ycoordinates"]
+            file["min_eig"] = [-1, 2, 3, 4, np.nan]
+        drawn = figures(path)
+        self.assertEqual(set(drawn), {"line", "curvature"})
+        self.assertEqual(drawn["line"].axes[0].get_lines()[0].get_ydata().tolist(), [4, 3, 2, 3, 4])
+        self.assertEqual(drawn["curvature"].axes[0].get_lines()[0].get_ydata().tolist()[:4], [-1, 2, 3, 4])
+
     def test_off_the_point(self):
         figure = self.draw([[1, 2, 3]], [-1, 0, 1], [0.5])
         self.assertIn("b = 0.5", figure._suptitle.get_text())
@@ -212,6 +229,101 @@ class Line(FileCase):
         labels = " ".join(axes.get_legend_handles_labels()[1])
         self.assertIn("1 of 5 points (value 0", labels)
         self.assertIn("1 of 5 points (NaN or infinite", labels)
+
+
+class MoreThanTheLoss(FileCase):
+    """Paths, bands, maps and comparisons."""
+
+    def with_path(self, name="path.h5"):
+        path = examples.slice_file(self.path(name))
+        with h5py.File(path, "a") as file:
+            group = examples.plot_group(file["entry"], "trajectory", "loss", ["step"])
+            t = np.linspace(0, 1, 9)
+            for key, values in {"step": 10 * t, "loss": 5 - 4 * t, "proj_xcoord": t - 0.5, "proj_ycoord": 0.5 - t**2,
+                                "distance": 0.1 * t}.items():
+                group[key] = values
+            group["variance_share"] = 0.87654
+        return path
+
+    def test_path_on_the_contour_and_alone(self):
+        drawn = figures(self.with_path())
+        self.assertEqual(set(drawn), {"contour", "surface", "trajectory"})
+        lines = {line.get_label(): line for line in drawn["contour"].axes[0].get_lines()}
+        projected = lines["training path, projected (87.65 % of its variance)"]
+        np.testing.assert_allclose(projected.get_xdata(), np.linspace(-0.5, 0.5, 9))
+        upper, lower = drawn["trajectory"].axes
+        np.testing.assert_allclose(upper.get_lines()[0].get_ydata(), 5 - 4 * np.linspace(0, 1, 9))
+        np.testing.assert_allclose(lower.get_lines()[0].get_ydata(), 0.1 * np.linspace(0, 1, 9))
+
+    def test_band_of_lines(self):
+        loss = np.arange(1, 12)[:, None] * np.ones(5)
+        path = examples.slice_file(self.path("lines.h5"), loss=loss, a=np.arange(5), b=np.arange(1, 12))
+        with h5py.File(path, "a") as file:
+            file["entry"].create_group("band")
+        drawn = figures(path, "linear")
+        self.assertEqual(set(drawn), {"band"})
+        np.testing.assert_allclose(drawn["band"].axes[0].get_lines()[0].get_ydata(), 6)
+
+    def test_curvature_map(self):
+        path = examples.slice_file(self.path("map.h5"))
+        with h5py.File(path, "a") as file:
+            x, y = np.meshgrid(file["xcoordinates"], file["ycoordinates"])
+            file["min_eig"], file["max_eig"] = x - 0.5, 2 + y
+        axes = figures(path)["curvature"].axes
+        self.assertEqual([a.get_title() for a in axes[:2]], ["smallest Hessian eigenvalue", "largest Hessian eigenvalue"])
+
+    def test_each_direction_has_its_own_words(self):
+        path = examples.slice_file(self.path("s.h5"), normalisation="none")
+        with h5py.File(path, "a") as file:
+            file["entry/directions/y_origin"][()] = "principal direction 2"
+        axes = figures(path)["contour"].axes[0]
+        self.assertEqual(axes.get_xlabel(), "step $a$ along $u$ (random)")
+        self.assertEqual(axes.get_ylabel(), "step $b$ along $v$ (principal direction 2)")
+
+    def test_accuracy_is_drawn_where_it_was_measured(self):
+        path = examples.slice_file(self.path("s.h5"))
+        self.assertNotIn("curvature", figures(path))
+        with h5py.File(path, "a") as file:
+            file["train_acc"][()] = 50
+            file["entry"].create_group("accuracy")
+        self.assertEqual(figures(path)["curvature"].axes[0].get_title(), "accuracy, %")
+
+    def test_eigenvalues_that_did_not_converge_are_marked(self):
+        path = examples.slice_file(self.path("map.h5"))
+        with h5py.File(path, "a") as file:
+            x, y = np.meshgrid(file["xcoordinates"], file["ycoordinates"])
+            file["min_eig"], file["max_eig"] = x - 0.5, 2 + y
+            file["eig_converged"] = np.where((x == 1) & (y == -1), 0.0, 1)
+        for axes in figures(path)["curvature"].axes[:2]:
+            self.assertEqual(axes.get_lines()[0].get_xydata().tolist(), [[1, -1]])
+            self.assertIn("not converged", axes.get_title())
+
+    def test_comparison_of_steep_and_flat(self):
+        steep = examples.slice_file(self.path("a.h5"))
+        with h5py.File(steep) as file:
+            loss = file["train_loss"][()]
+        flat = examples.slice_file(self.path("b.h5"), loss=1 + loss / 1e3, kernel="gaussian")
+        with open_result(steep) as first, open_result(flat) as second:
+            left, right = comparison.draw([first, second], "linear").axes
+        self.assertNotIn("dashed", left.get_xlabel())
+        self.assertIn("dashed", right.get_xlabel())
+        self.assertGreater(len(right.texts), 2)  # its levels are labelled
+
+    def test_comparison_has_one_scale(self):
+        steep = examples.slice_file(self.path("a.h5"))
+        with h5py.File(steep) as file:
+            loss = file["train_loss"][()]
+        flat = examples.slice_file(self.path("b.h5"), loss=loss / 10, kernel="gaussian")
+        with open_result(steep) as first, open_result(flat) as second:
+            figure = comparison.draw([first, second], "log")
+        left, right = figure.axes
+        self.assertEqual(left.get_title().split(",")[0], "softmax")
+        self.assertEqual(right.get_title().split(",")[0], "gaussian")
+        self.assertEqual(left.collections[0].get_clim(), right.collections[0].get_clim())
+        process = self.basin_plot("--compare", "a.h5", "b.h5", "--format", "svg")
+        self.assertEqual((process.returncode, process.stdout), (0, "a_comparison.svg\n"), process.stderr)
+        line = examples.slice_file(self.path("c.h5"), loss=np.ones((1, 5)), a=np.arange(5), b=[0])
+        self.assert_one_line(self.basin_plot("--compare", "a.h5", str(line)), 2, "found a line")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import numpy as np
 
 from support import FileCase, figures  # first, because it finds basin_analysis
 import examples
+from basin_analysis import sheet
 from basin_analysis.ntk import Kernel
+from basin_analysis.results import ResultError
 from basin_analysis.scales import symlog_exponents, symlog_threshold, use_symlog
 from basin_analysis.spectrum import classify, symlog_bins
 
@@ -116,6 +118,36 @@ class Hessian(FileCase):
             self.assertEqual(pictures["extremes"].axes[0].get_yscale(), expected)
             self.assertEqual(pictures["spectrum"].axes[0].get_yscale(), expected)
             self.assertEqual(pictures["histogram"].axes[0].get_xscale(), expected)
+
+
+class Sheet(FileCase):
+    def test_equal_eigenvalues_are_counted(self):
+        found = sheet.clusters([3.0, 3.0, 3.0 + 1e-9, 1.0, 1.0], [1e-8, 1e-8, 1e-8, 1e-8, 0.1], [True] * 4 + [False])
+        self.assertEqual([entry[3] for entry in found], [3, 1, 1])
+
+    def test_the_sheet_shows_all_matrices(self):
+        figure = figures(examples.sheet_file(self.path("h.h5")))["sheet"]
+        titles = [axes.get_title() for axes in figure.axes]
+        self.assertEqual(sum(title.startswith("norms: ") for title in titles), 3)
+        ends, counts = figure.axes[:2]
+        self.assertIn("\N{MULTIPLICATION SIGN}3", [text.get_text() for text in ends.texts])
+        widths = [bar.get_width() for bar in counts.patches]
+        self.assertEqual(sorted(widths), sorted([29, 20, 1, 50, 0, 20, 20, 60, 41, 20, 0, 39]))
+        densities = next(axes for axes in figure.axes if axes.get_title().startswith("density"))
+        self.assertEqual(len(densities.collections), 6)  # two bands for each matrix
+
+    def test_a_result_without_eigenvalues_has_a_sheet(self):
+        path = examples.sheet_file(self.path("h.h5"))
+        with h5py.File(path, "a") as file:
+            del file["entry/largest"], file["entry/smallest"]
+        self.assertEqual(list(figures(path)), ["sheet"])
+
+    def test_damaged_parts_are_named(self):
+        path = examples.sheet_file(self.path("h.h5"))
+        with h5py.File(path, "a") as file:
+            del file["entry/parts/residual/counts/negative"]
+        with self.assertRaisesRegex(ResultError, "/entry/parts/residual/counts/negative is missing"):
+            figures(path)
 
 
 class Kernels(FileCase):

@@ -115,7 +115,7 @@ class SmallestEigenvalue(FileCase):
     def curves(self, axes):
         return [line for line in axes.get_lines() if line.get_linestyle() == "-"]
 
-    def test_median_bands_and_singular_draws(self):
+    def test_median_bands_and_unknown_draws(self):
         path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8, 16, 32]}, shares=[0, 0.4, 0.9, 1], blocks=("sum",))
         axes = panels(figures(path)["lambda_min"])["sum"]
         with h5py.File(path) as file:
@@ -134,6 +134,32 @@ class SmallestEigenvalue(FileCase):
             ends = band[band[:, 0] == 32][:, 1]
             np.testing.assert_allclose((ends.min(), ends.max()), np.quantile(values[3], (low, high)))
         self.assertEqual((axes.get_xscale(), axes.get_yscale()), ("log", "log"))
+
+    def test_loosely_enclosed_draws_are_upper_bounds(self):
+        path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8]}, shares=[1, 1], blocks=("sum",))
+        with h5py.File(path, "r+") as file:  # positive definite by conditions, with no digit of the eigenvalue known
+            draws = file["entry/draws/sum"]
+            draws["lambda_min_lower"][0] = draws["lambda_min"][0] = 1e-12 * draws["lambda_min_upper"][0]
+            upper = draws["lambda_min_upper"][0]
+        axes = panels(figures(path)["lambda_min"])["sum"]
+        median, = self.curves(axes)
+        np.testing.assert_allclose(median.get_ydata()[0], np.median(upper))
+        marks = {line.get_fillstyle(): line.get_xdata().tolist() for line in axes.get_lines() if line.get_linestyle() == "None"}
+        self.assertEqual(marks, {"full": [8], "none": [4]})
+
+    def test_where_a_condition_changes_is_marked(self):
+        path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8, 16]}, shares=[0.5, 0.6, 1], blocks=("W_V",))
+        with h5py.File(path, "r+") as file:
+            verdicts = np.zeros(file["entry/draws/computed"].shape)
+            verdicts[1:] = 1  # holds from D = 8 on
+            file["entry/draws/W_V/rank_limit"] = verdicts
+            text = file["entry/sweep/specification"][()].decode() + "\nquantity W_V/rank_limit = verdict"
+            del file["entry/sweep/specification"]
+            file["entry/sweep/specification"] = text
+        axes = panels(figures(path)["lambda_min"])["$W_V$"]
+        mark, = (line for line in axes.get_lines() if len(set(line.get_xdata())) == 1 and line.get_marker() == "None")
+        self.assertAlmostEqual(mark.get_xdata()[0], np.sqrt(4 * 8))
+        self.assertEqual([text.get_text() for text in axes.texts], ["rank limit"])
 
     def test_a_second_axis_makes_lines(self):
         path = examples.sweep_file(self.path("s.h5"))

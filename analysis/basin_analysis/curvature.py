@@ -1,0 +1,88 @@
+"""What was measured beside the loss, as maps of a plane or curves along a line: extreme Hessian eigenvalues,
+gradient, NTK, accuracy."""
+import numpy as np
+from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
+
+from .contour import mark_missing, span
+from .levels import linear_levels
+from .results import same_shape
+from .scales import log_range
+from .style import BLUE, FIELD, SMALL, VERMILION, new_figure, number_labels
+
+NAMES = {"min_eig": "smallest Hessian eigenvalue", "max_eig": "largest Hessian eigenvalue",
+         "gradient_norm": "norm of the gradient", "min_ntk": "smallest NTK eigenvalue", "train_acc": "accuracy, %"}
+LARGE = 1.5  # decades from which a positive map is logarithmic
+
+
+def pictures(result, data):
+    """(name, figure): one sheet of all maps that are there, if any."""
+    there = [name for name in NAMES if name in result.members("/")
+             and (name != "train_acc" or "accuracy" in result.members("/entry"))]  # else it is an array of NaN
+    if not there:
+        return []
+    rows = -(-len(there) // 2)
+    line = 1 in data.loss.shape
+    figure = new_figure(0.9 + (1.8 if line else 2.7) * rows,
+                        f"Beside the loss, on the same {'line' if line else 'plane'}", data.footer)
+    panels = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axes in panels[len(there):]:
+        axes.axis("off")
+    for axes, name in zip(panels, there):
+        values = np.atleast_2d(result.numbers(f"/{name}", None, finite=False))
+        same_shape(data.loss.shape, **{f"/{name}": values})
+        values = np.ma.masked_where(~data.computed | ~np.isfinite(values), values)
+        axes.set_title(NAMES[name], fontsize=SMALL)
+        if values.count() == 0:
+            axes.text(0.5, 0.5, "no finite value", ha="center", transform=axes.transAxes)
+        (draw_curve if line else draw_map)(axes, data, values)
+        if name.endswith("_eig") and "eig_converged" in result:
+            mark_open(axes, data, np.atleast_2d(result.numbers("/eig_converged", None, finite=False)), values)
+    return [("curvature", figure)]
+
+
+def mark_open(axes, data, converged, values):
+    """Marks on the points whose eigenvalues did not converge."""
+    rows, columns = np.nonzero((converged == 0) & data.computed)
+    if not rows.size:
+        return
+    if 1 in data.loss.shape:
+        steps = data.a[columns] if data.loss.shape[0] == 1 else data.b[rows]
+        axes.plot(steps, values[rows, columns], "x", color=VERMILION)
+    else:
+        axes.plot(data.a[columns], data.b[rows], "x", color=VERMILION, markersize=3)
+    axes.set_title(f"{axes.get_title()} (×: not converged)", fontsize=SMALL)
+
+
+def draw_curve(axes, data, values):
+    """One curve along the line; the height zero is drawn where the sign changes."""
+    steps, label = ((data.a, "step $a$ along $u$") if data.loss.shape[0] == 1 else (data.b, "step $b$ along $v$"))
+    axes.plot(steps, values.ravel(), color=BLUE)
+    axes.set(xlabel=label)
+    if values.count() and values.min() < 0 < values.max():
+        axes.axhline(0, color="black", linewidth=0.8)
+
+
+def draw_map(axes, data, values):
+    """One map (ny, nx); where the sign changes, colours do, and the line of zero is drawn."""
+    axes.set(xlabel="step $a$ along $u$", ylabel="step $b$ along $v$", xlim=span(data.a), ylim=span(data.b))
+    if values.count() == 0:
+        return
+    low, high = values.min(), values.max()
+    signed = low < 0 < high
+    norm = Normalize(low, high)
+    if signed:
+        norm = TwoSlopeNorm(0, low, high)
+    elif low > 0 and log_range(values.compressed()) > LARGE:
+        norm = LogNorm(low, high)
+    drawn = axes.pcolormesh(data.a, data.b, values, norm=norm, cmap="RdBu_r" if signed else FIELD,
+                            shading="nearest", rasterized=True)
+    bar = axes.figure.colorbar(drawn, ax=axes)
+    bar.ax.tick_params(labelsize=SMALL - 1)
+    if signed:
+        axes.contour(data.a, data.b, values, levels=[0], colors="black", linewidths=0.8)
+    elif high > low and not isinstance(norm, LogNorm):
+        levels = linear_levels(low, high)
+        levels = levels[(levels > low) & (levels < high)][::2]
+        lines = axes.contour(data.a, data.b, values, levels=levels, colors="white", linewidths=0.5)
+        axes.clabel(lines, fmt=dict(zip(lines.levels, number_labels(levels))), fontsize=SMALL - 2)
+    mark_missing(axes, data)

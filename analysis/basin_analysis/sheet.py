@@ -1,0 +1,219 @@
+"""basin-hessian: one sheet with the ends, counts, densities and norms of the Hessian and of its two parts."""
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from .results import ResultError, same_shape
+from .scales import set_symlog
+from .style import (BLACK, BLUE, FIELD, GREEN, GREY, SIGN_LOOK, SMALL, VERMILION, block_label, legend_below,
+                    new_figure)
+
+# Matrix -> (short name, colour, line style).
+MATRIX_LOOK = {
+    "hessian": ("$H$", BLACK, "-"),
+    "gauss-newton": (r"$G = J^T J$", BLUE, "--"),
+    "residual": (r"$R = H - G$", VERMILION, ":"),
+}
+# What is counted -> (colour, hatch, name).
+COUNT_LOOK = {
+    "negative": (SIGN_LOOK[-1][0], "\\\\\\", "negative"),
+    "symmetry": (GREEN, "...", "symmetry"),
+    "zero": (GREY, "xxx", "further zero"),
+    "positive": (SIGN_LOOK[1][0], None, "positive"),
+}
+
+
+@dataclass
+class Part:
+    """What a result holds of one matrix."""
+    matrix: str
+    ends: dict = field(default_factory=dict)  # "largest", "smallest" -> (values, errors, converged), each (k)
+    counts: dict = None  # of COUNT_LOOK -> number
+    exact: bool = True
+    densities: dict = field(default_factory=dict)  # "density", "density_symlog" -> curve
+    norms: tuple = None  # names, norms (b, b), errors (b, b)
+
+
+def read_parts(result):
+    """The Part of /entry, and those of /entry/parts if there are some."""
+    groups = ["/entry"]
+    if "/entry/parts" in result:
+        groups += [f"/entry/parts/{name}" for name in result.members("/entry/parts")]
+    parts = [read_part(result, group) for group in groups]
+    return [part for part in parts if part.ends or part.counts or part.densities or part.norms]
+
+
+def read_part(result, group):
+    """The Part in a group."""
+    matrix = group.rpartition("/")[2]
+    if group == "/entry":
+        matrix = result.text("/entry/matrix") if "/entry/matrix" in result else "hessian"
+    if matrix not in MATRIX_LOOK:
+        raise ResultError(f"{group}: found a matrix '{matrix}', expected one of {', '.join(MATRIX_LOOK)}")
+    part = Part(matrix)
+    for end in ("largest", "smallest"):
+        if f"{group}/{end}" in result:
+            values = result.numbers(f"{group}/{end}/eigenvalue", 1, empty=True)
+            errors = result.numbers(f"{group}/{end}/eigenvalue_errors", 1, empty=True)
+            converged = result.numbers(f"{group}/{end}/converged", 1, empty=True) != 0
+            same_shape(values.shape, **{f"{group}/{end}/eigenvalue_errors": errors, f"{group}/{end}/converged": converged})
+            part.ends[end] = (values, errors, converged)
+    if f"{group}/counts" in result:
+        names = list(COUNT_LOOK) + ["negative_exact", "zero_exact"]
+        row = result.table(f"{group}/counts", ["of"], names)[-1]  # the last one is modulo symmetries
+        part.counts = {name: row[name] for name in COUNT_LOOK}
+        part.exact = bool(row["negative_exact"] and row["zero_exact"])
+    for name in ("density", "density_symlog"):
+        if f"{group}/{name}" in result:
+            curve = {key: result.numbers(f"{group}/{name}/{key}", 1)
+                     for key in ("eigenvalue", "density", "noise", "truncation")}
+            same_shape(curve["eigenvalue"].shape, **{f"{group}/{name}/{key}": c for key, c in curve.items()})
+            part.densities[name] = curve
+    if f"{group}/block_norms" in result:
+        names = result.texts(f"{group}/block_norms/blocks")
+        norms, errors = (result.numbers(f"{group}/block_norms/{key}", 2) for key in ("frobenius", "frobenius_errors"))
+        same_shape((len(names), len(names)), **{f"{group}/block_norms/frobenius": norms,
+                                                f"{group}/block_norms/frobenius_errors": errors})
+        part.norms = (names, norms, errors)
+    return part
+
+
+def draw(parts, title, footer):
+    """The sheet: a row each for ends and counts, densities, and norms, as far as there are."""
+    first = []
+    if any(part.ends for part in parts):
+        first.append("ends")
+    if any(part.counts for part in parts):
+        first.append("counts")
+    densities = [part for part in parts if part.densities]
+    norms = [part for part in parts if part.norms]
+    rows = [row for row in (first, ["symlog"] if densities else [], ["linear", "logarithmic"] if densities else [],
+                            [f"norms {part.matrix}" for part in norms]) if row]
+    heights = {"ends": 1.9, "counts": 1.9, "symlog": 1.8, "linear": 1.6}
+    figure = new_figure(1.0 + sum(heights.get(row[0], 1.7) + 0.55 for row in rows), title, footer)
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=[heights.get(row[0], 1.7) for row in rows])
+    for place, row in zip(grid, rows):
+        inside = place.subgridspec(1, len(row), width_ratios=[1.6 if name == "ends" else 1 for name in row])
+        for cell, name in zip(inside, row):
+            axes = figure.add_subplot(cell)
+            if name == "ends":
+                draw_ends(axes, parts)
+            elif name == "counts":
+                draw_counts(axes, parts)
+            elif name.startswith("norms"):
+                draw_norms(axes, next(part for part in norms if name == f"norms {part.matrix}"))
+            else:
+                draw_density(axes, densities, name)
+    return figure
+
+
+def draw_ends(axes, parts):
+    """Largest and smallest eigenvalues of each matrix in a column of its own, with errors; equal ones are counted."""
+    shown = [part for part in parts if part.ends]
+    values = np.concatenate([end[0] for part in shown for end in part.ends.values()])
+    errors = np.concatenate([end[1] for part in shown for end in part.ends.values()])
+    if values.size:
+        set_symlog(axes.yaxis, values, errors)
+    axes.axhline(0, color="black", linewidth=0.7)
+    for column, part in enumerate(shown):
+        _, colour, _ = MATRIX_LOOK[part.matrix]
+        for side, end, marker in ((-1, "smallest", "v"), (1, "largest", "^")):
+            if end not in part.ends:
+                continue
+            found = clusters(*part.ends[end])
+            places = column + side * np.linspace(0.38, 0.06, len(found))  # the outermost one outside
+            for place, (value, error, converged, times) in zip(places, found):
+                axes.errorbar(place, value, error, fmt=marker, color=colour, markersize=4, capsize=2, elinewidth=0.8,
+                              markerfacecolor=colour if converged else "none")
+                if times > 1:
+                    axes.annotate(f"\N{MULTIPLICATION SIGN}{times}", (place, value), (0, -5 * side), ha="center",
+                                  va="top" if side > 0 else "bottom", textcoords="offset points", fontsize=SMALL)
+    axes.set_xticks(range(len(shown)), [MATRIX_LOOK[part.matrix][0] for part in shown])
+    axes.set_xlim(-0.6, len(shown) - 0.4)
+    axes.set(title="ends: largest \N{BLACK UP-POINTING TRIANGLE}, smallest \N{BLACK DOWN-POINTING TRIANGLE} (hollow: not converged)",
+             ylabel=r"eigenvalue $\lambda$ with error bound")
+
+
+def clusters(values, errors, converged):
+    """[value, error, converged, times]: runs of values that are equal within their errors, or to nine digits."""
+    found = []
+    for value, error, done in zip(values, errors, converged):
+        if found and done and found[-1][2] and abs(value - found[-1][0]) <= max(error + found[-1][1], 1e-9 * abs(value)):
+            found[-1][1] = max(found[-1][1], error)
+            found[-1][3] += 1
+        else:
+            found.append([value, error, done, 1])
+    return found
+
+
+def draw_counts(axes, parts):
+    """A bar for each matrix: how many eigenvalues are negative, symmetry modes, further zeros and positive."""
+    shown = [part for part in parts if part.counts]
+    for row, part in enumerate(reversed(shown)):
+        left, total = 0, sum(part.counts.values())
+        for name, (colour, hatch, _) in COUNT_LOOK.items():
+            count = part.counts[name]
+            axes.barh(row, count, left=left, color=colour, alpha=0.75, hatch=hatch, edgecolor="white", linewidth=0.4)
+            if count > 0.12 * total:
+                axes.text(left + count / 2, row, f"{count:.0f}" + ("" if part.exact or name == "symmetry" else "?"), ha="center", va="center",
+                          fontsize=SMALL, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
+            left += count
+    axes.set_yticks(range(len(shown)), [MATRIX_LOOK[part.matrix][0] for part in reversed(shown)])
+    axes.set(title="how many of each sign", xlabel="eigenvalues" + ("" if all(p.exact for p in shown) else " (?: not exact)"))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    legend_below(axes, [Patch(facecolor=c, alpha=0.75, hatch=h, edgecolor="white", label=n)
+                        for c, h, n in COUNT_LOOK.values()], columns=2)
+
+
+def draw_density(axes, parts, kind):
+    """Densities with two bands: noise of the probes inside, quadrature added outside."""
+    name = "density_symlog" if kind == "symlog" else "density"
+    curves = {part.matrix: part.densities[name] for part in parts if name in part.densities}
+    everything = np.concatenate([curve["eigenvalue"] for curve in curves.values()])
+    if kind == "symlog":
+        threshold = 1e-6 * np.abs(everything).max()
+        set_symlog(axes.xaxis, everything, np.full(everything.size, threshold))
+    axes.axvline(0, color="black", linewidth=0.7)
+    top = max(curve["density"].max() for curve in curves.values())
+    for matrix, curve in curves.items():
+        label, colour, line = MATRIX_LOOK[matrix]
+        x, y = curve["eigenvalue"], curve["density"]
+        noise, all_of_it = 1.96 * curve["noise"], 1.96 * curve["noise"] + curve["truncation"]
+        floor = 1e-6 * top if kind == "logarithmic" else 0
+        axes.fill_between(x, np.maximum(y - all_of_it, floor), y + all_of_it, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(x, np.maximum(y - noise, floor), y + noise, color=colour, alpha=0.3, linewidth=0)
+        axes.plot(x, np.maximum(y, floor), color=colour, linestyle=line, linewidth=1, label=label)
+    if kind == "logarithmic":
+        axes.set_yscale("log")
+        axes.set_ylim(1e-5 * top, 3 * top)
+    else:
+        axes.set_ylim(0, 1.6 * top)
+    axes.set_xlabel(r"eigenvalue $\lambda$")
+    per = r"per unit of $\mathrm{asinh}(\lambda / \lambda_0)$" if kind == "symlog" else r"per unit of $\lambda$"
+    if kind == "symlog":
+        axes.set_title("density: bands of probe noise (95 %, dark) and quadrature (light)")
+        axes.set_ylabel("share " + per, fontsize=SMALL)
+        axes.legend(loc="upper left")
+    elif kind == "linear":
+        axes.set_ylabel("share " + per)
+
+
+def draw_norms(axes, part):
+    """The matrix of Frobenius norms of blocks, with relative errors where they are estimates."""
+    names, norms, errors = part.norms
+    power = int(np.floor(np.log10(norms.max()))) if norms.max() > 0 else 0
+    axes.imshow(norms, cmap=FIELD, vmin=0, vmax=norms.max() or 1)
+    for row in range(len(names)):
+        for column in range(len(names)):
+            text = f"{norms[row, column] / 10.0**power:.2f}"
+            if errors[row, column] > 0.0005 * norms[row, column]:
+                text += f"\n\N{PLUS-MINUS SIGN}{100 * errors[row, column] / norms[row, column]:.1g}%"
+            dark = norms[row, column] < 0.6 * norms.max()
+            axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color="white" if dark else "black")
+    axes.set_xticks(range(len(names)), [block_label(name) for name in names])
+    axes.set_yticks(range(len(names)), [block_label(name) for name in names])
+    axes.tick_params(length=0)
+    unit = f", in $10^{{{power}}}$" if power else ""
+    axes.set_title(f"norms: {MATRIX_LOOK[part.matrix][0]}{unit}")

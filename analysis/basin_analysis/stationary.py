@@ -1,0 +1,107 @@
+"""basin-stationary: where the starts ended, and the share of each verdict."""
+import numpy as np
+
+from .model import footer
+from .results import ResultError, same_shape
+from .scales import use_log
+from .style import (BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, legend_below, new_figure,
+                    number_label)
+
+# Verdict -> (colour, marker), in the order of the files' codes.
+LOOK = {
+    "global minimum": (GREEN, "o"),
+    "best known minimum": (BLUE, "D"),
+    "suboptimal local minimum": (VERMILION, "v"),
+    "saddle": (PURPLE, "x"),
+    "degenerate": (ORANGE, "s"),
+    "valley to infinity": (BLACK, ">"),
+    "not stationary": (GREY, "+"),
+    "not finite": (GREY, "1"),
+}
+SEARCHES = {"minima": "descents", "saddles": "searches for saddles"}
+ZERO = 1e-20  # of the largest loss: on a logarithmic axis what is below is drawn there
+
+
+def pictures(result, scale):
+    """(name, figure) of the picture of a catalogue."""
+    starts = read_starts(result)
+    shares = result.table("/entry/shares", ("search", "verdict"), ("count", "total", "share", "lower", "upper")
+                          ) if "/entry/shares/verdict" in result else []
+    searches = [name for name in SEARCHES if any(row["search"] == name for row in shares)]
+    title = f"{result.text('/entry/title')}: {len(starts['loss'])} ends"
+    rows = sum(len(shown(shares, name)) for name in searches)
+    figure = new_figure(3.6 + 0.25 * rows + 0.5 * len(searches), title, footer(result))
+    heights = [8, *(max(1, len(shown(shares, name))) for name in searches)]
+    panels = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    draw_losses(panels[0], starts, result, scale)
+    for axes, name in zip(panels[1:], searches):
+        draw_shares(axes, shown(shares, name), name)
+    return [("ends", figure)]
+
+
+def read_starts(result):
+    """Losses and verdicts of all starts."""
+    loss = result.numbers("/entry/starts/loss", 1, finite=False)
+    verdict = np.array(result.texts("/entry/starts/verdict"), object)
+    same_shape(loss.shape, **{"/entry/starts/verdict": verdict})
+    for name in set(verdict):
+        if name not in LOOK:
+            raise ResultError(f"/entry/starts/verdict: found '{name}', expected one of {', '.join(LOOK)}")
+    return {"loss": loss, "verdict": verdict}
+
+
+def shown(shares, search):
+    """The rows of a kind of search that count any starts."""
+    return [row for row in shares if row["search"] == search and row["count"] > 0]
+
+
+def draw_losses(axes, starts, result, scale):
+    """All ends by their loss, in the colour of their verdict."""
+    finite = np.isfinite(starts["loss"])
+    loss, verdict = starts["loss"][finite], starts["verdict"][finite]
+    if loss.size == 0:
+        axes.text(0.5, 0.5, "no start ended where the loss is finite", transform=axes.transAxes, ha="center",
+                  color=GREY)
+        axes.set_axis_off()
+        return
+    order = np.argsort(loss, kind="stable")
+    loss, verdict = loss[order], verdict[order]
+    floor = ZERO * loss.max()
+    is_zero = (verdict == "global minimum") & (loss <= floor)  # zero to rounding: its size says nothing
+    positive = loss[~is_zero]
+    log = positive.size > 0 and use_log(positive, scale)
+    low = positive.min() / 10 if positive.size else 1
+    height = np.where(is_zero, low if log else 0, loss)
+    if log:
+        axes.set_yscale("log")
+    for name, (colour, marker) in LOOK.items():
+        chosen = verdict == name
+        if chosen.any():
+            label = f"{name} ({np.count_nonzero(chosen)})"
+            axes.plot(np.flatnonzero(chosen) + 1, height[chosen], marker, color=colour, label=label,
+                      markerfacecolor="none", clip_on=False)
+    lowest = result.number("/entry/catalogue/lowest_loss", finite=False)
+    if result.number("/entry/catalogue/lowest_is_global") and lowest > 0:
+        axes.axhline(lowest, color=GREEN, linewidth=0.8, linestyle="--",
+                     label=f"global minimum, f = {number_label(lowest)}")
+    zeros = " (f = 0 at the lower edge)" if log and is_zero.any() else ""
+    axes.set_xlabel("ends, sorted")
+    axes.set_ylabel("loss $f$" + zeros)
+    axes.set_xlim(0.5, loss.size + 0.5)
+    axes.grid(True, axis="y")
+    legend_below(axes)
+
+
+def draw_shares(axes, rows, search):
+    """A bar for the share of each verdict, with its interval."""
+    places = np.arange(len(rows))[::-1]
+    for place, row in zip(places, rows):
+        colour = LOOK[row["verdict"]][0]
+        error = [[row["share"] - row["lower"]], [row["upper"] - row["share"]]]
+        axes.barh(place, row["share"], color=colour, alpha=0.4, height=0.7)
+        axes.errorbar(row["share"], place, xerr=np.maximum(error, 0), color=colour, capsize=3)
+    axes.set_yticks(places, [f"{row['verdict']}, {row['count']:.0f}" for row in rows])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlim(0, 1)
+    axes.grid(True, axis="x")
+    axes.set_xlabel(f"share of {rows[0]['total']:.0f} {SEARCHES[search]}, with 95 % interval")

@@ -1,0 +1,1 @@
+"""basin-study: the claims about descent under a softmax and a Gaussian kernel, measured."""

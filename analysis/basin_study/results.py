@@ -1,0 +1,126 @@
+"""What the tools found, cell by cell and run by run, and shares with their intervals."""
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from basin_analysis.phase import wilson
+
+SUBOPTIMAL = 1e-4  # of |Y|^2 / 2, above the lowest loss that is known
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of starts and its 95 % interval."""
+    passed: int
+    judged: int
+    value: float
+    lower: float
+    upper: float
+
+    def __str__(self):
+        return (f"{self.passed} of {self.judged} ({100 * self.value:.0f} %, {100 * self.lower:.0f} to "
+                f"{100 * self.upper:.0f})")
+
+
+def share(flags, clusters):
+    """The share of starts with a flag. Starts of one problem (equal `clusters`) resemble each other: Wilson's
+    interval with the number of starts divided by the design effect, the variance of the share between problems over
+    that of independent starts (Korn and Graubard, Survey Methodology 24, 1998). Where no start or every start has
+    the flag, nothing is known of that, and a problem counts as one start."""
+    flags = np.asarray(flags, bool)
+    judged, passed = flags.size, np.count_nonzero(flags)
+    if judged == 0:
+        return Share(0, 0, np.nan, np.nan, np.nan)
+    value = passed / judged
+    _, inverse = np.unique(clusters, return_inverse=True)
+    problems = inverse.max() + 1
+    if 0 < passed < judged:
+        effect = 1.0
+        if problems > 1:
+            excess = np.bincount(inverse, flags - value)
+            between = problems / (problems - 1) * (excess**2).sum() / judged**2
+            effect = max(1.0, between / (value * (1 - value) / judged))
+        effective = judged / effect
+    else:
+        effective = problems
+    _, lower, upper = wilson(value * effective, effective)
+    return Share(passed, judged, value, float(lower), float(upper))
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A point that stops descent above the lowest loss."""
+    problem: int
+    entry: int  # of the catalogue of that problem
+    verdict: str
+    starts: int  # that end there
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """Where the starts of a cell end, S in all."""
+    cell: object
+    paths: tuple  # of the catalogues, one for each problem
+    problem: np.ndarray  # (S)
+    seed: np.ndarray  # (S)
+    verdicts: np.ndarray  # (S)
+    losses: np.ndarray  # (S), at the ends; NaN where the loss overflowed
+    gradients: np.ndarray  # (S), |grad f| there
+    lowest: np.ndarray  # (problems), the global minimum, or the lowest loss found
+    lowest_known: np.ndarray  # (problems), whether it is the global minimum
+    scale: np.ndarray  # (problems), |Y|^2 / 2
+    trap: Trap = None
+
+    @property
+    def starts(self):
+        return self.losses.size
+
+    @property
+    def is_suboptimal(self):
+        """Of each start: whether it ends above the lowest loss."""
+        return ~(self.losses - self.lowest[self.problem] <= SUBOPTIMAL * self.scale[self.problem])
+
+    def has(self, verdict):
+        """Of each start: whether its end has a verdict."""
+        return self.verdicts == verdict
+
+    @property
+    def clusters(self):
+        """Of each start: a name of its problem, whatever the kernel and the trained blocks."""
+        return np.array([f"{self.cell.targets} {self.cell.width} {self.cell.gain} {j}" for j in self.problem])
+
+
+def share_of(results, flag):
+    """The share of the starts of several cells with flag(result)."""
+    if not results:
+        return share([], [])
+    return share(np.concatenate([flag(r) for r in results]), np.concatenate([r.clusters for r in results]))
+
+
+def suboptimal_share(results):
+    """The share of starts of several cells that end suboptimal."""
+    return share_of(results, lambda r: r.is_suboptimal)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A descent with steps after which the loss is proven to fall."""
+    run: object
+    guaranteed: int  # steps with a guarantee
+    broken: int  # of them, those that fell short of it
+    slack: float  # median over the steps of measured over guaranteed decrease of log f; NaN: none
+
+
+def read_run(run, path):
+    """The RunResult of a file of basin-train."""
+    with h5py.File(path) as file:
+        measured, proven = (file[f"entry/run/{name}_rate"][()] for name in ("measured", "guaranteed"))
+        good = (measured > 0) & (measured < 1) & (proven > 0) & (proven < 1)
+        ratios = np.log(measured[good]) / np.log(proven[good])
+        return RunResult(run, int(file["entry/guaranteed_steps"][()]), int(file["entry/broken_guarantees"][()]),
+                         float(np.median(ratios)) if ratios.size else float("nan"))
+
+
+def text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)

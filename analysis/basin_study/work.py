@@ -1,0 +1,125 @@
+"""Running the tools: each result a file that is there when it is whole, so that a study that was stopped goes on."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+
+class StudyError(Exception):
+    """The study cannot go on; the message is one line."""
+
+
+class WrongInput(StudyError):
+    """The command line or a file is not what it should be."""
+
+
+class Tools:
+    """The executables, in one folder."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._running = set()
+        self._stopped = False
+
+    def run(self, tool, *arguments, accept=(0,)):
+        """Run a tool; its exit code and standard output."""
+        command = [str(self._folder / tool if self._folder else tool), *map(str, arguments)]
+        try:
+            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # starts sooner; the tools use one anyway
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        except OSError as error:
+            raise WrongInput(f"{command[0]}: {error.strerror}; build the tools, or say where they are with "
+                             "--bin DIR") from error
+        self._running.add(process)
+        if self._stopped:
+            process.terminate()
+        printed, errors = process.communicate()
+        self._running.discard(process)
+        if process.returncode not in accept:
+            lines = errors.strip().splitlines() or [f"exit code {process.returncode}"]
+            raise StudyError(f"{lines[-1]} ({' '.join(command)})")
+        return process.returncode, printed
+
+    def stop(self):
+        """End what runs; a tool's finished starts are in its journal."""
+        self._stopped = True
+        for process in list(self._running):
+            process.terminate()
+
+
+def find_tools(folder):
+    """Tools in `folder`, in this project's build, or on the path."""
+    built = Path(__file__).resolve().parents[2] / "build/release/bin"
+    if folder:
+        if not (Path(folder) / "basin-stationary").exists():
+            raise WrongInput(f"--bin {folder}: found no basin-stationary there")
+        return Tools(Path(folder))
+    if shutil.which("basin-stationary"):
+        return Tools(None)
+    return Tools(built)
+
+
+class Parts:
+    """The folder of a study's parts beside its result."""
+
+    def __init__(self, output, design, version, resume, overwrite):
+        self.folder = output.with_name(output.stem + ".parts")
+        plan = {"version": version, **design.options()}
+        path = self.folder / "plan.json"
+        if self.folder.exists() and overwrite and not resume:
+            if not path.exists():
+                raise WrongInput(f"{self.folder}: found no plan.json in it, will not delete it")
+            shutil.rmtree(self.folder)
+        if self.folder.exists():
+            try:
+                found = json.loads(path.read_text())
+            except (OSError, ValueError) as error:
+                raise WrongInput(f"{path}: expected the plan of a study ({error})") from error
+            if not resume:
+                raise WrongInput(f"{self.folder}: found parts of a study; --resume goes on, --overwrite begins anew")
+            if found != plan:
+                other = next(key for key in {**found, **plan} if found.get(key) != plan.get(key))
+                raise WrongInput(f"{self.folder}: found parts of another study ({other} = {found.get(other)}, now "
+                                 f"{plan.get(other)}); give --overwrite or another -o")
+        else:
+            self.folder.mkdir(parents=True)
+            replace(path, lambda part: part.write_text(json.dumps(plan, indent=1)))
+
+    def path(self, name):
+        return self.folder / name
+
+
+def replace(path, write):
+    """Let `write` make a file that appears under `path` when it is whole."""
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def each(jobs, items, work, stop, label, quiet):
+    """Do `work` for all items, `jobs` at a time, with progress on standard error; `stop` ends what runs."""
+    start, done, shown = time.monotonic(), 0, 0.0
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                done += 1
+                spent = time.monotonic() - start
+                if not quiet and (spent - shown > 1 or done == len(items)):
+                    left = spent / done * (len(items) - done)
+                    print(f"{label}: {done} of {len(items)}, {spent:.0f} s, about {left:.0f} s left",
+                          file=sys.stderr, flush=True)
+                    shown = spent
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            stop()
+            raise
