@@ -16,6 +16,8 @@
 #include <chrono>
 #include <fstream>
 
+#include "landscape/directions.h"
+#include "landscape/slice.h"
 #include "model/evaluator.h"
 #include "support/cases.h"
 
@@ -122,6 +124,24 @@ void loss(benchmark::State& state, const Case& c) {
   report(state, work_of(c).value, peak<double>());
 }
 
+/// A whole slice of 51 x 51 points along filter-normalised directions, one iteration of it at the large
+/// sizes.
+void slice(benchmark::State& state, const Case& c) {
+  const Instance<double> instance = make_instance(c);
+  const ParameterLayout& layout = instance.model->parameters();
+  Random x(1, "x"), y(1, "y");
+  const auto u = random_direction(c.spec(), layout, instance.weights, Normalisation::filter, x);
+  const auto v = random_direction(c.spec(), layout, instance.weights, Normalisation::filter, y);
+  const Grid grid{{-1, 1, 51}, {-1, 1, 51}};
+  forget_peak_memory();
+  for (auto _ : state) {
+    PlaneEvaluator plane(c.spec(), instance.model, instance.weights, instance.data, u, v, grid);
+    benchmark::DoNotOptimize(loss_on_plane(plane, grid).data());
+  }
+  state.SetItemsProcessed(state.iterations() * grid.size());
+  state.counters["MB"] = peak_memory();
+}
+
 /// Loss and gradient. With `keep`, what products need is kept: the construction of a Linearization.
 void gradient(benchmark::State& state, const Case& c, bool keep) {
   const Instance<double> instance = make_instance(c);
@@ -159,6 +179,7 @@ void add_all(const Case& c) {
         ->UseRealTime();
   };
   add("loss", loss, c);
+  add("slice", slice, c);
   add("gradient", gradient, c, false);
   add("construction", gradient, c, true);
   for (const Index k : {1, 16}) {
