@@ -1,7 +1,6 @@
 #include "landscape/gauge.h"
 
 #include <Eigen/LU>
-#include <Eigen/QR>
 #include <cmath>
 
 #include "linalg/dense.h"
@@ -34,8 +33,7 @@ void fix_signs(Vectors<double>& U, Vectors<double>* V) {
 /// alone: columns of its projector, picked by pivoting.
 Vectors<double> complement(const Vectors<double>& A, const Vectors<double>& U) {
   const Index size = A.cols() - U.cols();
-  const Vectors<double> basis =
-      Eigen::HouseholderQR<Vectors<double>>(A).householderQ() * Vectors<double>::Identity(A.rows(), A.cols());
+  const Vectors<double> basis = orthonormal_columns(A);
   const Vectors<double> rest = basis - U * (U.transpose() * basis);
   const SingularPairs svd = singular_pairs(rest);
   const Vectors<double> inside = svd.left.leftCols(size);
@@ -58,12 +56,9 @@ Matrix<double> balanced(const Vectors<double>& A, const Vectors<double>& B, cons
   const Vector<double> of_A = singular_values(A);
   if (A.rows() < d || !(of_A[d - 1] > kRank * of_A[0])) refuse(block, head);
   // A B = Q_A (R_A L^T) Q_B^T, and the singular values of the small factor in the middle.
-  const Eigen::HouseholderQR<Vectors<double>> qr_A(A), qr_B(B.transpose());
-  const Index e = std::min(d, B.cols());
-  const Vectors<double> Q_A = qr_A.householderQ() * Vectors<double>::Identity(A.rows(), d);
-  const Vectors<double> R_A = qr_A.matrixQR().topRows(d).triangularView<Eigen::Upper>();
-  const Vectors<double> R_B = qr_B.matrixQR().topRows(e).triangularView<Eigen::Upper>();  // e x d
-  const SingularPairs svd = singular_pairs(R_A * R_B.transpose());
+  const auto [Q_A, R_A] = orthogonal_triangular(A);
+  Vectors<double> B_transposed = B.transpose();
+  const SingularPairs svd = singular_pairs(R_A * triangular_factor(B_transposed).transpose());
   Index rank = 0;
   while (rank < svd.values.size() && svd.values[rank] > kRank * svd.values[0]) ++rank;
   if (rank == 0) refuse("W_O", head);
@@ -76,7 +71,8 @@ Matrix<double> balanced(const Vectors<double>& A, const Vectors<double>& B, cons
     const double size = std::exp(roots.array().log().mean());
     canonical.rightCols(d - rank) = size * complement(A, U);
   }
-  return Eigen::HouseholderQR<Vectors<double>>(canonical).solve(A);
+  const auto [Q, R] = orthogonal_triangular(canonical);
+  return R.triangularView<Eigen::Upper>().solve(Q.transpose() * A);
 }
 
 }  // namespace

@@ -32,27 +32,32 @@ RitzPairs largest_ritz_pairs(Index n, std::uint64_t seed,
                              const std::function<Vectors<double>(const Vectors<double>&)>& apply,
                              const std::function<bool(const RitzPairs&)>& enough) {
   const Index block = n < kMaxVectors ? 1 : kBlock, limit = std::min(n, kMaxVectors);
-  Vectors<double> Q(n, limit + block), AQ(n, limit + block), start(n, block);
+  Vectors<double> Q(n, limit + block), AQ(n, limit + block), T(limit, limit), start(n, block);
   Random(seed, "definite_eigenvalues").fill_normal(start);
   append(Q, 0, start);
-  Index asked = 0;  // size at which `enough` was asked last: residuals of all pairs are not for free
+  Index next_look = block;
   for (Index size = block;; size += block) {
-    AQ.middleCols(size - block, block) = apply(Q.middleCols(size - block, block));
-    Vectors<double> T = Q.leftCols(size).transpose() * AQ.leftCols(size);
-    T = (0.5 * (T + T.transpose())).eval();
-    const SymmetricEigen ritz = symmetric_eigen(T, true);
-    const Vector<double> s = ritz.vectors.col(size - 1), x = Q.leftCols(size) * s;
-    const double value = ritz.values[size - 1], residual = (AQ.leftCols(size) * s - value * x).norm();
+    const Index last = size - block;
+    AQ.middleCols(last, block) = apply(Q.middleCols(last, block));
+    T.block(0, last, size, block) = Q.leftCols(size).transpose() * AQ.middleCols(last, block);
+    T.block(last, 0, block, last) = T.block(0, last, last, block).transpose();
     const bool full = size + block > limit;
-    if (full || (residual <= kResidual * std::abs(value) && 4 * size >= 5 * asked)) {
-      asked = size;
-      const Vectors<double> S = ritz.vectors.rowwise().reverse();
-      const Vector<double> values = ritz.values.reverse();
-      const Vectors<double> R = AQ.leftCols(size) * S - Q.leftCols(size) * S * values.asDiagonal();
-      RitzPairs pairs = {values, R.colwise().norm().transpose(), x.normalized()};
-      if (full || enough(pairs)) return pairs;
+    if (full || size >= next_look) {
+      // A look costs size^3: a space that is a fifth larger than need be is cheaper than one after each
+      // block.
+      next_look = size + size / 5;
+      const SymmetricEigen ritz = symmetric_eigen(T.topLeftCorner(size, size), true);
+      const Vector<double> s = ritz.vectors.col(size - 1), x = Q.leftCols(size) * s;
+      const double value = ritz.values[size - 1], residual = (AQ.leftCols(size) * s - value * x).norm();
+      if (full || residual <= kResidual * std::abs(value)) {
+        const Vectors<double> S = ritz.vectors.rowwise().reverse();
+        const Vector<double> values = ritz.values.reverse();
+        const Vectors<double> R = AQ.leftCols(size) * S - Q.leftCols(size) * S * values.asDiagonal();
+        RitzPairs pairs = {values, R.colwise().norm().transpose(), x.normalized()};
+        if (full || enough(pairs)) return pairs;
+      }
     }
-    append(Q, size, AQ.middleCols(size - block, block));
+    append(Q, size, AQ.middleCols(last, block));
   }
 }
 

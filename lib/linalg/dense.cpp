@@ -58,23 +58,39 @@ SingularPairs singular_pairs(Vectors<double> A) {
   return svd;
 }
 
-Vectors<double> triangular_factor(VectorsRef<double> A) {
-  const Index rank = std::min(A.rows(), A.cols());
-  Vector<double> tau(rank);
+namespace {
+
+/// Householder's factorisation in place of A: R in its upper triangle; the scalars of the reflections.
+Vector<double> reflections(VectorsRef<double> A) {
+  Vector<double> tau(std::min(A.rows(), A.cols()));
   check("dgeqrf", LAPACKE_dgeqrf(LAPACK_COL_MAJOR, size(A.rows()), size(A.cols()), A.data(),
                                  size(A.outerStride()), tau.data()));
-  Vectors<double> R = A.topRows(rank);
+  return tau;
+}
+
+Vectors<double> upper_triangle(ConstVectorsRef<double> A) {
+  Vectors<double> R = A.topRows(std::min(A.rows(), A.cols()));
   R.triangularView<Eigen::StrictlyLower>().setZero();
   return R;
 }
 
-Vectors<double> orthonormal_columns(Vectors<double> A) {
-  Vector<double> tau(A.cols());
-  check("dgeqrf", LAPACKE_dgeqrf(LAPACK_COL_MAJOR, size(A.rows()), size(A.cols()), A.data(),
-                                 size(A.outerStride()), tau.data()));
+}  // namespace
+
+Vectors<double> triangular_factor(VectorsRef<double> A) {
+  reflections(A);
+  return upper_triangle(A);
+}
+
+OrthogonalTriangular orthogonal_triangular(Vectors<double> A) {
+  const Vector<double> tau = reflections(A);
+  Vectors<double> R = upper_triangle(A);
   check("dorgqr", LAPACKE_dorgqr(LAPACK_COL_MAJOR, size(A.rows()), size(A.cols()), size(A.cols()), A.data(),
                                  size(A.outerStride()), tau.data()));
-  return A;
+  return {std::move(A), std::move(R)};
+}
+
+Vectors<double> orthonormal_columns(Vectors<double> A) {
+  return orthogonal_triangular(std::move(A)).Q;
 }
 
 Inertia inertia(VectorsRef<double> A) {

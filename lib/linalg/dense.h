@@ -24,7 +24,15 @@ SingularPairs singular_pairs(Vectors<double> A);
 /// The upper triangular (trapezoidal) factor of A = Q R, min(rows, cols) x cols. A is overwritten.
 Vectors<double> triangular_factor(VectorsRef<double> A);
 
-/// Q of A = Q R for A with rows >= cols: orthonormal columns, whose span has that of A in it.
+struct OrthogonalTriangular {
+  Vectors<double> Q;  ///< rows x cols, orthonormal columns, whose span has that of A in it
+  Vectors<double> R;  ///< cols x cols, upper triangular
+};
+
+/// A = Q R for A with rows >= cols (dgeqrf, dorgqr).
+OrthogonalTriangular orthogonal_triangular(Vectors<double> A);
+
+/// Q of that.
 Vectors<double> orthonormal_columns(Vectors<double> A);
 
 /// Numbers of eigenvalues of a symmetric matrix by sign.

@@ -2,7 +2,7 @@
 /// dimension, H heads, d head dimension, D_out outputs, P trainable parameters, m = N n D_out outputs in all.
 #pragma once
 
-#include <Eigen/Core>
+#include "linalg/products_of_eigen.h"
 
 namespace basin {
 

@@ -1,8 +1,8 @@
 #include "problem/initialisation.h"
 
-#include <Eigen/QR>
 #include <cmath>
 
+#include "linalg/dense.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
 
@@ -13,10 +13,9 @@ namespace {
 Matrix<double> orthogonal(Index rows, Index cols, Random& random) {
   Vectors<double> G(std::max(rows, cols), std::min(rows, cols));
   random.fill_normal(G);
-  const Eigen::HouseholderQR<Vectors<double>> qr(G);
-  Vectors<double> Q = qr.householderQ() * Vectors<double>::Identity(G.rows(), G.cols());
+  auto [Q, R] = orthogonal_triangular(G);
   for (Index j = 0; j < Q.cols(); ++j)
-    if (qr.matrixQR()(j, j) < 0) Q.col(j) = -Q.col(j);
+    if (R(j, j) < 0) Q.col(j) = -Q.col(j);
   if (rows < cols) return Q.transpose();
   return Q;
 }

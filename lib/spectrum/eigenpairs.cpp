@@ -2,8 +2,6 @@
 
 #include <Spectra/SymEigsSolver.h>
 
-#include <Eigen/QR>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -173,8 +171,7 @@ struct RitzPairs {
 
 /// The wanted Ritz pairs in the span of Z (one product with each of its vectors).
 RitzPairs ritz_pairs(const SelfAdjointOperator& A, const Vectors<double>& Z, const Wanted& wanted) {
-  const Vectors<double> Q =
-      Eigen::HouseholderQR<Vectors<double>>(Z).householderQ() * Vectors<double>::Identity(Z.rows(), Z.cols());
+  const Vectors<double> Q = orthonormal_columns(Z);
   Vectors<double> AQ(Q.rows(), Q.cols());
   A.apply(Q, AQ);
   check_finite(AQ);

@@ -1,8 +1,7 @@
 /// Matrices with known spectra, wrapped as operators.
 #pragma once
 
-#include <Eigen/QR>
-
+#include "linalg/dense.h"
 #include "linalg/linear_operator.h"
 #include "linalg/random.h"
 
@@ -12,7 +11,7 @@ namespace basin::test {
 inline Vectors<double> random_orthogonal(Index size, std::uint64_t seed) {
   Vectors<double> G(size, size);
   Random(seed, "orthogonal").fill_normal(G);
-  return Eigen::HouseholderQR<Vectors<double>>(G).householderQ();
+  return orthonormal_columns(G);
 }
 
 class MatrixOperator final : public SelfAdjointOperator {
