@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullLoca
 
 from .panels import Panels
 from .scales import use_log
-from .style import BLUE, GREY, SMALL
+from .style import BLUE, GREY, SMALL, say
 
 MOST_LINES = 4  # values of the second axis
 TICK_ROOM = 0.13  # part of the x axis that the label of a tick takes
@@ -42,11 +42,15 @@ def draw(data, scale):
     log = known.size > 0 and use_log(known, scale)
     # What is not known says nothing of the scale; below it, it stands at the lower edge.
     bottom = 10 ** np.floor(np.log10(np.quantile(known, 0.005))) if log else 0
+    changes = {(part, column): predictions(data, part, column)
+               for part in kernels for column in range(data.columns.size if data.columns else 1)}
     panels = Panels(list(kernels), data.columns, 1.35,
                     "Smallest eigenvalue of the neural tangent kernel over initialisations", data.footer,
-                    legend_handles(data, lines), 3, share=True)
+                    legend_handles(data, lines, any(changes.values())), 3, share=True)
     for (part, column), axes in panels.axes.items():
-        mark_predictions(axes, predictions(data, part, column))
+        mark_predictions(axes, changes[part, column])
+        if np.isnan(kernels[part].values[column]).all():
+            say(axes, "no draw with a number")
         for place, line in enumerate(lines):
             draw_line(axes, data.x.numbers, np.maximum(kernels[part].values[column, line], bottom),
                       kernels[part].bounded[column, line], place, len(lines))
@@ -148,8 +152,8 @@ def line_colour(place, count):
     return BLUE if count == 1 else matplotlib.colormaps["viridis"](0.85 * place / (count - 1))
 
 
-def legend_handles(data, lines):
-    """A handle for each line, then one for each kind of band and mark."""
+def legend_handles(data, lines, changes):
+    """A handle for each line, then one for each kind of band and mark. changes: whether a condition changes."""
     handles = []
     if data.y:
         handles = [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
@@ -161,6 +165,6 @@ def legend_handles(data, lines):
     for fill, label in (("full", "all draws known"), ("bottom", "some upper bounds"), ("none", "all upper bounds")):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", fillstyle=fill,
                               markerfacecoloralt="white", markersize=4.5, label=label))
-    handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)),
-                          label="a condition changes"))
+    if changes:
+        handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)), label="a condition changes"))
     return handles

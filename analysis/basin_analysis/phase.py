@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .panels import Panels
-from .style import BLUE, FIELD, SMALL, VERMILION
+from .style import BLUE, FIELD, SMALL, VERMILION, say
 
 NUMBER_WIDTH, NUMBER_HEIGHT = 19, 11  # points that a number of three digits takes
 LONG_LABEL = 1.5  # inches
@@ -89,9 +89,12 @@ def draw_curves(data, counts, title):
         passed, judged = (values[column, 0] for values in counts[part])
         places = np.flatnonzero(judged)
         value, low, high = wilson(passed[places], judged[places])
-        axes.axhline(50, color=VERMILION, linewidth=0.8)
-        axes.fill_between(places, 100 * low, 100 * high, color=BLUE, alpha=0.25, linewidth=0)
-        axes.plot(places, 100 * value, "-o", color=BLUE, markersize=3.5, clip_on=False)
+        if places.size:  # an unclipped line without a point would confuse the layout
+            axes.axhline(50, color=VERMILION, linewidth=0.8)
+            axes.fill_between(places, 100 * low, 100 * high, color=BLUE, alpha=0.25, linewidth=0)
+            axes.plot(places, 100 * value, "-o", color=BLUE, markersize=3.5, clip_on=False)
+        else:
+            say(axes, "no draw with a verdict")
         axes.set(xlim=(-0.4, data.x.size - 0.6), ylim=(-4, 104), yticks=(0, 50, 100))
     panels.label(data.x, "share of draws, %")
     panels.figure.draw_without_rendering()

@@ -4,20 +4,8 @@ import numpy as np
 from .model import footer
 from .results import ResultError, same_shape
 from .scales import use_log
-from .style import (BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, legend_below, new_figure,
-                    number_label)
+from .style import GREEN, VERDICT_LOOK, legend_below, new_figure, number_label, say
 
-# Verdict -> (colour, marker), in the order of the files' codes.
-LOOK = {
-    "global minimum": (GREEN, "o"),
-    "best known minimum": (BLUE, "D"),
-    "suboptimal local minimum": (VERMILION, "v"),
-    "saddle": (PURPLE, "x"),
-    "degenerate": (ORANGE, "s"),
-    "valley to infinity": (BLACK, ">"),
-    "not stationary": (GREY, "+"),
-    "not finite": (GREY, "1"),
-}
 SEARCHES = {"minima": "descents", "saddles": "searches for saddles"}
 ZERO = 1e-20  # of the largest loss: on a logarithmic axis what is below is drawn there
 
@@ -45,8 +33,8 @@ def read_starts(result):
     verdict = np.array(result.texts("/entry/starts/verdict"), object)
     same_shape(loss.shape, **{"/entry/starts/verdict": verdict})
     for name in set(verdict):
-        if name not in LOOK:
-            raise ResultError(f"/entry/starts/verdict: found '{name}', expected one of {', '.join(LOOK)}")
+        if name not in VERDICT_LOOK:
+            raise ResultError(f"/entry/starts/verdict: found '{name}', expected one of {', '.join(VERDICT_LOOK)}")
     return {"loss": loss, "verdict": verdict}
 
 
@@ -60,8 +48,7 @@ def draw_losses(axes, starts, result, scale):
     finite = np.isfinite(starts["loss"])
     loss, verdict = starts["loss"][finite], starts["verdict"][finite]
     if loss.size == 0:
-        axes.text(0.5, 0.5, "no start ended where the loss is finite", transform=axes.transAxes, ha="center",
-                  color=GREY)
+        say(axes, "no start ended where the loss is finite")
         axes.set_axis_off()
         return
     order = np.argsort(loss, kind="stable")
@@ -74,7 +61,7 @@ def draw_losses(axes, starts, result, scale):
     height = np.where(is_zero, low if log else 0, loss)
     if log:
         axes.set_yscale("log")
-    for name, (colour, marker) in LOOK.items():
+    for name, (colour, marker, _) in VERDICT_LOOK.items():
         chosen = verdict == name
         if chosen.any():
             label = f"{name} ({np.count_nonzero(chosen)})"
@@ -96,9 +83,9 @@ def draw_shares(axes, rows, search):
     """A bar for the share of each verdict, with its interval."""
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows):
-        colour = LOOK[row["verdict"]][0]
+        colour, _, hatch = VERDICT_LOOK[row["verdict"]]
         error = [[row["share"] - row["lower"]], [row["upper"] - row["share"]]]
-        axes.barh(place, row["share"], color=colour, alpha=0.4, height=0.7)
+        axes.barh(place, row["share"], color=colour, alpha=0.4, height=0.7, hatch=hatch, edgecolor="white", linewidth=0)
         axes.errorbar(row["share"], place, xerr=np.maximum(error, 0), color=colour, capsize=3)
     axes.set_yticks(places, [f"{row['verdict']}, {row['count']:.0f}" for row in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)

@@ -5,6 +5,7 @@ import warnings
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 WIDTH = 6.3  # inches: the text block of an A4 page, so that fonts print at their nominal size
@@ -13,8 +14,8 @@ LABEL_HEIGHT = 0.24  # inches: ticks, tick labels and the room around an axis la
 MANY = 2000  # points from which a plot of them is stored as pixels: vectors would be megabytes
 
 # Okabe-Ito: distinct for the common kinds of colour blindness.
-BLACK, ORANGE, GREEN, BLUE, VERMILION, PURPLE = (
-    "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+BLACK, ORANGE, GREEN, BLUE, VERMILION, PURPLE, SKY = (
+    "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
 GREY = "#707070"
 FIELD = "viridis"  # perceptually uniform, and monotone in grey
 
@@ -25,6 +26,18 @@ BLOCK_LOOK = {
     "W_V": (GREEN, ":", "D"),
     "W_O": (PURPLE, (0, (5, 1, 1, 1, 1, 1)), "^"),
     "sum": (BLACK, "-", "x"),
+}
+
+# Verdict on a point where descent ends -> (colour, marker, hatch), in the order of the files' codes.
+VERDICT_LOOK = {
+    "global minimum": (GREEN, "o", ""),
+    "best known minimum": (SKY, "D", ""),
+    "suboptimal local minimum": (VERMILION, "v", ""),
+    "saddle": (PURPLE, "x", ""),
+    "degenerate": (ORANGE, "s", ""),
+    "valley to infinity": (BLUE, ">", "//"),
+    "not stationary": (GREY, "+", ""),
+    "not finite": (BLACK, "1", ""),
 }
 
 # Sign of an eigenvalue -> (colour, marker, name).
@@ -87,6 +100,22 @@ def mark_point(axes, x, y, loss):
     """The mark of the parameters theta at (x, y), with their loss in the legend."""
     axes.plot(x, y, "P", color="white", markeredgecolor="black", markersize=7, zorder=5, clip_on=False,
               label=rf"the point $\theta$, f = {number_label(loss, 6)}")
+
+
+def say(axes, text):
+    """A panel without data says why."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=SMALL, color=GREY)
+
+
+def set_log(axis):
+    """Make `axis`, whose data is drawn, logarithmic. Over less than two decades labels are at 1, 2 and 5: powers of
+    ten alone would be one or none."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    low, high = axis.get_view_interval()
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number_label(value)))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def block_label(name):

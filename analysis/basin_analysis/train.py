@@ -5,11 +5,12 @@ from .model import BLOCKS, footer
 from .results import ResultError, same_shape
 from .scales import use_log
 from .style import (BLACK, BLOCK_LOOK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, block_label, new_figure,
-                    number_label)
+                    number_label, say, set_log)
 
 COLUMNS = ("loss", "gradient_norm", "pl_ratio", "measured_rate", "guaranteed_rate", "distance",
            "mean_entropy", "largest_weight", "smallest_row_sum", "largest_row_sum")
 NTK = ("lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max", "predicted_rate")
+LARGE_RATIO = 10  # largest to smallest rate from which their axis is logarithmic
 SMALLEST = 1e-16  # rates nearer to 1 than this are 1
 
 
@@ -67,7 +68,7 @@ def curve(axes, run, name, **look):
 def scaled(axes, values, scale):
     """A logarithmic axis where the values ask for it."""
     if use_log(values[np.isfinite(values)], scale):
-        axes.set_yscale("log")
+        set_log(axes.yaxis)
 
 
 def draw_loss(axes, run, scale):
@@ -95,10 +96,15 @@ def draw_rates(axes, run):
             shown = {"step": run["step"], name: np.where(gain > SMALLEST, gain, np.nan)}
             curve(axes, shown, name, color=colour, linestyle=style, label=label)
     if axes.lines:
-        axes.set_yscale("log")
+        low, high = axes.dataLim.intervaly
+        if high > LARGE_RATIO * low:
+            set_log(axes.yaxis)
+        else:
+            axes.set_ylim(bottom=0)
         axes.set_ylabel("1 \N{MINUS SIGN} factor on $f$ in a step" + (" (rises not shown)" if below else ""))
     else:
-        empty(axes, "no rates: a single record")
+        say(axes, "no rates: a single record")
+        axes.set_yticks([])
 
 
 def draw_ntk(axes, run, scale):
@@ -136,9 +142,3 @@ def mark_certificate(axes, result):
     first = int(result.number("/entry/certificate/first_step"))
     if first >= 0:
         axes.axvline(first, color=GREEN, linewidth=1, label=f"proven from step {number_label(first)} on")
-
-
-def empty(axes, text):
-    """A panel without data says why."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
-    axes.set_yticks([])

@@ -3,10 +3,12 @@ import unittest
 
 import h5py
 import numpy as np
+from matplotlib.colors import to_hex
 
 from support import FileCase, figures  # first, because it finds basin_analysis
 import examples
 from basin_analysis.results import ResultError
+from basin_analysis.style import VERDICT_LOOK
 
 
 class Ends(FileCase):
@@ -47,6 +49,14 @@ class Ends(FileCase):
         self.assertIn("share of 1 searches for saddles", saddles.get_xlabel())
         segments = minima.collections[0].get_segments()
         np.testing.assert_allclose(np.array(segments[0])[:, 0], [0.4, 2 / 3])
+
+    def test_verdicts_have_the_colours_of_all_pictures(self):
+        losses, minima, _ = self.panels()
+        colours = {line.get_label().partition(" (")[0]: line.get_color() for line in losses.lines}
+        self.assertEqual(colours, {name: VERDICT_LOOK[name][0] for name in colours})
+        self.assertEqual({to_hex(bar.get_facecolor()).upper() for bar in minima.patches},
+                         {VERDICT_LOOK[name][0] for name in ("global minimum", "suboptimal local minimum")})
+        self.assertEqual(len({colour for colour, *_ in VERDICT_LOOK.values()}), len(VERDICT_LOOK))
 
     def test_without_shares(self):
         self.assertEqual(len(self.panels(shares=False)), 1)

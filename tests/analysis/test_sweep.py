@@ -1,5 +1,6 @@
 """Pictures of basin-sweep: what is drawn is what the file holds."""
 import unittest
+import warnings
 
 import h5py
 import numpy as np
@@ -101,6 +102,23 @@ class PhaseDiagram(FileCase):
         axes = panels(figures(path)["phase_positive_definite"])["sum"]
         self.assertEqual(numbers(axes), {})
 
+    def test_panels_without_a_draw_do_not_upset_the_layout(self):
+        axes = [{"D": [4, 8], "H": [1, 2]}, {"train": ["W_V", "W_Q+W_K"]}]
+        path = examples.sweep_file(self.path("s.h5"), axes, shares=np.ones((2, 2)), repeats=3)
+        with h5py.File(path, "r+") as file:
+            for block, place in (("W_Q", 0), ("W_O", 1)):
+                for values in file[f"entry/draws/{block}"].values():
+                    values[:, place] = np.nan
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            made = figures(path)
+            for figure in made.values():
+                figure.draw_without_rendering()
+        for name, text in (("phase_positive_definite", "no draw with a verdict"), ("lambda_min", "no draw with a number")):
+            drawn = panels(made[name])
+            self.assertEqual([t.get_text() for t in drawn["$W_Q$, train W_V"].texts], [text])
+            self.assertEqual(drawn["$W_Q$, train W_Q+W_K"].texts[:], [])
+
     def test_one_axis_is_a_curve_with_its_interval(self):
         path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8, 16]}, shares=[0, 0.3, 1], blocks=("sum",), repeats=10)
         axes = panels(figures(path)["phase_positive_definite"])["sum"]
@@ -160,6 +178,14 @@ class SmallestEigenvalue(FileCase):
         mark, = (line for line in axes.get_lines() if len(set(line.get_xdata())) == 1 and line.get_marker() == "None")
         self.assertAlmostEqual(mark.get_xdata()[0], np.sqrt(4 * 8))
         self.assertEqual([text.get_text() for text in axes.texts], ["rank limit"])
+        self.assertIn("a condition changes", self.legends(figures(path)["lambda_min"]))
+
+    def test_what_is_not_drawn_is_not_in_the_legend(self):
+        path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8]}, shares=[1, 1], blocks=("sum",))
+        self.assertNotIn("a condition changes", self.legends(figures(path)["lambda_min"]))
+
+    def legends(self, figure):
+        return [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
 
     def test_a_second_axis_makes_lines(self):
         path = examples.sweep_file(self.path("s.h5"))

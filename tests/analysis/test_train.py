@@ -45,6 +45,22 @@ class Descent(FileCase):
         rates = self.panels(records=1)[2]
         self.assertIn("a single record", rates.texts[0].get_text())
 
+    def test_every_rate_axis_has_labels(self):
+        for low, high, scale in ((0.3, 0.5, "linear"), (0.03, 0.5, "log"), (0.011, 0.09, "linear"), (0.011, 0.98, "log"),
+                                 (1e-6, 0.5, "log")):
+            path = examples.train_file(self.path("r.h5"), ntk=False)
+            with h5py.File(path, "r+") as file:
+                for name in ("measured_rate", "guaranteed_rate"):
+                    file[f"entry/run/{name}"][...] = 1 - np.geomspace(low, high, 60)
+            figure = figures(path)["descent"]
+            figure.draw_without_rendering()
+            rates = figure.axes[2]
+            bottom, top = rates.get_ylim()
+            labels = [tick.label1.get_text() for tick in rates.yaxis.get_major_ticks()
+                      if bottom <= tick.get_loc() <= top]
+            self.assertEqual(rates.get_yscale(), scale)
+            self.assertGreaterEqual(sum(map(bool, labels)), 2, labels)
+
     def test_scales(self):
         self.assertEqual(self.panels(scale="linear")[0].get_yscale(), "linear")
 
