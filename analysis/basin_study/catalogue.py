@@ -30,9 +30,9 @@ def read_cell(cell, paths, problems):
 
 
 def find_trap(result, entry_of):
-    """The suboptimal minimum that most starts reach, else such a valley."""
+    """The minimum well above the lowest loss that most starts reach, else such a valley."""
     for verdict in TRAPS:
-        chosen = result.is_suboptimal & result.has(verdict)
+        chosen = result.is_above_threshold & result.has(verdict)
         points = list(zip(result.problem[chosen], entry_of[chosen]))
         if points:
             problem, entry = max(sorted(set(points)), key=points.count)

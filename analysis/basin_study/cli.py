@@ -17,7 +17,7 @@ from .claims import claims, pick
 from .collect import write_study
 from .design import BLOCKS, Design
 from .measure import Measurement
-from .results import SUBOPTIMAL, read_run, suboptimal_share
+from .results import SUBOPTIMAL, THRESHOLD, read_run, share_of, suboptimal_share
 from .work import Parts, StudyError, WrongInput, each, find_tools, replace
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
@@ -195,16 +195,17 @@ def study(options):
 
 
 def print_table(design, results):
-    """Shares of suboptimal ends."""
-    print(f"share of starts that end suboptimal, more than {SUBOPTIMAL:g} |Y|^2 / 2 above the lowest known loss, in % "
-          "(and its 95 % interval):")
+    """Shares of suboptimal ends, and of those above the threshold."""
+    print(f"share of starts that end suboptimal, in % (95 % interval); share of those more than {100 * THRESHOLD:g} % above\n"
+          f"(suboptimal: {SUBOPTIMAL}):")
     width = max(len(train) for train in design.train)
-    header = "".join(f"  D = {D:<12d}" for D in sorted(design.widths))
+    header = "".join(f"  D = {D:<15d}" for D in sorted(design.widths))
     print(f"{'targets':8s} {'train':{width}s} {'kernel':9s}{header}".rstrip())
     for targets in design.targets:
         for train in design.train:
             for kernel in design.kernels:
-                row = [suboptimal_share([r]) for r in pick(results, targets=targets, train=train, kernel=kernel,
-                                                            gain=design.gain)]
-                cells = "".join(f"  {f'{100 * s.value:.0f} ({100 * s.lower:.0f} to {100 * s.upper:.0f})':<16s}" for s in row)
+                row = [(suboptimal_share([r]), share_of([r], lambda r: r.is_above_threshold).value)
+                       for r in pick(results, targets=targets, train=train, kernel=kernel, gain=design.gain)]
+                cells = "".join(f"  {f'{100 * s.value:.0f} ({100 * s.lower:.0f} to {100 * s.upper:.0f}); {100 * above:.0f}':<19s}"
+                                for s, above in row)
                 print(f"{targets:8s} {train:{width}s} {kernel:9s}{cells}".rstrip())

@@ -4,15 +4,15 @@ import numpy as np
 
 from .catalogue import VERDICTS
 from .design import Cell
-from .results import suboptimal_share
+from .results import SUBOPTIMAL, suboptimal_share
 
 FORMAT = "1.0"
 COPIED = ("step", "loss", "gradient_norm", "measured_rate", "guaranteed_rate")  # of each descent on record
 
 
 def write_study(path, design, results, runs, slices, claims, provenance):
-    """Write the result file. runs: (RunResult, path); slices: name -> path; provenance: name -> text or
-    number."""
+    """Write the result file. runs: (RunResult, path); slices: name -> (path, CellResult of the trap); provenance:
+    name -> text or number."""
     with h5py.File(path, "w") as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry", "basin_file": "result",
                            "basin_format": FORMAT, "basin_tool": "basin-study"})
@@ -29,9 +29,10 @@ def write_study(path, design, results, runs, slices, claims, provenance):
         write_starts(entry, results)
         write_runs(entry, runs)
         copies = group(entry, "slices", "NXcollection")
-        for name, part in slices.items():
+        for name, (part, trapped) in slices.items():
             with h5py.File(part) as source:
-                copy = group(copies, name, "NXcollection")
+                copy = group(copies, name, "NXcollection", cell=trapped.cell.name, verdict=trapped.trap.verdict,
+                             starts=np.int64(trapped.trap.starts))
                 copy.attrs.update({key: source.attrs[key] for key in source.attrs if key.startswith("basin_")})
                 for member in source:
                     if member != "VTKHDF":
@@ -66,6 +67,7 @@ def write_design(entry, design):
     table["widths"] = np.int64(design.widths)
     table["gain"] = float(design.gain)
     table["more_gains"] = np.array(design.more_gains, float)
+    table["suboptimal"] = SUBOPTIMAL
 
 
 def write_cells(entry, results):
@@ -80,9 +82,13 @@ def write_cells(entry, results):
     table["suboptimal"] = np.int64([s.passed for s in shares])
     for name, part in (("share", "value"), ("share_lower", "lower"), ("share_upper", "upper")):
         table[name] = [getattr(s, part) for s in shares]
-    counts = group(table, "verdicts", "NXcollection")
+    for name in ("above_threshold", "undecided"):
+        table[name] = np.int64([np.count_nonzero(getattr(r, f"is_{name}")) for r in results])
+    counts, suboptimal = (group(table, name, "NXcollection") for name in ("verdicts", "suboptimal_verdicts"))
     for verdict in VERDICTS:
-        counts[verdict.replace(" ", "_")] = np.int64([np.count_nonzero(r.has(verdict)) for r in results])
+        name = verdict.replace(" ", "_")
+        counts[name] = np.int64([np.count_nonzero(r.has(verdict)) for r in results])
+        suboptimal[name] = np.int64([np.count_nonzero(r.has(verdict) & r.is_suboptimal) for r in results])
 
 
 def write_starts(entry, results):
@@ -92,7 +98,8 @@ def write_starts(entry, results):
         table = group(tables, r.cell.name, "NXcollection")
         table["problem"], table["seed"] = np.int64(r.problem), r.seed
         table["loss"], table["gradient_norm"] = r.losses, r.gradients
-        table["suboptimal"] = np.uint8(r.is_suboptimal)
+        for name in ("suboptimal", "above_threshold", "undecided"):
+            table[name] = np.uint8(getattr(r, f"is_{name}"))
         strings(table, "verdict", r.verdicts)
         table["lowest_loss"], table["lowest_is_global"] = r.lowest, np.uint8(r.lowest_known)
         table["targets_scale"] = r.scale
@@ -118,7 +125,7 @@ def write_shares(entry, design, results):
             made["kernel"] = np.arange(len(rows), dtype=float)
             made["kernel"].attrs["long_name"] = "kernel: " + ", ".join(
                 f"{i} {kernel}" for i, kernel in enumerate(design.kernels))
-            made["title"] = f"share of starts that end suboptimal: {targets} targets, {train} trained"
+            made["title"] = f"share of starts that end suboptimal ({SUBOPTIMAL}): {targets} targets, {train} trained"
 
 
 def write_runs(entry, runs):

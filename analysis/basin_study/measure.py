@@ -100,8 +100,8 @@ class Measurement:
         return code == 0
 
     def slices(self, results):
-        """Name -> path of slices around a point that traps descent under each kernel, under both kernels: at the
-        same weights, each with the targets of its own teacher."""
+        """Name -> (path, CellResult of the trap) of slices around a point that traps descent under each kernel,
+        under both kernels: at the same weights, each with the targets of its own teacher."""
         made = {}
         for kernel in self.design.kernels:
             found = self.trap(kernel, results)
@@ -112,7 +112,7 @@ class Measurement:
                 trap = found.trap
                 point = self.parts.path(f"point-{found.cell.name}-{trap.problem}-{other}.h5")
                 path = self.parts.path(f"slice-{found.cell.name}-{trap.problem}-{other}.h5")
-                made[f"{kernel}_{other}"] = path
+                made[f"{kernel}_{other}"] = path, found
                 if path.exists():
                     continue
                 weights = entry_weights(found.paths[trap.problem], trap.entry)

@@ -6,7 +6,13 @@ import numpy as np
 
 from basin_analysis.phase import wilson
 
-SUBOPTIMAL = 1e-4  # of |Y|^2 / 2, above the lowest loss that is known
+THRESHOLD = 1e-4  # of |Y|^2 / 2, above the lowest loss that is known
+LOWEST = ("global minimum", "best known minimum")
+# Of second order: f is certainly lower elsewhere, by however little. The gap of another point may be what is left of
+# a slow descent.
+CERTAIN = ("suboptimal local minimum", "saddle")
+SUBOPTIMAL = (f"a strict minimum or a saddle above the lowest known loss, or more than {100 * THRESHOLD:g} % of |Y|^2/2 "
+              "above it")
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,19 @@ class CellResult:
         return self.losses.size
 
     @property
+    def is_above_threshold(self):
+        """Of each start: whether it ends well above the lowest known loss."""
+        return ~(self.losses - self.lowest[self.problem] <= THRESHOLD * self.scale[self.problem])
+
+    @property
     def is_suboptimal(self):
-        """Of each start: whether it ends above the lowest loss."""
-        return ~(self.losses - self.lowest[self.problem] <= SUBOPTIMAL * self.scale[self.problem])
+        """Of each start: whether it ends SUBOPTIMAL."""
+        return self.is_above_threshold | np.isin(self.verdicts, CERTAIN)
+
+    @property
+    def is_undecided(self):
+        """Of each start: whether it ends neither SUBOPTIMAL nor at a minimum that is the lowest known."""
+        return ~self.is_suboptimal & ~np.isin(self.verdicts, LOWEST)
 
     def has(self, verdict):
         """Of each start: whether its end has a verdict."""
@@ -87,8 +103,13 @@ class CellResult:
 
     @property
     def clusters(self):
-        """Of each start: a name of its problem, whatever the kernel and the trained blocks."""
-        return np.array([f"{self.cell.targets} {self.cell.width} {self.cell.gain} {j}" for j in self.problem])
+        """Of each start: the name of its problem."""
+        return np.array([problem_name(self.cell, j) for j in self.problem])
+
+
+def problem_name(cell, j):
+    """A name of a problem, whatever the kernel and the trained blocks."""
+    return f"{cell.targets} {cell.width} {cell.gain} {j}"
 
 
 def share_of(results, flag):
