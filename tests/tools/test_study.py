@@ -40,7 +40,7 @@ class Study(ToolTest):
     def test_small_study_whole_and_in_pieces(self):
         done = self.study("-o", "study.h5", *SMALL, "--jobs", "2")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("with the steps that theory allows, the guaranteed rate is never violated: holds", done.stdout)
+        self.assertIn("with the steps that theory allows, the guaranteed rate is never violated: not refuted", done.stdout)
         self.assertIn("cells: 12 of 12", done.stderr)
         with h5py.File(self.path("study.h5")) as file:
             entry = file["entry"]
