@@ -86,7 +86,9 @@ def draw_trap(study, kernel, slices, scale):
     verdict, train = study.result.attribute(slices[0], "verdict"), parts[0].text("/entry/model/trainable")
     figure = comparison.draw(parts, scale, f"{ALL if is_all(train) else train} trained: around a {verdict} (+) of the "
                                            f"{NAMES[kernel]}, under both kernels at the same weights; star: the teacher")
-    for axes in figure.axes[:len(parts)]:
+    for place, axes in enumerate(figure.axes[:len(parts)]):  # one plane, though its problems are two
+        _, dashed, meaning = axes.get_xlabel().partition("\n(dashed")
+        axes.set(xlabel="step $a$ towards the teacher" + dashed + meaning, ylabel="" if place else "step $b$ along $v$")
         axes.plot(*TEACHER, "*", color="white", markeredgecolor=BLACK, markersize=10, zorder=5)
     return figure
 

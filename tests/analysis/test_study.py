@@ -336,6 +336,7 @@ class Study(FileCase):
         for axes in panels:
             star, = (line for line in axes.lines if line.get_marker() == "*")
             self.assertEqual((*star.get_xdata(), *star.get_ydata()), (1, 0))
+            self.assertTrue(axes.get_xlabel().startswith("step $a$ towards the teacher"))
 
     def test_pictures_of_one_kernel_and_no_further_gains(self):
         self.write(kernels=("gaussian",), targets=("random",), more_gains=(), widths=(4,))
