@@ -17,14 +17,14 @@ def pictures(result, scale):
     operator = OPERATORS.get(operator, operator)
     lines = footer(result)
     drawn = []
-    if on_sheet:
-        parts = sheet.read_parts(result)
+    parts = sheet.read_parts(result) if on_sheet else []
+    if parts:
         drawn.append(("sheet", sheet.draw(parts, f"Spectrum of the {operator}", lines)))
     if not found:
         return drawn
     ends = {name: read_end(result, name) for name in found if name != "spectrum"}
     if any(end.values.size for end in ends.values()):
-        drawn.append(("extremes", extremes.draw(operator, ends, scale, lines)))
+        drawn.append(("extremes", extremes.draw(operator + restriction(result, next(iter(ends))), ends, scale, lines)))
     elif "spectrum" not in found and not on_sheet:
         raise ResultError(f"{' and '.join(ends)}: found no eigenvalue, expected some that converged")
     if "spectrum" in found:
@@ -32,6 +32,12 @@ def pictures(result, scale):
         drawn.append(("spectrum", spectrum.draw_sorted(operator, values, errors, scale, lines)))
         drawn.append(("histogram", spectrum.draw_histogram(operator, values, errors, scale, lines)))
     return drawn
+
+
+def restriction(result, name):
+    """What the name of the matrix is followed by where symmetry directions are set aside."""
+    group = f"/entry/{name}"
+    return " modulo symmetries" if result.has_attribute(group, "symmetry") and result.count(group, "symmetry") > 0 else ""
 
 
 def read_end(result, name):

@@ -23,6 +23,7 @@ COUNT_LOOK = {
     "zero": (GREY, "xxx", "further zero"),
     "positive": (SIGN_LOOK[1][0], None, "positive"),
 }
+UNKNOWN_LOOK = ("#d0d0d0", "///", "not determined")  # where not all could be counted
 
 
 @dataclass
@@ -30,8 +31,10 @@ class Part:
     """What a result holds of one matrix."""
     matrix: str
     ends: dict = field(default_factory=dict)  # "largest", "smallest" -> (values, errors, converged), each (k)
-    counts: dict = None  # of COUNT_LOOK -> number
-    exact: bool = True
+    restricted: bool = False  # the ends are those modulo symmetries
+    spectrum: tuple = None  # all values and their errors, each (k)
+    counts: dict = None  # of COUNT_LOOK -> number; positive is what is left where one of the others is not exact
+    exact: dict = None  # "negative", "zero" -> False where it is the least there are
     densities: dict = field(default_factory=dict)  # "density", "density_symlog" -> curve
     norms: tuple = None  # names, norms (b, b), errors (b, b)
 
@@ -42,7 +45,7 @@ def read_parts(result):
     if "/entry/parts" in result:
         groups += [f"/entry/parts/{name}" for name in result.members("/entry/parts")]
     parts = [read_part(result, group) for group in groups]
-    return [part for part in parts if part.ends or part.counts or part.densities or part.norms]
+    return [part for part in parts if part.ends or part.spectrum or part.counts or part.densities or part.norms]
 
 
 def read_part(result, group):
@@ -60,11 +63,17 @@ def read_part(result, group):
             converged = result.numbers(f"{group}/{end}/converged", 1, empty=True) != 0
             same_shape(values.shape, **{f"{group}/{end}/eigenvalue_errors": errors, f"{group}/{end}/converged": converged})
             part.ends[end] = (values, errors, converged)
+            if result.has_attribute(f"{group}/{end}", "symmetry"):
+                part.restricted = result.count(f"{group}/{end}", "symmetry") > 0
+    if f"{group}/spectrum" in result:
+        values, errors = (result.numbers(f"{group}/spectrum/{key}", 1) for key in ("eigenvalue", "eigenvalue_errors"))
+        same_shape(values.shape, **{f"{group}/spectrum/eigenvalue_errors": errors})
+        part.spectrum = (values, errors)
     if f"{group}/counts" in result:
         names = list(COUNT_LOOK) + ["negative_exact", "zero_exact"]
         row = result.table(f"{group}/counts", ["of"], names)[-1]  # the last one is modulo symmetries
         part.counts = {name: row[name] for name in COUNT_LOOK}
-        part.exact = bool(row["negative_exact"] and row["zero_exact"])
+        part.exact = {name: bool(row[f"{name}_exact"]) for name in ("negative", "zero")}
     for name in ("density", "density_symlog"):
         if f"{group}/{name}" in result:
             curve = {key: result.numbers(f"{group}/{name}/{key}", 1)
@@ -81,7 +90,7 @@ def read_part(result, group):
 
 
 def draw(parts, title, footer):
-    """The sheet: a row each for ends and counts, densities, and norms, as far as there are."""
+    """The sheet: a row each for ends and counts, whole spectra, densities, and norms, as far as there are."""
     first = []
     if any(part.ends for part in parts):
         first.append("ends")
@@ -89,9 +98,10 @@ def draw(parts, title, footer):
         first.append("counts")
     densities = [part for part in parts if part.densities]
     norms = [part for part in parts if part.norms]
-    rows = [row for row in (first, ["symlog"] if densities else [], ["linear", "logarithmic"] if densities else [],
+    spectra = [part for part in parts if part.spectrum]
+    rows = [row for row in (first, ["spectra"] if spectra else [], ["symlog"] if densities else [], ["linear", "logarithmic"] if densities else [],
                             [f"norms {part.matrix}" for part in norms]) if row]
-    heights = {"ends": 1.9, "counts": 1.9, "symlog": 1.8, "linear": 1.6}
+    heights = {"ends": 1.9, "counts": 1.9, "spectra": 1.9, "symlog": 1.8, "linear": 1.6}
     figure = new_figure(1.0 + sum(heights.get(row[0], 1.7) + 0.55 for row in rows), title, footer)
     grid = figure.add_gridspec(len(rows), 1, height_ratios=[heights.get(row[0], 1.7) for row in rows])
     for place, row in zip(grid, rows):
@@ -102,6 +112,8 @@ def draw(parts, title, footer):
                 draw_ends(axes, parts)
             elif name == "counts":
                 draw_counts(axes, parts)
+            elif name == "spectra":
+                draw_spectra(axes, spectra)
             elif name.startswith("norms"):
                 draw_norms(axes, next(part for part in norms if name == f"norms {part.matrix}"))
             else:
@@ -132,7 +144,8 @@ def draw_ends(axes, parts):
                                   va="top" if side > 0 else "bottom", textcoords="offset points", fontsize=SMALL)
     axes.set_xticks(range(len(shown)), [MATRIX_LOOK[part.matrix][0] for part in shown])
     axes.set_xlim(-0.6, len(shown) - 0.4)
-    axes.set(title="ends: largest \N{BLACK UP-POINTING TRIANGLE}, smallest \N{BLACK DOWN-POINTING TRIANGLE} (hollow: not converged)",
+    restricted = " modulo symmetries" if any(part.restricted for part in shown) else ""
+    axes.set(title=f"ends{restricted}: largest \N{BLACK UP-POINTING TRIANGLE}, smallest \N{BLACK DOWN-POINTING TRIANGLE} (hollow: not converged)",
              ylabel=r"eigenvalue $\lambda$ with error bound")
 
 
@@ -148,23 +161,43 @@ def clusters(values, errors, converged):
     return found
 
 
+def draw_spectra(axes, parts):
+    """All eigenvalues of each matrix, ascending."""
+    set_symlog(axes.yaxis, *(np.concatenate([part.spectrum[i] for part in parts]) for i in range(2)))
+    axes.axhline(0, color="black", linewidth=0.7)
+    for part in parts:
+        label, colour, line = MATRIX_LOOK[part.matrix]
+        values = part.spectrum[0]
+        axes.plot(np.arange(1, values.size + 1), values, color=colour, linestyle=line, linewidth=1, label=label)
+    axes.set(title="whole spectra", xlabel="number of the eigenvalue, ascending", ylabel=r"eigenvalue $\lambda$")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="upper left")
+
+
 def draw_counts(axes, parts):
-    """A bar for each matrix: how many eigenvalues are negative, symmetry modes, further zeros and positive."""
+    """A bar for each matrix: how many eigenvalues are negative, symmetry modes, further zeros and positive, or not
+    determined. What is too narrow for its number has it above the bar."""
     shown = [part for part in parts if part.counts]
     for row, part in enumerate(reversed(shown)):
-        left, total = 0, sum(part.counts.values())
-        for name, (colour, hatch, _) in COUNT_LOOK.items():
-            count = part.counts[name]
-            axes.barh(row, count, left=left, color=colour, alpha=0.75, hatch=hatch, edgecolor="white", linewidth=0.4)
+        left, total, narrow = 0, sum(part.counts.values()), []
+        for name, count in part.counts.items():
+            open_end = name == "positive" and not all(part.exact.values())  # whatever was not counted
+            colour, hatch, title = UNKNOWN_LOOK if open_end else COUNT_LOOK[name]
+            axes.barh(row, count, 0.6, left=left, color=colour, alpha=0.75, hatch=hatch, edgecolor="white", linewidth=0.4)
+            label = ("" if part.exact.get(name, True) else "\N{GREATER-THAN OR EQUAL TO} ") + f"{count:.0f}"
             if count > 0.12 * total:
-                axes.text(left + count / 2, row, f"{count:.0f}" + ("" if part.exact or name == "symmetry" else "?"), ha="center", va="center",
-                          fontsize=SMALL, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
+                axes.text(left + count / 2, row, label, ha="center", va="center", fontsize=SMALL,
+                          bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
+            elif count > 0 or not part.exact.get(name, True):
+                narrow.append(f"{label} {title}")
             left += count
+        axes.text(0, row + 0.33, ", ".join(narrow), va="bottom", fontsize=SMALL)
     axes.set_yticks(range(len(shown)), [MATRIX_LOOK[part.matrix][0] for part in reversed(shown)])
-    axes.set(title="how many of each sign", xlabel="eigenvalues" + ("" if all(p.exact for p in shown) else " (?: not exact)"))
+    axes.set_ylim(-0.5, len(shown) - 0.25)
+    axes.set(title="how many of each sign", xlabel="eigenvalues")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    legend_below(axes, [Patch(facecolor=c, alpha=0.75, hatch=h, edgecolor="white", label=n)
-                        for c, h, n in COUNT_LOOK.values()], columns=2)
+    looks = [*COUNT_LOOK.values()] + ([] if all(all(p.exact.values()) for p in shown) else [UNKNOWN_LOOK])
+    legend_below(axes, [Patch(facecolor=c, alpha=0.75, hatch=h, edgecolor="white", label=n) for c, h, n in looks], columns=2)
 
 
 def draw_density(axes, parts, kind):
@@ -208,12 +241,18 @@ def draw_norms(axes, part):
     for row in range(len(names)):
         for column in range(len(names)):
             text = f"{norms[row, column] / 10.0**power:.2f}"
-            if errors[row, column] > 0.0005 * norms[row, column]:
-                text += f"\n\N{PLUS-MINUS SIGN}{100 * errors[row, column] / norms[row, column]:.1g}%"
-            dark = norms[row, column] < 0.6 * norms.max()
+            if errors[row, column] > 0.0005 * norms[row, column] > 0:
+                text += f"\n\N{PLUS-MINUS SIGN}{percent(errors[row, column] / norms[row, column])}"
+            dark = norms[row, column] < 0.6 * (norms.max() or 1)
             axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color="white" if dark else "black")
     axes.set_xticks(range(len(names)), [block_label(name) for name in names])
     axes.set_yticks(range(len(names)), [block_label(name) for name in names])
     axes.tick_params(length=0)
     unit = f", in $10^{{{power}}}$" if power else ""
     axes.set_title(f"norms: {MATRIX_LOOK[part.matrix][0]}{unit}")
+
+
+def percent(share):
+    """One digit below 1 %, whole numbers above, and no more than three digits."""
+    value = 100 * share
+    return f"{value:.1g}%" if value < 0.95 else f"{value:.0f}%" if value < 999 else ">999%"

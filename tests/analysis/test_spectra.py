@@ -3,6 +3,7 @@ import unittest
 
 import h5py
 import numpy as np
+from matplotlib.colors import to_rgb
 
 from support import FileCase, figures  # first, because it finds basin_analysis
 import examples
@@ -141,6 +142,48 @@ class Sheet(FileCase):
         with h5py.File(path, "a") as file:
             del file["entry/largest"], file["entry/smallest"]
         self.assertEqual(list(figures(path)), ["sheet"])
+
+    def test_whole_spectra_of_all_matrices(self):
+        path = examples.hessian_file(self.path("h.h5"), full=True)
+        with h5py.File(path, "a") as file:
+            del file["entry/largest"], file["entry/smallest"]
+            values, errors = examples.hessian_spectrum()
+            for name in ("gauss-newton", "residual"):
+                examples.eigen_group(file.require_group(f"entry/parts/{name}"), "spectrum", values, errors, np.ones(values.size), name)
+        axes, = figures(path)["sheet"].axes
+        self.assertEqual([line.get_xdata().size for line in axes.get_lines()[1:]], [values.size] * 3)
+
+    def test_a_restriction_is_named(self):
+        path = examples.sheet_file(self.path("h.h5"))
+        with h5py.File(path, "a") as file:
+            for end in ("largest", "smallest"):
+                file[f"entry/{end}"].attrs["symmetry"] = np.int64(3)
+        pictures = figures(path)
+        self.assertIn("Hessian modulo symmetries: 4 largest", pictures["extremes"]._suptitle.get_text())
+        self.assertIn("ends modulo symmetries", pictures["sheet"].axes[0].get_title())
+
+    def test_what_was_not_counted_is_not_called_positive(self):
+        path = examples.sheet_file(self.path("h.h5"))
+        with h5py.File(path, "a") as file:
+            counts = file["entry/parts/residual/counts"]
+            for name, values in (("negative", (6, 6)), ("positive", (74, 74)), ("negative_exact", (0, 0)), ("zero_exact", (0, 0))):
+                counts[name][...] = values
+        axes = figures(path)["sheet"].axes[1]
+        grey = [bar.get_width() for bar in axes.patches if bar.get_facecolor()[:3] == to_rgb(sheet.UNKNOWN_LOOK[0])]
+        self.assertEqual(grey, [74])
+        texts = [text.get_text() for text in axes.texts]
+        self.assertIn("\N{GREATER-THAN OR EQUAL TO} 6 negative, \N{GREATER-THAN OR EQUAL TO} 0 further zero", texts)
+        self.assertIn("not determined", [text.get_text() for text in axes.get_legend().get_texts()])
+
+    def test_norms_in_words(self):
+        self.assertEqual([sheet.percent(share) for share in (0.0012, 0.097, 0.1, 0.25, 1, 40)],
+                         ["0.1%", "10%", "10%", "25%", "100%", ">999%"])
+        path = examples.sheet_file(self.path("h.h5"))
+        with h5py.File(path, "a") as file:
+            file["entry/block_norms/frobenius"][...] = 0
+            file["entry/block_norms/frobenius_errors"][...] = 0
+        norms = next(axes for axes in figures(path)["sheet"].axes if axes.get_title().startswith("norms: $H$"))
+        self.assertEqual({(text.get_text(), text.get_color()) for text in norms.texts}, {("0.00", "white")})
 
     def test_damaged_parts_are_named(self):
         path = examples.sheet_file(self.path("h.h5"))
