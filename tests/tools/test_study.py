@@ -7,7 +7,7 @@ import unittest
 import h5py
 import numpy as np
 
-from support import BIN, ROOT, ToolTest
+from support import BIN, ROOT, ToolTest, many_runs
 
 STUDY = ROOT / "analysis/basin-study"
 SMALL = ("-N", "2", "-n", "2", "-H", "1", "-d", "2", "--outputs", "1", "--widths", "4", "--problems", "2", "--starts", "4", "--runs", "1",
@@ -37,6 +37,7 @@ class Study(ToolTest):
         for name, values in first.items():
             np.testing.assert_array_equal(values, second[name], name)
 
+    @many_runs
     def test_small_study_whole_and_in_pieces(self):
         done = self.study("-o", "study.h5", *SMALL, "--jobs", "2")
         self.assertEqual(done.returncode, 0, done.stderr)

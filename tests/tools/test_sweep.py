@@ -7,7 +7,7 @@ import time
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, REVIEWS, ToolTest, run
+from support import BIN, BLOCKS, REVIEWS, ToolTest, run, many_runs
 
 # Mixed verdicts: at large inputs the attention saturates and the kernel of W_Q becomes singular to rounding.
 SMALL = ["-N", 3, "-n", 3, "--outputs", 2, "-H", 1, "-d", 4]
@@ -226,6 +226,7 @@ class Resuming(SweepTest):
         self.assertFalse(self.path(name).exists())
         return [line for line in journal.read_text().splitlines() if line[0].isdigit()]
 
+    @many_runs
     def test_killed_and_resumed(self):
         self.sweep("whole.h5", *self.LONG)
         finished = len(self.killed("s.h5"))
@@ -265,6 +266,7 @@ class Resuming(SweepTest):
             self.refused(2, f"s.h5.journal: the journal of another run ({message})", *same, *args, "--resume")
         self.assertEqual(self.path("s.h5.journal").read_bytes(), before)
 
+    @many_runs
     def test_other_reviews_are_another_sweep(self):
         reviews = self.path("reviews")
         shutil.copytree(REVIEWS, reviews)
