@@ -1,35 +1,44 @@
 """Several slices side by side with the same scales: softmax beside Gaussian kernel. A panel that hardly meets the
 levels of all has, dashed, levels of its own."""
+import textwrap
 from dataclasses import replace
 
 import numpy as np
 
-from .contour import draw_lines, span
+from .contour import draw_lines, fill, span
 from .field import field
 from .results import ResultError
-from .style import FIELD, SMALL, mark_point, new_figure
+from .style import SMALL, mark_point, new_figure
 from . import path, slice
 
 FEW = 2  # levels
+PLANE = ("problem", "x", "y", "u", "v", "seed")  # what makes a plane, of a specification
+LINE = 75  # characters of panel titles side by side
+FOOTER_LINE = 0.17  # inches
 
 
-def draw(results, scale, title="The same plane family, side by side"):
+def draw(results, scale, title=None):
     """The figure for slices of two dimensions, one panel each, levels and colours in common."""
     slices = [slice.read(result) for result in results]
     for data in slices:
-        if 1 in data.loss.shape or data.lines:
+        if 1 in data.loss.shape or data.band:
             raise ResultError("found a line, expected slices of two dimensions for --compare")
     together = np.ma.concatenate([data.loss.ravel() for data in slices])
     shown = field(together, np.nan, scale)  # levels for all
-    figure = new_figure(1.4 + 5 / len(slices), title, [data.footer[0] for data in slices])
+    same = len({plane(result) for result in results}) == 1
+    footer = [data.footer[0] if same else "; ".join((*data.footer, data.words)) for data in slices]
+    figure = new_figure(1.4 + 5 / len(slices) + (0 if same else 2 * FOOTER_LINE * len(slices)),
+                        title or ("The same plane family, side by side" if same else "Loss slices, side by side"),
+                        footer)
     panels = figure.subplots(1, len(slices), sharex=True, sharey=True, squeeze=False)[0]
+    limits = [span(np.concatenate([getattr(data, step) for data in slices])) for step in "ab"]
     for axes, data, result in zip(panels, slices, results):
-        own = on_levels(shown, data)
-        filled = axes.contourf(data.a, data.b, own.values, levels=own.levels, norm=own.norm, cmap=FIELD)
-        axes.set_title(f"{result.text('/entry/model/kernel')}, f = {data.centre:.4g} at the point,\n"
-                       f"{data.loss.min():.4g} to {data.loss.max():.4g} on the plane", fontsize=SMALL)
-        axes.set(xlabel="step $a$ along $u$", xlim=span(data.a), ylim=span(data.b))
-        if np.allclose(span(data.a), span(data.b)):
+        filled = fill(axes, data, on_levels(shown, data))
+        axes.set_title(textwrap.fill(f"{result.text('/entry/model/kernel')}, f = {data.centre:.4g} at the point, "
+                                     f"{data.loss.min():.4g} to {data.loss.max():.4g} on the plane", LINE // len(slices)),
+                       fontsize=SMALL)
+        axes.set(xlabel="step $a$ along $u$", xlim=limits[0], ylim=limits[1])
+        if np.allclose(*limits):
             axes.set_aspect("equal")
         if data.path:
             path.mark(axes, data.path)
@@ -45,8 +54,15 @@ def draw(results, scale, title="The same plane family, side by side"):
         if np.count_nonzero((shown.levels > own.values.min()) & (shown.levels < own.values.max())) < FEW:
             finer = field(data.loss, np.nan, scale).levels
             draw_lines(axes, data, own, np.setdiff1d(finer, shown.levels), "dashed")
-            axes.set_xlabel("step $a$ along $u$\n(dashed: levels of its own)")
+            axes.set_xlabel(axes.get_xlabel() + "\n(dashed: levels of its own)")
     return figure
+
+
+def plane(result):
+    """What plane a slice is on: kernels may differ."""
+    lines = result.text("/entry/slice/specification").splitlines()
+    specification = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    return tuple(specification.get(name) for name in PLANE)
 
 
 def on_levels(shown, data):

@@ -12,7 +12,7 @@ def draw(data, scale):
     figure = new_figure(5.9, "Loss slice f(\N{GREEK SMALL LETTER THETA} + a u + b v)", data.footer)
     axes = figure.add_subplot()
     shown = field(data.loss, data.centre, scale)
-    filled = axes.contourf(data.a, data.b, shown.values, levels=shown.levels, norm=shown.norm, cmap=FIELD)
+    filled = fill(axes, data, shown)
     # An inset, because a colour bar beside the axes would not follow the height that an equal aspect gives.
     bar = figure.colorbar(filled, cax=axes.inset_axes((1.04, 0, 0.05, 1)), label=shown.label)
     bar.set_ticks(shown.levels, labels=shown.level_labels)
@@ -30,6 +30,15 @@ def draw(data, scale):
         axes.set_aspect("equal")
     draw_lines(axes, data, shown)
     return figure
+
+
+def fill(axes, data, shown):
+    """The plane in the colours of the Field `shown`: between levels, or point by point where some are not computed,
+    as levels need neighbours."""
+    if data.computed.all():
+        return axes.contourf(data.a, data.b, shown.values, levels=shown.levels, norm=shown.norm, cmap=FIELD)
+    return axes.pcolormesh(data.a, data.b, shown.values, norm=shown.norm, cmap=FIELD, shading="nearest",
+                           rasterized=True)
 
 
 def draw_lines(axes, data, shown, levels=None, style="solid"):

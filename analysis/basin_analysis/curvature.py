@@ -1,17 +1,15 @@
 """What was measured beside the loss, as maps of a plane or curves along a line: extreme Hessian eigenvalues,
 gradient, NTK, accuracy."""
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
+from matplotlib.colors import TwoSlopeNorm
 
-from .contour import mark_missing, span
-from .levels import linear_levels
+from .contour import draw_lines, mark_missing, span
+from .field import field
 from .results import same_shape
-from .scales import log_range
-from .style import BLUE, FIELD, SMALL, VERMILION, new_figure, number_labels
+from .style import BLUE, FIELD, SMALL, VERMILION, mark_point, new_figure
 
 NAMES = {"min_eig": "smallest Hessian eigenvalue", "max_eig": "largest Hessian eigenvalue",
          "gradient_norm": "norm of the gradient", "min_ntk": "smallest NTK eigenvalue", "train_acc": "accuracy, %"}
-LARGE = 1.5  # decades from which a positive map is logarithmic
 
 
 def pictures(result, data):
@@ -23,10 +21,11 @@ def pictures(result, data):
     rows = -(-len(there) // 2)
     line = 1 in data.loss.shape
     figure = new_figure(0.9 + (1.8 if line else 2.7) * rows,
-                        f"Beside the loss, on the same {'line' if line else 'plane'}", data.footer)
+                        f"Beside the loss, on the same {'line' if line else 'plane'}", [*data.footer, data.words])
     panels = figure.subplots(rows, 2, squeeze=False).ravel()
     for axes in panels[len(there):]:
         axes.axis("off")
+    maps = []  # (axes, Field) whose levels are drawn when the layout is settled
     for axes, name in zip(panels, there):
         values = np.atleast_2d(result.numbers(f"/{name}", None, finite=False))
         same_shape(data.loss.shape, **{f"/{name}": values})
@@ -34,9 +33,15 @@ def pictures(result, data):
         axes.set_title(NAMES[name], fontsize=SMALL)
         if values.count() == 0:
             axes.text(0.5, 0.5, "no finite value", ha="center", transform=axes.transAxes)
-        (draw_curve if line else draw_map)(axes, data, values)
+        elif line:
+            draw_curve(axes, data, values)
+        else:
+            maps.append((axes, draw_map(axes, data, values)))
         if name.endswith("_eig") and "eig_converged" in result:
             mark_open(axes, data, np.atleast_2d(result.numbers("/eig_converged", None, finite=False)), values)
+    for axes, shown in maps:
+        if shown:
+            draw_lines(axes, data, shown, shown.levels[::2])
     return [("curvature", figure)]
 
 
@@ -63,26 +68,22 @@ def draw_curve(axes, data, values):
 
 
 def draw_map(axes, data, values):
-    """One map (ny, nx); where the sign changes, colours do, and the line of zero is drawn."""
+    """One map (ny, nx), and its Field; where the sign changes, colours do, and the line of zero is drawn: then no
+    Field."""
     axes.set(xlabel="step $a$ along $u$", ylabel="step $b$ along $v$", xlim=span(data.a), ylim=span(data.b))
-    if values.count() == 0:
-        return
     low, high = values.min(), values.max()
     signed = low < 0 < high
-    norm = Normalize(low, high)
-    if signed:
-        norm = TwoSlopeNorm(0, low, high)
-    elif low > 0 and log_range(values.compressed()) > LARGE:
-        norm = LogNorm(low, high)
-    drawn = axes.pcolormesh(data.a, data.b, values, norm=norm, cmap="RdBu_r" if signed else FIELD,
-                            shading="nearest", rasterized=True)
+    shown = None if signed else field(values, np.nan, "auto")
+    drawn = axes.pcolormesh(data.a, data.b, values if signed else shown.values,
+                            norm=TwoSlopeNorm(0, low, high) if signed else shown.norm,
+                            cmap="RdBu_r" if signed else FIELD, shading="nearest", rasterized=True)
     bar = axes.figure.colorbar(drawn, ax=axes)
-    bar.ax.tick_params(labelsize=SMALL - 1)
     if signed:
         axes.contour(data.a, data.b, values, levels=[0], colors="black", linewidths=0.8)
-    elif high > low and not isinstance(norm, LogNorm):
-        levels = linear_levels(low, high)
-        levels = levels[(levels > low) & (levels < high)][::2]
-        lines = axes.contour(data.a, data.b, values, levels=levels, colors="white", linewidths=0.5)
-        axes.clabel(lines, fmt=dict(zip(lines.levels, number_labels(levels))), fontsize=SMALL - 2)
+    else:
+        bar.set_ticks(shown.levels[::2], labels=shown.level_labels[::2])
+        bar.ax.minorticks_off()
     mark_missing(axes, data)
+    if min(data.a) <= 0 <= max(data.a) and min(data.b) <= 0 <= max(data.b):
+        mark_point(axes, 0, 0, data.centre)
+    return shown

@@ -1,8 +1,9 @@
 """Round contour levels for a field."""
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter
 
 from .scales import log_range
+from .style import number_labels
 
 MOST_LEVELS = 12
 FEWEST_LEVELS = 4
@@ -24,14 +25,28 @@ def linear_levels(low, high):
 def log_levels(low, high):
     """Up to MOST_LEVELS round numbers within (low, high), about evenly apart in the logarithm, and one on
     each side: the first <= low, the last >= high. 0 < low <= high."""
-    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
     for mantissas in MANTISSAS:
-        levels = _enclose(np.array([float(f"{m}e{e}") for e in range(first, last + 1) for m in mantissas]),
-                          low, high)
+        levels = _enclose(log_ticks(low, high, mantissas), low, high)
         if len(levels) - 2 <= MOST_LEVELS:
             return levels if len(levels) - 2 >= FEWEST_LEVELS else linear_levels(low, high)
+    first, last = _decades(low, high)
     step = -(-(last - first) // MOST_LEVELS)
     return np.array([float(f"1e{e}") for e in range(first, last + step, step)])
+
+
+def label_log(axis, low, high):
+    """Labels at 1, 2, 5 or denser round numbers on a logarithmic `axis` from `low` to `high` under two decades:
+    at powers of ten alone it would have one, or none."""
+    if log_range(np.array([low, high])) >= 2:
+        return
+    for mantissas in (*MANTISSAS[2::-1], None):
+        ticks = log_ticks(low, high, mantissas) if mantissas else linear_levels(low, high)
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) >= 3:
+            break
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FixedFormatter(number_labels(ticks)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def log_floor(positive):
@@ -42,6 +57,17 @@ def log_floor(positive):
     gaps = np.diff(np.log10(ordered[:lowest]))
     wide = np.flatnonzero(gaps > GAP_DECADES)
     return ordered[wide[-1] + 1] if wide.size and log_range(ordered[wide[-1] + 1:]) > 0 else ordered[0]
+
+
+def log_ticks(low, high, mantissas):
+    """The numbers with these mantissas in all decades that (low, high) meets."""
+    first, last = _decades(low, high)
+    return np.array([float(f"{m}e{e}") for e in range(first, last + 1) for m in mantissas])
+
+
+def _decades(low, high):
+    """Exponents of the powers of ten that enclose (low, high)."""
+    return int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
 
 
 def _enclose(levels, low, high):

@@ -1,6 +1,7 @@
 """The loss slice of one dimension as a curve."""
 import numpy as np
 
+from .levels import label_log
 from .scales import use_log
 from .style import BLUE, VERMILION, legend_below, mark_point, new_figure
 
@@ -16,6 +17,8 @@ def draw(data, scale):
     shown = np.ma.masked_less_equal(loss, 0) if log else loss
     axes.plot(steps, shown, "-o", color=BLUE, markersize=3)
     axes.set(xlabel=data.label(along), ylabel="loss f", yscale="log" if log else "linear")
+    if log:
+        label_log(axes.yaxis, *axes.get_ylim())
     on_line = fixed == 0 and min(steps) <= 0 <= max(steps)
     if on_line and np.isfinite(data.centre) and (data.centre > 0 or not log):
         mark_point(axes, 0, data.centre, data.centre)

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .levels import label_log
 from .results import same_shape
 from .scales import use_log
 from .style import BLUE, ORANGE, SMALL, VERMILION, new_figure
@@ -29,7 +30,7 @@ def read(result):
 
 def share_text(path):
     """What share of the path's variance is in the plane, in words."""
-    return "its points are one" if np.isnan(path.share) else f"{100 * path.share:.4g} % of its variance"
+    return "its points are one" if np.isnan(path.share) else f"{100 * path.share:.4g} % of the variance of all weights"
 
 
 def mark(axes, path):
@@ -48,6 +49,8 @@ def draw(data, scale):
     log = use_log(loss.compressed(), scale) if loss.count() else False
     upper.plot(path.step, loss, "-o", color=BLUE, markersize=3)
     upper.set(ylabel="loss f on the path", yscale="log" if log else "linear")
+    if log:
+        label_log(upper.yaxis, *upper.get_ylim())
     lower.plot(path.step, path.distance, "-o", color=ORANGE, markersize=3)
     lower.set(xlabel="step", ylabel="distance", ylim=(0, None))
     lower.set_title(f"in the plane: {share_text(path)}", fontsize=SMALL, loc="right")

@@ -1,4 +1,5 @@
 """basin-slice: the loss on a line or a plane through a point."""
+import re
 import textwrap
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from .results import ResultError, same_shape
 from .style import escape
 
 MAX_LABEL = 60  # characters in a line of an axis label
+DIGITS = 5  # of an eigenvalue in the words of a direction
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Slice:
     centre: float  # f(theta)
     directions: dict  # step "a", "b" -> what its direction is, in words
     footer: list
-    lines: bool = False  # rows are random lines, not steps b
+    band: dict = None  # of random lines, which the rows are then: quantile "q05", ..., "median" -> (nx)
     path: object = None  # the Path of a training run
 
     def label(self, step):
@@ -30,12 +32,18 @@ class Slice:
         name = {"a": "u", "b": "v"}[step]
         return textwrap.fill(f"step ${step}$ along ${name}$ ({escape(self.directions[step])})", MAX_LABEL)
 
+    @property
+    def words(self):
+        """What both directions are, for pictures without room at their axes."""
+        u, v = self.directions.values()
+        return f"u and v: {u}" if u == v else f"u: {u}; v: {v}"
+
 
 def pictures(result, scale):
     """(name, figure) of each picture of a slice."""
     data = read(result)
     along_path = [("trajectory", path.draw(data, scale))] if data.path else []
-    if data.lines:
+    if data.band:
         return [("band", band.draw(data, scale)), *along_path]
     if 1 in data.loss.shape:
         return [("line", line.draw(data, scale)), *curvature.pictures(result, data), *along_path]
@@ -65,14 +73,22 @@ def read(result):
     if np.isfinite(cosine) and 1 not in loss.shape and "band" not in groups:
         lines[0] += f"; cos(u, v) = {round(cosine, 12) + 0:.3g}"
     return Slice(a, b, loss, computed, result.number("/entry/center_loss", finite=False),
-                 {"a": direction(result, "x"), "b": direction(result, "y")}, lines, "band" in groups,
-                 path.read(result) if "trajectory" in groups else None)
+                 {"a": direction(result, "x"), "b": direction(result, "y")}, lines,
+                 band.read(result, a) if "band" in groups else None, path.read(result) if "trajectory" in groups else None)
 
 
 def direction(result, name):
     """The direction "x" or "y" in words: where it is from, and how it is normalised."""
     origin, normalisation = (result.text(f"/entry/directions/{name}_{what}") for what in ("origin", "normalisation"))
+    origin = re.sub(r"(\S+) \+- (\S+)", with_error, origin)
     return origin if normalisation == "none" else f"{origin}; normalisation: {normalisation}"
+
+
+def with_error(match):
+    """"VALUE +- ERROR" in few digits; the error where these digits show it."""
+    value, error = map(float, match.groups())
+    text = f"{value:.{DIGITS}g}".replace("-", "\N{MINUS SIGN}")
+    return text if error < abs(value) / 10**DIGITS else f"{text} \N{PLUS-MINUS SIGN} {error:.2g}"
 
 
 def mask_unusable(loss, computed):

@@ -14,10 +14,7 @@ MOST_POINTS = 121  # per axis: more cannot be told apart on paper, and take long
 
 def draw(data, scale):
     """The figure for a Slice of two dimensions."""
-    u, v = data.directions.values()
-    title = ("Loss surface f(\N{GREEK SMALL LETTER THETA} + a u + b v), "
-             + (f"u and v {u}" if u == v else f"u: {u}, v: {v}"))
-    figure = new_figure(5.4, title, data.footer)
+    figure = new_figure(5.4, "Loss surface f(\N{GREEK SMALL LETTER THETA} + a u + b v)", [*data.footer, data.words])
     figure.set_layout_engine("none")  # constrained layout fails on 3D axes
     axes = figure.add_axes((0.02, 0.1, 0.92, 0.86), projection="3d")
     a, b, loss = thin(data.a, data.b, data.loss)
@@ -28,6 +25,9 @@ def draw(data, scale):
     # Pixels, not vectors: viewers draw hairlines between the polygons of a vector surface.
     axes.add_collection3d(Poly3DCollection(corners, facecolors=shade, edgecolors=shade * [0.8, 0.8, 0.8, 1],
                                            linewidths=0.3, rasterized=True))
+    if len(corners) == 0:
+        axes.text2D(0.5, 0.5, "no cell of the grid has a finite loss at all four corners", ha="center",
+                    transform=axes.transAxes)
     axes.set(xlim=span(a), ylim=span(b), zlim=place(shown.levels[[0, -1]]))
     axes.set(xlabel="step $a$ along $u$", ylabel="step $b$ along $v$")
     label_height(axes, shown, place)

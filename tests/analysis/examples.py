@@ -64,12 +64,13 @@ def bowl(a, b):
     return 0.012 + 40 * (x + 0.4 * y) ** 2 + 9 * (y - 0.5 * x**2) ** 2 + 12 * np.sin(3 * x) ** 2 * y**4
 
 
-def slice_file(path, loss=None, a=None, b=None, computed=None, normalisation="filter", **options):
+def slice_file(path, loss=None, a=None, b=None, computed=None, normalisation="filter", input_file="problem.h5",
+               **options):
     """A basin-slice result; `loss` (ny, nx) over the steps a (nx) and b (ny)."""
     a = np.linspace(-1, 1, 51) if a is None else np.asarray(a, float)
     b = np.linspace(-1, 1, 51) if b is None else np.asarray(b, float)
     loss = bowl(a, b) if loss is None else np.asarray(loss, float)
-    with start(path, "basin-slice", "surface", **options) as file:
+    with start(path, "basin-slice", "surface", input_file=input_file, **options) as file:
         file["xcoordinates"], file["ycoordinates"] = a, b
         file["train_loss"], file["train_acc"] = loss, np.full(loss.shape, np.nan)
         file["computed"] = np.ones(loss.shape, "u1") if computed is None else np.asarray(computed, "u1")
@@ -83,6 +84,8 @@ def slice_file(path, loss=None, a=None, b=None, computed=None, normalisation="fi
         directions["normalisation"] = normalisation
         for name in "xy":
             directions[name + "_origin"], directions[name + "_normalisation"] = "random", normalisation
+        axes = "\n".join(f"{name} = {steps[0]}:{steps[-1]}:{steps.size}" for name, steps in (("x", a), ("y", b)))
+        collection(file["entry"], "slice")["specification"] = f"problem = {input_file}\n{axes}\nseed = 1"
         file["entry/center_loss"] = loss[np.abs(b).argmin(), np.abs(a).argmin()]
     return path
 

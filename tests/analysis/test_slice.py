@@ -3,6 +3,7 @@ import unittest
 
 import h5py
 import numpy as np
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
@@ -249,7 +250,7 @@ class MoreThanTheLoss(FileCase):
         drawn = figures(self.with_path())
         self.assertEqual(set(drawn), {"contour", "surface", "trajectory"})
         lines = {line.get_label(): line for line in drawn["contour"].axes[0].get_lines()}
-        projected = lines["training path, projected (87.65 % of its variance)"]
+        projected = lines["training path, projected (87.65 % of the variance of all weights)"]
         np.testing.assert_allclose(projected.get_xdata(), np.linspace(-0.5, 0.5, 9))
         upper, lower = drawn["trajectory"].axes
         np.testing.assert_allclose(upper.get_lines()[0].get_ydata(), 5 - 4 * np.linspace(0, 1, 9))
@@ -259,10 +260,12 @@ class MoreThanTheLoss(FileCase):
         loss = np.arange(1, 12)[:, None] * np.ones(5)
         path = examples.slice_file(self.path("lines.h5"), loss=loss, a=np.arange(5), b=np.arange(1, 12))
         with h5py.File(path, "a") as file:
-            file["entry"].create_group("band")
+            band = file["entry"].create_group("band")
+            for number, name in enumerate(("q05", "q25", "median", "q75", "q95")):
+                band[name] = np.full(5, 3.0 + number)
         drawn = figures(path, "linear")
         self.assertEqual(set(drawn), {"band"})
-        np.testing.assert_allclose(drawn["band"].axes[0].get_lines()[0].get_ydata(), 6)
+        np.testing.assert_allclose(drawn["band"].axes[0].get_lines()[0].get_ydata(), 5)  # as the file says
 
     def test_curvature_map(self):
         path = examples.slice_file(self.path("map.h5"))
@@ -295,7 +298,8 @@ class MoreThanTheLoss(FileCase):
             file["min_eig"], file["max_eig"] = x - 0.5, 2 + y
             file["eig_converged"] = np.where((x == 1) & (y == -1), 0.0, 1)
         for axes in figures(path)["curvature"].axes[:2]:
-            self.assertEqual(axes.get_lines()[0].get_xydata().tolist(), [[1, -1]])
+            theta, mark = axes.get_lines()
+            self.assertEqual((theta.get_xydata().tolist(), mark.get_xydata().tolist()), ([[0, 0]], [[1, -1]]))
             self.assertIn("not converged", axes.get_title())
 
     def test_comparison_of_steep_and_flat(self):
@@ -308,6 +312,57 @@ class MoreThanTheLoss(FileCase):
         self.assertNotIn("dashed", left.get_xlabel())
         self.assertIn("dashed", right.get_xlabel())
         self.assertGreater(len(right.texts), 2)  # its levels are labelled
+
+    def test_directions_in_few_digits(self):
+        path = examples.slice_file(self.path("s.h5"), normalisation="none")
+        for origin, label in (("eigenvector: -12.93874649 +- 1.5e-10", "eigenvector: \u221212.939"),
+                              ("eigenvector: 0.5 +- 0.031 (not converged)", "eigenvector: 0.5 \u00b1 0.031 (not converged)")):
+            with h5py.File(path, "a") as file:
+                file["entry/directions/x_origin"][()] = origin
+            drawn = figures(path)
+            self.assertEqual(drawn["contour"].axes[0].get_xlabel().replace("\n", " "), f"step $a$ along $u$ ({label})")
+            self.assertIn(f"u: {label}; v: random", drawn["surface"]._supxlabel.get_text())
+
+    def test_logarithmic_axes_under_two_decades_have_labels(self):
+        for low, high in ((1.2, 90), (3, 9), (2, 2.6)):
+            path = examples.slice_file(self.path("s.h5"), np.geomspace(low, high, 9)[None], np.linspace(-1, 1, 9), [0])
+            figure = figures(path, "log")["line"]
+            figure.draw_without_rendering()
+            axes, = figure.axes
+            bottom, top = axes.get_ylim()
+            self.assertGreaterEqual(sum(bottom <= tick <= top for tick in axes.get_yticks()), 3, (low, high))
+
+    def test_a_share_is_drawn_point_by_point(self):
+        computed = np.zeros((6, 5))
+        computed[::3] = 1
+        loss = np.where(computed, 2 + np.arange(30).reshape(6, 5), -1)
+        drawn = figures(examples.slice_file(self.path("s.h5"), loss, range(5), range(6), computed))
+        mesh, = (item for item in drawn["contour"].axes[0].collections if isinstance(item, QuadMesh))
+        self.assertEqual(mesh.get_array().count(), 10)
+        self.assertIn("no cell of the grid", drawn["surface"].axes[0].texts[0].get_text())
+
+    def test_maps_have_the_point_contours_and_the_directions(self):
+        path = examples.slice_file(self.path("map.h5"))
+        with h5py.File(path, "a") as file:
+            x, y = np.meshgrid(file["xcoordinates"], file["ycoordinates"])
+            file["gradient_norm"] = 10 ** (x + y)
+        figure = figures(path)["curvature"]
+        axes = figure.axes[0]
+        self.assertEqual(axes.get_lines()[0].get_xydata().tolist(), [[0, 0]])
+        self.assertGreater(len(axes.texts), 2)  # labels of contours
+        self.assertIn("u and v: random", figure._supxlabel.get_text())
+
+    def test_comparison_of_different_planes(self):
+        near = examples.slice_file(self.path("a.h5"))
+        steps = np.linspace(-3, 1, 9)
+        wide = examples.slice_file(self.path("b.h5"), a=steps, b=steps + 2, kernel="gaussian")
+        same = examples.slice_file(self.path("c.h5"), kernel="gaussian")
+        with open_result(near) as first, open_result(wide) as second, open_result(same) as third:
+            different = comparison.draw([first, second], "auto")
+            self.assertEqual(different._suptitle.get_text(), "Loss slices, side by side")
+            for axes in different.axes:
+                self.assertEqual((axes.get_xlim(), axes.get_ylim()), ((-3, 1), (-1, 3)))
+            self.assertIn("same plane family", comparison.draw([first, third], "auto")._suptitle.get_text())
 
     def test_comparison_has_one_scale(self):
         steep = examples.slice_file(self.path("a.h5"))
