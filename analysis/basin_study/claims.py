@@ -4,14 +4,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .design import BLOCKS
-from .results import CERTAIN, SUBOPTIMAL, problem_name, share, share_of, suboptimal_share
+from .results import CERTAIN, problem_name, share, share_of, suboptimal_share
 
 ALL = ",".join(BLOCKS)
 NAMES = {"softmax": "softmax", "gaussian": "Gaussian"}
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 NOT_REFUTED = "not refuted"  # and by how much it may fail
 DIFFERS = "differs between sets of blocks"
-ENDS = f"suboptimal ends ({SUBOPTIMAL})"
+ENDS = "suboptimal ends"
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,7 @@ def study(options):
                   "command_line": options.command_line, "start_time": start.strftime("%Y-%m-%dT%H:%M:%SZ"),
                   "duration": time.monotonic() - clock, "seed": design.seed}
     replace(options.output, lambda part: write_study(part, design, results, runs, slices, found, provenance))
+    print(f"suboptimal: {SUBOPTIMAL}")
     for claim in found:
         print(claim.text)
     print_table(design, results)
@@ -196,8 +197,7 @@ def study(options):
 
 def print_table(design, results):
     """Shares of suboptimal ends, and of those above the threshold."""
-    print(f"share of starts that end suboptimal, in % (95 % interval); share of those more than {100 * THRESHOLD:g} % above\n"
-          f"(suboptimal: {SUBOPTIMAL}):")
+    print(f"share of starts that end suboptimal, in % (95 % interval); share of those more than {100 * THRESHOLD:g} % above:")
     width = max(len(train) for train in design.train)
     header = "".join(f"  D = {D:<15d}" for D in sorted(design.widths))
     print(f"{'targets':8s} {'train':{width}s} {'kernel':9s}{header}".rstrip())
