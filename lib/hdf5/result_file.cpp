@@ -25,12 +25,15 @@ void make_plot(Writer& file, const std::string& group, const std::string& signal
     if (axes[i] != ".") file.attribute(group, axes[i] + "_indices", static_cast<std::int64_t>(i));
 }
 
-void logarithmic_curve(Writer& file, const std::string& group) {
-  // silx reads the plural, h5web the singular
+void logarithmic_curve(Writer& file, const std::string& group, const std::string& axis) {
+  const std::string axes = R"(":[")" + axis + R"("],)";
   file.attribute(
-      group, "SILX_style",
-      std::string(
-          R"({"axes_scale_types":["linear"],"axes_scale_type":["linear"],"signal_scale_type":"log"})"));
+      group, "SILX_style",  // silx reads the plural, h5web the singular
+      R"({"axes_scale_types)" + axes + R"("axes_scale_type)" + axes + R"("signal_scale_type":"log"})");
+}
+
+void logarithmic_image(Writer& file, const std::string& group) {
+  file.attribute(group, "SILX_style", std::string(R"({"signal_scale_type":"log"})"));
 }
 
 void write_model(Writer& file, const ModelDescription& model) {

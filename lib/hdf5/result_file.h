@@ -21,8 +21,11 @@ void write_entry(Writer& file, const std::string& tool, const std::string& title
 void make_plot(Writer& file, const std::string& group, const std::string& signal,
                const std::vector<std::string>& axes);
 
-/// The SILX_style attribute that both viewers read: a logarithmic value axis for a curve.
-void logarithmic_curve(Writer& file, const std::string& group);
+/// The SILX_style attribute that both viewers read: a logarithmic value axis for a curve, over an axis of the
+/// scale "linear", "log" or "symlog".
+void logarithmic_curve(Writer& file, const std::string& group, const std::string& axis = "linear");
+/// The same for the colours of an image.
+void logarithmic_image(Writer& file, const std::string& group);
 
 /// What a result was computed for.
 struct ModelDescription {

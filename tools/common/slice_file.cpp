@@ -26,7 +26,7 @@ const Known kKnown[] = {
     {"min_ntk", "smallest NTK eigenvalue", "min_ntk", -1},
     {"train_acc", "accuracy (%)", "accuracy", -1}};
 
-const Known& known(const std::string& name) {
+const Known& quantity(const std::string& name) {
   for (const Known& k : kKnown)
     if (name == k.name) return k;
   throw std::logic_error("no quantity " + name);
@@ -38,19 +38,35 @@ hdf5::Extent shape_of(const SliceResult& result) {
   return {result.grid.y.count, result.grid.x.count};
 }
 
-/// Quads between points that are computed and finite (line segments for one row or column), as ParaView reads
-/// them: the flat image of the same format aborts VTK 9.1.
+/// The values of a quantity with NaN where they are not computed: viewers would show the sentinel as data.
+std::vector<double> known_values(const SliceResult& result, std::size_t q) {
+  std::vector<double> values = result.values[q];
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (result.computed[i] == 0) values[i] = std::nan("");
+  return values;
+}
+
+/// Whether viewers should start with a logarithmic scale: as analysis/basin_analysis/scales.py decides.
+bool wants_logarithm(const std::vector<double>& values) {
+  constexpr double kLargeRatio = 30;
+  double low = HUGE_VAL, high = 0;
+  for (const double value : values)
+    if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
+  return low > 0 && high / kLargeRatio > low;
+}
+
+/// Quads between points that are computed and finite (line segments along a line, a single row or column), as
+/// ParaView reads them: the flat image of the same format aborts VTK 9.1.
 void write_vtk(hdf5::Writer& file, const SliceResult& result) {
   const Grid& g = result.grid;
   const std::vector<double>& loss = result.values[0];
   const auto usable = [&](Index i) { return result.computed[i] != 0 && std::isfinite(loss[i]); };
-  std::vector<double> points, of_points;
+  std::vector<double> points;
   for (Index row = 0; row < g.y.count; ++row)
     for (Index column = 0; column < g.x.count; ++column) {
       const Index i = row * g.x.count + column;
       const double height = usable(i) ? loss[i] : result.center_loss;  // no cell has the point
       points.insert(points.end(), {g.x.at(column), g.y.at(row), height});
-      of_points.push_back(loss[i]);
     }
   std::vector<std::int64_t> connectivity, offsets = {0};
   std::vector<std::uint8_t> types;
@@ -62,11 +78,12 @@ void write_vtk(hdf5::Writer& file, const SliceResult& result) {
   };
   constexpr std::uint8_t kVertex = 1, kLine = 3, kQuad = 9;
   const Index nx = g.x.count, ny = g.y.count;
-  if (nx > 1 && ny > 1) {
+  if (nx > 1 && ny > 1 && !result.of_lines()) {
     for (Index row = 0; row + 1 < ny; ++row)
       for (Index i = row * nx; i + 1 < (row + 1) * nx; ++i) add_cell(kQuad, {i, i + 1, i + nx + 1, i + nx});
   } else {
-    for (Index i = 0; i + 1 < g.size(); ++i) add_cell(kLine, {i, i + 1});
+    for (Index i = 0; i + 1 < g.size(); ++i)
+      if (nx == 1 || (i + 1) % nx != 0) add_cell(kLine, {i, i + 1});
     if (g.size() == 1) add_cell(kVertex, {0});
   }
   const std::string group = "/VTKHDF";
@@ -81,13 +98,15 @@ void write_vtk(hdf5::Writer& file, const SliceResult& result) {
   file.write(group + "/Connectivity", connectivity);
   file.write(group + "/Offsets", offsets);
   file.write_bytes(group + "/Types", types, {static_cast<Index>(types.size())});
-  file.write(group + "/PointData/train_loss", of_points);
+  for (std::size_t q = 0; q < result.quantities.size(); ++q)
+    file.write(group + "/PointData/" + result.quantities[q], known_values(result, q));
 }
 
 /// The median of the lines at each step, and quantiles: of all lines that are computed there.
 void write_bands(hdf5::Writer& file, const SliceResult& result) {
   const std::string group = "/entry/band";
   hdf5::make_plot(file, group, "median", {"xcoordinates"});
+  if (wants_logarithm(known_values(result, 0))) hdf5::logarithmic_curve(file, group);
   file.attribute(group, "auxiliary_signals", std::vector<std::string>{"q05", "q25", "q75", "q95"});
   file.hard_link("/xcoordinates", group + "/xcoordinates");
   for (const auto& [name, p] : {std::pair<const char*, double>{"median", 0.5},
@@ -122,7 +141,7 @@ SliceResult::SliceResult(Specification of, const Grid& on, std::vector<std::stri
       grid(on),
       quantities(std::move(names)),
       computed(static_cast<std::size_t>(grid.size()), 0) {
-  for (const std::string& name : quantities) values.emplace_back(grid.size(), known(name).sentinel);
+  for (const std::string& name : quantities) values.emplace_back(grid.size(), quantity(name).sentinel);
 }
 
 bool SliceResult::of_lines() const {
@@ -152,10 +171,12 @@ void write_slice(hdf5::Writer& file, const SliceResult& result) {
   std::vector<std::string> axes = {shape.size() == 2 && column ? "." : "xcoordinates"};  // see make_plot
   file.write("/xcoordinates", result.grid.x.values());
   file.attribute("/xcoordinates", "long_name", std::string("step a along u"));
+  file.attribute("/xcoordinates", "units", std::string("u"));  // other than b's: else h5web draws to scale
   if (!result.of_line()) {
     axes.insert(axes.begin(), row ? "." : "ycoordinates");
     file.write("/ycoordinates", result.grid.y.values());
     file.attribute("/ycoordinates", "long_name", std::string(result.of_lines() ? "line" : "step b along v"));
+    file.attribute("/ycoordinates", "units", std::string(result.of_lines() ? "line" : "v"));
   }
   file.write_bytes("/computed", result.computed, shape);
   if (std::count(result.quantities.begin(), result.quantities.end(), "train_acc") == 0) {
@@ -164,15 +185,22 @@ void write_slice(hdf5::Writer& file, const SliceResult& result) {
   }
   file.write("/dir_file", file.path());
   for (std::size_t q = 0; q < result.quantities.size(); ++q) {
-    const Known& k = known(result.quantities[q]);
+    const Known& k = quantity(result.quantities[q]);
     const std::string name = k.name, group = std::string("/entry/") + k.group;
-    file.write("/" + name, result.values[q].data(), shape);
-    file.attribute("/" + name, "long_name", std::string(k.long_name));
-    file.attribute("/" + name, "interpretation", std::string(result.of_line() ? "spectrum" : "image"));
-    if (!result.complete() && k.sentinel < 0 && name != "max_eig")
-      file.attribute("/" + name, "valid_min", 0.0);  // hides the sentinel
+    const std::vector<double> known = known_values(result, q);
+    const auto write = [&](const std::string& path, const std::vector<double>& values) {
+      file.write(path, values.data(), shape);
+      file.attribute(path, "long_name", std::string(k.long_name));
+      file.attribute(path, "interpretation", std::string(result.of_line() ? "spectrum" : "image"));
+    };
+    write("/" + name, result.values[q]);
     hdf5::make_plot(file, group, name, axes);
-    file.hard_link("/" + name, group + "/" + name);
+    if (wants_logarithm(known))
+      result.of_line() ? hdf5::logarithmic_curve(file, group) : hdf5::logarithmic_image(file, group);
+    if (result.complete())
+      file.hard_link("/" + name, group + "/" + name);
+    else
+      write(group + "/" + name, known);
     for (const std::string& axis : axes)
       if (axis != ".") file.hard_link("/" + axis, group + "/" + axis);
     file.write(group + "/title", std::string(k.long_name) + " " + place_text(result));
@@ -197,7 +225,7 @@ SliceResult read_slice(const hdf5::Reader& file) {
   try {
     grid = {parse_axis("x", specified(specification, "x")), parse_axis("y", specified(specification, "y"))};
     std::istringstream list(specified(specification, "quantities"));
-    for (std::string name; std::getline(list, name, ',');) names.emplace_back(known(name).name);
+    for (std::string name; std::getline(list, name, ',');) names.emplace_back(quantity(name).name);
   } catch (const std::exception& error) {
     throw InputError(file.path() + ": " + path + " is not of a slice: " + error.what());
   }
