@@ -31,7 +31,7 @@ class Part:
     """What a result holds of one matrix."""
     matrix: str
     ends: dict = field(default_factory=dict)  # "largest", "smallest" -> (values, errors, converged), each (k)
-    restricted: bool = False  # the ends are those modulo symmetries
+    restricted: bool = False  # ends and densities are those modulo symmetries
     spectrum: tuple = None  # all values and their errors, each (k)
     counts: dict = None  # of COUNT_LOOK -> number; positive is what is left where one of the others is not exact
     exact: dict = None  # "negative", "zero" -> False where it is the least there are
@@ -63,8 +63,9 @@ def read_part(result, group):
             converged = result.numbers(f"{group}/{end}/converged", 1, empty=True) != 0
             same_shape(values.shape, **{f"{group}/{end}/eigenvalue_errors": errors, f"{group}/{end}/converged": converged})
             part.ends[end] = (values, errors, converged)
-            if result.has_attribute(f"{group}/{end}", "symmetry"):
-                part.restricted = result.count(f"{group}/{end}", "symmetry") > 0
+    for name in ("largest", "smallest", "quadrature"):
+        if f"{group}/{name}" in result and result.has_attribute(f"{group}/{name}", "symmetry"):
+            part.restricted = part.restricted or result.count(f"{group}/{name}", "symmetry") > 0
     if f"{group}/spectrum" in result:
         values, errors = (result.numbers(f"{group}/spectrum/{key}", 1) for key in ("eigenvalue", "eigenvalue_errors"))
         same_shape(values.shape, **{f"{group}/spectrum/eigenvalue_errors": errors})
@@ -144,9 +145,14 @@ def draw_ends(axes, parts):
                                   va="top" if side > 0 else "bottom", textcoords="offset points", fontsize=SMALL)
     axes.set_xticks(range(len(shown)), [MATRIX_LOOK[part.matrix][0] for part in shown])
     axes.set_xlim(-0.6, len(shown) - 0.4)
-    restricted = " modulo symmetries" if any(part.restricted for part in shown) else ""
-    axes.set(title=f"ends{restricted}: largest \N{BLACK UP-POINTING TRIANGLE}, smallest \N{BLACK DOWN-POINTING TRIANGLE} (hollow: not converged)",
-             ylabel=r"eigenvalue $\lambda$ with error bound")
+    done = all(end[2].all() for part in shown for end in part.ends.values())
+    axes.set(title=f"ends{restriction(shown)}: largest \N{BLACK UP-POINTING TRIANGLE}, smallest \N{BLACK DOWN-POINTING TRIANGLE}"
+             + ("" if done else "\n(hollow: not converged)"), ylabel="$\\lambda$ with error bound")
+
+
+def restriction(parts):
+    """What titles add where the values are those on the complement of the symmetry directions."""
+    return " modulo symmetries" if any(part.restricted for part in parts) else ""
 
 
 def clusters(values, errors, converged):
@@ -226,7 +232,7 @@ def draw_density(axes, parts, kind):
     axes.set_xlabel(r"eigenvalue $\lambda$")
     per = r"per unit of $\mathrm{asinh}(\lambda / \lambda_0)$" if kind == "symlog" else r"per unit of $\lambda$"
     if kind == "symlog":
-        axes.set_title("density: bands of probe noise (95 %, dark) and quadrature (light)")
+        axes.set_title(f"density{restriction(parts)}: bands of probe noise (95 %, dark) and quadrature (light)")
         axes.set_ylabel("share " + per, fontsize=SMALL)
         axes.legend(loc="upper left")
     elif kind == "linear":
