@@ -90,6 +90,18 @@ def slice_file(path, loss=None, a=None, b=None, computed=None, normalisation="fi
     return path
 
 
+def with_maps(path):
+    """The slice at `path` with what can be measured beside the loss: of both signs, over decades, and narrow."""
+    with h5py.File(path, "a") as file:
+        x, y = np.meshgrid(file["xcoordinates"], file["ycoordinates"])
+        file["min_eig"], file["max_eig"] = x - 0.5, 3e4 + 2e3 * y * x
+        file["gradient_norm"], file["min_ntk"] = 10 ** (x + y), 10 ** (-5 + 8 * x * y)
+        for name in "xy":
+            origin = file[f"entry/directions/{name}_origin"]
+            origin[()] = "principal direction 1 of the trajectory: 82.84 % of the variance of all its weights"
+    return path
+
+
 def ntk_spectra(unions=False):
     """Name -> (singular values (M) of J, bound of the error of each); W_Q is rank deficient by far, and
     W_K is nearly."""
