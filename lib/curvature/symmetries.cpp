@@ -1,6 +1,7 @@
 #include "curvature/symmetries.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "curvature/logit_symmetries.h"
 #include "linalg/dense.h"
@@ -16,7 +17,11 @@ enum Block { kQ, kK, kV, kO };
 class Point {
  public:
   Point(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights)
-      : spec_(spec), layout_(layout), weights_(weights) {}
+      : spec_(spec), layout_(layout), weights_(weights) {
+    for (const auto& e : layout.entries())
+      if (!std::isfinite(weights.segment(e.offset, e.block.size()).squaredNorm()))
+        throw WorkError("symmetry directions: squares of the entries of " + e.block.name + " overflow");
+  }
 
   bool trains(Block b) const { return entry(b).trainable(); }
   Vectors<double> value(Block b, Index h) const { return place(b, h, entry(b).offset).read(weights_.data()); }
@@ -334,145 +339,6 @@ void Symmetries::remove(VectorsRef<double> V) const {
   Vectors<double> P(V.rows(), V.cols());
   project(V, P);
   V -= P;
-}
-
-Vectors<double> Symmetries::basis() const {
-  const Index modes = this->modes();
-  Vectors<double> P = Vectors<double>::Identity(parameters_, parameters_), out(parameters_, parameters_);
-  project(P, out);
-  return symmetric_eigen(std::move(out), true).vectors.rightCols(modes);
-}
-
-Vectors<double> orthonormal_basis(const Vectors<double>& T) {
-  const SingularPairs svd = singular_pairs(T.transpose());
-  Index rank = 0;
-  while (rank < svd.values.size() && svd.values[rank] > 1e-10 * svd.values[0]) ++rank;
-  return svd.vectors.leftCols(rank);
-}
-
-namespace {
-
-/// Tangents as they are written in the theory, one after another.
-class TangentList {
- public:
-  explicit TangentList(Index length) : length_(length) {}
-  Vector<double>& next() {
-    tangents_.emplace_back(Vector<double>::Zero(length_));
-    return tangents_.back();
-  }
-  Vectors<double> matrix() const {
-    Vectors<double> T(length_, static_cast<Index>(tangents_.size()));
-    for (Index j = 0; j < T.cols(); ++j) T.col(j) = tangents_[j];
-    return T;
-  }
-  /// u c^T for all columns u and c of these.
-  void add_outer(const HeadBlock& block, const Vectors<double>& U, const Vectors<double>& C) {
-    for (Index i = 0; i < U.cols(); ++i)
-      for (Index j = 0; j < C.cols(); ++j) block.add(U.col(i) * C.col(j).transpose(), next().data());
-  }
-
- private:
-  Index length_;
-  std::vector<Vector<double>> tangents_;
-};
-
-}  // namespace
-
-Vectors<double> symmetry_tangents(const AttentionSpec& spec, const ParameterLayout& layout,
-                                  const Vector<double>& weights, const Data<double>& data) {
-  const Point at(spec, layout, weights);
-  const DataFeatures features = data_features(data.X, spec.tokens);
-  const Index D = spec.embedding, d = spec.head_dim, o = spec.outputs;
-  const bool softmax = spec.kernel == KernelKind::softmax;
-  const auto I = [](Index size) { return Vectors<double>(Vectors<double>::Identity(size, size)); };
-  const Vectors<double> not_moving = side_by_side({features.null, features.constant});
-  TangentList list(layout.theta_size());
-  for (Index h = 0; h < spec.heads; ++h) {
-    const auto free = [&](Block neighbour, const Vectors<double>& seen, bool trained) -> Vectors<double> {
-      const Vectors<double> W = at.value(neighbour, h), N = null_space(seen.transpose() * W, W.norm());
-      if (at.trains(neighbour) && d - N.cols() < std::min(d, seen.cols())) return Vectors<double>(d, 0);
-      return trained ? N : Vectors<double>(d, 0);
-    };
-    const auto add_gauge = [&](Block a, Block b) {
-      for (Index i = 0; i < d; ++i)
-        for (Index j = 0; j < d; ++j) {
-          Vectors<double> M = Vectors<double>::Zero(d, d);
-          M(i, j) = 1;
-          Vector<double>& t = list.next();
-          at.block(a, h).add(at.value(a, h) * M, t.data());
-          at.block(b, h).add(-at.value(b, h) * M.transpose(), t.data());
-        }
-    };
-    if (at.trains(kQ)) list.add_outer(at.block(kQ, h), features.null, I(d));
-    if (at.trains(kK)) list.add_outer(at.block(kK, h), softmax ? not_moving : features.null, I(d));
-    if (at.trains(kV)) list.add_outer(at.block(kV, h), features.null, I(d));
-    if (at.trains(kV) && at.trains(kO)) add_gauge(kV, kO);
-    list.add_outer(at.block(kV, h), I(D), free(kO, I(o), at.trains(kV)));
-    list.add_outer(at.block(kO, h), I(o), free(kV, features.seen(), at.trains(kO)));
-    if (softmax) {
-      if (at.trains(kQ) && at.trains(kK)) add_gauge(kQ, kK);
-      list.add_outer(at.block(kQ, h), I(D), free(kK, features.moving, at.trains(kQ)));
-      list.add_outer(at.block(kK, h), I(D), free(kQ, features.seen(), at.trains(kK)));
-      continue;
-    }
-    // Gaussian: rotations of queries and keys together, or of one in the null space of the other.
-    if (at.trains(kQ) && at.trains(kK))
-      for (Index i = 0; i < features.constant.cols(); ++i)
-        for (Index j = 0; j < d; ++j) {
-          Vector<double>& t = list.next();
-          for (const Block b : {kQ, kK}) at.block(b, h).add(features.constant.col(i) * I(d).row(j), t.data());
-        }
-    for (const Block b : {kQ, kK}) {
-      const Block other = b == kQ ? kK : kQ;
-      if (!at.trains(b) || (b == kK && at.trains(kQ))) continue;
-      const bool together = at.trains(other);
-      const Vectors<double> fixed = at.value(other, h);
-      const Vectors<double> Z =
-          together ? I(d) : null_space(features.moving.transpose() * fixed, fixed.norm());
-      for (Index i = 0; i < Z.cols(); ++i)
-        for (Index j = i + 1; j < Z.cols(); ++j) {
-          const Vectors<double> Omega = Z.col(i) * Z.col(j).transpose() - Z.col(j) * Z.col(i).transpose();
-          Vector<double>& t = list.next();
-          const Vectors<double> shift =
-              together ? Vectors<double>::Zero(D, d) : project_on(features.constant, fixed);
-          at.block(b, h).add((at.value(b, h) - shift) * Omega, t.data());
-          if (together) at.block(other, h).add(fixed * Omega, t.data());
-        }
-    }
-  }
-  if (softmax && at.trains(kV) && features.constant.cols() > 0) {
-    Vectors<double> S(o, d * spec.heads);
-    for (Index h = 0; h < spec.heads; ++h) S.middleCols(h * d, d) = at.value(kO, h);
-    const Vectors<double> C = null_space(S);
-    if (!at.trains(kO) || S.cols() - C.cols() == std::min(S.rows(), S.cols()))
-      for (Index i = 0; i < features.constant.cols(); ++i)
-        for (Index j = 0; j < C.cols(); ++j) {
-          Vector<double>& t = list.next();
-          for (Index h = 0; h < spec.heads; ++h)
-            at.block(kV, h).add(features.constant.col(i) * C.col(j).segment(h * d, d).transpose(), t.data());
-        }
-  }
-  if (softmax && at.trains(kO) && features.constant.cols() > 0) {
-    // All heads at once: (c_1, ..., c_H) with X~ W_V[h] c_h = 0 and sum_h X W_V[h] c_h = 0.
-    const Index r = features.rank_centred();
-    Vectors<double> S = Vectors<double>::Zero(spec.heads * r + features.constant.cols(), d * spec.heads);
-    bool full = true;
-    for (Index h = 0; h < spec.heads; ++h) {
-      const Vectors<double> seen = features.moving.transpose() * at.value(kV, h);
-      S.block(h * r, h * d, r, d) = seen;
-      S.block(spec.heads * r, h * d, features.constant.cols(), d) =
-          features.constant.transpose() * at.value(kV, h);
-      full = full && d - null_space(seen).cols() == std::min(d, r);
-    }
-    const Vectors<double> C = null_space(S);
-    for (Index j = 0; (full || !at.trains(kV)) && j < C.cols(); ++j)
-      for (Index i = 0; i < o; ++i) {
-        Vector<double>& t = list.next();
-        for (Index h = 0; h < spec.heads; ++h)
-          at.block(kO, h).add(I(o).col(i) * C.col(j).segment(h * d, d).transpose(), t.data());
-      }
-  }
-  return list.matrix();
 }
 
 }  // namespace basin

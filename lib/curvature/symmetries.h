@@ -39,9 +39,6 @@ class Symmetries {
   void project(ConstVectorsRef<double> V, VectorsRef<double> out) const;
   /// V = V without that component.  V: P x k.
   void remove(VectorsRef<double> V) const;
-  /// An orthonormal basis of the span, P x modes(): for small P, it takes P^2 numbers and P^3 operations.
-  Vectors<double> basis() const;
-
   struct Named {
     std::string name;
     std::unique_ptr<const SymmetryFamily> family;
@@ -52,14 +49,5 @@ class Symmetries {
   std::string left_out_;
   std::vector<Named> families_;  ///< orthogonal to each other
 };
-
-/// The explicit tangents themselves, not normalised and in general dependent, one a column (P x q): what
-/// Symmetries is tested against. For small models only: q is about 2 H d^2.
-Vectors<double> symmetry_tangents(const AttentionSpec& spec, const ParameterLayout& layout,
-                                  const Vector<double>& weights, const Data<double>& data);
-
-/// An orthonormal basis of the span of the columns of T: left singular vectors whose singular values are
-/// above 1e-10 of the largest.
-Vectors<double> orthonormal_basis(const Vectors<double>& T);
 
 }  // namespace basin

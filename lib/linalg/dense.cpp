@@ -62,6 +62,7 @@ namespace {
 
 /// Householder's factorisation in place of A: R in its upper triangle; the scalars of the reflections.
 Vector<double> reflections(VectorsRef<double> A) {
+  if (!A.allFinite()) throw WorkError("orthogonal factorisation: an entry of the matrix overflows");
   Vector<double> tau(std::min(A.rows(), A.cols()));
   check("dgeqrf", LAPACKE_dgeqrf(LAPACK_COL_MAJOR, size(A.rows()), size(A.cols()), A.data(),
                                  size(A.outerStride()), tau.data()));
