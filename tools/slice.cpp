@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 #include <optional>
+#include <sstream>
 
 #include "common/slice_directions.h"
 #include "common/slice_file.h"
@@ -57,24 +58,26 @@ Specification specify(const Command& command, const Setup& setup, const Directio
       {"train", d.trainable},
       {"x", axis_text(grid.x)},
       {"y", axis_text(grid.y)},
-      {"u", directions.u[0].origin + ", " + directions.u[0].normalisation},
+      {"u", directions.u.origin + ", " + directions.u.normalisation},
       {"v", directions.v.origin + ", " + directions.v.normalisation},
       {"directions", directions.checksum()},
       {"quantities", names},
       {"evaluation", plane_way_name(way)},
       {"seed", std::to_string(command.seed())}};
-  if (directions.u.size() > 1) all.emplace_back("lines", std::to_string(directions.u.size()));
+  if (directions.lines > 1) all.emplace_back("lines", std::to_string(directions.lines));
+  if (command.given("trajectory"))
+    all.emplace_back("trajectory", hdf5::sha256_of_file(command.get<std::string>("trajectory")));
   return all;
 }
 
-/// Whether the output is an unfinished file of this very slice, written by the run that is resumed.
-bool own_unfinished(const std::string& path, const Specification& specification) {
+/// The result that is there already, if it is of this very slice: written by the run that is resumed.
+std::optional<SliceResult> own_result(const std::string& path, const Specification& specification) {
   try {
-    const SliceResult there = read_slice(hdf5::Reader(path));
-    return !there.complete() && first_difference(there.specification, specification).empty();
+    SliceResult there = read_slice(hdf5::Reader(path));
+    if (first_difference(there.specification, specification).empty()) return there;
   } catch (const InputError&) {
-    return false;
   }
+  return std::nullopt;
 }
 
 void slice(int argc, const char* const* argv) {
@@ -112,7 +115,7 @@ void slice(int argc, const char* const* argv) {
     trajectory = read_trajectory(command.get<std::string>("trajectory"), setup);
   SliceMeasurement measurement(command, setup, quantities);
   const Directions directions = make_directions(command, setup, trajectory ? &*trajectory : nullptr);
-  const auto lines = static_cast<Index>(directions.u.size());
+  const Index lines = directions.lines;
   if (lines > 1) grid.y = {1, static_cast<double>(lines), lines};
   if (lines == 1 && directions.v.origin == "none") {
     if (command.given("y")) throw InputError("--y: without effect on a line");
@@ -125,10 +128,11 @@ void slice(int argc, const char* const* argv) {
   const auto plane_of_line = [&](Index line) {
     const Grid on = lines > 1 ? Grid{grid.x, {0, 0, 1}} : grid;
     return PlaneEvaluator(setup.description.spec, setup.model, setup.weights, setup.data,
-                          directions.u[line].vector, directions.v.vector, on, {.memory = command.memory()});
+                          lines > 1 ? directions.line(line) : directions.u.vector, directions.v.vector, on,
+                          {.memory = command.memory()});
   };
   std::optional<PathOnPlane> path;
-  if (trajectory) path = path_on_plane(setup, directions.u[0].vector, directions.v.vector, *trajectory);
+  if (trajectory) path = path_on_plane(setup, directions.u.vector, directions.v.vector, *trajectory);
   Index current_line = 0;
   std::optional<PlaneEvaluator> plane(plane_of_line(0));
 
@@ -140,8 +144,13 @@ void slice(int argc, const char* const* argv) {
                   command.get<bool>("resume"));
   bool mine = command.get<bool>("overwrite");
   if (journal_there && !mine && std::filesystem::exists(command.output())) {
-    mine = own_unfinished(command.output(), result.specification);
-    if (!mine) throw InputError(command.output() + ": exists already; give another name or --overwrite");
+    const auto there = own_result(command.output(), result.specification);
+    if (!there) throw InputError(command.output() + ": exists already; give another name or --overwrite");
+    if (there->complete()) {  // killed before it could delete its journal
+      journal.remove();
+      return command.say(command.output() + ": already complete");
+    }
+    mine = true;
   }
   const std::vector<Piece> pieces = pieces_of(grid);
   for (const auto& [number, values] : journal.records())
@@ -197,7 +206,7 @@ void slice(int argc, const char* const* argv) {
   }
 
   for (const std::string& line : summary_lines(result)) command.say(line);
-  command.say(direction_text("u", directions.u[0]));
+  command.say(direction_text("u", directions.u));
   if (lines == 1) {
     command.say(direction_text("v", directions.v));
     if (directions.v.origin != "none") command.say("  cos(u, v) = " + number(directions.cosine(), 4));
@@ -222,8 +231,12 @@ void merge(int argc, const char* const* argv) {
   command.positional.add("shares", -1);
   if (!command.parse()) return;
   const auto paths = command.get<std::vector<std::string>>("shares");
+  for (const std::string& path : paths)
+    if (std::error_code none; std::filesystem::equivalent(path, command.output(), none))
+      throw InputError(command.output() + ": one of the files to join; give the result another name");
   const hdf5::Reader first(paths[0]);
   SliceResult whole = read_slice(first);
+  const std::size_t lines_of_share = summary_lines(whole).size();
   const Grid& grid = whole.grid;
   const auto place = [&](Index i) {
     return "point (" + number(grid.x.at(i % grid.x.count)) + ", " + number(grid.y.at(i / grid.x.count)) + ")";
@@ -247,17 +260,29 @@ void merge(int argc, const char* const* argv) {
     throw InputError("the files leave out " + std::to_string(absent) + " of " + std::to_string(grid.size()) +
                      " points, the first: " + place(at));
   }
+  // What one run would say: of all points, then what every share says of directions, path and model.
   for (const std::string& line : summary_lines(whole)) command.say(line);
+  std::istringstream verdict(first.read_string("/entry/verdict"));
+  std::string line;
+  for (std::size_t number = 0; std::getline(verdict, line); ++number)
+    if (number >= lines_of_share) command.say(line);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   write_slice(file, whole);
   hdf5::write_entry(file, kName, first.read_string("/entry/title"), whole.of_lines() ? "band" : "surface");
   file.write("/entry/verdict", command.summary());
   hdf5::Provenance provenance = command.provenance("");
+  provenance.program = kName;
+  const auto own = std::exchange(provenance.options, {});
+  for (const std::string& name : first.members("/entry/provenance/options"))
+    provenance.options[name] = first.read_string("/entry/provenance/options/" + name);
+  for (const char* name : {"output", "overwrite"}) provenance.options[name] = own.at(name);
+  provenance.options["part"] = "1/1";
+  provenance.seed = std::stoull(specified(whole.specification, "seed"));
   provenance.input_file = first.read_string("/entry/provenance/input_file");
   provenance.input_sha256 = first.read_string("/entry/provenance/input_sha256");
   hdf5::write_provenance(file, "/entry/provenance", provenance);
-  for (const char* group : {"/entry/model", "/entry/directions", "/entry/trajectory"})
-    if (first.has(group)) file.copy(first, group);
+  for (const char* group : {"/entry/model", "/entry/directions"}) file.copy(first, group);
+  if (first.has("/entry/trajectory")) copy_path(file, first);
   file.commit();
 }
 

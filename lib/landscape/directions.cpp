@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "curvature/data_features.h"
 #include "landscape/gauge.h"
 #include "linalg/errors.h"
 
@@ -81,33 +82,53 @@ Vector<double> random_direction(const AttentionSpec& spec, const ParameterLayout
 }
 
 Vector<double> flat_direction(const AttentionSpec& spec, const ParameterLayout& layout,
-                              const Vector<double>& weights, Random& random) {
-  using Map = Eigen::Map<Matrix<double>>;
+                              const Vector<double>& weights, const Data<double>& data, Random& random) {
   using ConstMap = Eigen::Map<const Matrix<double>>;
   Vector<double> direction = Vector<double>::Zero(layout.theta_size());
   const Index d = spec.head_dim, half = d / 2;
-  if (half == 0) return direction;
+  const bool softmax = spec.kernel == KernelKind::softmax;
+  const auto slice = [](const ParameterLayout::Entry& e, Index h) {
+    return h * e.block.rows() * e.block.cols();
+  };
+  const auto head = [&](const ParameterLayout::Entry& e, Index h) {
+    return Eigen::Map<Matrix<double>>(direction.data() + e.theta_offset + slice(e, h), e.block.rows(),
+                                      e.block.cols());
+  };
   const auto pair = [&](const char* first, const char* second, bool left) {
     const auto &a = layout.find(first), &b = layout.find(second);
-    if (!a.trainable() || !b.trainable()) return;
+    if (half == 0 || !a.trainable() || !b.trainable()) return;
     for (Index h = 0; h < spec.heads; ++h) {
       Matrix<double> Z(half, d - half), M = Matrix<double>::Zero(d, d);
       random.fill_normal(Z);
       M.topRightCorner(half, d - half) = Z;
-      const auto slice = [&](const ParameterLayout::Entry& e) { return h * e.block.rows() * e.block.cols(); };
-      const ConstMap A(weights.data() + a.offset + slice(a), a.block.rows(), a.block.cols());
-      const ConstMap B(weights.data() + b.offset + slice(b), b.block.rows(), b.block.cols());
-      Map dA(direction.data() + a.theta_offset + slice(a), A.rows(), A.cols());
-      Map dB(direction.data() + b.theta_offset + slice(b), B.rows(), B.cols());
-      dA = A * M;
+      const ConstMap A(weights.data() + a.offset + slice(a, h), a.block.rows(), a.block.cols());
+      const ConstMap B(weights.data() + b.offset + slice(b, h), b.block.rows(), b.block.cols());
+      head(a, h) = A * M;
       if (left)
-        dB = -M * B;
+        head(b, h) = -M * B;
       else
-        dB = -B * M.transpose();
+        head(b, h) = -B * M.transpose();
     }
   };
-  if (spec.kernel == KernelKind::softmax) pair("W_Q", "W_K", false);
+  if (softmax) pair("W_Q", "W_K", false);
   pair("W_V", "W_O", true);
+  if (!direction.isZero(0)) return direction;
+
+  const DataFeatures features = data_features(data.X, spec.tokens);
+  const auto random_of = [&](const Vectors<double>& basis) {
+    Matrix<double> Z(basis.cols(), d);
+    random.fill_normal(Z);
+    return Matrix<double>(basis * Z);
+  };
+  const auto &Q = layout.find("W_Q"), &K = layout.find("W_K"), &V = layout.find("W_V");
+  for (Index h = 0; h < spec.heads; ++h) {
+    for (const auto* block : {&Q, &K, &V})
+      if (block->trainable()) head(*block, h) += random_of(features.null);
+    if (!K.trainable() || (!softmax && !Q.trainable())) continue;
+    const Matrix<double> shift = random_of(features.constant);
+    head(K, h) += shift;
+    if (!softmax) head(Q, h) += shift;
+  }
   return direction;
 }
 

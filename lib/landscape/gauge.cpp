@@ -85,16 +85,21 @@ CanonicalGauge::CanonicalGauge(const AttentionSpec& spec, const ParameterLayout&
     const Index rows = e.block.rows(), cols = e.block.cols();
     return Eigen::Map<const Matrix<double>>(weights.data() + e.offset + h * rows * cols, rows, cols);
   };
+  const auto trained = [&](const char* a, const char* b) {
+    return layout.find(a).trainable() || layout.find(b).trainable();
+  };
+  const Matrix<double> one = Matrix<double>::Identity(spec.head_dim, spec.head_dim);
   for (Index h = 0; h < spec.heads; ++h) {
-    Head head;
+    Head head{one, one, one, one};
     const Vectors<double> Q = slice("W_Q", h), K = slice("W_K", h);
-    if (spec.kernel == KernelKind::softmax) {
+    const bool scores = trained("W_Q", "W_K");
+    if (scores && spec.kernel == KernelKind::softmax) {
       if (const Vector<double> values = singular_values(K);
           K.rows() < K.cols() || !(values[K.cols() - 1] > kRank * values[0]))
         refuse("W_K", h);
       head.queries = balanced(Q, K.transpose(), "W_Q", h);
       head.keys = head.queries.inverse().transpose();
-    } else {
+    } else if (scores) {
       Vectors<double> both(2 * Q.rows(), Q.cols());
       both << Q, K;
       SingularPairs svd = singular_pairs(both);
@@ -102,8 +107,10 @@ CanonicalGauge::CanonicalGauge(const AttentionSpec& spec, const ParameterLayout&
       fix_signs(turned, &rotation);
       head.queries = head.keys = rotation.transpose();
     }
-    head.values = balanced(slice("W_V", h), slice("W_O", h), "W_V", h);
-    head.outputs = head.values.inverse();
+    if (trained("W_V", "W_O")) {
+      head.values = balanced(slice("W_V", h), slice("W_O", h), "W_V", h);
+      head.outputs = head.values.inverse();
+    }
     heads_.push_back(std::move(head));
   }
   for_blocks(weights_, false, [](Map block, const Matrix<double>& factor, bool left) {

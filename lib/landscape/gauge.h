@@ -17,6 +17,8 @@ namespace basin {
 /// have the same one. Where W_O has a smaller rank r < d, only r values are tied together; the other columns
 /// of W_V' are a basis of the rest of the span of W_V, of the mean size of the first (MATHEMATICS.md).
 ///
+/// A pair of blocks neither of which is trained stays as it is: no direction moves it.
+///
 /// With directions carried along, f(theta + a u) = f(theta' + a u').
 class CanonicalGauge {
  public:

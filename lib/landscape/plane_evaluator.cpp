@@ -206,7 +206,6 @@ Vector<double> PlaneEvaluator::structured(std::span<const Index> pieces, const P
 /// F = sum of F_c m_c, from outputs at nine choices of W_V and W_O: each is linear in both. Then
 /// |F - Y|^2 = |B m|^2 = |R m|^2 with B = [F_1 - Y, F_a, ...] = Q R, which keeps the digits of small losses.
 void PlaneEvaluator::prepare_polynomial() {
-  constexpr std::size_t kProduct[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
   const ParameterLayout& layout = model_->parameters();
   const Vector<double>* parts[3] = {&weights_, &u_, &v_};
   const auto set = [&](const char* block, int part, Vector<double>& weights) {

@@ -29,9 +29,6 @@ class Parts {
   std::array<const Vector<double>*, 3> vectors_;
 };
 
-/// The monomial that is the product of two of 1, a, b.
-constexpr std::size_t kProduct[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
-
 }  // namespace
 
 PlaneWeights::PlaneWeights(const AttentionSpec& of, const ParameterLayout& layout,

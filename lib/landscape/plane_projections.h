@@ -14,6 +14,9 @@ inline std::array<double, kMonomials> monomials(double a, double b) {
   return {1, a, b, a * a, a * b, b * b};
 }
 
+/// The monomial that is the product of two of 1, a, b.
+inline constexpr std::size_t kProduct[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
+
 /// The weights W(a, b) = W_0 + a W_u + b W_v of all heads side by side, queries and keys scaled such that the
 /// scores are <q, k> (softmax) or -|q - k|^2 / 2 (Gaussian); and W_V W_O, which is quadratic in (a, b).
 /// Arrays that are zero are empty.

@@ -53,18 +53,19 @@ PrincipalDirections principal_directions(const Vectors<double>& path, Index k) {
   const SymmetricEigen eigen = symmetric_eigen(centred.transpose() * centred, true);
   const Index T = path.cols();
   const double total = eigen.values.sum();
+  // Of the products, or of the mean.
+  const double rounding = std::max(10 * static_cast<double>(T) * kEps * total, rounding_of_spread(path));
+  const Index spanned = (eigen.values.array() > rounding).count();
+  if (k > spanned)
+    throw InputError("the trajectory spans " + std::to_string(spanned) + " directions; expected " +
+                     std::to_string(k));
   PrincipalDirections principal{Vectors<double>(path.rows(), k), Vector<double>(k)};
   for (Index j = 0; j < k; ++j) {
-    const double value = j < T ? eigen.values[T - 1 - j] : 0;
-    // else rounding: of the products, or of the mean
-    if (!(value > std::max(10 * static_cast<double>(T) * kEps * total, rounding_of_spread(path))))
-      throw InputError("the trajectory spans " + std::to_string(j) + " directions; expected " +
-                       std::to_string(k));
     Vector<double> direction = centred * eigen.vectors.col(T - 1 - j);
     direction /= direction.norm();
     if (direction.dot(path.col(T - 1) - path.col(0)) < 0) direction *= -1;
     principal.directions.col(j) = direction;
-    principal.shares[j] = value / total;
+    principal.shares[j] = eigen.values[T - 1 - j] / total;
   }
   return principal;
 }

@@ -17,9 +17,9 @@
 #include <fstream>
 
 #include "landscape/directions.h"
-#include "landscape/slice.h"
 #include "model/evaluator.h"
 #include "support/cases.h"
+#include "support/plane.h"
 
 extern "C" void openblas_set_num_threads(int);
 

@@ -1,5 +1,6 @@
 """basin-slice: the right numbers in the right cells, in the form that other programs read."""
 
+import json
 import os
 import random
 import resource
@@ -63,6 +64,7 @@ class Slice(ToolTest):
             self.assertEqual(file["dir_file"].asstr()[()], "r.h5")
             for name in ("train_loss", "xcoordinates", "ycoordinates"):
                 self.assertEqual(file[name], file["entry/surface/" + name])  # the same object, not a copy
+            self.assertNotEqual(file["xcoordinates"].attrs["units"], file["ycoordinates"].attrs["units"])  # else drawn to scale
             self.assertEqual(file.attrs["default"], "entry")
             self.assertEqual(file["entry"].attrs["default"], "surface")
             surface = file["entry/surface"]
@@ -89,6 +91,21 @@ class Slice(ToolTest):
         out = self.done("basin-slice", path, "-o", "r.h5", "--x", "-1e160:1e160:3", "--y", "0:1:2")
         self.assertIn("4 grid points overflow", out)
         self.assertEqual((~np.isfinite(self.results("r.h5", "train_loss"))).sum(), 4)
+
+    def test_gradients_of_huge_losses_are_finite(self):
+        path, _ = self.problem()
+        self.done("basin-slice", path, "-o", "r.h5", "--v", "none", "--x", "-1e60:1e60:2", "--train", "W_V,W_O", "--quantities", "gradient")
+        f, norm = self.results("r.h5", "train_loss", "gradient_norm")
+        self.assertTrue((f > 1e239).all() and np.isfinite(norm).all(), (f, norm))
+
+    def test_viewers_start_with_a_logarithmic_scale_where_pictures_do(self):
+        path, _ = self.problem()
+        for x, expected in (("-9:9:5", {"signal_scale_type": "log"}), ("-1e-3:1e-3:5", None)):
+            self.done("basin-slice", path, "-o", "r.h5", "--overwrite", "--x", x, "--y", x)
+            with h5py.File(self.path("r.h5")) as file:
+                f, style = file["train_loss"][()], file["entry/surface"].attrs.get("SILX_style")
+                self.assertEqual(f.max() / f.min() > 30, expected is not None)
+                self.assertEqual(style and json.loads(style), expected)
 
     def test_same_bits_for_every_number_of_threads(self):
         path, _ = self.problem(N=40, n=30, D=6)
@@ -170,12 +187,21 @@ class Directions(ToolTest):
         f, share = self.results("r.h5", "train_loss", "entry/directions/x_symmetry_share")
         self.assertLess(np.ptp(f), 1e-12 * f.max())
         self.assertAlmostEqual(share, 1, delta=1e-12)
+        out = self.done("basin-slice", path, "-o", "q.h5", "--u", "symmetry", "--v", "none", "--train", "W_V,W_O", "--x", "-1:1:9")
+        self.assertIn("; constant on the 9 points of the line", out)
+        rotations = ["--train", "W_Q,W_K", "--kernel", "gaussian", "--u", "symmetry", "--v", "none"]
+        self.assertIn("u: symmetry: flat to first order only", self.done("basin-slice", path, "-o", "g.h5", *rotations))
+        self.problem(name="few.h5", N=1, n=3, D=6)  # three tokens in six dimensions leave features free
+        self.assertIn("the loss is constant along it", self.done("basin-slice", "few.h5", "-o", "f.h5", *rotations))
+        f = self.results("f.h5", "train_loss")
+        self.assertLess(np.ptp(f), 1e-12 * f.max())
 
     def test_gradient_file_and_orthogonal(self):
         path, problem = self.problem()
         self.done("basin-slice", path, "-o", "r.h5", "--u", "gradient", "--orthogonalise", "--x", "0:0:1", "--y", "0:0:1")
         np.testing.assert_allclose(self.results("r.h5", "entry/directions/x"), gradient(problem), rtol=1e-10, atol=1e-12)
         self.assertLess(abs(self.results("r.h5", "entry/directions/cosine")), 1e-14)
+        self.assertEqual(self.results("r.h5", "entry/directions/y_origin"), b"random, made orthogonal to u")
         self.done("basin-slice", path, "-o", "s.h5", "--u", "r.h5:/entry/directions/y", "--v", "none", "--x", "0:0:1")
         np.testing.assert_array_equal(*(self.results(n, f"entry/directions/{d}") for n, d in (("r.h5", "y"), ("s.h5", "x"))))
 
@@ -207,12 +233,15 @@ class Directions(ToolTest):
     def test_lines_and_bands(self):
         path, _ = self.problem()
         self.done("basin-slice", path, "-o", "r.h5", "--lines", 7, "--x", "-1:1:23")
-        f, median, q05, all_u = self.results("r.h5", "train_loss", "entry/band/median", "entry/band/q05", "entry/directions/lines")
+        f, median, q05 = self.results("r.h5", "train_loss", "entry/band/median", "entry/band/q05")
         self.assertEqual(f.shape, (7, 23))
         np.testing.assert_allclose(median, np.median(f, axis=0), rtol=1e-14)
         np.testing.assert_allclose(q05, np.quantile(f, 0.05, axis=0), rtol=1e-14)
-        self.assertEqual(np.linalg.matrix_rank(all_u), 7)
         np.testing.assert_allclose(f[:, 11], f[0, 11], rtol=1e-13)
+        for line in (1, 5):  # each can be had alone, with its direction
+            self.done("basin-slice", path, "-o", "one.h5", "--overwrite", "--u", f"random:{line}", "--v", "none", "--x", "-1:1:23")
+            np.testing.assert_allclose(self.results("one.h5", "train_loss"), f[line - 1], rtol=1e-13)
+        self.assertGreater(np.linalg.matrix_rank(f), 4)
 
     def test_trajectory(self):
         path, problem = self.problem()
@@ -238,6 +267,13 @@ class Directions(ToolTest):
         np.testing.assert_allclose(far, np.linalg.norm((route - theta).T - plane @ expected, axis=0), rtol=1e-10)
         for t in range(6):
             self.assertAlmostEqual(f[t] / loss(problem, route[t]), 1, delta=1e-12)
+        self.refused(2, "the trajectory spans 5 directions; expected 999999999", "basin-slice", path, "-o", "s.h5", "--trajectory", "t.h5",
+                     "--u", "pca:999999999")
+        self.refused(2, "--trajectory: without effect with --lines", "basin-slice", path, "-o", "s.h5", "--trajectory", "t.h5", "--lines", 3)
+        # One definition of shares: of all blocks, also where some are not trained.
+        out = self.done("basin-slice", path, "-o", "p.h5", "--trajectory", "t.h5", "--train", "W_Q", "--u", "pca:1", "--v", "none", "--x", "0:0:1")
+        share = self.results("p.h5", "entry/trajectory/variance_share")
+        self.assertEqual(out.count(f"{100 * share:.4g} % of the variance of all its weights"), 2, out)
         with h5py.File(self.path("t.h5"), "a") as file:
             file["trajectory"].attrs["H"] = 3
         self.refused(2, "t.h5: the trajectory of another model: H = 3; expected 2", "basin-slice", path, "-o", "s.h5", "--trajectory", "t.h5")
@@ -246,22 +282,35 @@ class Directions(ToolTest):
         self.refused(2, "short.h5: the trajectory of another model: /trajectory/theta has shape (6, ", "basin-slice", path, "-o", "s.h5",
                      "--trajectory", "short.h5")
 
+    def test_trajectory_of_another_problem(self):
+        self.problem()
+        self.done("basin-train", "problem.h5", "-o", "run.h5", "--steps", 20, "--final", "end.h5")
+        slice = ["basin-slice", "-o", "r.h5", "--overwrite", "--trajectory", "run.h5", "--x", "0:1:3", "--y", "0:1:3"]
+        self.done(*slice, "problem.h5")
+        self.done(*slice, "end.h5")  # the same data in another file
+        _, problem = self.problem(name="other.h5", seed=5)
+        self.refused(2, "run.h5: the trajectory of another problem: kernel softmax; expected gaussian", *slice, "problem.h5", "--kernel", "gaussian")
+        self.refused(2, "run.h5: the trajectory of another problem: its first point has the loss", *slice, "other.h5")
+        self.problem(name="more.h5", N=4)
+        self.refused(2, "run.h5: the trajectory of another problem: N = 3; expected 4", *slice, "more.h5")
+
     def test_refused(self):
         path, problem = self.problem()
         zero = np.zeros(theta_of(problem["weights"]).size)
         with h5py.File(self.path("d.h5"), "w") as file:
-            file["zero"], file["short"] = zero, zero[1:]
+            file["zero"], file["short"], file["huge"] = zero, zero[1:], zero + 1e200
         self.problem(name="wide.h5", d=4)
         for message, *args in (("the direction is zero", "--u", "d.h5:zero"), ("d.h5: /short: found shape", "--u", "d.h5:short"),
                                ("--u to:problem.h5: the direction is zero", "--to", "problem.h5"),
                                ("the directions are parallel", "--u", "gradient", "--v", "gradient"),
                                ("wide.h5: of another model: found H = 2, d = 4", "--to", "wide.h5"),
-                               ("--u wrong: expected random, none", "--u", "wrong"), ("give --trajectory FILE", "--u", "pca:1"),
+                               ("--u wrong: expected random[:LINE], none", "--u", "wrong"), ("give --trajectory FILE", "--u", "pca:1"),
                                ("unknown normalisation 'layer'; expected one of none, filter", "--normalise", "layer"),
                                ("found 'test'; expected some of loss, gradient", "--quantities", "test"),
                                ("--v: without effect with --lines", "--lines", 3, "--v", "gradient"),
                                ("--y: without effect on a line", "--v", "none", "--y", "0:1:2"), ("--part 3/2: expected i/k", "--part", "3/2"),
-                               ("nowhere.h5: no such file", "--u", "nowhere.h5:x")):
+                               ("--u random:0: found '0'; expected a number from 1", "--u", "random:0"), ("--u to: expected to:FILE", "--u", "to:"),
+                               ("the direction is too large", "--u", "d.h5:huge"), ("nowhere.h5: no such file", "--u", "nowhere.h5:x")):
             self.refused(2, message, "basin-slice", "problem.h5", "-o", "r.h5", *args)
         self.no_leftovers("problem.h5", "d.h5", "wide.h5")
 
@@ -325,16 +374,50 @@ class LongRuns(ToolTest):
             self.done("basin-slice", "problem.h5", "-o", f"{i}.h5", *grid, "--part", f"{i}/3")
             with h5py.File(self.path(f"{i}.h5")) as file:
                 self.assertEqual(file["entry/slice/complete"][()], 0)
-                self.assertEqual(file["train_loss"].attrs["valid_min"], 0)
+                root, shown = file["train_loss"][()], file["entry/surface/train_loss"][()]  # for scripts, and for viewers
+                np.testing.assert_array_equal(np.where(np.isnan(shown), -1, shown), root)
+                self.assertEqual(np.isnan(shown).sum(), (root == -1).sum())
+                self.assertEqual(file["entry/surface/train_loss"].attrs["long_name"], "loss f")
         self.done("basin-slice", "merge", "3.h5", "1.h5", "2.h5", "-o", "m.h5")
-        whole, merged = contents(self.path("whole.h5")), contents(self.path("m.h5"))
-        for name in set(whole) - {n for n in whole if n.startswith("entry/provenance")} - {"entry/verdict"}:
-            self.assertEqual(whole[name], merged[name], name)
+        self.assertEqual(contents(self.path("whole.h5")), contents(self.path("m.h5")))
+        self.refused(2, "1.h5: one of the files to join", "basin-slice", "merge", "1.h5", "2.h5", "3.h5", "-o", "1.h5", "--overwrite")
         self.refused(2, "the files leave out", "basin-slice", "merge", "1.h5", "2.h5", "-o", "x.h5")
         self.refused(2, "is in a file before it, too", "basin-slice", "merge", "1.h5", "1.h5", "-o", "x.h5")
         self.done("basin-slice", "problem.h5", "-o", "other.h5", *grid, "--part", "2/3", "--seed", 4)
         self.refused(2, "other.h5: of another slice than 1.h5 (", "basin-slice", "merge", "1.h5", "other.h5", "-o", "x.h5")
         self.refused(2, "problem.h5: not a Basin file", "basin-slice", "merge", "problem.h5", "-o", "x.h5")
+
+    def test_shares_with_a_path(self):
+        _, problem = self.problem()
+        theta, rng = theta_of(problem["weights"]), np.random.default_rng(3)
+        with h5py.File(self.path("t.h5"), "w") as file:
+            file["trajectory/theta"], file["trajectory/step"] = theta + 0.1 * rng.standard_normal((4, theta.size)), np.arange(4)
+        run = ["basin-slice", "problem.h5", "--x", "-1:1:25", "--y", "-1:1:4", "--seed", 9]
+        path = ["--trajectory", "t.h5", "--u", "pca:1"]
+        self.done(*run, *path, "-o", "whole.h5")
+        for i in (1, 2):
+            self.done(*run, *path, "-o", f"{i}.h5", "--part", f"{i}/2")
+        self.done("basin-slice", "merge", "1.h5", "2.h5", "-o", "m.h5")
+        self.assertEqual(contents(self.path("whole.h5")), contents(self.path("m.h5")))
+        with h5py.File(self.path("m.h5")) as file:
+            self.assertEqual(file["proj_xcoord"], file["entry/trajectory/proj_xcoord"])  # the same object
+            self.assertIn("cos(u, v)", file["entry/verdict"].asstr()[()])
+        self.done(*run, "-o", "a.h5", "--part", "1/2")
+        self.done(*run, "--trajectory", "t.h5", "-o", "b.h5", "--part", "2/2")
+        self.refused(2, "of another slice than a.h5 (trajectory = ", "basin-slice", "merge", "a.h5", "b.h5", "-o", "x.h5")
+
+    def test_killed_before_the_journal_was_deleted(self):
+        self.problem()
+        limit = 40000
+        args = ["basin-slice", "problem.h5", "-o", "r.h5"]
+        self.refused(1, "r.h5", *args, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        journal = self.path("r.h5.journal").read_bytes()
+        self.done(*args, "--resume")
+        result = self.path("r.h5").read_bytes()
+        self.path("r.h5.journal").write_bytes(journal)
+        self.assertEqual(self.done(*args, "--resume"), "r.h5: already complete\n")
+        self.assertEqual(self.path("r.h5").read_bytes(), result)
+        self.no_leftovers("problem.h5", "r.h5")
 
     def test_full_disk(self):
         self.problem()
@@ -360,6 +443,12 @@ class LongRuns(ToolTest):
             np.testing.assert_array_equal(vtk["Connectivity"][:4], [0, 1, 6, 5])
             np.testing.assert_array_equal(vtk["Offsets"], np.arange(0, 33, 4))
             self.assertTrue((vtk["Types"][()] == 9).all())
+        self.done("basin-slice", "problem.h5", "-o", "l.h5", "--lines", 3, "--x", "-1:1:4", "--quantities", "gradient")
+        with h5py.File(self.path("l.h5")) as file:  # no cell joins two lines
+            vtk = file["VTKHDF"]
+            self.assertEqual(vtk["Connectivity"][()].reshape(-1, 2).tolist(), [[i, i + 1] for i in range(12) if i % 4 < 3])
+            self.assertTrue((vtk["Types"][()] == 3).all())
+            np.testing.assert_array_equal(vtk["PointData/gradient_norm"], file["gradient_norm"][()].ravel())
 
 
 if __name__ == "__main__":

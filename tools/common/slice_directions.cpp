@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <memory>
 
 #include "curvature/operators.h"
 #include "hdf5/problem_file.h"
@@ -78,7 +79,7 @@ class Maker {
   }
 
   /// What an option asks for; `stream` names the random numbers.
-  Direction make(const std::string& option, const std::string& text, const std::string& stream) const {
+  Direction make(const std::string& option, const std::string& text, std::string stream) const {
     const auto [kind, rest] = split_kind(text);
     const Index P = setup_.parameters().theta_size();
     const auto& spec = setup_.description.spec;
@@ -86,6 +87,7 @@ class Maker {
     Normalisation normalisation = given_.value_or(Normalisation::none);
     if (kind == "random") {
       normalisation = given_.value_or(Normalisation::filter);
+      if (!rest.empty()) stream = "line " + std::to_string(parse_count("--" + option + " " + text, rest));
       Random random(command_.seed(), stream);
       d.vector = random_direction(spec, setup_.parameters(), setup_.weights, normalisation, random);
       d.origin = "random";
@@ -93,6 +95,7 @@ class Maker {
       return {"none", "none", Vector<double>::Zero(P), 0};
     } else if (kind == "to") {
       if (given_) throw InputError("--normalise: without effect on a direction towards a point");
+      if (rest.empty()) throw InputError("--" + option + " to: expected to:FILE");
       d.vector = towards(rest, setup_);
       d.origin = "to " + rest;
     } else {
@@ -102,9 +105,11 @@ class Maker {
       normalise(spec, setup_.parameters(), setup_.weights, normalisation, d.vector);
     }
     d.normalisation = normalisation_name(normalisation);
-    if (!d.vector.allFinite() || !(d.vector.norm() > 0))
+    if (!(d.vector.stableNorm() > 0))
       throw InputError("--" + option + " " + text + ": the direction is zero" +
                        (kind == "random" ? ": all trained weights are zero" : ""));
+    if (!std::isfinite(d.vector.squaredNorm()))
+      throw InputError("--" + option + " " + text + ": the direction is too large: its norm overflows");
     return d;
   }
 
@@ -127,14 +132,15 @@ class Maker {
       if (symmetries_.modes() == 0)
         throw InputError(what + ": there is no symmetry with these trained blocks");
       Random random(command_.seed(), stream);
-      d.vector = flat_direction(setup_.description.spec, setup_.parameters(), setup_.weights, random);
+      d.vector =
+          flat_direction(setup_.description.spec, setup_.parameters(), setup_.weights, *setup_.data, random);
       d.origin = "symmetry: the loss is constant along it";
       if (d.vector.norm() == 0) {
         Vectors<double> noise(P, 1), inside(P, 1);
         random.fill_normal(noise);
         symmetries_.project(noise, inside);
         d.vector = inside.col(0);
-        d.origin = "random tangent of the symmetries";
+        d.origin = "symmetry: flat to first order only";
       }
       d.vector *= setup_.parameters().extract(setup_.weights).norm() / d.vector.norm();
     } else if (kind == "largest" || kind == "smallest") {
@@ -161,13 +167,17 @@ class Maker {
         path.col(t) = setup_.parameters().extract<double>(trajectory_->weights.col(t));
       const PrincipalDirections principal = principal_directions(path, k);
       d.vector = principal.directions.col(k - 1);
+      const double share =
+          project_path(trajectory_->weights, setup_.weights, over_all_blocks(setup_, d.vector),
+                       Vector<double>::Zero(setup_.weights.size()))
+              .u_share;
       d.origin = "principal direction " + std::to_string(k) +
-                 " of the trajectory: " + number(100 * principal.shares[k - 1], 4) + " % of its variance";
+                 " of the trajectory: " + number(100 * share, 4) + " % of the variance of all its weights";
     } else {
       if (rest.empty())
         throw InputError(what +
-                         ": expected random, none, gradient, largest[:K], smallest[:K], symmetry, pca:K, "
-                         "to:FILE or FILE:DATASET");
+                         ": expected random[:LINE], none, gradient, largest[:K], smallest[:K], symmetry, "
+                         "pca:K, to:FILE or FILE:DATASET");
       d.vector = from_file(kind, rest, P);
       d.origin = text;
     }
@@ -186,9 +196,10 @@ class Maker {
 void add_direction_options(Command& command) {
   command.options.add_options()  //
       ("u", po::value<std::string>()->default_value("random")->value_name("DIRECTION"),
-       "first direction: random, gradient, largest[:K] or smallest[:K] (Hessian eigenvectors), symmetry, "
-       "pca:K "
-       "(of --trajectory), to:FILE (another point, at a = 1), or FILE:DATASET[:ROW]")  //
+       "first direction: random (random:LINE: one of --lines), gradient, largest[:K] or smallest[:K] "
+       "(Hessian "
+       "eigenvectors), symmetry, pca:K (of --trajectory), to:FILE (another point, at a = 1), or "
+       "FILE:DATASET[:ROW]")  //
       ("v", po::value<std::string>()->default_value("random")->value_name("DIRECTION"),
        "second direction, likewise, or none for a line")  //
       ("to", po::value<std::vector<std::string>>()->composing()->value_name("FILE"),
@@ -208,7 +219,7 @@ std::string Directions::checksum() const {
                                  static_cast<std::size_t>(direction.size()) * sizeof(double));
     hash = hash * 31 + fnv1a(bytes);
   };
-  for (const Direction& d : u) add(d.vector);
+  add(u.vector);
   add(v.vector);
   char digits[17];
   std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(hash));
@@ -230,26 +241,26 @@ Directions make_directions(const Command& command, const Setup& setup, const Tra
     lines = command.get<Index>("lines");
     if (lines < 1 || lines > 100000)
       throw InputError("--lines " + std::to_string(lines) + ": expected 1 to 100000");
-    for (const char* option : {"u", "v", "to", "y", "orthogonalise"})
+    for (const char* option : {"u", "v", "to", "y", "orthogonalise", "trajectory"})
       if (command.given(option))
         throw InputError("--" + std::string(option) + ": without effect with --lines, which are random");
-    v = "none";
+    u = "random:1", v = "none";
   }
   if (u == "none") throw InputError("--u none: expected a direction");
-  const Maker maker(command, setup, trajectory);
-  Directions directions;
-  for (Index line = 0; line < std::max<Index>(lines, 1); ++line)
-    directions.u.push_back(
-        maker.make("u", u, lines > 0 ? "line " + std::to_string(line + 1) : std::string("x direction")));
-  directions.v = maker.make("v", v, "y direction");
+  const auto maker = std::make_shared<const Maker>(command, setup, trajectory);
+  Directions directions{
+      maker->make("u", u, "x direction"), maker->make("v", v, "y direction"), std::max<Index>(lines, 1),
+      [maker](Index line) { return maker->make("u", "random:" + std::to_string(line + 1), "").vector; }};
   if (directions.v.origin != "none") {
-    const Vector<double> orthogonal = orthogonalised(directions.v.vector, directions.u[0].vector);
-    if (command.get<bool>("orthogonalise")) directions.v.vector = orthogonal;
+    const Vector<double> orthogonal = orthogonalised(directions.v.vector, directions.u.vector);
+    if (command.get<bool>("orthogonalise")) {
+      directions.v.vector = orthogonal;
+      directions.v.origin += ", made orthogonal to u";
+    }
   } else if (command.get<bool>("orthogonalise")) {
     throw InputError("--orthogonalise: without effect on a line");
   }
-  for (Direction& d : directions.u) d.symmetry_share = maker.symmetry_share(d.vector);
-  directions.v.symmetry_share = maker.symmetry_share(directions.v.vector);
+  for (Direction* d : {&directions.u, &directions.v}) d->symmetry_share = maker->symmetry_share(d->vector);
   return directions;
 }
 
@@ -263,15 +274,10 @@ void write_directions(hdf5::Writer& file, const Directions& directions) {
     file.write(group + name + "_normalisation", d.normalisation);
     file.write(group + name + "_symmetry_share", d.symmetry_share);
   };
-  write("x", directions.u[0]);
+  write("x", directions.u);
   write("y", directions.v);
   file.write(group + "cosine", directions.cosine());
-  file.write(group + "normalisation", directions.u[0].normalisation);
-  if (directions.u.size() == 1) return;
-  Vectors<double> all(directions.u[0].vector.size(), static_cast<Index>(directions.u.size()));
-  for (std::size_t i = 0; i < directions.u.size(); ++i)
-    all.col(static_cast<Index>(i)) = directions.u[i].vector;
-  file.write(group + "lines", all.data(), {all.cols(), all.rows()});
+  file.write(group + "normalisation", directions.u.normalisation);
 }
 
 }  // namespace basin::tools

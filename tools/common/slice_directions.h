@@ -1,8 +1,8 @@
 /// From options to the directions of a slice.
 #pragma once
 
+#include <functional>
 #include <string>
-#include <vector>
 
 #include "common/setup.h"
 #include "common/slice_trajectory.h"
@@ -22,10 +22,13 @@ struct Direction {
 };
 
 struct Directions {
-  std::vector<Direction> u;  ///< one, or one for each random line
-  Direction v;               ///< "none": zeros
+  Direction u;  ///< of many lines: the first
+  Direction v;  ///< "none": zeros
+  Index lines = 1;
+  /// The direction of a random line, from 0: made again at every call, as many would take too much memory.
+  std::function<Vector<double>(Index)> line;
 
-  double cosine() const { return basin::cosine(u[0].vector, v.vector); }
+  double cosine() const { return basin::cosine(u.vector, v.vector); }
   /// A fingerprint: slices along other directions are other slices.
   std::string checksum() const;
 };

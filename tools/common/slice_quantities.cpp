@@ -90,7 +90,7 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
   };
   try {
     const Linearization<double> at(setup_.model, weights, setup_.data, {.memory = memory_});
-    set("gradient_norm", at.gradient().norm());
+    set("gradient_norm", at.gradient().stableNorm());  // squares overflow first
     if (wants("train_acc")) set("train_acc", accuracy(at.outputs(), setup_.data->Y));
     if (wants("min_eig")) {
       const SpectrumEnds ends = spectrum_ends(HessianOperator(at), eigenvectors, {.seed = seed_});

@@ -6,17 +6,21 @@
 #include "common/command.h"
 
 namespace basin::tools {
+namespace {
+constexpr double kConstant = 1e-12;  // relative: differences that rounding explains
+}
 
 std::vector<std::string> summary_lines(const SliceResult& result) {
   const Grid& g = result.grid;
   const std::vector<double>& loss = result.values[0];
-  Index lowest = -1, highest = -1, lost = 0;
+  Index lowest = -1, highest = -1, finite = 0, lost = 0;
   for (Index i = 0; i < g.size(); ++i) {
     if (result.computed[i] == 0) continue;
     if (!std::isfinite(loss[i])) {
       ++lost;
       continue;
     }
+    ++finite;
     if (lowest < 0 || loss[i] < loss[lowest]) lowest = i;
     if (highest < 0 || loss[i] > loss[highest]) highest = i;
   }
@@ -30,7 +34,10 @@ std::vector<std::string> summary_lines(const SliceResult& result) {
     return result.of_line() ? "a = " + a : "(" + a + ", " + number(g.y.at(i / g.x.count)) + ")";
   };
   std::string first = "loss at the point f = " + number(result.center_loss, 10);
-  if (lowest >= 0)
+  const double spread = lowest >= 0 ? (loss[highest] - loss[lowest]) / loss[highest] : 0;
+  if (finite > 1 && spread <= kConstant)
+    first += "; constant on the " + grid + (spread > 0 ? " to " + number(spread, 1) : "");
+  else if (lowest >= 0)
     first += "; lowest on the " + grid + " " + number(loss[lowest], 10) +
              (result.of_lines() ? "" : " at " + place(lowest)) + ", highest " + number(loss[highest], 6);
   lines.push_back(first);
@@ -68,8 +75,9 @@ std::string direction_text(const std::string& name, const Direction& d) {
 std::string trajectory_text(const PathOnPlane& path) {
   const double share = path.projected.variance_share;
   return "trajectory of " + std::to_string(path.step.size()) + " points" +
-         (std::isnan(share) ? ", which are one"
-                            : ": " + number(100 * share, 4) + " % of its variance is in the plane") +
+         (std::isnan(share)
+              ? ", which are one"
+              : ": " + number(100 * share, 4) + " % of the variance of all its weights is in the plane") +
          ", at most " + number(path.projected.distance.maxCoeff(), 4) + " from it";
 }
 

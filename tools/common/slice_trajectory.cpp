@@ -1,9 +1,56 @@
 #include "common/slice_trajectory.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "linalg/errors.h"
 #include "model/evaluator.h"
 
 namespace basin::tools {
+namespace {
+
+/// Of a result of basin-train: the kernel, the sizes, and the data by the loss of the first point.
+void check_problem(const hdf5::Reader& file, const Setup& setup, const Trajectory& trajectory) {
+  const auto refuse = [&](const std::string& what, const std::string& found, const std::string& expected) {
+    throw InputError(file.path() + ": the trajectory of another problem: " + what + " " + found +
+                     "; expected " + expected);
+  };
+  const auto same = [&](const char* name, double expected) {
+    const double found = file.read_numbers(std::string("/entry/model/") + name).values[0];
+    if (found != expected) refuse(name + std::string(" ="), number(found, 10), number(expected, 10));
+  };
+  const AttentionSpec& s = setup.description.spec;
+  const std::string kernel = file.read_string("/entry/model/kernel");
+  if (kernel != kernel_name(s.kernel)) refuse("kernel", kernel, kernel_name(s.kernel));
+  if (s.kernel == KernelKind::gaussian) same("bandwidth", s.sigma());
+  same("N", static_cast<double>(setup.data->samples));
+  same("n", static_cast<double>(s.tokens));
+  // Checksums of the files would refuse the end of the run, which has the same data in another file.
+  const Vector<double> steps = file.read_numbers("/entry/run/step").values;
+  const Vector<double> losses = file.read_numbers("/entry/run/loss").values;
+  for (Index t = 0; t < std::min(steps.size(), losses.size()); ++t) {
+    if (steps[t] != trajectory.step[0]) continue;
+    const double here = LossEvaluator<double>(setup.model, setup.data)(trajectory.weights.col(0));
+    if (!(std::abs(here - losses[t]) <= 1e-6 * std::abs(here)))
+      refuse("its first point has the loss", number(losses[t], 10),
+             number(here, 10) + ", its loss with these data");
+    return;
+  }
+}
+
+/// Where the 2020 scripts look for the path.
+void link_path(hdf5::Writer& file) {
+  for (const char* name : {"/proj_xcoord", "/proj_ycoord"})
+    file.hard_link(std::string("/entry/trajectory") + name, name);
+}
+
+}  // namespace
+
+Vector<double> over_all_blocks(const Setup& setup, const Vector<double>& direction) {
+  Vector<double> all = Vector<double>::Zero(setup.weights.size());
+  setup.parameters().insert(direction, all);
+  return all;
+}
 
 Trajectory read_trajectory(const std::string& path, const Setup& setup) {
   const hdf5::Reader file(path);
@@ -28,18 +75,15 @@ Trajectory read_trajectory(const std::string& path, const Setup& setup) {
   if (trajectory.step.size() != theta.shape[0])
     throw InputError(path + ": /trajectory/step has " + std::to_string(trajectory.step.size()) +
                      " entries; expected " + std::to_string(theta.shape[0]) + ", as /trajectory/theta");
+  if (file.string_attribute("/", "basin_tool") == "basin-train") check_problem(file, setup, trajectory);
   return trajectory;
 }
 
 PathOnPlane path_on_plane(const Setup& setup, const Vector<double>& u, const Vector<double>& v,
                           const Trajectory& trajectory) {
-  const auto embed = [&](const Vector<double>& direction) {
-    Vector<double> all = Vector<double>::Zero(setup.weights.size());
-    setup.parameters().insert(direction, all);
-    return all;
-  };
-  PathOnPlane path{trajectory.step, Vector<double>(trajectory.step.size()),
-                   project_path(trajectory.weights, setup.weights, embed(u), embed(v))};
+  PathOnPlane path{
+      trajectory.step, Vector<double>(trajectory.step.size()),
+      project_path(trajectory.weights, setup.weights, over_all_blocks(setup, u), over_all_blocks(setup, v))};
   LossEvaluator<double> loss(setup.model, setup.data);
   for (Index t = 0; t < path.loss.size(); ++t) path.loss[t] = loss(trajectory.weights.col(t));
   return path;
@@ -52,14 +96,17 @@ void write_path(hdf5::Writer& file, const PathOnPlane& path) {
   file.write(group + "loss", path.loss);
   file.write(group + "proj_xcoord", path.projected.x);
   file.write(group + "proj_ycoord", path.projected.y);
-  // Where the 2020 scripts look for them:
-  file.hard_link(group + "proj_xcoord", "/proj_xcoord");
-  file.hard_link(group + "proj_ycoord", "/proj_ycoord");
+  link_path(file);
   file.write("/explained_variance_ratio_",
              std::vector<double>{path.projected.u_share, path.projected.v_share});
   file.write(group + "distance", path.projected.distance);
   file.write(group + "variance_share", path.projected.variance_share);
   file.write(group + "title", std::string("loss along the path of a training run"));
+}
+
+void copy_path(hdf5::Writer& file, const hdf5::Reader& from) {
+  for (const char* name : {"/entry/trajectory", "/explained_variance_ratio_"}) file.copy(from, name);
+  link_path(file);
 }
 
 }  // namespace basin::tools

@@ -12,7 +12,10 @@ struct Trajectory {
   Vector<double> step;      ///< of each
 };
 
-/// Throws InputError, naming the file, also for a trajectory of another model.
+/// A direction over the trained blocks as one over all: zero in the others.
+Vector<double> over_all_blocks(const Setup& setup, const Vector<double>& direction);
+
+/// Throws InputError, naming the file, also for a trajectory of another model, kernel or problem.
 Trajectory read_trajectory(const std::string& path, const Setup& setup);
 
 /// The path beside a plane, with the losses at its own points.
@@ -27,5 +30,7 @@ PathOnPlane path_on_plane(const Setup& setup, const Vector<double>& u, const Vec
 
 /// /entry/trajectory, and what the 2020 scripts look for at the root.
 void write_path(hdf5::Writer& file, const PathOnPlane& path);
+/// The same from another result.
+void copy_path(hdf5::Writer& file, const hdf5::Reader& from);
 
 }  // namespace basin::tools

@@ -3,9 +3,9 @@
 #include <catch2/catch.hpp>
 
 #include "curvature/symmetries.h"
-#include "landscape/slice.h"
 #include "linalg/errors.h"
 #include "support/cases.h"
+#include "support/plane.h"
 
 using namespace basin;
 
@@ -71,8 +71,8 @@ TEST_CASE("the loss is constant on planes of symmetry, and they lie in the tange
     const auto instance = test::make_instance(c);
     const ParameterLayout& layout = instance.model->parameters();
     Random x(1, "x"), y(1, "y");
-    const auto u = flat_direction(c.spec(), layout, instance.weights, x);
-    const auto v = flat_direction(c.spec(), layout, instance.weights, y);
+    const auto u = flat_direction(c.spec(), layout, instance.weights, *instance.data, x);
+    const auto v = flat_direction(c.spec(), layout, instance.weights, *instance.data, y);
     const auto has = [&](const char* block) { return layout.find(block).trainable(); };
     const bool expected =
         (kind == KernelKind::softmax && has("W_Q") && has("W_K")) || (has("W_V") && has("W_O"));
@@ -85,8 +85,29 @@ TEST_CASE("the loss is constant on planes of symmetry, and they lie in the tange
       const Grid grid{{-2, 2, 9}, {-2, 2, 5}};
       PlaneEvaluator plane(c.spec(), instance.model, instance.weights, instance.data, u, v, grid,
                            {.way = way});
-      const Matrix<double> losses = loss_on_plane(plane, grid);
+      const Matrix<double> losses = test::loss_on_plane(plane, grid);
       CHECK(losses.maxCoeff() - losses.minCoeff() <= 1e-12 * losses.maxCoeff());
     }
+  }
+}
+
+TEST_CASE("features that the data leave free are flat where there is no gauge") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  test::Case c = {"free", 2, 3, 8, 2, 4, 2, kind};  // six tokens in eight dimensions
+  for (const std::vector<std::string>& set :
+       {std::vector<std::string>{"W_Q", "W_K"}, {"W_Q"}, {"W_K"}, {"W_V"}}) {
+    c.trainable = set;
+    INFO(test::describe(c));
+    const auto instance = test::make_instance(c);
+    const ParameterLayout& layout = instance.model->parameters();
+    Random x(1, "x"), y(1, "y");
+    const auto u = flat_direction(c.spec(), layout, instance.weights, *instance.data, x);
+    const auto v = flat_direction(c.spec(), layout, instance.weights, *instance.data, y);
+    REQUIRE(u.norm() > 0);
+    const Grid grid{{-2, 2, 5}, {-2, 2, 5}};
+    PlaneEvaluator plane(c.spec(), instance.model, instance.weights, instance.data, u, v, grid,
+                         {.way = PlaneWay::plain});
+    const Matrix<double> losses = test::loss_on_plane(plane, grid);
+    CHECK(losses.maxCoeff() - losses.minCoeff() <= 1e-12 * losses.maxCoeff());
   }
 }

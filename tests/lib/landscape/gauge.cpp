@@ -4,10 +4,10 @@
 #include <catch2/catch.hpp>
 
 #include "landscape/directions.h"
-#include "landscape/slice.h"
 #include "linalg/errors.h"
 #include "support/cases.h"
 #include "support/known_matrix.h"
+#include "support/plane.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -53,7 +53,8 @@ TEST_CASE("gauge-equivalent points have the same canonical gauge, and the same s
     REQUIRE(other.linearize().loss() == Approx(loss).epsilon(1e-11));
 
     const CanonicalGauge here(c.spec(), layout, instance.weights), there(c.spec(), layout, other.weights);
-    CHECK((here.weights() - there.weights()).norm() <= 1e-9 * here.weights().norm());
+    const Vector<double> moving = layout.extract(here.weights());
+    CHECK((moving - layout.extract(there.weights())).norm() <= 1e-9 * moving.norm());
     Instance<double> canonical = instance;
     canonical.weights = here.weights();
     CHECK(canonical.linearize().loss() == Approx(loss).epsilon(1e-11));
@@ -91,4 +92,16 @@ TEST_CASE("a point without canonical gauge is refused") {
   const Instance<double> instance = make_instance(c);
   CHECK_THROWS_WITH(CanonicalGauge(c.spec(), instance.model->parameters(), instance.weights),
                     Catch::Contains("has not the full column rank d"));
+}
+
+TEST_CASE("a pair that is not trained needs no canonical gauge") {
+  Case c = {"gauge", 2, 3, 6, 1, 3, 2};
+  c.trainable = {"W_V", "W_O"};
+  Instance<double> instance = make_instance(c);
+  const ParameterLayout& layout = instance.model->parameters();
+  head(layout, instance.weights, "W_K", 0).setZero();
+  const CanonicalGauge gauge(c.spec(), layout, instance.weights);
+  const auto& Q = layout.find("W_Q");
+  CHECK(gauge.weights().segment(Q.offset, Q.block.size()) ==
+        instance.weights.segment(Q.offset, Q.block.size()));
 }

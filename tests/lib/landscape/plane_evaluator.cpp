@@ -3,10 +3,10 @@
 #include <omp.h>
 
 #include <catch2/catch.hpp>
-#include <numeric>
 
 #include "linalg/errors.h"
 #include "support/cases.h"
+#include "support/plane.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -49,6 +49,25 @@ void check_same(const Vector<double>& found, const Vector<double>& expected, dou
 }
 
 }  // namespace
+
+TEST_CASE("a slice holds the losses of the plane, row = y, column = x") {
+  Case c = {"slice", 70, 4, 5, 2, 3, 2};
+  c.trainable = {"W_Q", "W_V"};
+  const Instance<double> instance = make_instance(c);
+  const Index P = instance.model->parameters().theta_size();
+  const Vector<double> u = random_vectors(P, 1, 1), v = random_vectors(P, 1, 2);
+  const Grid grid{{-1, 2, 4}, {-0.3, 1, 3}};
+  PlaneEvaluator plane(c.spec(), instance.model, instance.weights, instance.data, u, v, grid,
+                       {.way = PlaneWay::plain});
+  const Matrix<double> losses = loss_on_plane(plane, grid);
+  REQUIRE(losses.rows() == 3);
+  REQUIRE(losses.cols() == 4);
+  for (Index row = 0; row < 3; ++row)
+    for (Index column = 0; column < 4; ++column) {
+      const Vector<double> theta = instance.theta() + grid.x.at(column) * u + grid.y.at(row) * v;
+      CHECK(losses(row, column) == instance.at(theta).linearize().loss());  // the same bits
+    }
+}
 
 TEST_CASE("all ways give the losses of the plain one, for every shape and set of blocks") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
@@ -118,6 +137,25 @@ TEST_CASE("losses that overflow are not finite in every way") {
     CHECK_FALSE(std::isfinite(losses[0]));
     CHECK(std::isfinite(losses[1]));
     CHECK_FALSE(std::isfinite(losses[2]));
+  }
+}
+
+TEST_CASE("losses that are tiny beside outputs and targets agree to the rounding of these") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const double extent = GENERATE(1e-6, 1e-4, 1e-2, 1.0);
+  const Case c = {"plane", 3, 20, 8, 2, 4, 3, kind};
+  INFO(describe(c) << ", extent " << extent);
+  Instance<double> instance = make_instance(c);
+  auto data = std::make_shared<Data<double>>(*instance.data);
+  data->Y = instance.linearize().outputs();  // zero loss at the point
+  instance.data = data;
+  const Grid grid{{-extent, extent, 40}, {0.1 * extent, extent, 3}};
+  const Vector<double> plain = all_losses(plane_of(c, instance, grid, {.way = PlaneWay::plain}));
+  const Vector<double> found = all_losses(plane_of(c, instance, grid, {.way = PlaneWay::structured}));
+  for (Index i = 0; i < plain.size(); ++i) {
+    INFO("point " << i << ", loss " << plain[i]);
+    const double size = data->Y.squaredNorm();  // and so are outputs, where the loss is tiny
+    CHECK(std::abs(found[i] - plain[i]) <= 1e-12 * std::max(plain[i], std::sqrt(plain[i] * size)));
   }
 }
 

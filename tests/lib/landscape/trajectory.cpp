@@ -63,6 +63,7 @@ TEST_CASE("principal directions of a path with known variances") {
   CHECK(found.shares[0] == Approx(20.0 / 24));
   CHECK(found.shares[1] == Approx(4.0 / 24));
   CHECK_THROWS_WITH(principal_directions(path, 3), "the trajectory spans 2 directions; expected 3");
+  CHECK_THROWS_WITH(principal_directions(path, 999999999999), Catch::Contains("spans 2 directions"));
   CHECK_THROWS_AS(principal_directions(path.leftCols(1), 1), InputError);
   const Vectors<double> still = d.col(0).replicate(1, 3);  // its mean is rounded
   CHECK_THROWS_WITH(principal_directions(still, 1), "the trajectory spans 0 directions; expected 1");
