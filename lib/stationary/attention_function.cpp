@@ -15,10 +15,10 @@ double relative(ConstMatrixRef<double> a, ConstMatrixRef<double> b, double scale
   return scale > 0 ? (a - b).norm() / scale : 0;
 }
 
-/// The largest norms of attention and values of the heads of a function.
+/// The largest norm of the attention, and scale of the values, of the heads of a function.
 std::pair<double, double> sizes(const AttentionFunction& f) {
   double S = 0, V = 0;
-  for (const HeadFunction& h : f.heads) S = std::max(S, h.S.norm()), V = std::max(V, h.V.norm());
+  for (const HeadFunction& h : f.heads) S = std::max(S, h.S.norm()), V = std::max(V, h.scale);
   return {S, V};
 }
 
@@ -42,6 +42,7 @@ AttentionFunction attention_function(const AttentionSpec& spec, const Vector<dou
     const Matrix<double> Q = data.X * block(0, h, D, d), K = data.X * block(1, h, D, d);
     HeadFunction head;
     head.V = data.X * block(2, h, D, d) * block(3, h, d, spec.outputs);
+    head.scale = head.V.norm();
     head.S.resize(rows, n);
     for (Index i = 0; i < data.samples; ++i) {
       kernel->value(Q.middleRows(i * n, n), K.middleRows(i * n, n), head.S.middleRows(i * n, n));
@@ -53,6 +54,7 @@ AttentionFunction attention_function(const AttentionSpec& spec, const Vector<dou
     }
     f.heads.push_back(std::move(head));
   }
+  f.scale = std::max(f.outputs.norm(), data.Y.norm());
   return f;
 }
 
@@ -63,7 +65,7 @@ Saturation AttentionFunction::saturation() const {
 }
 
 Index AttentionFunction::flat_size(Index rows, Index tokens, Index heads, Index outputs) {
-  return rows * (outputs + heads * (tokens + outputs));
+  return rows * (outputs + heads * (tokens + outputs)) + 1 + heads;
 }
 
 Vector<double> AttentionFunction::flat() const {
@@ -77,6 +79,8 @@ Vector<double> AttentionFunction::flat() const {
   };
   add(outputs);
   for (const HeadFunction& head : heads) add(head.S), add(head.V);
+  all[at++] = scale;
+  for (const HeadFunction& head : heads) all[at++] = head.scale;
   return all;
 }
 
@@ -99,11 +103,13 @@ AttentionFunction AttentionFunction::from_flat(const Vector<double>& flat, Index
     head.V = take(outputs);
     f.heads.push_back(std::move(head));
   }
+  f.scale = flat[at++];
+  for (HeadFunction& head : f.heads) head.scale = flat[at++];
   return f;
 }
 
 double output_distance(const AttentionFunction& a, const AttentionFunction& b) {
-  return relative(a.outputs, b.outputs, std::max(a.outputs.norm(), b.outputs.norm()));
+  return relative(a.outputs, b.outputs, std::max(a.scale, b.scale));
 }
 
 double function_distance(const AttentionFunction& a, const AttentionFunction& b) {

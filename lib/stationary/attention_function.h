@@ -13,15 +13,18 @@ namespace basin {
 /// carry.
 struct HeadFunction {
   Matrix<double> S, V;
+  double scale = 0;  ///< |X W_V W_O|: what rounding and differences of the values are relative to
 };
 
 /// Neither the gauges of theory nor the data tell points apart that agree in these, up to the order of heads.
 struct AttentionFunction {
   Matrix<double> outputs;  ///< F, N n x D_out
+  double scale = 0;        ///< the larger of |F| and |Y|
   std::vector<HeadFunction> heads;
 
   Saturation saturation() const;
-  /// All numbers in one vector, for files: outputs, then S and V head by head.
+  /// All numbers in one vector, for files: outputs, then S and V head by head, then the scales: of outputs,
+  /// and of the values head by head.
   Vector<double> flat() const;
   static AttentionFunction from_flat(const Vector<double>& flat, Index rows, Index tokens, Index heads,
                                      Index outputs);
@@ -33,7 +36,7 @@ struct AttentionFunction {
 AttentionFunction attention_function(const AttentionSpec& spec, const Vector<double>& weights,
                                      const Data<double>& data);
 
-/// |F - F'| over the larger norm.
+/// |F - F'| over the larger scale.
 double output_distance(const AttentionFunction& a, const AttentionFunction& b);
 
 /// The largest of the distances of outputs, attention and values, each relative to its size, with the heads

@@ -8,6 +8,8 @@
 namespace basin {
 namespace {
 
+constexpr double kLargestTolerance =
+    1e-3;                              // for points that are known badly: different ones are further apart
 constexpr double kGivenDigits = 1e-9;  // to which a minimum that is given is meant
 
 bool listed(const CatalogueItem& item) {
@@ -19,11 +21,18 @@ bool isolated(const CatalogueItem& item) {
 }
 
 double distance(const CatalogueItem& a, const CatalogueItem& b) {
+  if (a.kind == PointKind::zero_loss && b.kind == PointKind::zero_loss) return 0;  // the outputs are Y
   return isolated(a) ? function_distance(a.function, b.function) : output_distance(a.function, b.function);
 }
 
 double tolerance(const CatalogueItem& a, const CatalogueItem& b) {
-  return isolated(a) ? std::max(kSameFunction, a.function_error + b.function_error) : kSameFunction;
+  if (!isolated(a)) return kSameFunction;
+  return std::clamp(a.function_error + b.function_error, kSameFunction, kLargestTolerance);
+}
+
+/// Points with the same function have the same loss; of a continuum, or on the way to infinity, only about.
+bool same_loss(const CatalogueItem& a, const CatalogueItem& b) {
+  return !isolated(a) || std::abs(a.loss - b.loss) <= a.loss_error + b.loss_error;
 }
 
 bool same_kind(const CatalogueItem& a, const CatalogueItem& b) {
@@ -38,9 +47,8 @@ void find_entries(const std::vector<CatalogueItem>& items, Catalogue& c) {
     double least = std::numeric_limits<double>::infinity();
     for (CatalogueEntry& entry : c.entries) {
       const CatalogueItem& first = items[entry.members[0]];
-      if (!same_kind(first, items[i])) continue;
-      const double d = distance(first, items[i]);
-      if (d <= tolerance(first, items[i]) && d < least) least = d, nearest = &entry;
+      if (!same_point(first, items[i])) continue;
+      if (const double d = distance(first, items[i]); d < least) least = d, nearest = &entry;
     }
     if (!nearest) {
       c.entries.push_back({{i}, 0, 0});
@@ -124,6 +132,10 @@ std::string name_of(Verdict verdict) {
     default:
       return "not finite";
   }
+}
+
+bool same_point(const CatalogueItem& a, const CatalogueItem& b) {
+  return same_kind(a, b) && same_loss(a, b) && distance(a, b) <= tolerance(a, b);
 }
 
 Catalogue make_catalogue(const std::vector<CatalogueItem>& items, std::optional<double> known_minimum) {

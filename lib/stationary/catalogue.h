@@ -48,10 +48,11 @@ struct Catalogue {
 };
 
 /// Two points are the same when their functions agree so far, relative to their size, or to their errors if
-/// these are larger. Points that are isolated modulo symmetry (strict minima, saddles without zero modes)
-/// compare outputs, attention and values of heads; others lie on a continuum, or run along a valley, and
-/// compare outputs.
+/// these are larger, but no further than 1e-3, and their losses to the errors of these. Points that are
+/// isolated modulo symmetry (strict minima, saddles without zero modes) compare outputs, attention and values
+/// of heads; others lie on a continuum, or run along a valley, and compare outputs alone.
 inline constexpr double kSameFunction = 1e-6;
+bool same_point(const CatalogueItem& a, const CatalogueItem& b);
 
 /// known_minimum: of f, if known (0 counts as known where f = 0 was reached). It is set aside when a point
 /// lies below it by more than errors and 1e-9 of it.

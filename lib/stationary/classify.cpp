@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "curvature/operators.h"
 #include "linalg/combinators.h"
 #include "model/twin.h"
 #include "spectrum/counts.h"
 #include "spectrum/eigenpairs.h"
+#include "stationary/null_directions.h"
 
 namespace basin {
 namespace {
@@ -17,126 +19,149 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // Attention below this, relative to its row or in a row's sum, is a sign of a limit at infinity: what is left
 // of gradient and curvature there is at the square root of rounding.
 constexpr double kSaturated = 1e-8;
-constexpr double kRounding = 1e-16;  // below this the limit is reached to rounding
-constexpr double kGrowth = 1.0;      // of the logarithm of attention, between descent and now
-constexpr double kExplosion = 1.5;   // of |theta|
-constexpr double kFlat = 1e-3;       // share of the loss that the gradient promises over a distance |theta|
+constexpr double kKnown = 1e-6;       // of the targets: a residual known less well says nothing of f = 0
+constexpr double kRounding = 1e-16;   // below this the limit is reached to rounding
+constexpr double kGrowth = 1.0;       // of the logarithm of attention, between descent and now
+constexpr double kExplosion = 1.5;    // of |theta|
+constexpr double kClear = 1e-8;       // of |H|: smaller negative curvature is no saddle in a valley
+constexpr double kCurved = 1e-8;      // of |H|: a symmetry direction t with a larger |H t| is none here
+constexpr double kSmallBlock = 1e-4;  // of |theta|: rounding of the gradient turns symmetries of such blocks
+constexpr double kFlat = 1e-3;        // share of the loss that the gradient promises over a distance |theta|
 
-/// v^T H v at theta + t v.
-double curvature_along(ModelObjective& f, const Vector<double>& theta, const Vector<double>& v, double t) {
-  if (!f.at(theta + t * v)) return kNaN;
+/// v^T H v at theta.
+double curvature_of(ModelObjective& f, const Vector<double>& theta, const Vector<double>& v) {
+  if (!f.at(theta)) return kNaN;
   Vectors<double> Hv(v.size(), 1);
   f.hessian(v, Hv);
   return v.dot(Hv.col(0));
 }
 
-/// Whether lambda, of the unit eigenvector v, is what it is to a factor 2 wherever the point may be.
+/// Whether lambda, of the unit eigenvector v, is what it is to a factor 2 wherever the point may be: along v,
+/// and a Newton step away.
 bool holds(ModelObjective& f, const Point& x, double rounding, const Vector<double>& v, double lambda,
-           double norm) {
+           double norm, const Vector<double>& newton) {
   const double away = (std::abs(v.dot(x.gradient)) + rounding) / std::abs(lambda);
-  // Where the Hessian would have to change by |H| over a thousandth of |theta| it need not be asked.
-  if (away * norm < 1e-3 * std::abs(lambda) * std::max(1.0, x.theta.norm()) * 1e-3) return true;
-  for (const double t : {-away, away})
-    if (!(std::abs(curvature_along(f, x.theta, v, t) - lambda) <= std::abs(lambda) / 2)) return false;
-  return true;
+  const auto same = [&](const Vector<double>& move, double length) {
+    // Where the Hessian would have to change by |H| over a thousandth of |theta| it need not be asked.
+    return length * norm < 1e-3 * std::abs(lambda) * std::max(1.0, x.theta.norm()) * 1e-3 ||
+           std::abs(curvature_of(f, x.theta + move, v) - lambda) <= std::abs(lambda) / 2;
+  };
+  return same(-away * v, away) && same(away * v, away) && same(newton, newton.norm());
+}
+
+/// Counts the eigenvalues that were found on the complement, ascending, by sign.
+void count(PointCurvature& c, ModelObjective& f, const Point& x, const std::vector<Eigenvalue>& eigenvalues,
+           const Vectors<double>& vectors, const Vector<double>& newton, double rounding, double invisible) {
+  c.negative = c.zero = c.positive = 0;
+  for (std::size_t i = 0; i < eigenvalues.size(); ++i) {
+    const double lambda = eigenvalues[i].value;
+    const Vector<double> v = vectors.col(static_cast<Index>(i));
+    if (std::abs(lambda) <= c.tolerance) {
+      ++c.zero;
+      continue;
+    }
+    if (c.softest == 0 || std::abs(lambda) < c.softest) c.softest = std::abs(lambda), c.soft_direction = v;
+    if (std::abs(lambda) <= invisible || !holds(f, x, rounding, v, lambda, c.norm, newton))
+      ++c.zero, ++c.undecided;
+    else
+      ++(lambda < 0 ? c.negative : c.positive);
+  }
+  f.at(x.theta);
 }
 
 /// All eigenvalues.
 PointCurvature dense_curvature(ModelObjective& f, const Point& x, const SelfAdjointOperator& H,
                                const SelfAdjointOperator& twin, const Removal& remove, Index removed,
-                               double rounding, double invisible) {
+                               double norm, double rounding, double invisible) {
   PointCurvature c;
   c.size = H.rows();
   c.removed = removed;
-  const double norm = norm_estimate(H, 0), shift = norm > 0 ? 1.5 * norm : 1;
+  c.norm = norm;
+  const double shift = norm > 0 ? 1.5 * norm : 1;
   const DeflatedOperator A(H, remove, shift), A_twin(twin, remove, shift);
   EigenOptions options;
   options.twin = &A_twin;
-  const EigenResult all = full_spectrum(A, true, options);
-  const Index left = c.size - removed;
-  c.smallest_bound = all.eigenvalues[0].error_bound;
-  c.tolerance = std::max(c.smallest_bound, invisible);
+  EigenResult all = full_spectrum(A, true, options);
+  all.eigenvalues.resize(static_cast<std::size_t>(c.size - removed));  // the rest are shifted symmetries
   c.smallest = all.eigenvalues[0].value;
+  c.smallest_bound = all.eigenvalues[0].error_bound;
   c.direction = all.eigenvectors.col(0);
-  double decrement = 0, step = 0;
-  for (Index i = 0; i < left; ++i) {
+  c.tolerance = std::max(c.smallest_bound, invisible);
+  Vector<double> newton = Vector<double>::Zero(c.size);
+  double decrement = 0;
+  for (std::size_t i = 0; i < all.eigenvalues.size(); ++i) {
     const double lambda = all.eigenvalues[i].value;
-    if (std::abs(lambda) <= c.tolerance) {
-      ++c.zero;
-      continue;
-    }
-    const double along = all.eigenvectors.col(i).dot(x.gradient);
+    if (std::abs(lambda) <= c.tolerance) continue;
+    const auto v = all.eigenvectors.col(static_cast<Index>(i));
+    const double along = v.dot(x.gradient);
     decrement += along * along / std::abs(lambda);
-    step += along * along / (lambda * lambda);
-    if (c.softest == 0 || std::abs(lambda) < c.softest) {
-      c.softest = std::abs(lambda);
-      c.soft_direction = all.eigenvectors.col(i);
-    }
-    if (!holds(f, x, rounding, all.eigenvectors.col(i), lambda, norm))
-      ++c.zero, ++c.undecided;
-    else
-      ++(lambda < 0 ? c.negative : c.positive);
+    newton -= along / lambda * v;
   }
   c.decrement = std::sqrt(decrement);
-  c.newton_step = std::sqrt(step);
-  f.at(x.theta);
+  c.newton_step = newton.norm();
+  count(c, f, x, all.eigenvalues, all.eigenvectors, newton, rounding, invisible);
   return c;
 }
 
 /// The smallest eigenvalues, from products.
 PointCurvature krylov_curvature(ModelObjective& f, const Point& x, const SelfAdjointOperator& H,
                                 const SelfAdjointOperator& twin, const Removal& remove, Index removed,
-                                const Vector<double>& newton, double rounding, double invisible) {
-  RestrictedOptions options;
-  options.dense_limit = 0;
-  options.eigen.twin = &twin;
-  const RestrictedCurvature found = restricted_curvature(H, remove, removed, options);
+                                double norm, const Vector<double>& newton, double rounding,
+                                double invisible) {
+  constexpr Index kPairs = 6;
   PointCurvature c;
   c.size = H.rows();
   c.removed = removed;
+  c.norm = norm;
   c.dense = false;
-  c.negative = found.counts.negative, c.zero = found.counts.zero, c.positive = found.counts.positive;
-  c.exact = found.counts.exact();
-  c.tolerance = found.counts.tolerance;
-  c.smallest = found.smallest.value;
-  c.smallest_bound = found.smallest.error_bound;
-  c.direction = found.direction;
-  if (std::abs(c.smallest) > c.tolerance) c.softest = std::abs(c.smallest), c.soft_direction = c.direction;
-  if (std::abs(c.smallest) > c.tolerance &&
-      (std::abs(c.smallest) <= invisible ||
-       !holds(f, x, rounding, c.direction, c.smallest, norm_estimate(H, 0)))) {
-    --(c.smallest < 0 ? c.negative : c.positive);
-    ++c.zero, ++c.undecided;
-  }
+  const Index left = c.size - removed;
+  const double shift = norm > 0 ? 1.5 * norm : 1;
+  const DeflatedOperator A(H, remove, shift), A_twin(twin, remove, shift);
+  EigenOptions options;
+  options.twin = &A_twin;
+  const EigenResult found = extreme_eigenpairs(A, End::smallest, std::min(kPairs, left), options);
+  const EigenvalueCounts counts = krylov_counts(found, c.size, removed);
+  c.tolerance = counts.tolerance;
+  c.smallest = found.eigenvalues[0].value;
+  c.smallest_bound = found.eigenvalues[0].error_bound;
+  c.direction = found.eigenvectors.col(0);
   c.decrement = std::sqrt(std::abs(newton.dot(x.gradient)));
   c.newton_step = newton.norm();
-  f.at(x.theta);
+  count(c, f, x, found.eigenvalues, found.eigenvectors, newton, rounding, invisible);
+  c.exact = counts.exact() && (c.positive > 0 || found.requested == left);
+  c.positive = left - c.negative - c.zero;
   return c;
 }
 
 PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const Point& x,
                             const Vector<double>& weights, const Rounding& rounding, Index dense_limit) {
-  const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
-  const Index removed = symmetries.modes();
-  if (removed == f.size()) {
-    PointCurvature c;
-    c.size = c.removed = removed;
-    c.smallest = c.smallest_bound = kNaN;
-    c.direction = Vector<double>::Zero(removed);
-    return c;
-  }
-  const Removal remove = [&](VectorsRef<double> V) { symmetries.remove(V); };
   const Linearization<double> at(loss.model, weights, loss.data, {.memory = loss.memory});
   Twin twin = make_twin(weights, *loss.data);
   const Linearization<double> at_twin(loss.model, std::move(twin.weights), std::move(twin.data),
                                       {.memory = loss.memory});
   const HessianOperator H(at), H_twin(at_twin);
+  const double norm = norm_estimate(H, 0), reach = 1 + x.theta.norm();
+  const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
+  // Theory has them as null vectors at stationary points only.
+  const bool stationary = x.gradient.norm() <= rounding.gradient;
+  const NullDirections null(
+      symmetries, H, stationary ? kCurved * norm + rounding.gradient / (kSmallBlock * reach) : HUGE_VAL);
+  const Index removed = null.modes();
+  if (removed == f.size()) {
+    PointCurvature c;
+    c.size = c.removed = removed;
+    c.norm = norm;
+    c.smallest = c.smallest_bound = kNaN;
+    c.direction = Vector<double>::Zero(removed);
+    return c;
+  }
+  const Removal remove = [&](VectorsRef<double> V) { null.remove(V); };
   // A curvature that changes f by less than its rounding over a distance 1 + |theta|.
-  const double reach = 1 + x.theta.norm(), invisible = 2 * rounding.loss / (reach * reach);
+  const double invisible = 2 * rounding.loss / (reach * reach);
   if (f.size() <= dense_limit)
-    return dense_curvature(f, x, H, H_twin, remove, removed, rounding.gradient, invisible);
-  return krylov_curvature(f, x, H, H_twin, remove, removed, newton_step(f, symmetries, x), rounding.gradient,
-                          invisible);
+    return dense_curvature(f, x, H, H_twin, remove, removed, norm, rounding.gradient, invisible);
+  return krylov_curvature(f, x, H, H_twin, remove, removed, norm, newton_step(f, remove, x),
+                          rounding.gradient, invisible);
 }
 
 /// The sign of a limit at infinity, if there is one.
@@ -153,13 +178,17 @@ Valley valley_of(const StationaryPoint& p, KernelKind kernel, bool with_history)
 
 PointKind kind_of(const StationaryPoint& p) {
   const PointCurvature& c = p.curvature;
-  if (p.residual <= p.rounding.residual) return PointKind::zero_loss;
+  if (p.residual <= p.rounding.residual) return p.zero_known ? PointKind::zero_loss : PointKind::degenerate;
   const double slope = p.at.gradient.norm();
-  if (!(slope <= p.rounding.gradient))
-    return p.valley != Valley::none && slope * p.norm <= kFlat * p.at.loss ? PointKind::valley
-                                                                           : PointKind::not_stationary;
-  if (c.negative > 0) return PointKind::saddle;
-  if (c.zero > 0) return p.valley != Valley::none ? PointKind::valley : PointKind::degenerate;
+  const bool stationary = slope <= p.rounding.gradient, sign = p.valley != Valley::none;
+  // On the way to infinity curvature fades, and what is left of it there means nothing.
+  const bool negative =
+      c.negative > 0 && (!sign || -c.smallest > std::max(c.smallest_bound, kClear * c.norm));
+  if (!stationary)
+    return sign && !negative && slope * p.norm <= kFlat * p.at.loss ? PointKind::valley
+                                                                    : PointKind::not_stationary;
+  if (negative) return PointKind::saddle;
+  if (c.negative + c.zero > 0) return sign ? PointKind::valley : PointKind::degenerate;
   return c.exact ? PointKind::strict_minimum : PointKind::degenerate;
 }
 
@@ -217,6 +246,10 @@ StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Poi
     const Vector<double> moved = f.weights_at(p.at.theta + away * p.curvature.soft_direction);
     p.function_error = function_distance(p.function, attention_function(loss.spec, moved, *loss.data));
   }
+  double scale = loss.data->Y.norm();
+  if (scale == 0)  // no scale but the model's own
+    for (const HeadFunction& head : p.function.heads) scale = std::max(scale, head.scale);
+  p.zero_known = p.rounding.residual <= kKnown * scale;
   p.valley = valley_of(p, loss.spec.kernel, before.has_value());
   p.kind = kind_of(p);
   return p;

@@ -15,8 +15,9 @@ enum class PointKind {
   zero_loss,       ///< f = 0 to rounding: a global minimum, as f >= 0
   strict_minimum,  ///< of second order, modulo symmetry
   saddle,          ///< a direction of negative curvature
-  degenerate,      ///< zero modes beyond symmetry, no negative one: not decided by second order
-  valley,          ///< no point: the descent runs to infinity
+  degenerate,  ///< zero modes beyond symmetry, no negative one: not decided by second order; or f = 0 to a
+               ///< rounding that hides the targets
+  valley,      ///< no point: the descent runs to infinity
   not_stationary,
   not_finite,
 };
@@ -27,6 +28,7 @@ enum class Valley { none, saturated, vanished, exploding };
 /// The Hessian on the complement of the symmetry directions.
 struct PointCurvature {
   Index size = 0;     ///< P
+  double norm = 0;    ///< |H|, about
   Index removed = 0;  ///< modes of symmetry
   Index negative = 0, zero = 0, positive = 0;
   bool exact = true;     ///< false: the first two are the least there are
@@ -50,8 +52,9 @@ struct StationaryPoint {
   Point at;
   Vector<double> weights;  ///< all blocks
   Rounding rounding;
-  double residual = 0;    ///< |r|
-  double loss_error = 0;  ///< the stationary value that is meant lies this near
+  double residual = 0;     ///< |r|
+  bool zero_known = true;  ///< the outputs are known so well that f = 0 to rounding means something
+  double loss_error = 0;   ///< the stationary value that is meant lies this near
   PointCurvature curvature;
   AttentionFunction function;
   double function_error = 0;  ///< that of the point that is meant lies this near

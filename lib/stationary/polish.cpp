@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <vector>
 
 #include "linalg/dense.h"
 
@@ -12,6 +14,7 @@ constexpr double kEps = std::numeric_limits<double>::epsilon();
 constexpr double kFall = 0.99;  // a trial that does not lower |grad f| at least so far is no progress
 constexpr double kDecade = 10;  // from one damping to the next
 constexpr int kTrials = 30;
+constexpr double kDropped = 1e-10;  // of |H|: where symmetries are not removed their eigenvalues are smaller
 
 /// The steps that a point allows, one for every damping.
 class Steps {
@@ -21,15 +24,15 @@ class Steps {
   virtual Vector<double> step(double mu) const = 0;
 };
 
-/// From the eigenvectors of H on the complement.
+/// From the eigenvectors of H on the complement of what is removed. Eigenvalues below `cut` |H| are dropped.
 class DenseSteps final : public Steps {
  public:
-  DenseSteps(ModelObjective& f, const Symmetries& symmetries, const Vector<double>& g) {
+  DenseSteps(ModelObjective& f, const Removal& remove, const Vector<double>& g, double cut) : cut_(cut) {
     const Index P = f.size();
     Vectors<double> H(P, P);
     f.hessian(Vectors<double>::Identity(P, P), H);
     for (int side = 0; side < 2; ++side) {
-      symmetries.remove(H);
+      remove(H);
       H.transposeInPlace();
     }
     eigen_ = symmetric_eigen(std::move(H), true);
@@ -38,7 +41,7 @@ class DenseSteps final : public Steps {
   }
   double scale() const override { return scale_; }
   Vector<double> step(double mu) const override {
-    const double cut = std::max(mu, static_cast<double>(c_.size()) * kEps * scale_);
+    const double cut = std::max(mu, cut_ * scale_);
     Vector<double> weights(c_.size());
     for (Index i = 0; i < c_.size(); ++i) {
       const double lambda = eigen_.values[i];
@@ -48,6 +51,7 @@ class DenseSteps final : public Steps {
   }
 
  private:
+  double cut_;
   SymmetricEigen eigen_;
   Vector<double> c_;
   double scale_ = 0;
@@ -56,8 +60,8 @@ class DenseSteps final : public Steps {
 /// By conjugate gradients on the normal equations (Paige and Saunders 1982, section 7: CGLS).
 class KrylovSteps final : public Steps {
  public:
-  KrylovSteps(ModelObjective& f, const Symmetries& symmetries, const Vector<double>& g)
-      : f_(f), symmetries_(symmetries), g_(g) {
+  KrylovSteps(ModelObjective& f, const Removal& remove, const Vector<double>& g, double cut)
+      : f_(f), remove_(remove), g_(g), cut_(cut) {
     Vector<double> v = g / g.norm();
     for (int i = 0; i < 8; ++i) {
       v = product(v);
@@ -68,8 +72,8 @@ class KrylovSteps final : public Steps {
   }
   double scale() const override { return scale_; }
   Vector<double> step(double mu) const override {
-    constexpr double kTolerance = 1e-8;
-    const double damping = std::max(mu, kEps * scale_) * std::max(mu, kEps * scale_);
+    constexpr double kTolerance = 1e-12;  // of H r: what is soft is in its last digits
+    const double damping = std::max(mu, cut_ * scale_) * std::max(mu, cut_ * scale_);
     Vector<double> p = Vector<double>::Zero(g_.size()), r = -g_, s = product(r), d = s;
     double norm = s.squaredNorm();
     const double first = norm;
@@ -89,16 +93,22 @@ class KrylovSteps final : public Steps {
  private:
   Vector<double> product(const Vector<double>& v) const {
     Vectors<double> in = v, out(v.size(), 1);
-    symmetries_.remove(in);
+    remove_(in);
     f_.hessian(in, out);
-    symmetries_.remove(out);
+    remove_(out);
     return out.col(0);
   }
   ModelObjective& f_;
-  const Symmetries& symmetries_;
+  Removal remove_;
   Vector<double> g_;
-  double scale_ = 0;
+  double cut_, scale_ = 0;
 };
+
+std::unique_ptr<const Steps> make_steps(ModelObjective& f, const Removal& remove, const Vector<double>& g,
+                                        bool dense, double cut) {
+  if (dense) return std::make_unique<DenseSteps>(f, remove, g, cut);
+  return std::make_unique<KrylovSteps>(f, remove, g, cut);
+}
 
 }  // namespace
 
@@ -116,39 +126,46 @@ Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const
     // a quarter of the allowance: the rounding itself
     if (slope <= result.rounding.gradient / 4 || result.steps >= options.steps) return result;
     const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
-    std::unique_ptr<const Steps> steps;
-    if (f.size() <= options.dense_limit)
-      steps = std::make_unique<DenseSteps>(f, symmetries, x.gradient);
-    else
-      steps = std::make_unique<KrylovSteps>(f, symmetries, x.gradient);
+    const bool dense = f.size() <= options.dense_limit;
+    std::vector<std::unique_ptr<const Steps>> ways;
+    ways.push_back(make_steps(
+        f, [&](VectorsRef<double> V) { symmetries.remove(V); }, x.gradient, dense,
+        static_cast<double>(f.size()) * kEps));
+    if (symmetries.modes() > 0)
+      ways.push_back(make_steps(
+          f, [](VectorsRef<double>) {}, x.gradient, dense, kDropped));
+    const double scale = ways[0]->scale();
     std::optional<Point> next;
-    double used = 0;
-    for (int trial = 0; trial < kTrials; ++trial) {
-      Vector<double> p = steps->step(mu);
-      if (const double length = p.norm(); length > options.reach) p *= options.reach / length;
-      const Vector<double> theta = x.theta + p;
-      if (theta == x.theta) break;
-      used = p.norm();
-      next = f.at(theta);
-      if (next && next->gradient.norm() <= kFall * slope) break;
-      next.reset();
-      f.at(x.theta);  // products at x again, for steps that are not stored
-      mu = mu > 0 ? kDecade * mu : 1e-10 * steps->scale();
+    for (int trial = 0; trial < kTrials && !next; ++trial) {
+      bool moves = false;
+      double least = kFall * slope;
+      for (std::size_t way = 0; way < ways.size(); ++way) {
+        f.at(x.theta);  // products here, for steps that are not stored
+        // Damping by |grad f| converges quadratically to manifolds, too (Yamashita and Fukushima 2001).
+        Vector<double> p = ways[way]->step(way == 0 ? mu : std::max(mu, slope / (1 + x.theta.norm())));
+        if (const double length = p.norm(); length > options.reach) p *= options.reach / length;
+        if (x.theta + p == x.theta) continue;
+        moves = true;
+        std::optional<Point> there = f.at(x.theta + p);
+        if (there && there->gradient.norm() <= least) least = there->gradient.norm(), next = std::move(there);
+      }
+      if (!moves) break;
+      if (!next) mu = mu > 0 ? kDecade * mu : 1e-10 * scale;
     }
     if (!next) {
       f.at(x.theta);
       return result;
     }
-    x = std::move(*next);
-    result.length += used;
+    result.length += (next->theta - x.theta).norm();
+    x = *f.at(next->theta);
     ++result.steps;
-    mu = mu > 1e-10 * steps->scale() ? mu / kDecade / kDecade : 0;
+    mu = mu > 1e-10 * scale ? mu / kDecade / kDecade : 0;
   }
 }
 
-Vector<double> newton_step(ModelObjective& f, const Symmetries& symmetries, const Point& x) {
+Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Point& x) {
   if (x.gradient.isZero(0)) return Vector<double>::Zero(x.gradient.size());
-  return KrylovSteps(f, symmetries, x.gradient).step(0);
+  return KrylovSteps(f, remove, x.gradient, kEps).step(0);
 }
 
 Point polish_to_zero(ModelObjective& f, Point start, Index steps) {

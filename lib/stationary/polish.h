@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "curvature/symmetries.h"
+#include "linalg/combinators.h"
 #include "stationary/objective.h"
 #include "stationary/rounding.h"
 
@@ -36,16 +37,17 @@ struct Polished {
 
 /// Damped Newton steps for grad f = 0 (Levenberg 1944; Marquardt 1963, for the system grad f = 0):
 ///
-///     min_p |H p + g|^2 + mu^2 |p|^2     on the complement of the symmetry directions
+///     min_p |H p + g|^2 + mu^2 |p|^2     on the complement of the symmetry directions, or on the whole space
 ///
-/// accepted where |grad f| falls, mu as small as that allows, until |grad f| is within rounding or falls no
-/// more. Converges to minima and saddles alike, quadratically also where the stationary points are no more
-/// than a manifold. f is left at the result.
+/// whichever lowers |grad f| more (towards a block that collapses the way is along its gauge), mu as small as
+/// it takes for it to fall, until |grad f| is within rounding or falls no more. Converges to minima and
+/// saddles alike, quadratically also where the stationary points are no more than a manifold. f is left at
+/// the result.
 Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const PolishOptions& options = {});
 
-/// The Newton step -H^+ g at x on the complement of the symmetry directions, from products. f must have been
-/// asked for x last.
-Vector<double> newton_step(ModelObjective& f, const Symmetries& symmetries, const Point& x);
+/// The Newton step -H^+ g at x on the complement of the space that is removed, from products. f must have
+/// been asked for x last.
+Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Point& x);
 
 /// The same for the residual, min_p |J p + r|^2 + mu^2 |p|^2, accepted where f falls by half: towards f = 0
 /// this reaches the rounding of r itself, which the gradient J^T r blurs. Returns where it gets to; f is left

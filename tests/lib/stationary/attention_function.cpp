@@ -80,6 +80,21 @@ TEST_CASE("other points are told apart, also where outputs agree") {
   }
 }
 
+TEST_CASE("what is only rounding makes no distance: values without differences, outputs beside targets") {
+  // All tokens of a sample alike: centred values are rounding, and so are outputs where Y is fitted by 0.
+  Case c = {"rounding", 2, 3, 4, 1, 2, 2};
+  c.duplicate_tokens = true;
+  const Instance<double> x = make_instance(c);
+  const AttentionFunction f = attention_function(c.spec(), x.weights, *x.data),
+                          g = attention_function(c.spec(), other_gauge(c.spec(), x.weights), *x.data);
+  CHECK(function_distance(f, g) <= 1e-13);
+  Vector<double> small = x.weights;
+  small.tail(4) *= 1e-20;
+  const AttentionFunction zero = attention_function(c.spec(), small, *x.data),
+                          other = attention_function(c.spec(), -small, *x.data);
+  CHECK(output_distance(zero, other) <= 1e-18);
+}
+
 TEST_CASE("softmax heads may trade constants: the function is the same") {
   Case c = {"constants", 2, 3, 4, 2, 2, 2};
   Instance<double> instance = make_instance(c);

@@ -91,10 +91,19 @@ TEST_CASE("points of a continuum are one entry by their outputs") {
 }
 
 TEST_CASE("points that are known less well than the tolerance may differ by their errors") {
-  CatalogueItem a = item(strict, 1, 1), b = item(strict, 1, 1, 1e-3);
-  CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 2);
+  CatalogueItem a = item(strict, 1, 1), b = item(strict, 1, 1, 1e-4);
+  CHECK_FALSE(same_point(a, b));
   b.function_error = 1e-2;
+  CHECK(same_point(a, b));
   CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 1);
+  // but no further than 1e-3, and not with another loss
+  CatalogueItem far = item(strict, 1, 1, 1e-1);
+  far.function_error = 1;
+  CHECK_FALSE(same_point(a, far));
+  b.loss += 1e-10;
+  CHECK_FALSE(same_point(a, b));
+  b.loss_error = 1e-9;
+  CHECK(same_point(a, b));
 }
 
 TEST_CASE("an empty catalogue is one") {

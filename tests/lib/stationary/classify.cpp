@@ -93,6 +93,59 @@ TEST_CASE("counts on the complement are the inertia of the dense Hessian, symmet
     }
 }
 
+namespace {
+
+/// W_V moved so that grad f = 0 where W_O = 0, and W_O = size (1, 0.7).
+AttentionLoss collapsed(KernelKind kind, double size) {
+  const Case c = {"collapsed", 3, 2, 3, 1, 2, 1, kind, 0, 1, false, 0, 0, {"W_V", "W_O"}};
+  Instance<double> x = make_instance(c);
+  x.weights.tail(2).setZero();
+  // the gradient in W_O is linear in W_V: W_V^T b
+  Vector<double> b(3);
+  for (Index i = 0; i < 3; ++i) {
+    x.weights.segment(12, 6).setZero();
+    x.weights[12 + 2 * i] = 1;
+    b[i] = x.linearize().gradient()[6];
+  }
+  Matrix<double> W_V = random_vectors(3, 2, 4);
+  W_V -= b * (b.transpose() * W_V) / b.squaredNorm();
+  x.weights.segment(12, 6) = W_V.reshaped<Eigen::RowMajor>();
+  x.weights.tail(2) << size, 0.7 * size;
+  return {c.spec(), x.model, x.weights, x.data};
+}
+
+}  // namespace
+
+TEST_CASE("a block that has collapsed to rounding hides no negative eigenvalue behind its gauge") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (const Index dense_limit : {1200, 0}) {
+      const StationaryPoint zero = judge(collapsed(kind, 0), dense_limit);
+      CHECK(zero.kind == PointKind::saddle);
+      CHECK(zero.curvature.negative == 2);
+      for (const double size : {1e-25, 1e-20, 1e-16}) {
+        const StationaryPoint p = judge(collapsed(kind, size), dense_limit);
+        CAPTURE(kernel_name(kind), dense_limit, size, p.at.gradient.norm(), p.rounding.gradient);
+        CHECK(p.kind == PointKind::saddle);
+        CHECK(p.curvature.negative == 2);
+        CHECK(p.curvature.removed == zero.curvature.removed);
+        CHECK(p.curvature.smallest == Approx(zero.curvature.smallest));
+      }
+      // and next to it, where the gauge says something else, polishing gets there
+      for (const double size : {1e-5, 1e-7}) {
+        const AttentionLoss near = collapsed(kind, size);
+        ModelObjective f = near.objective();
+        const Point start = *f.at(near.model->parameters().extract(near.weights));
+        PolishOptions options;
+        options.dense_limit = dense_limit;
+        const Polished p = polish(near, f, start, options);
+        CAPTURE(kernel_name(kind), dense_limit, size, p.at.gradient.norm(), p.rounding.gradient);
+        CHECK(start.gradient.norm() > 1e2 * p.rounding.gradient);
+        CHECK(p.at.gradient.norm() <= p.rounding.gradient);
+        CHECK(p.length <= 1e2 * size);
+      }
+    }
+}
+
 TEST_CASE("small residuals give strict minima, large ones saddles: both kinds are there") {
   // what the case above relies on
   Index minima = 0, saddles = 0;
@@ -174,5 +227,26 @@ TEST_CASE(
     CHECK(classify(loss, f, at(softmax ? 60 : 14)).kind == PointKind::valley);
     // and on the way it is no valley yet
     CHECK(classify(loss, f, at(softmax ? 3 : 2), early).kind == PointKind::not_stationary);
+  }
+}
+
+TEST_CASE("zero loss to a rounding that hides the targets is not decided") {
+  // values +-1e17 that cancel under uniform attention: outputs are 0 or anything up to 16
+  const AttentionSpec spec = {2, 2, 1, 1, 1, KernelKind::softmax};
+  for (const double size : {1.0, 1e17}) {
+    Vector<double> weights(7);
+    weights << 0, 0, 0, 0, size, -size, 1;
+    const AttentionLoss loss = {
+        spec, make_attention_model<double>(spec, Blocks{"W_V"}), weights,
+        std::make_shared<Data<double>>(
+            Data<double>{1, Matrix<double>::Identity(2, 2), Matrix<double>::Constant(2, 1, 1e-30)})};
+    const StationaryPoint p = judge(loss);
+    CAPTURE(size, p.residual, p.rounding.residual);
+    CHECK(p.kind == PointKind::degenerate);  // of size 1 the rounding hides targets of 1e-30, too
+    AttentionLoss exact = loss;
+    auto data = std::make_shared<Data<double>>(*loss.data);
+    data->Y.setZero();  // where the model's own values are the only scale
+    exact.data = data;
+    CHECK(judge(exact).kind == PointKind::zero_loss);
   }
 }
