@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/catalogue_file.h"
+#include "common/checkpoint.h"
 #include "common/descent_options.h"
 #include "common/problems.h"
 #include "hdf5/problem_file.h"
@@ -94,6 +95,7 @@ struct Request {
   double radius = 0;
   Index dense_limit = 0;
   Index most_escapes = 0, finish_steps = 0;
+  bool finished = false;  ///< the output is there, and only its journal is left to delete
 };
 
 /// Weights from FILE or FILE:DATASET[:ROW].
@@ -205,6 +207,11 @@ class Search {
   void go() {
     Journal journal(command_.output() + ".journal", specification_of(command_, setup_, true),
                     data_.shape.size(), command_.get<bool>("resume"));
+    if (request_.finished) {
+      journal.remove();
+      command_.message(command_.output() + " is finished");
+      return;
+    }
     const auto count = static_cast<Index>(tasks_.size());
     data_.starts.resize(count);
     std::vector<Index> open;
@@ -224,6 +231,7 @@ class Search {
           data_.starts[open[i]] = std::move(record);
         },
         progress);
+    use_convexity();
     catalogue_ = make_catalogue(data_);
     check_returns();
     const std::string refusal = write();
@@ -284,17 +292,22 @@ class Search {
     options.finish_steps = request_.finish_steps;
     options.escapes = request_.most_escapes;
     options.dense_limit = request_.dense_limit;
-    options.method = [](Objective& f, const Point&) -> std::unique_ptr<const DescentMethod> {
-      return std::make_unique<GradientDescent>(natural_step(f).value_or(1));
+    options.shorten = true;
+    options.method = [](Objective& f, const Point&, double share) -> std::unique_ptr<const DescentMethod> {
+      return std::make_unique<GradientDescent>(share * natural_step(f).value_or(1));
     };
     return options;
   }
 
   SearchOptions options_for(const Vector<double>& theta) const {
     SearchOptions options = plain_options();
-    options.method = [this, theta](Objective& f, const Point&) -> std::unique_ptr<const DescentMethod> {
+    options.shorten = automatic_step(command_);
+    options.method = [this, theta](Objective& f, const Point&,
+                                   double share) -> std::unique_ptr<const DescentMethod> {
       OptionValues values = command_;  // what --step stands for is each start's own
-      return std::move(make_descent_plan(values, with_theta(theta), f).descent);
+      DescentPlan plan = make_descent_plan(values, with_theta(theta), f, share);
+      if (share < 1 && !plan.step_may_be_too_large) return nullptr;
+      return std::move(plan.descent);
     };
     return options;
   }
@@ -331,6 +344,18 @@ class Search {
     return record;
   }
 
+  /// F is linear in W_V alone and in W_O alone: f is convex, and a stationary point a global minimum.
+  void use_convexity() {
+    const std::vector<std::string> trained = setup_.parameters().trained();
+    if (data_.known_minimum || trained.size() != 1 || (trained[0] != "W_V" && trained[0] != "W_O")) return;
+    for (const StartRecord& r : data_.starts)
+      if ((r.kind == PointKind::strict_minimum || r.kind == PointKind::degenerate) &&
+          r.residual_norm > r.residual_rounding && r.loss < data_.known_minimum.value_or(HUGE_VAL)) {
+        data_.known_minimum = r.loss;
+        data_.minimum_source = "as f is convex in " + trained[0];
+      }
+  }
+
   /// Descent from points around each strict minimum: back to it?
   void check_returns() {
     std::vector<Index> firsts;
@@ -351,11 +376,8 @@ class Search {
           move *= request_.radius * (1 + theta.norm()) / move.norm();
           const Vector<double> start = theta + move;
           const Found found = search(loss, start, Target::minima, plain_options());
-          const RecordShape& s = data_.shape;
-          if (found.point.kind == PointKind::strict_minimum)
-            back[i] = function_distance(found.point.function,
-                                        AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads,
-                                                                     s.outputs)) <= kSameFunction;
+          const StartRecord end = make_record(found, Origin::descent, 0, data_.shape);
+          back[i] = same_point(item_of(r, data_.shape), item_of(end, data_.shape));
         },
         command_.progress("returns"));
     for (Index i = 0; i < count; ++i) {
@@ -400,13 +422,16 @@ void say_steps(Command& command, const CatalogueData& data) {
   Index rose = 0, overflow = 0;
   double safe = HUGE_VAL;
   for (const StartRecord& r : data.starts) {
-    rose += r.not_finite == 0 && r.rose != 0, overflow += r.not_finite != 0;
-    if (r.safe_step > 0) safe = std::min(safe, r.safe_step);
+    if (r.not_finite == 0 && r.rose == 0) continue;
+    ++(r.not_finite != 0 ? overflow : rose);
+    safe = std::min(safe, r.safe_step > 0 ? r.safe_step : HUGE_VAL);
   }
   if (rose + overflow == 0) return;
-  command.say("--step is too large: the loss overflowed in " + std::to_string(overflow) +
-              " descents and ended above the start in " + std::to_string(rose) +
-              (std::isfinite(safe) ? "; the curvature there allows " + number(safe, 4) : ""));
+  command.say(
+      (command.given("step") ? "--step is too large: " : "whatever the step, ") + std::string("the loss ") +
+      "overflowed in " + std::to_string(overflow) + " descents and ended above the start in " +
+      std::to_string(rose) +
+      (std::isfinite(safe) ? "; each falls with a shorter one, the shortest --step " + number(safe, 4) : ""));
 }
 
 /// How a sentence on a given point begins: what was judged is the stationary point next to it, if there is
@@ -512,7 +537,8 @@ std::string Search::leave(hdf5::Writer& file) {
   file.write(group + "followed_loss", followed.loss);
   file.write(group + "followed_kind", name_of(followed.kind));
   file.write(group + "followed_weights", followed.weights);
-  hdf5::Writer problem_file(command_.get<std::string>("escape"), command_.get<bool>("overwrite"));
+  hdf5::Writer problem_file(command_.get<std::string>("escape"),
+                            command_.get<bool>("overwrite") || command_.get<bool>("resume"));
   Problem problem = hdf5::read_problem(hdf5::Reader(setup_.input));
   const AttentionSpec& s = setup_.description.spec;
   problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
@@ -534,7 +560,10 @@ Request read_request(Command& command, const Setup& setup) {
   if (what != "minima" && what != "saddles" && what != "both")
     throw InputError("--search " + what + ": expected minima, saddles or both");
   r.minima = what != "saddles", r.any = what != "minima";
-  if (!r.minima) refuse(command, {"method", "step"}, "under --search saddles");
+  if (!r.minima)
+    refuse(command, {"method", "step", "loss-tolerance", "escapes", "finish-steps"},
+           "under --search saddles");
+  if (r.starts == 0) refuse(command, {"search", "method", "step", "init", "gain"}, "without --starts");
   if (at) {
     r.given = read_weights(command.get<std::string>("at"), setup);
     for (const auto& e : setup.parameters().entries())
@@ -590,17 +619,22 @@ void body(Command& command) {
       if (const auto& entry = setup.parameters().find(block); !entry.trainable())
         throw InputError("--gain " + block + "=" + number(gain) + ": " + block +
                          " is held fixed at the weights of the file");
-  { const hdf5::Writer early_refusal(command.output(), command.get<bool>("overwrite")); }
+  const bool overwrite = command.get<bool>("overwrite"), resume = command.get<bool>("resume");
+  if (resume) hdf5::remove_unfinished(command.output());
+  const bool finished = resume && !overwrite && already_written(command.output());
+  { const hdf5::Writer early_refusal(command.output(), overwrite || finished); }
   if (command.given("escape")) {
     const std::string path = command.get<std::string>("escape");
     for (const std::string& other : {setup.input, command.output()})
       if (std::filesystem::weakly_canonical(path) == std::filesystem::weakly_canonical(other))
         throw InputError("--escape " + path + ": is " + other + " itself; give another file");
-    const hdf5::Writer early_refusal(path, command.get<bool>("overwrite"));
+    const hdf5::Writer early_refusal(path, overwrite || resume);
   } else if (command.given("entry")) {
     throw InputError("--entry: without effect unless with --escape");
   }
-  Search(command, setup, read_request(command, setup)).go();
+  Request request = read_request(command, setup);
+  request.finished = finished;
+  Search(command, setup, std::move(request)).go();
 }
 
 void merge(int argc, const char* const* argv) {

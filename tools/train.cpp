@@ -77,9 +77,11 @@ void use_one_thread_for_small_work(const Setup& setup, bool with_kernels) {
 /// A run with its records and checkpoints.
 class Training {
  public:
-  Training(Command& command, const Setup& setup)
+  /// finished: the output is there, and only files beside it are left to delete.
+  Training(Command& command, const Setup& setup, bool finished)
       : command_(command),
         setup_(setup),
+        finished_(finished),
         objective_(setup.model, setup.weights, setup.data,
                    command.get<std::string>("method") == "newton" ? command.memory() : 0),
         start_(setup.parameters().extract(setup.weights)) {
@@ -106,6 +108,11 @@ class Training {
     const bool resume = command_.get<bool>("resume");
     CheckpointFiles files(command_.output(), specification_of(command_, setup_), setup_.weights.size(),
                           resume);
+    if (finished_) {
+      files.remove();
+      command_.message(command_.output() + " is finished");
+      return;
+    }
     first_loss_ = run_.at.loss;
     if (files.found()) {
       restore(*files.found());
@@ -193,14 +200,14 @@ class Training {
   void say() {
     using Reason = DescentStatus::Reason;
     const bool lost = status_.reason == Reason::not_finite;
-    if (lost || (plan_.step_may_be_too_large && run_.at.loss > first_loss_)) too_large_ = too_large();
+    if (lost || (plan_.step_may_be_too_large && above(run_.at.loss, first_loss_))) too_large_ = too_large();
     command_.say((status_.converged()                 ? "converged "
                   : lost                              ? "stopped "
                   : status_.reason == Reason::stalled ? "stalled "
                                                       : "not converged ") +
                  status_.text);
     command_.say("loss f = " + number(run_.at.loss, 10) + ", from " + number(first_loss_, 10) +
-                 "; |grad f| = " + number(run_.at.gradient.norm(), 4) + ", distance from the start " +
+                 "; |grad f| = " + number(run_.at.gradient.stableNorm(), 4) + ", distance from the start " +
                  number((run_.at.theta - start_).norm(), 4));
     if (!too_large_.empty()) command_.say(too_large_);
     if (guaranteed_ > 0)
@@ -225,18 +232,27 @@ class Training {
     command_.say(setup_.text());
   }
 
-  /// Which step would have been safe.
+  /// That the step is too large, and one that is not: it is tried.
   std::string too_large() {
-    const std::string step = "--step " + command_.get<std::string>("step");
-    if (plan_.method == "adam") return step + " is too large: " + status_.text;
+    constexpr Index kTrial = 1000;
+    const bool lost = status_.reason == DescentStatus::Reason::not_finite;
     if (!plan_.step_may_be_too_large) return status_.text;
-    objective_.at(start_);
-    const double curvature = largest_curvature(objective_);
-    return step + " is too large: " +
-           (status_.reason == DescentStatus::Reason::not_finite
-                ? status_.text
-                : "the loss ended at " + number(run_.at.loss, 4) + ", above " + number(first_loss_, 4)) +
-           "; safe at the start: 1 / lambda_max = " + number(1 / curvature, 4);
+    const auto share_of_step = [&](double share) {
+      OptionValues values = command_;
+      return std::move(make_descent_plan(values, setup_, objective_, share).descent);
+    };
+    Stopping stopping = plan_.stopping;
+    stopping.steps = std::min(stopping.steps, kTrial);
+    const auto trial =
+        descend_in_shorter_steps(objective_, share_of_step, *objective_.at(start_), status_.step, stopping);
+    return (automatic_step(command_) ? "the automatic step " + number(status_.step, 4)
+                                     : "--step " + command_.get<std::string>("step")) +
+           " is too large: " +
+           (lost ? status_.text
+                 : "the loss ended at " + number(run_.at.loss, 4) + ", above " + number(first_loss_, 4)) +
+           (trial ? "; with --step " + number(trial->status.step, 4) + " it fell in a trial of " +
+                        std::to_string(trial->run.step) + " steps"
+                  : "");
   }
 
   double best_margin() const {
@@ -305,6 +321,7 @@ class Training {
 
   Command& command_;
   const Setup& setup_;
+  bool finished_;
   ModelObjective objective_;
   Vector<double> start_;
   Descent run_;
@@ -335,19 +352,21 @@ void body(Command& command) {
   add_model_options(command);
   command.add_memory_option();
   if (!command.parse()) return;
-  const bool overwrite = command.get<bool>("overwrite");
+  const bool overwrite = command.get<bool>("overwrite"), resume = command.get<bool>("resume");
   const Setup setup = read_setup(command);
-  { const hdf5::Writer early_refusal(command.output(), overwrite); }
+  if (resume) hdf5::remove_unfinished(command.output());
+  const bool finished = resume && !overwrite && already_written(command.output());
+  { const hdf5::Writer early_refusal(command.output(), overwrite || finished); }
   if (command.given("final")) {
     const std::string path = command.get<std::string>("final");
     for (const std::string& other : {setup.input, command.output()})
       if (std::filesystem::weakly_canonical(path) == std::filesystem::weakly_canonical(other))
         throw InputError("--final " + path + ": is " + other + " itself; give another file");
-    const hdf5::Writer early_refusal(path, overwrite || command.get<bool>("resume"));
+    const hdf5::Writer early_refusal(path, overwrite || resume);
   }
   use_one_thread_for_small_work(setup, command.get<bool>("ntk") || command.get<bool>("certify") ||
                                            command.get<std::string>("step") == "guaranteed");
-  Training(command, setup).go();
+  Training(command, setup, finished).go();
 }
 
 }  // namespace

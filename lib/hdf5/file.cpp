@@ -1,6 +1,7 @@
 #include "hdf5/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
@@ -270,11 +272,39 @@ std::optional<double> Reader::number_attribute(const std::string& object, const 
 
 // ---------------------------------------------------------------------------------------------- Writer
 
+namespace {
+
+/// Of a file that is not finished yet; the number of the process follows.
+std::string part_name(const std::filesystem::path& target) {
+  return "." + target.filename().string() + ".part-";
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& target) {
+  return target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
+}
+
+}  // namespace
+
+void remove_unfinished(const std::string& path) {
+  namespace fs = std::filesystem;
+  const fs::path target(path);
+  const std::string begin = part_name(target);
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder_of(target), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind(begin, 0) != 0) continue;
+    const std::string process = name.substr(begin.size());
+    const bool number = !process.empty() && process.find_first_not_of("0123456789") == std::string::npos;
+    if (number && kill(static_cast<pid_t>(std::atol(process.c_str())), 0) != 0 && errno == ESRCH)
+      fs::remove(entry.path(), ignored);
+  }
+}
+
 Writer::Writer(std::string path, bool overwrite) : path_(std::move(path)), overwrite_(overwrite) {
   namespace fs = std::filesystem;
   std::error_code error;
   const fs::path target(path_);
-  const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
+  const fs::path folder = folder_of(target);
   if (target.filename().empty()) throw InputError("'" + path_ + "': not a file name");
   if (!fs::is_directory(folder, error)) throw InputError(path_ + ": there is no folder " + folder.string());
   if (fs::is_directory(target, error)) throw InputError(path_ + ": a folder; expected a file name");
@@ -282,7 +312,7 @@ Writer::Writer(std::string path, bool overwrite) : path_(std::move(path)), overw
     throw InputError(path_ + ": not a regular file; expected a file name");
   if (fs::exists(target, error) && !overwrite_)
     throw InputError(path_ + ": exists already; give another name or --overwrite");
-  part_ = (folder / ("." + target.filename().string() + ".part-" + std::to_string(getpid()))).string();
+  part_ = (folder / (part_name(target) + std::to_string(getpid()))).string();
   // The system's own reason is clearer than HDF5's.
   const int probe = open(part_.c_str(), O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0666);
   if (probe < 0) throw InputError(path_ + ": cannot be written: " + std::strerror(errno));

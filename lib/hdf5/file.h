@@ -80,6 +80,9 @@ class Reader {
   Handle file_;
 };
 
+/// Deletes what killed processes have left of files of this name, `.NAME.part-PID`.
+void remove_unfinished(const std::string& path);
+
 /// A new file, written as `.NAME.part-PID` beside its final path and renamed by commit(): it appears whole or
 /// not at all. Parent groups are made on the way. Paths are absolute, "/entry/model/N".
 ///

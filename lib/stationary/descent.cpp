@@ -1,5 +1,6 @@
 #include "stationary/descent.h"
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 
@@ -21,8 +22,8 @@ std::string comparison(const std::string& what, double value, const std::string&
   return what + " = " + digits(value) + " " + sign + " " + digits(limit);
 }
 
-DescentStatus stopped(Reason reason, const Descent& run, const std::string& why) {
-  return {reason, "after " + std::to_string(run.step) + " steps: " + why};
+DescentStatus stopped(Reason reason, const Descent& run, double step, const std::string& why) {
+  return {reason, "after " + std::to_string(run.step) + " steps: " + why, step};
 }
 
 }  // namespace
@@ -30,7 +31,7 @@ DescentStatus stopped(Reason reason, const Descent& run, const std::string& why)
 Move move_to(Objective& f, Point& x, Vector<double> theta, double step) {
   Move move;
   move.step = step;
-  move.length = (theta - x.theta).norm();
+  move.length = (theta - x.theta).stableNorm();  // squares of 1e200 overflow
   if (move.length == 0) {
     move.outcome = Move::Outcome::stalled;
     move.why = "the step changes no digit of theta";
@@ -48,17 +49,19 @@ Move move_to(Objective& f, Point& x, Vector<double> theta, double step) {
 
 DescentStatus descend(Objective& f, const DescentMethod& method, Descent& run, const Stopping& stopping,
                       const AfterStep& after) {
+  double step = 0;
   for (;;) {
-    const double slope = run.at.gradient.norm();
+    const double slope = run.at.gradient.stableNorm();
     if (slope <= stopping.gradient)
-      return stopped(Reason::gradient, run, comparison("|grad f|", slope, "<=", stopping.gradient));
+      return stopped(Reason::gradient, run, step, comparison("|grad f|", slope, "<=", stopping.gradient));
     if (run.at.loss <= stopping.loss)
-      return stopped(Reason::loss, run, comparison("f", run.at.loss, "<=", stopping.loss));
+      return stopped(Reason::loss, run, step, comparison("f", run.at.loss, "<=", stopping.loss));
     if (run.step >= stopping.steps)
-      return stopped(Reason::steps, run, comparison("|grad f|", slope, ">", stopping.gradient));
+      return stopped(Reason::steps, run, step, comparison("|grad f|", slope, ">", stopping.gradient));
     const Move move = method.advance(f, run.at, run.memory);
+    step = move.step;
     if (move.outcome != Move::Outcome::moved)
-      return stopped(move.outcome == Move::Outcome::stalled ? Reason::stalled : Reason::not_finite, run,
+      return stopped(move.outcome == Move::Outcome::stalled ? Reason::stalled : Reason::not_finite, run, step,
                      move.why);
     ++run.step;
     if (after) after(run, move);
@@ -88,6 +91,27 @@ std::optional<double> natural_step(Objective& f) {
   if (!(curvature > 0)) curvature = largest_curvature(f, -1);
   if (!(curvature > 0)) return std::nullopt;
   return 1 / curvature;
+}
+
+bool above(double loss, double other) {
+  return loss > other * (1 + 1e-14);
+}
+
+std::optional<Trial> descend_in_shorter_steps(Objective& f, const ShareOfStep& method, const Point& x,
+                                              double tried, const Stopping& stopping) {
+  constexpr int kQuarters = 12;
+  f.at(x.theta);
+  double share = std::min(0.25, natural_step(f).value_or(tried) / tried);
+  for (int quarter = 0; quarter < kQuarters; ++quarter, share /= 4) {
+    f.at(x.theta);
+    const auto shorter = method(share);
+    if (!shorter) break;
+    f.at(x.theta);
+    Trial trial{{x}, {}};
+    trial.status = descend(f, *shorter, trial.run, stopping);
+    if (trial.status.reason != Reason::not_finite && !above(trial.run.at.loss, x.loss)) return trial;
+  }
+  return std::nullopt;
 }
 
 }  // namespace basin

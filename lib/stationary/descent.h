@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "stationary/objective.h"
@@ -58,6 +59,7 @@ struct DescentStatus {
   enum class Reason { gradient, loss, steps, not_finite, stalled };
   Reason reason = Reason::steps;
   std::string text;  ///< a sentence with numbers
+  double step = 0;   ///< Move::step of the last step, made or not
   bool converged() const { return reason == Reason::gradient || reason == Reason::loss; }
 };
 
@@ -67,6 +69,24 @@ using AfterStep = std::function<void(const Descent& run, const Move& move)>;
 /// Goes on with the run until it stops. f must have been asked for run.at last.
 DescentStatus descend(Objective& f, const DescentMethod& method, Descent& run, const Stopping& stopping,
                       const AfterStep& after = {});
+
+/// A method with this share of its step; none if it chooses its steps itself.
+using ShareOfStep = std::function<std::unique_ptr<const DescentMethod>(double share)>;
+
+/// Whether a loss lies above another by more than its rounding.
+bool above(double loss, double other);
+
+/// A run and how it ended.
+struct Trial {
+  Descent run;
+  DescentStatus status;
+};
+
+/// What to do when a step was too large: the first run from x that neither overflows nor ends above x, with a
+/// quarter of the step that was tried, or natural_step if that is smaller, and quarters of it. Nothing after
+/// 12 of them.
+std::optional<Trial> descend_in_shorter_steps(Objective& f, const ShareOfStep& method, const Point& x,
+                                              double tried, const Stopping& stopping);
 
 /// The largest eigenvalue of the Hessian at the point that f was asked for last, from a Krylov space: a lower
 /// bound, as a rule right to many digits. Gradient descent needs a step below 2 / that, and falls steadily

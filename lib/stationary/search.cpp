@@ -21,9 +21,10 @@ constexpr Index kProducts = 100;
 
 /// The end of a descent: by Newton's method on the gradient, or where f is nearly 0 on the residual.
 Polished finish(const AttentionLoss& loss, ModelObjective& f, Point x, const PolishOptions& options) {
-  if (std::sqrt(2 * x.loss) <= kNearZero * loss.data->Y.norm()) {
+  const double targets = loss.data->Y.norm();
+  if (targets == 0 || std::sqrt(2 * x.loss) <= kNearZero * targets) {
     Polished p;
-    p.first_gradient = x.gradient.norm();
+    p.first_gradient = x.gradient.stableNorm();
     p.at = polish_to_zero(f, x);
     p.length = (p.at.theta - x.theta).norm();
     const double residual = std::sqrt(2 * p.at.loss);
@@ -54,9 +55,14 @@ std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>&
   std::optional<Escape> best;
   for (const double sign : {1.0, -1.0}) {
     double last = -loss_rounding;
+    bool falls = false;
     for (double t = std::max(first, 1e-12); t < 1e6; t *= 2) {
       const double fall = f.loss(x.theta + sign * t * direction) - x.loss;
-      if (!(fall < last)) break;  // also for NaN
+      if (!(fall < last)) {  // also for NaN
+        if (falls || !(-t * t * curvature / 2 < x.loss)) break;
+        continue;  // too short a step to be seen
+      }
+      falls = true;
       last = fall;
       if (!best || fall < best->fall) {
         auto there = f.at(x.theta + sign * t * direction);
@@ -81,25 +87,26 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
   PolishOptions polishing;
   polishing.dense_limit = options.dense_limit;
   if (target == Target::minima) {
-    const std::unique_ptr<const DescentMethod> method = options.method(f, x);
+    const auto method = [&](double share) { return options.method(f, *first, share); };
+    const auto whole = method(1);
     f.at(x.theta);
-    Descent run{x};
-    const DescentStatus status = descend(f, *method, run, options.stopping);
-    found.descent_steps = run.step;
-    found.not_finite = status.reason == DescentStatus::Reason::not_finite;
-    x = run.at;
-    found.rose = x.loss > found.start_loss;
-    if (found.not_finite || found.rose) {
-      f.at(start);
-      found.safe_step = natural_step(f).value_or(0);
-    }
-    if (found.rose && !found.not_finite) {  // the curvature has grown on the way
-      f.at(x.theta);
-      found.safe_step = std::min(found.safe_step, natural_step(f).value_or(found.safe_step));
-    }
+    Trial trial{{x}, {}};
+    trial.status = descend(f, *whole, trial.run, options.stopping);
+    const auto lost = [&] { return trial.status.reason == DescentStatus::Reason::not_finite; };
+    const auto rose = [&] { return above(trial.run.at.loss, found.start_loss); };
+    if (lost() || rose())
+      if (auto shorter = descend_in_shorter_steps(f, method, *first, trial.status.step, options.stopping)) {
+        found.safe_step = shorter->status.step;
+        if (options.shorten) trial = std::move(*shorter);
+      }
+    found.not_finite = lost();
+    found.rose = rose();
+    found.descent_steps = trial.run.step;
+    x = trial.run.at;
+    f.at(x.theta);
   }
   found.descent_loss = x.loss;
-  found.descent_gradient = x.gradient.norm();
+  found.descent_gradient = x.gradient.stableNorm();
   found.distance = (x.theta - start).norm();
   if (found.not_finite) {
     found.point.at = x;
@@ -156,7 +163,7 @@ Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dens
   std::optional<Point> x = f.at(theta);
   if (!x) return nowhere(f, theta);
   found.start_loss = found.descent_loss = x->loss;
-  found.descent_gradient = x->gradient.norm();
+  found.descent_gradient = x->gradient.stableNorm();
   PolishOptions polishing;
   polishing.dense_limit = dense_limit;
   const Polished polished = finish(loss, f, *x, polishing);

@@ -14,8 +14,10 @@ enum class Target {
 };
 
 struct SearchOptions {
-  /// The method for a start, at which the objective has been asked.
-  std::function<std::unique_ptr<const DescentMethod>(Objective&, const Point&)> method = {};
+  /// The method for a start, at which the objective has been asked, with a share of its step (1: all of it);
+  /// none for less if it chooses its steps itself.
+  std::function<std::unique_ptr<const DescentMethod>(Objective&, const Point&, double share)> method = {};
+  bool shorten = false;      ///< where the step is too large, go on with the first shorter one that is not
   Stopping stopping = {};    ///< of the method, or of L-BFGS on |grad f|^2 / 2 (any)
   Index finish_steps = 300;  ///< of trust-region Newton after it (minima)
   Index escapes = 10;        ///< saddles that may be left
@@ -32,7 +34,7 @@ struct Found {
   double polish_length = 0;  ///< of it, the last Newton steps
   bool not_finite = false;   ///< the method stepped to where the loss overflows
   bool rose = false;         ///< the method ended above its start
-  double safe_step = 0;  ///< in these two cases natural_step at the start (and, if it rose, the end); else 0
+  double safe_step = 0;      ///< where the step was too large, a shorter one with which the loss fell; else 0
 };
 
 Found search(const AttentionLoss& loss, const Vector<double>& start, Target target,
@@ -50,8 +52,8 @@ struct Escape {
   double fall = 0;       ///< f there - f here, negative
 };
 
-/// Along +-direction, doubling the step while the loss falls by a growing amount; nothing where it does not
-/// fall beyond the rounding of the loss. curvature: v^T H v < 0.
+/// Along +-direction, doubling the step until the loss falls beyond its rounding, and on while it falls by a
+/// growing amount; nothing where it does not fall. curvature: v^T H v < 0.
 std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>& direction, double curvature,
                              double loss_rounding);
 

@@ -177,7 +177,7 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.start_loss = found.start_loss, r.descent_loss = found.descent_loss;
   r.descent_gradient_norm = found.descent_gradient;
   r.loss = p.kind == PointKind::not_finite ? std::nan("") : p.at.loss;
-  r.loss_error = p.loss_error, r.gradient_norm = p.at.gradient.norm();
+  r.loss_error = p.loss_error, r.gradient_norm = p.at.gradient.stableNorm();
   r.gradient_rounding = p.rounding.gradient;
   r.residual_norm = p.residual, r.residual_rounding = p.rounding.residual;
   r.newton_decrement = c.decrement, r.newton_step = c.newton_step, r.function_error = p.function_error;
@@ -233,13 +233,19 @@ StartRecord from_flat(const std::vector<double>& values, const RecordShape& shap
   return r;
 }
 
+CatalogueItem item_of(const StartRecord& r, const RecordShape& s) {
+  return {r.kind,
+          static_cast<Index>(r.negative),
+          static_cast<Index>(r.zero),
+          r.loss,
+          r.loss_error,
+          AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
+          r.function_error};
+}
+
 Catalogue make_catalogue(const CatalogueData& data) {
   std::vector<CatalogueItem> items;
-  const RecordShape& s = data.shape;
-  for (const StartRecord& r : data.starts)
-    items.push_back({r.kind, static_cast<Index>(r.negative), static_cast<Index>(r.zero), r.loss, r.loss_error,
-                     AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
-                     r.function_error});
+  for (const StartRecord& r : data.starts) items.push_back(item_of(r, data.shape));
   return make_catalogue(items, data.known_minimum);
 }
 
@@ -428,6 +434,10 @@ std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& cat
              counts_text(r) + ", " + smallest_text(r) +
              (r.valley != Valley::none ? "; " + valley_text(r) : "");
     case Verdict::degenerate:
+      if (r.residual_norm <= r.residual_rounding)
+        return "degenerate, not decided in double precision: " + loss +
+               ", |r| = " + number(r.residual_norm, 2) + " to a rounding of " +
+               number(r.residual_rounding, 2) + ", which hides the targets";
       return "degenerate, not decided by second order: " + loss + gap + "; " + within + ", " +
              counts_text(r) + ", " + smallest_text(r);
     case Verdict::valley:
@@ -438,7 +448,7 @@ std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& cat
              (r.newton_step > 0 ? ", Newton step " + number(r.newton_step, 3) : "");
     default:
       return "not finite: the descent stepped to where the loss overflows" +
-             (r.safe_step > 0 ? "; safe at the start: 1 / lambda_max = " + number(r.safe_step, 4) : "");
+             (r.safe_step > 0 ? "; with --step " + number(r.safe_step, 4) + " the loss falls" : "");
   }
 }
 

@@ -65,6 +65,7 @@ struct CatalogueData {
   std::vector<StartRecord> starts;
 };
 
+CatalogueItem item_of(const StartRecord& record, const RecordShape& shape);
 Catalogue make_catalogue(const CatalogueData& data);
 
 /// Share of the starts of one kind of search that ended with a verdict.

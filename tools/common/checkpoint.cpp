@@ -66,6 +66,14 @@ Checkpoint read_checkpoint(const std::string& path) {
 
 }  // namespace
 
+bool already_written(const std::string& output) {
+  std::error_code error;
+  const auto written = fs::last_write_time(output, error);
+  if (error) return false;
+  const auto journal = fs::last_write_time(output + ".journal", error);
+  return !error && written >= journal;
+}
+
 CheckpointFiles::CheckpointFiles(const std::string& output, const Specification& specification, Index weights,
                                  bool resume)
     : path_(output + ".checkpoint"),
@@ -90,12 +98,9 @@ void CheckpointFiles::save(const Checkpoint& checkpoint, const Vector<double>& w
 }
 
 void CheckpointFiles::remove() {
-  const fs::path path(path_), folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const std::string unfinished = "." + path.filename().string() + ".part-";
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.path().filename().string().rfind(unfinished, 0) == 0) fs::remove(entry.path(), ignored);
-  fs::remove(path, ignored);
+  hdf5::remove_unfinished(path_);
+  fs::remove(path_, ignored);
   journal_.remove();
 }
 

@@ -74,15 +74,13 @@ GradientDescent::Rule guaranteed_rule(const Setup& setup) {
   };
 }
 
-/// A number from --step, or 1 / lambda_max at the start.
+/// A number from --step, or 1 / lambda_max at the start (1 where the Hessian is zero).
 double fixed_step(OptionValues& command, Objective& f) {
   const std::string text = command.get<std::string>("step");
   if (text == "auto") {
-    const auto step = natural_step(f);
-    if (!step)
-      throw InputError("--step: the Hessian at the start is zero, which gives no step to choose; give one");
-    command.resolve("step", number(*step, 17));
-    return *step;
+    const double step = natural_step(f).value_or(1);
+    command.resolve("step", number(step, 17));
+    return step;
   }
   std::size_t used = 0;
   double value = 0;
@@ -100,6 +98,10 @@ double step_or(OptionValues& command, Objective& f, double otherwise) {
   if (command.get<std::string>("step") != "auto") return fixed_step(command, f);
   command.resolve("step", number(otherwise, 17));
   return otherwise;
+}
+
+bool automatic_step(const OptionValues& command) {
+  return command.get<std::string>("step") == "auto";
 }
 
 }  // namespace
@@ -137,7 +139,7 @@ void add_descent_options(Command& command, const DescentDefaults& defaults) {
       ("pairs", po::value<Index>()->default_value(10)->value_name("K"), "lbfgs: pairs that are kept");
 }
 
-DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objective& f) {
+DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objective& f, double share) {
   DescentPlan plan;
   plan.method = command.get<std::string>("method");
   for (const auto& [option, methods] : kOptionsOf)
@@ -154,19 +156,20 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
   } else if (plan.method == "gd" && step == "guaranteed") {
     plan.descent = std::make_unique<GradientDescent>(guaranteed_rule(setup));
   } else if (plan.method == "gd") {
-    plan.descent = std::make_unique<GradientDescent>(fixed_step(command, f));
+    plan.descent = std::make_unique<GradientDescent>(share * fixed_step(command, f));
     plan.step_may_be_too_large = true;
   } else if (plan.method == "momentum") {
     plan.descent =
-        std::make_unique<Momentum>(fixed_step(command, f), number_option(command, "momentum", 0, 1));
+        std::make_unique<Momentum>(share * fixed_step(command, f), number_option(command, "momentum", 0, 1));
     plan.step_may_be_too_large = true;
   } else if (plan.method == "line-search") {
     plan.descent = std::make_unique<LineSearchDescent>(step_or(command, f, 1));
   } else if (plan.method == "adam") {
     AdamOptions options;
-    options.eta = step_or(command, f, options.eta);
+    options.eta = share * step_or(command, f, options.eta);
     options.beta1 = number_option(command, "beta1", 0, 1);
     options.beta2 = number_option(command, "beta2", 0, 1);
+    plan.step_may_be_too_large = true;
     options.epsilon = number_option(command, "epsilon", 0, HUGE_VAL);
     plan.descent = std::make_unique<Adam>(options);
   } else if (plan.method == "lbfgs") {

@@ -23,15 +23,17 @@ struct DescentPlan {
   std::string method;  ///< "gd", ...
   std::unique_ptr<const DescentMethod> descent;
   Stopping stopping;
-  /// Gradient descent with a step that was given or guessed, which may be too large.
+  /// A fixed step that was given or guessed, which may be too large.
   bool step_may_be_too_large = false;
 };
 
 /// Reads the options, and resolves the step for a run from the setup's
 /// weights, which f was asked for last. Throws
 /// InputError for an option that is out of range or without effect, and where --step certificate is not
-/// proven.
-DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objective& f);
+/// proven. `share`: of a fixed step.
+DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objective& f, double share = 1);
+/// Whether the step is left to the tool.
+bool automatic_step(const OptionValues& command);
 
 /// Upper bound on |F - Y| when f = loss, rounding of the outputs allowed for.
 double residual_bound(const Setup& setup, double loss);

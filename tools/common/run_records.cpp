@@ -16,7 +16,7 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 const std::string kCertificate = "certificate/";
 
 void add_progress(Row& row, const Descent& run, const Vector<double>& start, const SinceRecord& since) {
-  const double slope = run.at.gradient.norm();
+  const double slope = run.at.gradient.stableNorm();
   const Index steps = run.step - since.record_step;
   row.add("step", static_cast<double>(run.step));
   row.add("loss", run.at.loss);

@@ -31,6 +31,12 @@ Vector<double> eigenvalues() {
 
 }  // namespace
 
+TEST_CASE("lengths whose squares overflow are lengths all the same") {
+  Quadratic f(Quadratic::diagonal(Vector<double>::Ones(2)), Vector<double>::Zero(2));
+  Point x = *f.at(Vector<double>::Zero(2));
+  CHECK(move_to(f, x, Vector<double>::Constant(2, 1e170), 1).length == Approx(std::sqrt(2) * 1e170));
+}
+
 TEST_CASE("every method goes on to the same bits from what it remembers, and in a new objective") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const auto& [name, method] : all_methods()) {

@@ -16,7 +16,9 @@ namespace {
 
 SearchOptions with_step(double eta, Index steps = 500) {
   SearchOptions options;
-  options.method = [eta](Objective&, const Point&) { return std::make_unique<const GradientDescent>(eta); };
+  options.method = [eta](Objective&, const Point&, double share) {
+    return std::make_unique<const GradientDescent>(share * eta);
+  };
   options.stopping = {.gradient = 1e-6, .steps = steps};
   return options;
 }
@@ -72,6 +74,25 @@ TEST_CASE("escape: both signs are tried, the fall is what is measured, and a min
   CHECK_FALSE(escape(f, x, Vector<double>::Unit(4, 3), -1, 1e-16));
 }
 
+TEST_CASE("escape: a rounding that was measured as zero, and a first step that rounding hides") {
+  // f = 1 - t^2 / 2 in the first coordinate: steps below 1e-8 change no digit
+  class Hidden final : public Objective {
+   public:
+    Hidden() : Objective(1) {}
+
+   private:
+    double do_loss(const Vector<double>& theta) override { return 1 - theta[0] * theta[0] / 2; }
+    std::optional<Point> do_at(Vector<double> theta) override {
+      const double loss = do_loss(theta);
+      return Point{theta, loss, -theta};
+    }
+    void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override { HV = -V; }
+  } f;
+  const auto away = escape(f, *f.at(Vector<double>::Zero(1)), Vector<double>::Ones(1), -1, 0);
+  REQUIRE(away);
+  CHECK(away->fall < -0.1);
+}
+
 TEST_CASE("a step too large is reported with one that is not") {
   const Case c = {"large steps", 2, 2, 6, 2, 3, 2};
   const Instance<double> x = make_instance(c);
@@ -84,6 +105,13 @@ TEST_CASE("a step too large is reported with one that is not") {
   const Found safe = search(loss, x.theta(), Target::minima, with_step(lost.safe_step));
   CHECK_FALSE(safe.not_finite);
   CHECK(safe.descent_loss < safe.start_loss);
+  // where the step is the tool's own, that is what is done
+  SearchOptions own = with_step(1e3);
+  own.shorten = true;
+  const Found shorter = search(loss, x.theta(), Target::minima, own);
+  CHECK_FALSE(shorter.not_finite);
+  CHECK(shorter.safe_step == lost.safe_step);
+  CHECK((shorter.point.at.theta - safe.point.at.theta).norm() == 0);
 }
 
 TEST_CASE("a point that is given is not moved far") {
