@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <sstream>
 
 #include "linalg/dense.h"
@@ -13,40 +12,8 @@ namespace basin {
 namespace {
 
 constexpr double kEps = std::numeric_limits<double>::epsilon();
-constexpr Index kColumns = 32;  // vectors that are projected together
-
-/// |A| of a symmetric matrix by some steps of the power method.
-double spectral_norm(const Vectors<double>& A) {
-  Vectors<double> x = Vectors<double>::Ones(A.rows(), 1);
-  for (Index i = 0; i < x.rows(); ++i)
-    x(i, 0) = 1 + 0.1 * static_cast<double>(i % 7);  // no special direction
-  double norm = A.cwiseAbs().maxCoeff();             // a lower bound
-  for (int step = 0; step < 20; ++step) {
-    x /= x.norm();
-    const Vectors<double> y = A.selfadjointView<Eigen::Lower>() * x;
-    const double growth = y.stableNorm();
-    if (growth == 0) break;
-    norm = std::max(norm, growth);
-    x = y / growth;
-  }
-  return norm;
-}
-
-/// A = (I - Pi) A (I - Pi) + shift Pi, in place.
-void deflate(Vectors<double>& A, const Removal& remove, double shift) {
-  for (int side = 0; side < 2; ++side) {
-    for (Index j = 0; j < A.cols(); j += kColumns) remove(A.middleCols(j, std::min(kColumns, A.cols() - j)));
-    A.transposeInPlace();
-  }
-  for (Index j = 0; j < A.cols(); j += kColumns) {
-    const Index k = std::min(kColumns, A.cols() - j);
-    Vectors<double> unit = Vectors<double>::Zero(A.rows(), k);
-    unit.middleRows(j, k).setIdentity();
-    Vectors<double> rest = unit;
-    remove(rest);
-    A.middleCols(j, k) += shift * (unit - rest);
-  }
-}
+constexpr double kUnderflow = std::numeric_limits<double>::min();  // a zero matrix is known to this only
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// The inertia of A - shift I. The upper triangle of A holds the matrix, `diagonal` its diagonal; the lower
 /// triangle is working memory.
@@ -65,22 +32,34 @@ std::string text(double value) {
   return out.str();
 }
 
+/// The tolerance as given or by default, but not below the rounding.
+void set_tolerance(EigenvalueCounts& counts, double given, double by_default, const std::string& reason) {
+  counts.tolerance = given > 0 ? std::max(given, counts.rounding) : by_default;
+  counts.tolerance_reason = given == 0                ? reason
+                            : given < counts.rounding ? "raised from " + text(given) + " to the rounding"
+                                                      : "as given";
+}
+
 }  // namespace
 
 EigenvalueCounts dense_counts(MeasuredMatrix measured, const Removal& remove, Index removed,
                               double tolerance) {
-  Vectors<double>& A = measured.matrix;
   EigenvalueCounts counts;
   counts.size = measured.size();
   counts.removed = removed;
-  const double norm = spectral_norm(A);
-  counts.rounding = measured.asymmetry + measured.rounding + static_cast<double>(counts.size) * kEps * norm;
-  counts.tolerance = tolerance > 0 ? tolerance : counts.rounding;
-  counts.tolerance_reason = tolerance > 0 ? "as given"
-                                          : "rounding at this point: asymmetry " + text(measured.asymmetry) +
-                                                ", distance to the twin's matrix " + text(measured.rounding) +
-                                                ", P eps |A|";
-  if (removed > 0) deflate(A, remove, norm > 0 ? norm + 2 * counts.tolerance : 1 + 2 * counts.tolerance);
+  const auto size = static_cast<double>(counts.size);
+  const double norm = spectral_norm(measured.matrix), distance = measured.rounding;
+  const auto rounding = [&] {
+    return measured.asymmetry + measured.rounding + size * (kEps * norm + kUnderflow);
+  };
+  // Beyond the tolerance, also with what this adds to it.
+  if (removed > 0) deflate(measured, remove, norm + 4 * std::max(tolerance, rounding()));
+  counts.rounding = rounding();
+  set_tolerance(counts, tolerance, counts.rounding,
+                "rounding at this point: asymmetry " + text(measured.asymmetry) +
+                    ", distance to the twin's matrix " + text(distance) + ", P eps |A|" +
+                    (removed > 0 ? " and as much for what is set aside" : ""));
+  Vectors<double>& A = measured.matrix;
   const Vector<double> diagonal = A.diagonal();
   counts.negative = shifted_inertia(A, diagonal, -counts.tolerance).negative;
   counts.positive = shifted_inertia(A, diagonal, counts.tolerance).positive - removed;
@@ -94,19 +73,27 @@ EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index re
   EigenvalueCounts counts;
   counts.size = size;
   counts.removed = removed;
-  for (const Eigenvalue& e : smallest.eigenvalues) counts.rounding = std::max(counts.rounding, e.error_bound);
-  counts.tolerance = tolerance > 0 ? tolerance : counts.rounding;
-  counts.tolerance_reason = tolerance > 0 ? "as given" : "the largest error bound of these eigenvalues";
-  bool beyond_negative = false, beyond_zero = false;
+  for (const Eigenvalue& e : smallest.eigenvalues)
+    if (e.converged) counts.rounding = std::max(counts.rounding, e.error_bound);
+  // So that zeros, as far off as their bounds, can back that there are no further negative ones.
+  set_tolerance(
+      counts, tolerance, 2 * counts.rounding + smallest.resolution,
+      "twice the largest error bound of these eigenvalues, and what the search for missed ones resolves");
   for (const Eigenvalue& e : smallest.eigenvalues) {
-    counts.negative += e.value < -counts.tolerance ? 1 : 0;
-    counts.zero += std::abs(e.value) <= counts.tolerance ? 1 : 0;
-    beyond_negative = beyond_negative || e.value >= -counts.tolerance;
-    beyond_zero = beyond_zero || e.value > counts.tolerance;
+    counts.negative += e.value < -std::max(counts.tolerance, e.error_bound) ? 1 : 0;
+    counts.zero += e.converged && std::abs(e.value) <= counts.tolerance ? 1 : 0;
   }
-  const bool converged = smallest.all_converged();
-  counts.negative_exact = beyond_negative && converged;
-  counts.zero_exact = beyond_zero && converged;
+  // All eigenvalues below this are among the computed ones.
+  double reached = -kInfinity;
+  if (smallest.all_converged()) {
+    if (static_cast<Index>(smallest.eigenvalues.size()) == size - removed)
+      reached = kInfinity;
+    else if (smallest.dense || (smallest.resolved && std::isfinite(smallest.no_more_beyond)))
+      reached =
+          smallest.eigenvalues.back().value - smallest.eigenvalues.back().error_bound - smallest.resolution;
+  }
+  counts.negative_exact = reached > -counts.tolerance;
+  counts.zero_exact = reached > counts.tolerance;
   counts.positive = size - removed - counts.negative - counts.zero;
   counts.method = "from the " + std::to_string(smallest.eigenvalues.size()) + " smallest eigenvalues";
   counts.completeness =
@@ -114,30 +101,27 @@ EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index re
       : counts.negative_exact
           ? "negative ones: " + smallest.completeness +
                 "; there may be more within the tolerance than the smallest eigenvalues show"
-          : "at least so many: all of the smallest eigenvalues that were computed count";
+          : "at least so many: none of the smallest eigenvalues lies beyond the tolerance by more than what "
+            "may have been missed next to it";
   return counts;
 }
 
 RestrictedCurvature restricted_curvature(const SelfAdjointOperator& A, const Removal& remove, Index removed,
                                          const RestrictedOptions& options, const Progress& progress) {
-  const Index size = A.rows(), left = size - removed;
-  if (left < 1) throw InputError("restricted_curvature: symmetry leaves nothing of the space");
+  const Index size = A.rows();
+  if (removed >= size) throw InputError("restricted_curvature: symmetry leaves nothing of the space");
   RestrictedCurvature result;
-  const double norm = norm_estimate(A, options.eigen.seed);
-  const double shift = norm > 0 ? 1.5 * norm : 1;
-  const DeflatedOperator restricted(A, remove, shift);
-  EigenOptions eigen = options.eigen;
-  std::unique_ptr<const DeflatedOperator> twin;
-  if (eigen.twin) {
-    twin = std::make_unique<DeflatedOperator>(*eigen.twin, remove, shift);
-    eigen.twin = twin.get();
+  EigenResult smallest;
+  if (size <= options.dense_limit) {
+    MeasuredMatrix measured = measured_matrix(A, options.eigen.twin, options.eigen.seed, progress);
+    smallest = ends_of_spectrum(full_spectrum(measured, true, remove, removed), 1, 0).smallest;
+    result.counts = dense_counts(std::move(measured), remove, removed, options.tolerance);
+  } else {
+    smallest =
+        restricted_eigenpairs(A, remove, removed, std::min(options.pairs, size), 0, options.eigen, progress)
+            .smallest;
+    result.counts = krylov_counts(smallest, size, removed, options.tolerance);
   }
-  const bool dense = size <= options.dense_limit;
-  const EigenResult smallest = extreme_eigenpairs(restricted, End::smallest,
-                                                  dense ? 1 : std::min(options.pairs, left), eigen, progress);
-  result.counts = dense ? dense_counts(measured_matrix(A, options.eigen.twin, options.eigen.seed), remove,
-                                       removed, options.tolerance)
-                        : krylov_counts(smallest, size, removed, options.tolerance);
   result.smallest = smallest.eigenvalues.front();
   result.direction = smallest.eigenvectors.col(0);
   result.completeness = smallest.completeness;
@@ -145,7 +129,7 @@ RestrictedCurvature restricted_curvature(const SelfAdjointOperator& A, const Rem
 }
 
 double dense_counts_bytes(Index size) {
-  return 8.0 * static_cast<double>(size) * static_cast<double>(size + 4 * kColumns);
+  return 8.0 * static_cast<double>(size) * static_cast<double>(size + 128);
 }
 
 }  // namespace basin

@@ -25,14 +25,16 @@ struct EigenvalueCounts {
 };
 
 /// By inertia: two factorisations of the assembled matrix, shifted by either tolerance, with the space set
-/// aside moved to |A|. A `tolerance` of 0 stands for the rounding of the matrix, as measured, and of the
-/// factorisation, size eps |A|. Takes 8 size^2 bytes and size^3 / 3 multiplications twice.
+/// aside moved to |A|. A `tolerance` of 0 stands for the rounding of the matrix, as measured, of the removal
+/// and of the factorisation, size eps |A| each; a smaller one is raised to it, as signs within rounding are
+/// not known. Takes 8 size^2 bytes and size^3 / 3 multiplications twice.
 EigenvalueCounts dense_counts(MeasuredMatrix measured, const Removal& remove, Index removed,
                               double tolerance = 0);
 
-/// From the smallest eigenpairs of A on the complement (DeflatedOperator, shifted up): their number is exact
-/// where one of them lies beyond the tolerance and the search for missed ones backs it. A `tolerance` of 0
-/// stands for the largest of their error bounds.
+/// From the smallest eigenpairs of A, or of its restriction: their number is exact where all have converged,
+/// the last one lies beyond the tolerance by more than its error bound and the resolution of the search for
+/// missed ones, and that search came to an end. A `tolerance` of 0 stands for twice the largest of their
+/// error bounds and that resolution; one below the error bounds is raised to them.
 EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index removed, double tolerance = 0);
 
 /// Both in one: the counts and the smallest eigenvalue of A on the complement of a space, densely up to
@@ -45,7 +47,7 @@ struct RestrictedCurvature {
 };
 struct RestrictedOptions {
   double tolerance = 0;  ///< of the counts
-  Index dense_limit = 3000;
+  Index dense_limit = 1000;
   Index pairs = 6;  ///< of the Krylov side
   EigenOptions eigen;
 };

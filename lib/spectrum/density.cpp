@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <sstream>
 #include <string>
 
 #include "linalg/dense.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
+#include "linalg/statistics.h"
+#include "spectrum/measured_matrix.h"
 
 namespace basin {
 namespace {
@@ -81,6 +84,8 @@ void run_probes(const SelfAdjointOperator& A, const Removal& remove, const Quadr
     A.apply(V, AV);
     if (!AV.allFinite())
       throw WorkError("a product of the operator is not finite: its spectrum is not defined");
+    if (options.twin && first + step == 0)
+      result.rounding = product_rounding(A, options.twin, V.leftCols(1), AV.leftCols(1))[0];
     remove(AV);
     for (Index j = 0; j < k; ++j) probes[alive[j]].advance(AV.col(j), scale);
     report(progress, first * steps + count * (step + 1), options.probes * steps);
@@ -138,15 +143,6 @@ std::array<double, 3> mass_bounds(const ProbeRule& rule, double x) {
   const double least = std::max(below - open_below - wrong_side, std::pow(std::max(0.0, root - over), 2));
   const double greatest = std::min(below + open_above + wrong_side, std::pow(root + over, 2));
   return {below, std::max(0.0, std::min(least, below)), std::min(1.0, std::max(greatest, below))};
-}
-
-/// Wilson's interval for a share with variance p (1 - p) / n; z rather large, as few eigenvalues make a skew
-/// distribution (of chi-square kind) for which 1.96 covers a little less than 95 %.
-std::pair<double, double> wilson(double p, double n) {
-  constexpr double z = 2.5;
-  const double centre = (p + z * z / (2 * n)) / (1 + z * z / n);
-  const double half = z / (1 + z * z / n) * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-  return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
 }
 
 double coordinate(double lambda, DensityAxis axis, double scale) {
@@ -207,6 +203,7 @@ LanczosQuadrature lanczos_quadrature(const SelfAdjointOperator& A, const Removal
   const Index products_before = A.products();
   LanczosQuadrature result;
   result.size = A.rows() - removed;
+  result.removed = removed;
   for (Index first = 0; first < options.probes; first += options.at_once)
     run_probes(A, remove, options, first, std::min(options.at_once, options.probes - first), result,
                progress);
@@ -234,8 +231,11 @@ Mass mass_below(const LanczosQuadrature& quadrature, double x) {
   }
   const double independent = count * (static_cast<double>(quadrature.size) + 2) / 2;
   mass.noise = std::sqrt(mass.value * (1 - mass.value) / independent);
-  mass.lower = std::min(wilson(low, independent).first, mass.value);
-  mass.upper = std::max(wilson(high, independent).second, mass.value);
+  // Rather large: few eigenvalues make a skew distribution (of chi-square kind) for which 1.96 covers a
+  // little less than 95 %.
+  constexpr double z = 2.5;
+  mass.lower = std::clamp(wilson_interval(low, independent, z).lower, 0.0, mass.value);
+  mass.upper = std::clamp(wilson_interval(high, independent, z).upper, mass.value, 1.0);
   return mass;
 }
 
@@ -249,7 +249,15 @@ DensityCurve density_curve(const LanczosQuadrature& quadrature, DensityAxis axis
   double from = coordinate(lowest, axis, curve.scale), to = coordinate(highest, axis, curve.scale);
   Index steps = 1;
   for (const ProbeRule& p : quadrature.probes) steps = std::max(steps, p.nodes.size());
-  curve.width = width > 0 ? width : (to - from) / static_cast<double>(steps);
+  // Two spacings of the grid, which reaches over the range by three widths at either end.
+  const double least = 2 * (to - from) / static_cast<double>(std::max<Index>(points - 13, 1));
+  if (width > 0 && width < least) {
+    std::ostringstream text;
+    text << "density width " << width << ": the grid of " << points << " points resolves no less than "
+         << least;
+    throw InputError(text.str());
+  }
+  curve.width = width > 0 ? width : std::max((to - from) / static_cast<double>(steps), least);
   if (!(curve.width > 0)) curve.width = largest > 0 && axis == DensityAxis::linear ? 0.01 * largest : 0.01;
   if (axis == DensityAxis::symmetric_log) {  // zero is always asked for
     from = std::min(from, 0.0);

@@ -22,9 +22,11 @@ struct ProbeRule {
 
 struct LanczosQuadrature {
   Index size = 0;  ///< eigenvalues that the measure counts: those of A on the complement of the removed space
+  Index removed = 0;    ///< dimension of that space
+  double rounding = 0;  ///< of a product with a probe, as measured with the twin (0 without one)
   std::vector<ProbeRule> probes;
   Index products = 0;
-  double lowest() const;   ///< smallest node
+  double lowest() const;   ///< smallest node: an upper bound on the smallest eigenvalue, but for rounding
   double highest() const;  ///< largest node
 };
 
@@ -33,6 +35,7 @@ struct QuadratureOptions {
   std::uint64_t seed = 0;
   /// Probes that run side by side, their products in blocks: each takes size * steps * 8 bytes.
   Index at_once = 10;
+  const SelfAdjointOperator* twin = nullptr;  ///< A with other roundings (EigenOptions::twin)
 };
 
 /// Lanczos from `probes` random unit vectors, uniform on the sphere, with full reorthogonalisation (Golub and
@@ -77,8 +80,9 @@ struct DensityCurve {
 };
 
 /// On `points` evenly spaced in u, from the smallest to the largest node (and zero, symmetric_log) with three
-/// widths around. A width of 0 stands for (range of u) / steps: at the centre of a range, nodes are pi/2
-/// widths apart.
+/// widths around. A width of 0 stands for (range of u) / steps, but no less than two spacings of the grid: at
+/// the centre of a range, nodes are pi/2 widths apart. Throws InputError for a width that the grid does not
+/// resolve, below two spacings.
 DensityCurve density_curve(const LanczosQuadrature& quadrature, DensityAxis axis, Index points = 400,
                            double width = 0);
 

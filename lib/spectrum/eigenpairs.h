@@ -35,6 +35,7 @@ struct EigenResult {
   std::string method;        ///< one line
   std::string completeness;  ///< what backs the claim that no eigenvalue was missed
   bool dense = false;        ///< all eigenvalues are known, with multiplicities
+  Index removed = 0;         ///< dimension of the space set aside: the values are those on its complement
   /// As many eigenvalues of the operator, counted with multiplicity, lie within this distance of the values,
   /// one of each: the norm of the residuals of all pairs together (Kahan; Parlett, The Symmetric Eigenvalue
   /// Problem, 1980, section 11.5), and rounding.
@@ -42,6 +43,9 @@ struct EigenResult {
   /// With probability 1 - 1e-6 over the probing vectors there is no further eigenvalue beyond this (not
   /// finite: nothing is known). When it does not reach the last value, these are the outermost ones.
   double no_more_beyond = std::numeric_limits<double>::quiet_NaN();
+  /// Eigenvalues no further than this beyond the last value were not looked for: what the tolerance, or
+  /// rounding, cannot tell from it.
+  double resolution = 0;
   /// False: the search for missed eigenvalues could not tell whether there are any (`completeness` says so).
   bool resolved = true;
   Index probes = 0;  ///< blocks of random vectors that looked for missed eigenvalues
@@ -56,6 +60,10 @@ struct EigenOptions {
   /// Vectors of the Krylov space before a restart (more if so many pairs are asked for, and at most half the
   /// size): what bounds the memory.
   Index krylov_vectors = 256;
+  /// Operators up to this size are assembled and solved densely: 9 P^3 operations, a second or two at
+  /// P = 1000, and P products, no more than a Krylov space with its probes takes to be sure of so few
+  /// eigenvalues.
+  Index dense_limit = 1000;
   /// Seed of the start vectors.
   std::uint64_t seed = 0;
   /// Probing for missed eigenvalues: vectors in a block and steps with it.
@@ -72,18 +80,24 @@ struct ExtremeEigenpairs {
 
 /// The algebraically smallest and largest eigenpairs, so many of each, with their multiplicities:
 /// thick-restarted Lanczos (Spectra) for both ends in one, then deflation of what was found and block Krylov
-/// spaces of fresh random vectors, until these find nothing further out. Or by a dense solver where the
-/// operator is so small that a Krylov space would fill it. Residuals are computed afresh from the operator,
-/// not taken from the recurrence. Pairs that have not converged are returned with what is known of them; the
-/// smallest value found is in any case an upper bound on the smallest eigenvalue, and so on. `progress`
-/// counts products against their limit. Throws InputError unless both numbers are at most the size and one is
-/// not 0, and WorkError when a product or its norm is not finite.
+/// spaces of fresh random vectors, until these find nothing further out. Or by a dense solver up to
+/// `dense_limit`, or where a Krylov space would fill the operator. Residuals are computed afresh from the
+/// operator, not taken from the recurrence. Pairs that have not converged are returned with what is known of
+/// them; the smallest value found is in any case an upper bound on the smallest eigenvalue, and so on.
+/// `progress` counts products against their limit. Throws InputError unless both numbers are at most the size
+/// and one is not 0, and WorkError when a product or its norm is not finite.
 ExtremeEigenpairs extreme_eigenpairs(const SelfAdjointOperator& A, Index smallest, Index largest,
                                      const EigenOptions& options = {}, const Progress& progress = {});
 
 /// One end alone.
 EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index count,
                                const EigenOptions& options = {}, const Progress& progress = {});
+
+/// The same of A restricted to the complement of the space of dimension `removed` that `remove` takes away,
+/// as many as there are. The space is moved to the other end.
+ExtremeEigenpairs restricted_eigenpairs(const SelfAdjointOperator& A, const Removal& remove, Index removed,
+                                        Index smallest, Index largest, const EigenOptions& options = {},
+                                        const Progress& progress = {});
 
 /// All eigenvalues (ascending) of the assembled matrix, by a dense solver; eigenvectors when `with_vectors`.
 /// The bound is Weyl's, on the sum of three errors: the asymmetry of the assembled matrix (Frobenius norm),
@@ -92,7 +106,12 @@ EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index coun
 EigenResult full_spectrum(const SelfAdjointOperator& A, bool with_vectors, const EigenOptions& options = {},
                           const Progress& progress = {});
 
-EigenResult full_spectrum(MeasuredMatrix measured, bool with_vectors);
+/// Of a matrix that is there, or of its restriction to the complement of a space.
+EigenResult full_spectrum(MeasuredMatrix measured, bool with_vectors, const Removal& remove = {},
+                          Index removed = 0);
+
+/// The outermost ones of a full spectrum.
+ExtremeEigenpairs ends_of_spectrum(const EigenResult& spectrum, Index smallest, Index largest);
 
 /// Bytes these take at their peak, besides what the operator itself takes.
 double full_spectrum_bytes(Index size, bool with_vectors);

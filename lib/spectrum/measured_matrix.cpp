@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "linalg/errors.h"
 #include "linalg/random.h"
@@ -9,10 +10,7 @@
 namespace basin {
 namespace {
 
-void check_finite(const Vectors<double>& products) {
-  if (!products.allFinite())
-    throw WorkError("a product of the operator is not finite: eigenvalues are not defined");
-}
+constexpr double kEps = std::numeric_limits<double>::epsilon();
 
 /// Takes the mean of A and A^T, column by column and in place; the Frobenius norm of the difference.
 double symmetrise(Vectors<double>& matrix) {
@@ -40,6 +38,11 @@ double matrix_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* 
 
 }  // namespace
 
+void check_finite(const Vectors<double>& products) {
+  if (!products.allFinite())
+    throw WorkError("a product of the operator is not finite: eigenvalues are not defined");
+}
+
 Vector<double> column_norms(const Vectors<double>& V) {
   Vector<double> norms(V.cols());
   for (Index j = 0; j < V.cols(); ++j) norms[j] = V.col(j).stableNorm();
@@ -62,6 +65,41 @@ double norm_estimate(const SelfAdjointOperator& A, std::uint64_t seed) {
     x = y / growth;
   }
   return norm;
+}
+
+double spectral_norm(const Vectors<double>& A) {
+  Vectors<double> x = Vectors<double>::Ones(A.rows(), 1);
+  for (Index i = 0; i < x.rows(); ++i)
+    x(i, 0) = 1 + 0.1 * static_cast<double>(i % 7);  // no special direction
+  double norm = A.cwiseAbs().maxCoeff();             // a lower bound
+  for (int step = 0; step < 20; ++step) {
+    x /= x.norm();
+    const Vectors<double> y = A.selfadjointView<Eigen::Lower>() * x;
+    const double growth = y.stableNorm();
+    if (growth == 0) break;
+    norm = std::max(norm, growth);
+    x = y / growth;
+  }
+  return norm;
+}
+
+void deflate(MeasuredMatrix& measured, const Removal& remove, double shift) {
+  constexpr Index kColumns = 32;  // projected together
+  Vectors<double>& A = measured.matrix;
+  for (int side = 0; side < 2; ++side) {
+    for (Index j = 0; j < A.cols(); j += kColumns) remove(A.middleCols(j, std::min(kColumns, A.cols() - j)));
+    A.transposeInPlace();
+  }
+  for (Index j = 0; j < A.cols(); j += kColumns) {
+    const Index k = std::min(kColumns, A.cols() - j);
+    Vectors<double> unit = Vectors<double>::Zero(A.rows(), k);
+    unit.middleRows(j, k).setIdentity();
+    Vectors<double> rest = unit;
+    remove(rest);
+    A.middleCols(j, k) += shift * (unit - rest);
+  }
+  measured.rounding +=
+      static_cast<double>(measured.size()) * (kEps * std::abs(shift) + std::numeric_limits<double>::min());
 }
 
 Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "linalg/combinators.h"
 #include "linalg/linear_operator.h"
 
 namespace basin {
@@ -22,6 +23,13 @@ struct MeasuredMatrix {
 MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* twin = nullptr,
                                std::uint64_t seed = 0, const Progress& progress = {});
 
+/// (I - Pi) A (I - Pi) + shift Pi in place, Pi the orthogonal projector on the space that `remove` takes
+/// away. The rounding of this is added to that of the matrix.
+void deflate(MeasuredMatrix& measured, const Removal& remove, double shift);
+
+/// A lower estimate of |A| of a symmetric matrix, by some steps of the power method.
+double spectral_norm(const Vectors<double>& A);
+
 /// For each column of V, an allowance for the rounding error of A v, given AV: four times the distance from
 /// another evaluation of the same product, one sample of that error. It is the twin's, or else A (c v) / c
 /// with c no power of two, which rounds differently in every operation.
@@ -31,6 +39,9 @@ Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointO
 /// A lower estimate of |A|, right to a few per cent or better: some steps of the power method. It only sets
 /// scales.
 double norm_estimate(const SelfAdjointOperator& A, std::uint64_t seed);
+
+/// Throws WorkError when a product is not finite.
+void check_finite(const Vectors<double>& products);
 
 /// Norms of columns without overflow or underflow of the squares: a loss may have any scale. Throws WorkError
 /// when one is not finite.

@@ -66,7 +66,7 @@ TEST_CASE("a space set aside is not counted, and what is left is the restriction
 
   for (const Index limit : {Index{1000}, Index{1}}) {  // densely, and by Krylov spaces where they are used
     RestrictedOptions options;
-    options.dense_limit = limit;
+    options.dense_limit = options.eigen.dense_limit = limit;
     const RestrictedCurvature curvature = restricted_curvature(A, removal_of(X), removed, options);
     CHECK(std::abs(curvature.smallest.value - expected[0]) <= curvature.smallest.error_bound + 1e-14);
     CHECK((X.transpose() * curvature.direction).norm() <= 1e-8);
@@ -74,6 +74,57 @@ TEST_CASE("a space set aside is not counted, and what is left is the restriction
     if (limit == 1000) CHECK(curvature.counts.zero == counts.zero);
   }
   CHECK_THROWS_AS(restricted_curvature(A, removal_of(X), size), InputError);
+}
+
+TEST_CASE("a zero matrix has zeros only, whatever is set aside") {
+  const Index size = 24, removed = GENERATE(0, 5, 24);
+  const double scale = GENERATE(0.0, 1e-320, 1e-300);
+  const Vectors<double> X = random_orthogonal(size, 2).leftCols(removed);
+  const MatrixOperator A(Vectors<double>(Vectors<double>::Constant(size, size, scale)));
+  CAPTURE(removed, scale);
+  const EigenvalueCounts counts = dense_counts(measured_matrix(A), removal_of(X), removed);
+  CHECK(counts.negative == 0);
+  CHECK(counts.positive == (removed < size && scale == 1e-300 ? 1 : 0));
+  CHECK(counts.zero == size - removed - counts.positive);
+  if (removed == size || scale > 0) return;
+  const RestrictedCurvature curvature = restricted_curvature(A, removal_of(X), removed);
+  CHECK(std::abs(curvature.smallest.value) <= curvature.smallest.error_bound);
+}
+
+TEST_CASE("a tolerance below the rounding claims no signs") {
+  Vectors<double> B(40, 20);
+  Random(3, "factor").fill_normal(B);
+  const MatrixOperator A(Vectors<double>(B * B.transpose()));
+  for (const double tolerance : {1e-30, 1e-18}) {
+    const EigenvalueCounts dense = dense_counts(measured_matrix(A), kNothing, 0, tolerance),
+                           krylov = krylov_counts(extreme_eigenpairs(A, End::smallest, 8, {.dense_limit = 0}),
+                                                  40, 0, tolerance);
+    for (const EigenvalueCounts* counts : {&dense, &krylov}) {
+      CHECK(counts->negative == 0);
+      CHECK(counts->tolerance == counts->rounding);
+      CHECK(counts->tolerance_reason.rfind("raised from ", 0) == 0);
+    }
+    CHECK(dense.zero == 20);
+  }
+}
+
+TEST_CASE("counts from Krylov spaces are called exact only where the search for missed ones can tell") {
+  // As of J^T J: many zeros under a bulk that begins close to them.
+  Vector<double> values = Vector<double>::Zero(300);
+  for (Index i = 0; i < 240; ++i) values[60 + i] = std::pow(10, -4.5 * (1 - static_cast<double>(i) / 239));
+  const double precision = GENERATE(1e-2, 1e-3, 1e-4, 1e-5, 1e-6);
+  const Index pairs = GENERATE(6, 20, 70);
+  const EigenResult smallest = extreme_eigenpairs(MatrixOperator(values), End::smallest, pairs,
+                                                  {.tolerance = precision, .dense_limit = 0});
+  for (const double tolerance : {0.0, 1e-7, 1e-5, 1e-3}) {
+    const EigenvalueCounts counts = krylov_counts(smallest, 300, 0, tolerance);
+    CAPTURE(precision, pairs, tolerance, counts.tolerance, counts.zero);
+    const Index zeros = (values.array() <= counts.tolerance).count();
+    CHECK(counts.negative == 0);
+    CHECK(counts.zero <= zeros);
+    if (counts.zero_exact) CHECK(counts.zero == zeros);
+    if (tolerance == 0) CHECK(counts.tolerance >= smallest.resolution);
+  }
 }
 
 TEST_CASE("the space set aside does not hide a definite restriction") {
@@ -84,7 +135,7 @@ TEST_CASE("the space set aside does not hide a definite restriction") {
   const MatrixOperator A(values, 5);
   const Vectors<double> zeros = symmetric_eigen(assemble(A), true).vectors.leftCols(3);
   RestrictedOptions options;
-  options.dense_limit = 10;
+  options.dense_limit = options.eigen.dense_limit = 10;
   const RestrictedCurvature curvature = restricted_curvature(A, removal_of(zeros), 3, options);
   CHECK(std::abs(curvature.smallest.value - values[3]) <= curvature.smallest.error_bound + 1e-13);
   CHECK(curvature.counts.negative == 0);
@@ -99,7 +150,7 @@ TEST_CASE("counts from Krylov spaces say when they are lower bounds") {
   values.segment(5, 4).setZero();
   const MatrixOperator A(values, 6);
   const auto counts = [&](Index pairs) {
-    return krylov_counts(extreme_eigenpairs(A, End::smallest, pairs), 200, 0);
+    return krylov_counts(extreme_eigenpairs(A, End::smallest, pairs, {.dense_limit = 0}), 200, 0);
   };
   CHECK(counts(3).negative == 3);
   CHECK_FALSE(counts(3).negative_exact);

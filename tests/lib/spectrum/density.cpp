@@ -90,7 +90,7 @@ TEST_CASE("breakdown: few distinct eigenvalues end a probe with an exact rule") 
   CHECK(density_curve(zero, DensityAxis::linear, 50).density.allFinite());
 }
 
-TEST_CASE("the 95 % band of the cumulative mass holds the dense value in at least 95 of 100 runs") {
+TEST_CASE("the 95 % band of the cumulative mass holds the dense value in at least 95 of 100 runs", "[many]") {
   struct Run {
     Index size, negative, zeros, probes, steps;
     double x, gap = 0.05;
@@ -159,6 +159,7 @@ TEST_CASE("a removed space is not in the measure") {
   const Vectors<double> X = Vectors<double>::Identity(size, 6);  // the negative ones
   const LanczosQuadrature q = lanczos_quadrature(A, removal_of(X), 6, {.probes = 4, .steps = 20});
   CHECK(q.size == 54);
+  CHECK(q.removed == 6);
   CHECK(q.lowest() > 0);
   CHECK(mass_below(q, 0).value == 0);
 }
@@ -169,6 +170,26 @@ TEST_CASE("any number of probes at once gives the same bits") {
     return lanczos_quadrature(A, kNothing, 0, {.probes = 5, .steps = 10, .at_once = at_once}).probes[3].nodes;
   };
   CHECK((nodes(5) - nodes(2)).norm() <= 1e-12);
+}
+
+TEST_CASE("a kernel that the grid does not resolve is refused, and is never the default") {
+  const Diagonal A(spectrum(400, 30, 20));
+  const LanczosQuadrature q = lanczos_quadrature(A, kNothing, 0, {.probes = 2, .steps = 200});
+  const double range = q.highest() - q.lowest();
+  CHECK_THROWS_AS(density_curve(q, DensityAxis::linear, 400, 1e-9), InputError);
+  CHECK_THROWS_AS(density_curve(q, DensityAxis::linear, 400, 0.004 * range), InputError);
+  for (const double width : {0.0, 0.006 * range}) {
+    const DensityCurve curve = density_curve(q, DensityAxis::linear, 400, width);
+    CHECK(curve.density.sum() * (curve.eigenvalue[1] - curve.eigenvalue[0]) == Approx(1).margin(0.01));
+  }
+}
+
+TEST_CASE("the rounding of products is measured with the twin") {
+  const Diagonal A(spectrum(100, 5, 5)), twin(spectrum(100, 5, 5) * (1 + 1e-9));
+  const LanczosQuadrature q = lanczos_quadrature(A, kNothing, 0, {.probes = 2, .steps = 5, .twin = &twin});
+  CHECK(q.rounding > 1e-10);
+  CHECK(q.rounding < 1e-8);
+  CHECK(q.products == 10);
 }
 
 TEST_CASE("impossible numbers and products that are not finite") {

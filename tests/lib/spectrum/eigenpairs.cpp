@@ -4,11 +4,19 @@
 #include <catch2/catch.hpp>
 #include <limits>
 
+#include "linalg/dense.h"
 #include "linalg/errors.h"
 #include "support/known_matrix.h"
 
 using namespace basin;
 using namespace basin::test;
+
+namespace {
+
+/// So that small matrices, too, are left to Krylov spaces.
+const EigenOptions kMatrixFree = {.dense_limit = 0};
+
+}  // namespace
 
 TEST_CASE("extreme eigenpairs of known spectra, at any scale") {
   const double scale = GENERATE(1e-8, 1.0, 1e8);
@@ -18,7 +26,7 @@ TEST_CASE("extreme eigenpairs of known spectra, at any scale") {
   for (Index i = 0; i < 200; ++i)
     values[i] = scale * (i < 3 ? -0.1 * static_cast<double>(3 - i) : i < 50 ? 0 : 0.01 * i);
   const MatrixOperator A(values);
-  const EigenResult result = extreme_eigenpairs(A, end, 3);
+  const EigenResult result = extreme_eigenpairs(A, end, 3, kMatrixFree);
   REQUIRE(result.eigenvalues.size() == 3);
   CHECK(result.all_converged());
   CHECK(result.products > 0);
@@ -41,7 +49,7 @@ TEST_CASE("a semidefinite operator shows no negative curvature beyond its bound"
   const double scale = GENERATE(1e-8, 1.0, 1e8);
   Vector<double> values = Vector<double>::Zero(150);
   values.tail(100) = scale * Vector<double>::LinSpaced(100, 0.5, 2);
-  const EigenResult result = extreme_eigenpairs(MatrixOperator(values), End::smallest, 2);
+  const EigenResult result = extreme_eigenpairs(MatrixOperator(values), End::smallest, 2, kMatrixFree);
   for (const Eigenvalue& e : result.eigenvalues) CHECK(std::abs(e.value) <= e.error_bound);
 }
 
@@ -111,7 +119,7 @@ void check_end(const EigenResult& result, End end, Index count, const Vector<dou
 TEST_CASE("known spectra: values and multiplicities at both ends, no false negative curvature") {
   const double scale = GENERATE(1e-8, 1.0, 1e8);
   const Index smallest = GENERATE(0, 1, 4, 12), largest = GENERATE(0, 1, 4, 12);
-  EigenOptions options;
+  EigenOptions options = kMatrixFree;
   options.krylov_vectors = GENERATE(24, 256);  // with restarts, and with hardly any
   if (smallest + largest == 0) return;
   for (const Known& known : known_spectra()) {
@@ -131,8 +139,8 @@ TEST_CASE("copies of an eigenvalue that Krylov spaces reach slowly are found, or
   for (Index i = 0; i < 240; ++i) values[60 + i] = std::pow(10, -4.5 * (1 - static_cast<double>(i) / 239));
   Index complete = 0;
   for (const Index restarts : {0, 4, 20, 300}) {
-    const EigenResult found =
-        extreme_eigenpairs(MatrixOperator(values), End::smallest, 3, {.max_restarts = restarts});
+    const EigenResult found = extreme_eigenpairs(MatrixOperator(values), End::smallest, 3,
+                                                 {.max_restarts = restarts, .dense_limit = 0});
     if (!found.all_converged() || !found.resolved) {
       CHECK(found.completeness.rfind("not ", 0) == 0);
       continue;
@@ -148,7 +156,8 @@ TEST_CASE("an end that does not converge takes nothing from the other") {
   // Isolated at the top, crowded at the bottom.
   Vector<double> values = Vector<double>::LinSpaced(1000, 0, 1e-3).array().square();
   values.tail(3) << 0.5, 0.7, 1;
-  const ExtremeEigenpairs found = extreme_eigenpairs(MatrixOperator(values), 3, 3, {.max_restarts = 1});
+  const ExtremeEigenpairs found =
+      extreme_eigenpairs(MatrixOperator(values), 3, 3, {.max_restarts = 1, .dense_limit = 0});
   CHECK_FALSE(found.smallest.all_converged());
   CHECK(found.smallest.probes == 0);
   CHECK_FALSE(std::isfinite(found.smallest.no_more_beyond));
@@ -178,10 +187,57 @@ TEST_CASE("small operators are solved densely, with multiplicities") {
   }
 }
 
+TEST_CASE("a small matrix with a multiple eigenvalue at an end takes no more products than it has columns") {
+  Vector<double> values = Vector<double>::Zero(60);
+  values.tail(48) = Vector<double>::LinSpaced(48, -6, 0).unaryExpr([](double x) { return std::pow(10, x); });
+  const MatrixOperator A(values);
+  const ExtremeEigenpairs found = extreme_eigenpairs(A, 3, 3);
+  CHECK(found.smallest.all_converged());
+  for (const Eigenvalue& e : found.smallest.eigenvalues) CHECK(std::abs(e.value) <= e.error_bound);
+  CHECK(found.largest.eigenvalues[0].value == Approx(1));
+  CHECK(A.products() <= 80);
+}
+
+TEST_CASE("what lies within the resolution of the last value is not claimed to be absent") {
+  Vector<double> values = Vector<double>::LinSpaced(200, 1e-3, 1);
+  values.head(20).setConstant(1e-6);
+  values[0] = 0;
+  const EigenResult found =
+      extreme_eigenpairs(MatrixOperator(values), End::smallest, 1, {.tolerance = 1e-5, .dense_limit = 0});
+  CHECK(found.resolution >= 2e-5 * 0.9);
+  CHECK(found.completeness.find("multiplicities to within ") != std::string::npos);
+}
+
+TEST_CASE("ends of a restriction: densely and by Krylov spaces, and of nothing") {
+  const Index size = 120, removed = 7;
+  const MatrixOperator A(Vector<double>(Vector<double>::LinSpaced(size, -1, 2)), 4);
+  const Vectors<double> Q = random_orthogonal(size, 9), X = Q.leftCols(removed),
+                        rest = Q.rightCols(size - removed);
+  const Vector<double> expected = symmetric_eigen(rest.transpose() * assemble(A) * rest, false).values;
+  const MatrixOperator zero(Vectors<double>(Vectors<double>::Zero(size, size)));
+  for (const Index limit : {0, 1000}) {
+    const EigenOptions options = {.dense_limit = limit};
+    const ExtremeEigenpairs found = restricted_eigenpairs(A, removal_of(X), removed, 3, 2, options);
+    for (Index i = 0; i < 3; ++i)
+      CHECK(std::abs(found.smallest.eigenvalues[i].value - expected[i]) <=
+            found.smallest.joint_bound + 1e-13);
+    for (Index i = 0; i < 2; ++i)
+      CHECK(std::abs(found.largest.eigenvalues[i].value - expected[expected.size() - 1 - i]) <=
+            found.largest.joint_bound + 1e-13);
+    const ExtremeEigenpairs flat = restricted_eigenpairs(zero, removal_of(X), removed, 3, 2, options);
+    for (const ExtremeEigenpairs* ends : {&found, &flat})
+      for (const EigenResult* end : {&ends->smallest, &ends->largest}) {
+        CHECK(end->removed == removed);
+        CHECK((X.transpose() * end->eigenvectors).norm() <= 1e-8);
+      }
+    for (const Eigenvalue& e : flat.smallest.eigenvalues) CHECK(std::abs(e.value) <= e.error_bound);
+  }
+}
+
 TEST_CASE("not converging is a result, with what is known") {
   const Vector<double> values = Vector<double>::LinSpaced(600, 0, 1);  // no gaps to speak of
-  const EigenResult result =
-      extreme_eigenpairs(MatrixOperator(values), End::smallest, 3, {.max_restarts = 1, .krylov_vectors = 64});
+  const EigenResult result = extreme_eigenpairs(MatrixOperator(values), End::smallest, 3,
+                                                {.max_restarts = 1, .krylov_vectors = 64, .dense_limit = 0});
   CHECK_FALSE(result.all_converged());
   CHECK(result.completeness.rfind("not converged: ", 0) == 0);
   REQUIRE(result.eigenvalues.size() == 3);
@@ -201,8 +257,8 @@ TEST_CASE("operators of extreme scale, where squares under- and overflow") {
   values[0] = -3;
   values[99] = 4;
   const MatrixOperator A(Vector<double>(scale * values));
-  const EigenResult low = extreme_eigenpairs(A, End::smallest, 1),
-                    high = extreme_eigenpairs(A, End::largest, 1);
+  const EigenResult low = extreme_eigenpairs(A, End::smallest, 1, kMatrixFree),
+                    high = extreme_eigenpairs(A, End::largest, 1, kMatrixFree);
   const EigenResult full = full_spectrum(A, false);
   CAPTURE(scale, low.eigenvalues[0].error_bound);
   CHECK(low.eigenvalues[0].value / scale == Approx(-3).epsilon(1e-9));
@@ -234,7 +290,7 @@ class Cancelling final : public SelfAdjointOperator {
 TEST_CASE("a value that is all rounding gets a bound that says so") {
   const Index size = GENERATE(1, 5, 100);
   const Cancelling A(size, 1e-14), twin(size, -2e-13);
-  EigenOptions options;
+  EigenOptions options = kMatrixFree;
   options.twin = &twin;
   const EigenResult extreme = extreme_eigenpairs(A, End::smallest, 1, options),
                     full = full_spectrum(A, false, options);
@@ -251,7 +307,7 @@ TEST_CASE("the memory asked for is that of the method taken") {
 
 TEST_CASE("zero operators, impossible numbers and products that are not finite") {
   const MatrixOperator zero(Vectors<double>(Vectors<double>::Zero(100, 100)));
-  const EigenResult result = extreme_eigenpairs(zero, End::largest, 2);
+  const EigenResult result = extreme_eigenpairs(zero, End::largest, 2, kMatrixFree);
   REQUIRE(result.eigenvalues.size() == 2);
   CHECK(result.eigenvalues[1].value == 0);
   CHECK(result.all_converged());
@@ -261,6 +317,7 @@ TEST_CASE("zero operators, impossible numbers and products that are not finite")
   Vectors<double> A = Vectors<double>::Identity(100, 100);
   A(3, 3) = std::numeric_limits<double>::infinity();
   CHECK_THROWS_AS(extreme_eigenpairs(MatrixOperator(A), End::largest, 1), WorkError);
+  CHECK_THROWS_AS(extreme_eigenpairs(MatrixOperator(A), End::largest, 1, kMatrixFree), WorkError);
   CHECK_THROWS_AS(full_spectrum(MatrixOperator(A), false), WorkError);
 }
 

@@ -78,7 +78,7 @@ bool check_point(const Case& c, const Instance<double>& instance, bool stationar
 
   // The same without a matrix.
   RestrictedOptions options;
-  options.dense_limit = 0;
+  options.dense_limit = options.eigen.dense_limit = 0;
   options.pairs = std::min<Index>(dense.negative + dense.zero + 2, P - q);
   options.tolerance = tolerance;
   const RestrictedCurvature found = restricted_curvature(H, remove, q, options);
@@ -86,7 +86,7 @@ bool check_point(const Case& c, const Instance<double>& instance, bool stationar
   CHECK(found.counts.negative == dense.negative);
   CHECK(found.counts.zero == dense.zero);
   CHECK(found.counts.exact());
-  const EigenResult largest = extreme_eigenpairs(H, End::largest, std::min<Index>(3, P));
+  const EigenResult largest = extreme_eigenpairs(H, End::largest, std::min<Index>(3, P), {.dense_limit = 0});
   for (Index i = 0; i < static_cast<Index>(largest.eigenvalues.size()); ++i)
     CHECK(std::abs(largest.eigenvalues[i].value - whole[P - 1 - i]) <=
           largest.eigenvalues[i].error_bound + 1e-13 * norm);
@@ -100,7 +100,8 @@ bool check_point(const Case& c, const Instance<double>& instance, bool stationar
 
 }  // namespace
 
-TEST_CASE("products alone give what the dense matrix gives: random, trained and stationary points") {
+TEST_CASE("products alone give what the dense matrix gives: random, trained and stationary points",
+          "[many]") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   Index inside = 0, points = 0;
   for (const auto& blocks : all_trainable_sets()) {
@@ -125,7 +126,7 @@ TEST_CASE("eigenvalues of W_O alone come D_out times each, and all of them are f
   const Vector<double> expected = symmetric_eigen((matrix + matrix.transpose()) / 2, false).values;
   const Index P = H.rows();
   REQUIRE(P == 90);
-  const EigenResult largest = extreme_eigenpairs(H, End::largest, 12);
+  const EigenResult largest = extreme_eigenpairs(H, End::largest, 12, {.dense_limit = 0});
   CHECK_FALSE(largest.dense);
   REQUIRE(largest.all_converged());
   for (Index i = 0; i < 12; ++i)
