@@ -26,7 +26,8 @@ const Introduction kIntroduction = {
     R"(Eigenpairs come from exact Hessian-vector products by restarted Lanczos (Spectra), with their multiplicities:
 what was found is deflated, and fresh random blocks look for the rest until they find nothing. Every eigenvalue has
 its residual and an error bound that covers residual and rounding: the matrix has an eigenvalue within that
-distance. A sign is claimed only beyond the bound. Smallest means algebraically smallest, the most negative.
+distance. A sign is claimed only beyond the bound. Smallest means algebraically smallest, the most negative. Up to
+P = 1000, and where the matrix is assembled anyway, eigenvalues come from a dense solver instead.
 
 --counts tells how many eigenvalues are negative, zero and positive once the symmetry directions of the model are set
 aside (directions in which it does not change; see lib/curvature/MATHEMATICS.md): exactly, by inertia, while the
@@ -61,14 +62,15 @@ void add_options(Command& command) {
       ("count-tolerance", po::value<double>()->default_value(0, "0")->value_name("T"),
        "zero means |lambda| <= T; 0: the rounding at this point, as measured")  //
       ("dense-limit", po::value<Index>()->default_value(8000)->value_name("P"),
-       "most parameters for exact counts")                                     //
-      ("density", po::bool_switch(), "the spectral density, with error bars")  //
+       "most parameters for exact counts, and up to 1000 for eigenpairs by a dense solver")  //
+      ("density", po::bool_switch(), "the spectral density, with error bars")                //
       ("probes", po::value<Index>()->default_value(10)->value_name("N"),
        "random vectors of the density")  //
       ("steps", po::value<Index>()->default_value(60)->value_name("M"),
        "Lanczos steps with each of them")  //
       ("density-width", po::value<double>()->default_value(0, "0")->value_name("W"),
-       "standard deviation of the smoothing kernel; 0: (largest - smallest node) / M")    //
+       "standard deviation of the smoothing kernel, at least two grid spacings; 0: (largest - smallest "
+       "node) / M")                                                                       //
       ("norms", po::bool_switch(), "trace, Frobenius norm, and the norms of all blocks")  //
       ("norm-probes", po::value<Index>()->default_value(20)->value_name("N"),
        "random vectors for each of these, where the matrix is not assembled")  //
@@ -131,15 +133,18 @@ Request read_request(const Command& command) {
     throw InputError("--max-restarts: expected 1 to 1000000");
   if (!(r.count_tolerance >= 0) || !std::isfinite(r.count_tolerance))
     throw InputError("--count-tolerance: expected a number above 0, or 0 for the default");
+  if (r.dense_limit < 0) throw InputError("--dense-limit: expected a number of parameters, 0 or more");
+  r.eigen.dense_limit = std::min(r.eigen.dense_limit, r.dense_limit);
   if (!(r.density_width >= 0) || !std::isfinite(r.density_width))
     throw InputError("--density-width: expected a number above 0, or 0 for the default");
   if (r.probes < 1 || r.probes > 100000) throw InputError("--probes: expected 1 to 100000");
   if (r.steps < 2 || r.steps > 100000) throw InputError("--steps: expected 2 to 100000");
-  if (r.norm_probes < 2 || r.norm_probes > 100000) throw InputError("--norm-probes: expected 2 to 100000");
+  // A standard error from fewer says nothing.
+  if (r.norm_probes < 5 || r.norm_probes > 100000) throw InputError("--norm-probes: expected 5 to 100000");
   const bool pairs = r.largest != 0 || r.smallest != 0;
-  refuse_without(command, {"tolerance", "max-restarts"}, pairs || r.counts,
+  refuse_without(command, {"tolerance", "max-restarts", "dense-limit"}, pairs || r.counts,
                  "--largest, --smallest or --counts");
-  refuse_without(command, {"count-tolerance", "dense-limit"}, r.counts, "--counts");
+  refuse_without(command, {"count-tolerance"}, r.counts, "--counts");
   refuse_without(command, {"probes", "steps", "density-width"}, r.density, "--density");
   refuse_without(command, {"norm-probes"}, r.norms, "--norms");
   refuse_without(command, {"modulo-symmetries"}, pairs || r.density, "--largest, --smallest or --density");
@@ -170,12 +175,18 @@ class MemoryPlan {
     if (r.full) need("full", full_spectrum_bytes(P, r.with_vectors));
     dense_counts = r.counts && P <= r.dense_limit && 2 * dense_counts_bytes(P) <= memory_;
     if (dense_counts) need("counts", 2 * dense_counts_bytes(P));
-    if (dense_counts && r.full) need("full", full_spectrum_bytes(P, r.with_vectors) + 8 * size * size);
+    const double beside_matrix = full_spectrum_bytes(P, r.with_vectors) + 8 * size * size;
+    if (dense_counts && r.full) need("full", beside_matrix);
+    // Where all eigenvectors would have to be computed for those of the ends, products are cheaper.
+    ends_from_matrix = (dense_counts || r.full) && (r.smallest > 0 || r.largest > 0) &&
+                       beside_matrix <= memory_ && (r.full || !r.with_vectors || P <= r.eigen.dense_limit);
+    if (ends_from_matrix) need("full", beside_matrix);
     const Index count_pairs =
         r.counts && !dense_counts ? std::min<Index>(std::max<Index>(r.smallest, 6), P) : 0;
     const Index smallest = std::max(r.smallest, count_pairs);
-    if (smallest > 0 || r.largest > 0) {
+    if (!ends_from_matrix && (smallest > 0 || r.largest > 0)) {
       const auto bytes = [&] { return extreme_eigenpairs_bytes(P, smallest, r.largest, r.eigen); };
+      if (bytes() > memory_) r.eigen.dense_limit = 0;
       while (r.eigen.krylov_vectors > 24 && bytes() > memory_ / 2) r.eigen.krylov_vectors -= 8;
       while (r.eigen.probe_steps > 6 && bytes() > memory_) --r.eigen.probe_steps;
       need(r.largest > 0 ? "largest" : r.smallest > 0 ? "smallest" : "counts", bytes());
@@ -190,6 +201,7 @@ class MemoryPlan {
     }
   }
   bool dense_counts = false;
+  bool ends_from_matrix = false;  ///< the matrix is assembled anyway
   QuadratureOptions quadrature;
   std::size_t left() const { return static_cast<std::size_t>(memory_ - most_); }
 
@@ -250,29 +262,18 @@ class Analysis {
     results_.matrix = matrix;
     title_ = matrix_title(matrix);
     const Request& r = request_;
-    const bool dense = r.full || plan_.dense_counts;
-    if (dense) {
-      MeasuredMatrix measured =
-          measured_matrix(A_, &twin_, r.eigen.seed, command_.progress(title_ + ", columns"));
-      if (r.norms) dense_norms(measured.matrix);
-      if (plan_.dense_counts) {
-        if (r.full)
-          results_.eigenvalues.emplace_back("spectrum",
-                                            full_spectrum(MeasuredMatrix(measured), r.with_vectors));
-        count_densely(std::move(measured));
-      } else {
-        results_.eigenvalues.emplace_back("spectrum", full_spectrum(std::move(measured), r.with_vectors));
-      }
-    }
-    ExtremeEigenpairs found = pairs(r.smallest, r.largest, r.modulo);
-    if (r.counts && !dense) count_by_pairs(r.smallest > 0 ? &found.smallest : nullptr);
+    ExtremeEigenpairs found;
+    if (r.full || plan_.dense_counts) found = from_matrix();
+    if (!plan_.ends_from_matrix) found = pairs(r.smallest, r.largest, r.modulo);
+    if (r.counts && results_.counts.empty()) count_by_pairs(r.smallest > 0 ? &found.smallest : nullptr);
     if (r.smallest > 0) results_.eigenvalues.emplace_back("smallest", std::move(found.smallest));
     if (r.largest > 0) results_.eigenvalues.emplace_back("largest", std::move(found.largest));
     if (r.density) {
-      results_.density_width = r.density_width;
-      results_.quadrature = lanczos_quadrature(A_, r.modulo ? removal() : Removal([](VectorsRef<double>) {}),
-                                               r.modulo ? modes() : 0, plan_.quadrature,
+      QuadratureOptions options = plan_.quadrature;
+      options.twin = &twin_;
+      results_.quadrature = lanczos_quadrature(A_, removal(), r.modulo ? modes() : 0, options,
                                                command_.progress(title_ + ", density"));
+      results_.density = density_curve(*results_.quadrature, DensityAxis::linear, 400, r.density_width);
     }
     if (r.norms && !results_.norms) estimated_norms();
     return std::move(results_);
@@ -286,53 +287,53 @@ class Analysis {
     };
   }
 
+  /// What the assembled matrix tells, and the ends where it does.
+  ExtremeEigenpairs from_matrix() {
+    const Request& r = request_;
+    MeasuredMatrix measured =
+        measured_matrix(A_, &twin_, r.eigen.seed, command_.progress(title_ + ", columns"));
+    if (r.norms) dense_norms(measured.matrix);
+    ExtremeEigenpairs ends;
+    const bool restricted = r.modulo && modes() > 0;
+    if (r.full || (plan_.ends_from_matrix && !restricted)) {
+      EigenResult spectrum = full_spectrum(measured, r.with_vectors);
+      if (plan_.ends_from_matrix && !restricted) ends = ends_of_spectrum(spectrum, r.smallest, r.largest);
+      if (r.full) results_.eigenvalues.emplace_back("spectrum", std::move(spectrum));
+    }
+    if (plan_.ends_from_matrix && restricted) {
+      const Index left = A_.rows() - modes();
+      ends = ends_of_spectrum(full_spectrum(measured, r.with_vectors, removal(), modes()),
+                              std::min(r.smallest, left), std::min(r.largest, left));
+    }
+    if (plan_.dense_counts) count_densely(std::move(measured));
+    return ends;
+  }
+
   ExtremeEigenpairs pairs(Index smallest, Index largest, bool modulo) const {
-    ExtremeEigenpairs found;
-    if (smallest == 0 && largest == 0) return found;
+    if (smallest == 0 && largest == 0) return {};
     EigenOptions options = request_.eigen;
     options.twin = &twin_;
-    if (!modulo || modes() == 0)
-      return extreme_eigenpairs(A_, smallest, largest, options,
-                                command_.progress(title_ + ", eigenpairs, products (more if restarted)"));
-    // Symmetry directions are moved to the other end.
-    const double norm = norm_estimate(A_, options.seed);
-    const auto one_end = [&](End end, Index count) {
-      if (count == 0) return EigenResult();
-      const double shift = (end == End::smallest ? 1.5 : -1.5) * norm;
-      const DeflatedOperator A(A_, removal(), shift), twin(twin_, removal(), shift);
-      options.twin = &twin;
-      return extreme_eigenpairs(A, end, std::min(count, A.rows() - modes()), options,
-                                command_.progress(title_ + (end == End::smallest ? ", smallest, products"
-                                                                                 : ", largest, products")));
-    };
-    found.smallest = one_end(End::smallest, smallest);
-    found.largest = one_end(End::largest, largest);
-    return found;
+    return restricted_eigenpairs(A_, removal(), modulo ? modes() : 0, smallest, largest, options,
+                                 command_.progress(title_ + ", eigenpairs, products (more if restarted)"));
   }
 
   void count_densely(MeasuredMatrix measured) {
-    const Removal nothing = [](VectorsRef<double>) {};
     const double tolerance = request_.count_tolerance;
-    if (modes() > 0 && modes() < A_.rows()) {
-      results_.counts.emplace_back("whole", dense_counts(MeasuredMatrix(measured), nothing, 0, tolerance));
+    results_.counts.emplace_back("whole", dense_counts(measured, removal(), 0, tolerance));
+    if (modes() > 0)
       results_.counts.emplace_back("modulo symmetries",
                                    dense_counts(std::move(measured), removal(), modes(), tolerance));
-    } else {
-      results_.counts.emplace_back("whole", dense_counts(std::move(measured), nothing, 0, tolerance));
-    }
   }
 
   void count_by_pairs(const EigenResult* smallest) {
-    const bool modulo = modes() > 0;
     EigenResult own;
-    if (smallest == nullptr || smallest->requested < 6 || request_.modulo != modulo) {
-      own = pairs(std::min<Index>(std::max<Index>(request_.smallest, 6), A_.rows() - modes()), 0, modulo)
-                .smallest;
+    if (smallest == nullptr || smallest->requested < 6 || smallest->removed != modes()) {
+      const Index count = std::min<Index>(std::max<Index>(request_.smallest, 6), A_.rows() - modes());
+      own = pairs(count, 0, true).smallest;
       smallest = &own;
     }
-    results_.counts.emplace_back(
-        modulo ? "modulo symmetries" : "whole",
-        krylov_counts(*smallest, A_.rows(), modulo ? modes() : 0, request_.count_tolerance));
+    results_.counts.emplace_back(modes() > 0 ? "modulo symmetries" : "whole",
+                                 krylov_counts(*smallest, A_.rows(), modes(), request_.count_tolerance));
   }
 
   std::vector<BlockRange> blocks() const {

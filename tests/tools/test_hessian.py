@@ -6,7 +6,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ORACLES, ToolTest, hessian_product, jacobian, write_problem
+from support import BIN, BLOCKS, ORACLES, ToolTest, hessian_product, jacobian, write_problem, many_runs
 
 
 def numbers(path):
@@ -36,11 +36,14 @@ class Hessian(ToolTest):
             self.assertLessEqual(np.linalg.norm(H @ v - hessian_product(problem, v)), 1e-8 * np.linalg.norm(H @ v))
             expected = np.linalg.eigvalsh((H + H.T) / 2)
             norm = np.abs(expected).max()
-            out = self.done("basin-hessian", path, "-o", "r.h5", "--overwrite", "--largest", 3, "--smallest", 4, "--full", "--eigenvectors")
+            out = self.done("basin-hessian", path, "-o", "r.h5", "--overwrite", "--full", "--eigenvectors")
+            self.done("basin-hessian", path, "-o", "ends.h5", "--overwrite", "--largest", 3, "--smallest", 4, "--eigenvectors", "--dense-limit", 0)
+            self.done("basin-hessian", path, "-o", "both.h5", "--overwrite", "--largest", 3, "--smallest", 4, "--full")
             self.assertTrue(out.startswith("negative curvature in the Hessian: the smallest eigenvalue is -"), out)
-            with h5py.File(self.path("r.h5")) as file:
+            with h5py.File(self.path("r.h5")) as file, h5py.File(self.path("ends.h5")) as ends, h5py.File(self.path("both.h5")) as both:
                 for name, values in (("largest", expected[::-1][:3]), ("smallest", expected[:4]), ("spectrum", expected)):
-                    group = file["entry"][name]
+                    group = (file if name == "spectrum" else ends)["entry"][name]
+                    self.assertTrue(np.allclose(both["entry"][name]["eigenvalue"][()], values, rtol=0, atol=1e-13 * norm))
                     self.assertEqual(group["eigenvalue"].shape, values.shape)
                     slack = 1e-13 * norm  # of the reference
                     self.assertTrue((np.abs(group["eigenvalue"][()] - values) <= group["eigenvalue_errors"][()] + slack).all())
@@ -52,13 +55,14 @@ class Hessian(ToolTest):
                     self.assertTrue(np.allclose(np.linalg.norm(X, axis=1), 1, atol=1e-13))
                 self.assertEqual(file["entry"].attrs["default"], "spectrum")
                 self.assertIn("complete", file["entry/spectrum"].attrs["completeness"])
-                self.assertIn("Spectra", file["entry/largest"].attrs["method"])
-                self.assertGreater(file["entry/largest"].attrs["products"], 20)
+                self.assertIn("Spectra", ends["entry/largest"].attrs["method"])
+                self.assertGreater(ends["entry/largest"].attrs["products"], 20)
+                self.assertEqual(both["entry/largest"].attrs["products"], both["entry/spectrum"].attrs["products"])  # no others
 
     def test_gauss_newton_is_semidefinite(self):
         path, problem = self.problem(D=7, d=4)
         J = jacobian(problem, BLOCKS)
-        out = self.done("basin-hessian", path, "-o", "r.h5", "--operator", "gauss-newton", "--largest", 2, "--smallest", 2)
+        out = self.done("basin-hessian", path, "-o", "r.h5", "--operator", "gauss-newton", "--largest", 2, "--smallest", 2, "--dense-limit", 0)
         self.assertTrue(out.startswith("no negative curvature beyond the error bound in the Gauss-Newton matrix: the smallest eigenvalue found is "), out)
         values, errors = self.results("r.h5", "entry/largest/eigenvalue", "entry/largest/eigenvalue_errors")
         expected = np.linalg.svd(J, compute_uv=False)[:2] ** 2
@@ -91,7 +95,7 @@ class Hessian(ToolTest):
     def test_a_loose_tolerance_claims_no_sign(self):
         # W_V alone: positive definite, but a tolerance of 1e-3 |H| cannot show it
         path, _ = self.problem(N=16, n=8, D=32, d=8, D_out=8)
-        out = self.done("basin-hessian", path, "-o", "r.h5", "--train", "W_V", "--smallest", 1, "--tolerance", 1e-3)
+        out = self.done("basin-hessian", path, "-o", "r.h5", "--train", "W_V", "--smallest", 1, "--tolerance", 1e-3, "--dense-limit", 0)
         self.assertTrue(out.startswith("no negative curvature beyond the error bound in the Hessian: the smallest eigenvalue found is "), out)
         out = self.done("basin-hessian", path, "-o", "f.h5", "--train", "W_V", "--full")
         self.assertTrue(out.startswith("the Hessian is positive definite: the smallest eigenvalue is "), out)
@@ -142,6 +146,83 @@ class Hessian(ToolTest):
                             "--modulo-symmetries")
             self.assertEqual(self.results("k.h5", "entry/counts/negative")[0], dense)
 
+    def generated(self, name, *args):
+        """A problem of basin-problem, by its path."""
+        self.done("basin-problem", "teacher", "-o", name, *args)
+        return self.path(name)
+
+    def test_a_zero_hessian_has_no_negative_curvature(self):
+        shape = ["-N", 4, "-n", 4, "-D", 4, "-H", 2, "-d", 2, "--outputs", 2]
+        for i, gain in enumerate((["--gain", "W_O=0"], ["--gain", "W_Q=1e5"])):
+            path = self.generated(f"zero{i}.h5", *shape, *gain)
+            for more in ([], ["--dense-limit", 0]):
+                out = self.done("basin-hessian", path, "-o", "r.h5", "--overwrite", "--train", "W_Q,W_K", "--counts", *more)
+                self.assertTrue(out.startswith("no negative curvature"), out)
+                self.assertEqual(list(self.results("r.h5", "entry/counts/negative")), [0] * len(self.results("r.h5", "entry/counts/negative")))
+
+    def test_a_verdict_speaks_of_one_matrix(self):
+        # One token, all weights 1, no targets: the loss is (v o)^2 / 2 with Hessian ((1, 2), (2, 1)), eigenvalues -1 and 3
+        path, problem = self.problem(N=1, n=1, D=1, H=1, d=1, D_out=1)
+        problem["X"][:], problem["Y"][:] = 1, 0
+        for weights in problem["weights"].values():
+            weights[:] = 1
+        write_problem(path, problem)
+        run = ["basin-hessian", path, "-o", "r.h5", "--overwrite", "--train", "W_V,W_O"]
+        whole, restricted = (np.array(values) * 1.0 for values in ((-1, 3), (3,)))
+        out = self.done(*run, "--smallest", 1, "--modulo-symmetries")
+        value = self.results("r.h5", "entry/smallest/eigenvalue")[0]
+        scale = value / 3
+        self.assertTrue(out.startswith("the Hessian is positive definite modulo symmetries: the smallest eigenvalue is "), out)
+        self.assertIn("\nsmallest modulo symmetries (", out)
+        with h5py.File(self.path("r.h5")) as file:
+            self.assertEqual(file["entry/smallest"].attrs["symmetry"], 1)
+            self.assertIn("modulo symmetries", file["entry/smallest/title"][()].decode())
+            self.assertTrue(np.allclose(file["entry/smallest/eigenvalue"][()], scale * restricted))
+        out = self.done(*run, "--smallest", 2, "--counts")
+        self.assertTrue(np.allclose(self.results("r.h5", "entry/smallest/eigenvalue"), scale * whole))
+        self.assertEqual(out.splitlines()[0], "the Hessian is positive definite modulo symmetries")
+        out = self.done(*run, "--density", "--modulo-symmetries")
+        self.assertIn("density modulo symmetries (", out)
+
+    def test_directions_that_are_all_symmetries(self):
+        path, problem = self.problem(N=3, n=1, D=2, H=1, d=2, D_out=1)  # one token: softmax is 1, whatever the scores
+        for more in ([], ["--dense-limit", 0]):
+            out = self.done("basin-hessian", path, "-o", "r.h5", "--overwrite", "--train", "W_Q,W_K", "--counts", *more)
+            self.assertTrue(out.startswith("no curvature in the Hessian modulo symmetries: all 8 directions are symmetries"), out)
+            self.assertIn("= 8 symmetry modes + 0 further zero + 0 negative + 0 positive", out)
+
+    def test_counts_of_krylov_spaces_are_exact_only_when_they_can_be(self):
+        path = self.generated("t.h5")
+        self.done("basin-hessian", path, "-o", "d.h5", "--operator", "gauss-newton", "--counts")
+        zeros = self.results("d.h5", "entry/counts/zero")[-1]
+        out = self.done("basin-hessian", path, "-o", "k.h5", "--operator", "gauss-newton", "--counts", "--dense-limit", 0, "--tolerance", 1e-5)
+        exact, found = self.results("k.h5", "entry/counts/zero_exact", "entry/counts/zero")
+        self.assertTrue(exact[0] == 0 or found[0] == zeros, out)
+        self.assertIn("at least", out)
+
+    def test_tolerances_below_rounding_claim_no_sign(self):
+        path, _ = self.problem(D=7, d=4)
+        out = self.done("basin-hessian", path, "-o", "r.h5", "--operator", "gauss-newton", "--counts", "--count-tolerance", 1e-30)
+        self.assertIn("raised from 1e-30 to the rounding", out)
+        self.assertEqual(set(self.results("r.h5", "entry/counts/negative")), {0})
+
+    def test_verdicts_of_densities(self):
+        path = self.generated("t.h5")
+        out = self.done("basin-hessian", path, "-o", "r.h5", "--density", "--probes", 1, "--steps", 2)
+        lowest = self.results("r.h5", "entry/quadrature/nodes").min()
+        self.assertLess(lowest, 0)
+        self.assertTrue(out.startswith("negative curvature in the Hessian: the smallest eigenvalue is at most -"), out)
+        out = self.done("basin-hessian", path, "-o", "g.h5", "--operator", "gauss-newton", "--density", "--probes", 1, "--steps", 2)
+        self.assertTrue(out.startswith("no negative curvature in the Gauss-Newton matrix: it is J^T J"), out)
+        self.assertIn("no eigenvalue of J^T J is below 0", out)
+        self.assertEqual(list(self.results("g.h5", "entry/negative_mass/share", "entry/negative_mass/upper")), [0, 0])
+
+    def test_what_overflows_is_named(self):
+        path, problem = self.problem()
+        problem["weights"]["W_Q"][0, 0, 0] = 1e160
+        write_problem(path, problem)
+        self.refused(1, "squares of the entries of W_Q overflow", "basin-hessian", path, "-o", "r.h5", "--counts")
+
     def test_parts_blocks_and_norms(self):
         path, problem, H = self.symmetric_problem()
         J = jacobian(problem, BLOCKS)
@@ -191,9 +272,10 @@ class Hessian(ToolTest):
             self.assertLessEqual(mass["lower"], (expected < 0).mean())
             self.assertGreaterEqual(mass["upper"], (expected < 0).mean())
 
+    @many_runs
     def test_killed_and_resumed_it_ends_with_the_same_bits(self):
         path, _ = self.problem(N=24, n=12, D=16, H=2, d=6, D_out=6)
-        options = ["--largest", 3, "--smallest", 3, "--density", "--norms", "--operator", "all", "--counts", "--dense-limit", 1]
+        options = ["--largest", 3, "--smallest", 3, "--density", "--norms", "--operator", "all", "--counts", "--dense-limit", 0]
         self.done("basin-hessian", path, "-o", "whole.h5", *options)
         command = [str(BIN / "basin-hessian"), str(path), "-o", "r.h5", "--resume", *map(str, options)]
         for delay in (0.15, 0.3, 0.5, 0.8):
@@ -241,7 +323,9 @@ class Hessian(ToolTest):
                               (["--largest", 1, "--block", "W_X"], "--block W_X: expected one of the trained blocks, W_Q,W_K,W_V,W_O"),
                               (["--largest", 1, "--train", "W_Q,W_K", "--block", "W_O"], "--block W_O: expected one of the trained blocks, W_Q,W_K"),
                               (["--density", "--probes", 0], "--probes: expected 1 to"), (["--largest", 1, "--steps", 9], "--steps: without effect"),
-                              (["--counts", "--count-tolerance", -1], "--count-tolerance: expected"), (["--norms", "--norm-probes", 1], "--norm-probes"),
+                              (["--counts", "--count-tolerance", -1], "--count-tolerance: expected"), (["--norms", "--norm-probes", 4], "--norm-probes: expected 5 to"),
+                              (["--counts", "--dense-limit", -3], "--dense-limit"), (["--full", "--dense-limit", 3], "--dense-limit: without effect"),
+                              (["--density", "--density-width", 1e-9], "density width 1e-09: the grid of 400 points resolves no less than"),
                               (["--density", "--memory", "1k"], "--density with P = 102 needs"),
                               (["--counts", "--modulo-symmetries"], "--modulo-symmetries: without effect")):
             self.refused(2, message, "basin-hessian", path, "-o", "r.h5", *args)

@@ -9,6 +9,20 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
+/// Appended to the name of a matrix that is restricted to the complement of the symmetry directions.
+std::string restriction(Index removed) {
+  return removed > 0 ? " modulo symmetries" : "";
+}
+
+/// G = J^T J and its blocks have no negative eigenvalue, and no restriction of them has.
+bool semidefinite(const SpectrumResults& r) {
+  return r.matrix == "gauss-newton";
+}
+
+Mass share_below(const SpectrumResults& r, double x) {
+  return semidefinite(r) && x <= 0 ? Mass{} : mass_below(*r.quadrature, x);
+}
+
 void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::string& which,
                        const std::string& matrix, const EigenResult& r, bool with_vectors) {
   hdf5::make_plot(file, group, "eigenvalue", {"index"});
@@ -20,6 +34,8 @@ void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::
   file.attribute(group, "requested", static_cast<std::int64_t>(r.requested));
   file.attribute(group, "joint_bound", r.joint_bound);
   file.attribute(group, "no_more_beyond", r.no_more_beyond);
+  file.attribute(group, "resolution", r.resolution);
+  file.attribute(group, "symmetry", static_cast<std::int64_t>(r.removed));
   std::vector<double> index, value, error, residual;
   std::vector<std::uint8_t> converged;
   for (const Eigenvalue& e : r.eigenvalues) {
@@ -34,7 +50,8 @@ void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::
   file.write(group + "/eigenvalue_errors", error);
   if (residual.empty() || !std::isnan(residual.front())) file.write(group + "/residual", residual);
   file.write_bytes(group + "/converged", converged, {static_cast<Index>(converged.size())});
-  file.write(group + "/title", which + " eigenvalues of the " + matrix_title(matrix));
+  file.write(group + "/title",
+             which + " eigenvalues of the " + matrix_title(matrix) + restriction(r.removed));
   if (with_vectors)
     file.write(group + "/eigenvectors", r.eigenvectors.data(),
                {r.eigenvectors.cols(), r.eigenvectors.rows()});
@@ -96,9 +113,8 @@ void write_curve(hdf5::Writer& file, const std::string& group, const std::string
 
 void write_density(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
   const LanczosQuadrature& q = *r.quadrature;
-  const std::string title = "spectral density of the " + matrix_title(r.matrix);
-  write_curve(file, prefix + "/density", title, density_curve(q, DensityAxis::linear, 400, r.density_width),
-              "eigenvalue");
+  const std::string title = "spectral density of the " + matrix_title(r.matrix) + restriction(q.removed);
+  write_curve(file, prefix + "/density", title, *r.density, "eigenvalue");
   write_curve(file, prefix + "/density_symlog", title + ", per unit of asinh(eigenvalue / scale)",
               density_curve(q, DensityAxis::symmetric_log, 400), "asinh(eigenvalue / scale)");
 
@@ -122,13 +138,15 @@ void write_density(hdf5::Writer& file, const std::string& prefix, const Spectrum
   file.write_bytes(group + "/exhausted", exhausted, {probes});
   file.attribute(group, "size", static_cast<std::int64_t>(q.size));
   file.attribute(group, "products", static_cast<std::int64_t>(q.products));
+  file.attribute(group, "rounding", q.rounding);
+  file.attribute(group, "symmetry", static_cast<std::int64_t>(q.removed));
 
   // The cumulative share on the grid of the symmetric logarithmic axis, and just below zero.
   const std::string cumulative = prefix + "/cumulative";
   const Vector<double> grid = density_curve(q, DensityAxis::symmetric_log, 200).eigenvalue;
   Vector<double> share(grid.size()), lower(grid.size()), upper(grid.size());
   for (Index i = 0; i < grid.size(); ++i) {
-    const Mass m = mass_below(q, grid[i]);
+    const Mass m = share_below(r, grid[i]);
     share[i] = m.value, lower[i] = m.lower, upper[i] = m.upper;
   }
   hdf5::make_plot(file, cumulative, "share", {"eigenvalue"});
@@ -142,7 +160,7 @@ void write_density(hdf5::Writer& file, const std::string& prefix, const Spectrum
   // At zero, and as close to it as the quadrature tells what is there from what is near it.
   for (const auto& [name, x] : {std::pair<std::string, double>{"/negative_mass", -zero_threshold(q)},
                                 {"/resolved_mass", -resolved_threshold(q)}}) {
-    const Mass m = mass_below(q, x);
+    const Mass m = share_below(r, x);
     file.group(prefix + name, "NXcollection");
     file.write(prefix + name + "/below", x);
     file.write(prefix + name + "/share", m.value);
@@ -208,16 +226,16 @@ const EigenvalueCounts* find_counts(const SpectrumResults& r, const std::string&
 }
 
 std::string counts_text(const EigenvalueCounts& c) {
-  const std::string least = c.negative_exact ? "" : "at least ";
+  const auto least = [](bool exact) { return std::string(exact ? "" : "at least "); };
   std::string text = "P = " + std::to_string(c.size);
   if (c.removed > 0)
-    text += " = " + std::to_string(c.removed) + " symmetry modes + " + std::to_string(c.zero) +
-            " further zero + ";
+    text += " = " + std::to_string(c.removed) + " symmetry modes + " + least(c.zero_exact) +
+            std::to_string(c.zero) + " further zero + ";
   else
-    text += " = " + std::to_string(c.zero) + " zero + ";
-  return text + least + std::to_string(c.negative) + " negative + " + (c.exact() ? "" : "at most ") +
-         std::to_string(c.positive) + " positive (zero: |lambda| <= " + number(c.tolerance, 2) + ", " +
-         c.tolerance_reason + ")";
+    text += " = " + least(c.zero_exact) + std::to_string(c.zero) + " zero + ";
+  return text + least(c.negative_exact) + std::to_string(c.negative) + " negative + " +
+         (c.exact() ? "" : "at most ") + std::to_string(c.positive) +
+         " positive (zero: |lambda| <= " + number(c.tolerance, 2) + ", " + c.tolerance_reason + ")";
 }
 
 /// "3.1e5 +- 2" or without error when exact.
@@ -233,7 +251,8 @@ std::string matrix_title(const std::string& matrix) {
 }
 
 double zero_threshold(const LanczosQuadrature& quadrature) {
-  return 1e-10 * std::max(std::abs(quadrature.lowest()), std::abs(quadrature.highest()));
+  return std::max(1e-10 * std::max(std::abs(quadrature.lowest()), std::abs(quadrature.highest())),
+                  quadrature.rounding);
 }
 
 double resolved_threshold(const LanczosQuadrature& quadrature) {
@@ -263,14 +282,20 @@ std::string curvature_verdict(const SpectrumResults& r) {
   if (counts == nullptr) counts = find_counts(r, "whole");
   const EigenResult* all = find(r, "spectrum");
   const EigenResult* smallest = all != nullptr ? all : find(r, "smallest");
+  // Only a value of the same matrix backs a verdict.
+  if (counts != nullptr && smallest != nullptr && smallest->removed != counts->removed)
+    smallest = find(r, "smallest");
+  if (counts != nullptr && smallest != nullptr && smallest->removed != counts->removed) smallest = nullptr;
   std::string value;
   if (smallest != nullptr)
     value =
         std::string(smallest->dense ? "the smallest eigenvalue is " : "the smallest eigenvalue found is ") +
         signed_text(smallest->eigenvalues.front());
   if (counts != nullptr) {
-    const std::string where = counts->removed > 0 ? " modulo symmetries" : "",
-                      end = value.empty() ? "" : ": " + value;
+    const std::string where = restriction(counts->removed), end = value.empty() ? "" : ": " + value;
+    if (counts->removed == counts->size)
+      return "no curvature in the " + matrix + where + ": all " + std::to_string(counts->size) +
+             " directions are symmetries";
     if (counts->negative > 0)
       return "negative curvature in the " + matrix + where + ", " +
              (counts->negative_exact ? "" : "at least ") + std::to_string(counts->negative) +
@@ -280,22 +305,31 @@ std::string curvature_verdict(const SpectrumResults& r) {
   }
   if (smallest != nullptr) {
     const Eigenvalue& e = smallest->eigenvalues.front();
-    if (e.value < -e.error_bound) return "negative curvature in the " + matrix + ": " + value;
-    if (!e.converged) return "no negative curvature found in the " + matrix + ", but not converged: " + value;
+    const std::string where = restriction(smallest->removed);
+    if (e.value < -e.error_bound) return "negative curvature in the " + matrix + where + ": " + value;
+    if (!e.converged)
+      return "no negative curvature found in the " + matrix + where + ", but not converged: " + value;
     if (e.value <= e.error_bound)
-      return "no negative curvature beyond the error bound in the " + matrix + ": " + value;
-    return (smallest->dense ? "the " + matrix + " is positive definite: "
-                            : "no negative curvature found in the " + matrix + ": ") +
+      return "no negative curvature beyond the error bound in the " + matrix + where + ": " + value;
+    return (smallest->dense ? "the " + matrix + " is positive definite" + where + ": "
+                            : "no negative curvature found in the " + matrix + where + ": ") +
            value;
   }
   if (const EigenResult* largest = find(r, "largest"))
-    return "the largest eigenvalue found is " + signed_text(largest->eigenvalues.front());
+    return "the largest eigenvalue found" + restriction(largest->removed) + " is " +
+           signed_text(largest->eigenvalues.front());
   if (r.quadrature) {
-    const double x = zero_threshold(*r.quadrature);
-    const Mass m = mass_below(*r.quadrature, -x);
-    return (m.lower > 0 ? "negative curvature in the " + matrix + ": "
-                        : "no negative curvature seen in the " + matrix + ": ") +
-           percent(m.value) + " of the eigenvalues below " + number(-x, 3);
+    const LanczosQuadrature& q = *r.quadrature;
+    const std::string where = restriction(q.removed);
+    if (semidefinite(r)) return "no negative curvature in the " + matrix + where + ": it is J^T J";
+    const double x = zero_threshold(q);
+    const Mass m = mass_below(q, -x);
+    // A node is an upper bound on the smallest eigenvalue.
+    if (q.lowest() < -x)
+      return "negative curvature in the " + matrix + where + ": the smallest eigenvalue is at most " +
+             number(q.lowest(), 6) + "; about " + percent(m.value) + " are below " + number(-x, 3);
+    return "no negative curvature seen in the " + matrix + where + ": up to " + percent(m.upper) +
+           " of the eigenvalues (95 %) may be below " + number(-x, 3);
   }
   return "the " + matrix + " has trace " + estimate_text(r.traces->trace) + " and Frobenius norm " +
          estimate_text(r.traces->frobenius);
@@ -316,7 +350,7 @@ void say_results(Command& command, const SpectrumResults& r) {
           " not distinguishable from zero (|lambda| <= " + number(result.eigenvalues.front().error_bound, 2) +
           "), " + std::to_string(total - negative - zero) + " positive, of P = " + std::to_string(total));
     } else {
-      command.say(which + " (" + std::to_string(result.products) +
+      command.say(which + restriction(result.removed) + " (" + std::to_string(result.products) +
                   (result.shared ? " products for both ends):" : " products):"));
       for (const Eigenvalue& e : result.eigenvalues) command.say("  " + signed_text(e));
     }
@@ -334,9 +368,12 @@ void say_results(Command& command, const SpectrumResults& r) {
   }
   if (r.quadrature) {
     const LanczosQuadrature& q = *r.quadrature;
-    command.say("density (" + std::to_string(q.products) + " products): " + mass_text(q, -zero_threshold(q)));
-    if (mass_below(q, -zero_threshold(q)).truncation > 0.005)
-      command.say("  " + mass_text(q, -resolved_threshold(q)));
+    const double x = zero_threshold(q);
+    command.say("density" + restriction(q.removed) + " (" + std::to_string(q.products) +
+                " products): " + (semidefinite(r) ? "no eigenvalue of J^T J is below 0" : mass_text(q, -x)));
+    const double resolved = resolved_threshold(q);
+    if (share_below(r, -x).truncation > 0.005 && resolved > 2 * x)
+      command.say("  " + mass_text(q, -resolved));
   }
   if (r.traces)
     command.say("trace " + estimate_text(r.traces->trace) + ", Frobenius norm " +

@@ -21,7 +21,7 @@ struct SpectrumResults {
   /// "whole" or "modulo symmetries".
   std::vector<std::pair<std::string, EigenvalueCounts>> counts;
   std::optional<LanczosQuadrature> quadrature;
-  double density_width = 0;
+  std::optional<DensityCurve> density;  ///< on a linear axis
   std::optional<TraceEstimates> traces;
   std::optional<BlockNorms> norms;
 };
@@ -29,7 +29,7 @@ struct SpectrumResults {
 /// "Hessian", "Gauss-Newton matrix", "residual part".
 std::string matrix_title(const std::string& matrix);
 
-/// What counts as zero in a density: 1e-10 of the largest magnitude.
+/// What counts as zero in a density: 1e-10 of the largest magnitude, or the rounding of the products.
 double zero_threshold(const LanczosQuadrature& quadrature);
 
 /// As close to zero as the quadrature leaves no more than half a per cent of the eigenvalues undecided.
