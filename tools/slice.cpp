@@ -105,6 +105,8 @@ void slice(int argc, const char* const* argv) {
   const double write_every = command.get<double>("write-every");
   if (!(write_every >= 0)) throw InputError("--write-every: expected a number of seconds, 0 or more");
 
+  if (command.get<bool>("resume")) hdf5::remove_unfinished(command.output());
+
   // The point, the directions and the path.
   const Setup setup = read_setup(command);
   const std::string journal_path = command.output() + ".journal";

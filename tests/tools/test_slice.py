@@ -349,8 +349,7 @@ class LongRuns(ToolTest):
                     self.assertTrue((f[computed == 0] == -1).all() and (f[computed == 1] > 0).all())
         self.assertGreaterEqual(kills, 0.8 * self.KILLS)
         self.assertEqual(contents(self.path("whole.h5")), contents(self.path("r.h5")))
-        leftovers = [p.name for p in self.folder.iterdir() if not p.name.startswith(".r.h5.part-")]
-        self.assertEqual(sorted(leftovers), ["problem.h5", "r.h5", "whole.h5"])
+        self.no_leftovers("problem.h5", "r.h5", "whole.h5")
 
     def test_two_runs_of_one_file(self):
         self.problem(N=60, n=16, D=16, d=4)
