@@ -33,6 +33,7 @@ and with the conditions on sizes and ranks that it hangs on: which hold, which d
   auto              singular-values if that takes a second; else formed, and the triangular factor of J or its
                     singular values where rounding hides more than 1e-4 and they are affordable; matrix-free if a
                     kernel does not fit in --memory
+  dense             as auto, but never matrix-free
 What does not fit in --memory is refused, with what it would need. --kernels sum leaves out the blocks alone, which
 saves most of the time; --kernels unions adds all sets of blocks. --compare does everything for the other kernel
 (softmax or Gaussian) as well, at the same weights, and says what differs.
@@ -72,28 +73,16 @@ std::vector<std::vector<std::string>> kernel_sets(const std::vector<std::string>
 
 // ---- smallest eigenvalues ---------------------------------------------------------------------------------
 
-/// A point, with its factors and those of its twin (model/twin.h).
-struct Points {
-  AttentionPoint point;
-  AttentionFactors factors, twin_factors;
-
-  explicit Points(const Setup& setup)
-      : point{setup.description.spec, setup.weights, setup.data},
-        factors(attention_factors(point.spec, point.weights, point.data)),
-        twin_factors(twin_factors_of(setup)) {}
-
- private:
-  static AttentionFactors twin_factors_of(const Setup& setup) {
-    const Twin moved = make_twin(setup.weights, *setup.data);
-    return attention_factors(setup.description.spec, moved.weights, moved.data);
-  }
-};
+AttentionPoint point_of(const Setup& setup) {
+  return {setup.description.spec, setup.weights, setup.data};
+}
 
 struct Analysis {
   std::vector<Kernel> kernels;                      ///< of each set
   std::vector<std::optional<NtkSpectrum>> spectra;  ///< likewise, where all eigenvalues are known
   std::optional<MatrixFreeMinimum> products;        ///< of the last set
   InputRanks ranks;
+  std::string method;
 
   bool has_all_eigenvalues() const {
     return std::all_of(spectra.begin(), spectra.end(), [](const auto& s) { return s.has_value(); });
@@ -121,36 +110,62 @@ void check_memory(const Command& command, const std::string& method, const Setup
 
 /// By products: the last set alone, unless conditions refute it. The others have their conditions, and W_O
 /// its factor.
-std::optional<MatrixFreeMinimum> minimum_by_products(Command& command, const Setup& setup,
-                                                     const Points& points) {
-  check_memory(command, "matrix-free", setup, matrix_free_bytes(setup.data->Y.size(), setup.data->samples));
+MatrixFreeMinimum minimum_by_products(Command& command, const Setup& setup, const AttentionFactors& factors) {
   MatrixFreeOptions options;
   options.max_products = command.get<Index>("max-products");
   options.seed = command.seed();
   const Linearization<double> at = setup.linearize(command.memory());
+  std::vector<Linearization<double>> twins;
+  for (std::uint64_t index = 0; index < rounding_twins(at.output_size() * at.theta_size()); ++index)
+    twins.push_back(setup.linearize_twin(index));
+  const AttentionPoint point = point_of(setup);
   return matrix_free_minimum(
-      at, setup.linearize_twin(), [&](Index i) { return single_factors(points.point, i); }, options,
+      at, twins, factors, [&](Index i) { return single_factors(point, i); }, options,
       command.progress("products with the kernel"));
 }
 
-Analysis analyse(Command& command, const Setup& setup, const Points& points,
-                 const std::vector<std::vector<std::string>>& sets) {
-  const std::vector<std::string>& trained = sets.back();
-  const auto memory = static_cast<double>(command.memory());
-  const double formed_bytes = formed_minima_bytes(setup.data->Y.size());
-  std::string method = command.get<std::string>("method");
-  if (method == "formed") check_memory(command, method, setup, formed_bytes);
-  if (method == "singular-values")
-    check_memory(command, method, setup,
-                 jacobian_cost(setup.description.spec, setup.data->samples, trained, sets).bytes);
-  if (method == "auto" && formed_bytes > memory) {
-    command.message("a formed kernel needs " + bytes_text(formed_bytes) + ", --memory allows " +
-                    bytes_text(memory) + ": going on matrix-free");
-    method = "matrix-free";
+/// The method that is taken, all it needs being there. `auto` is taken for `dense`, too, from here on.
+std::string checked_method(Command& command, const Setup& setup,
+                           const std::vector<std::vector<std::string>>& sets) {
+  const AttentionSpec& spec = setup.description.spec;
+  const Index N = setup.data->samples;
+  const double conditions = conditions_bytes(spec, N),
+               formed = std::max(conditions, formed_minima_bytes(spec, N));
+  const std::string method = command.get<std::string>("method");
+  if (method == "formed" || method == "dense") {
+    check_memory(command, method, setup, formed);
+    return method == "dense" ? "auto" : method;
   }
+  if (method == "singular-values") {
+    const double J = jacobian_cost(spec, N, sets.back(), sets).bytes + measured_factors_bytes(spec, N);
+    check_memory(command, method, setup, std::max(conditions, J));
+    return method;
+  }
+  if (method == "auto" && formed <= static_cast<double>(command.memory())) return method;
+  check_memory(command, "matrix-free", setup,
+               std::max(conditions, measured_factors_bytes(spec, N) + matrix_free_bytes(spec, N)));
+  if (method == "auto")
+    command.message("a formed kernel needs " + bytes_text(formed) + ", --memory allows " +
+                    bytes_text(static_cast<double>(command.memory())) + ": going on matrix-free");
+  return "matrix-free";
+}
 
+MinimaOptions minima_options(const Command& command, const std::string& method) {
+  MinimaOptions options;
+  options.form = method == "formed" || method == "auto";
+  options.use_jacobian = method == "auto";
+  options.spectra = method == "singular-values";
+  options.memory = static_cast<double>(command.memory());
+  options.operations = kAffordable;
+  return options;
+}
+
+Analysis analyse(Command& command, const Setup& setup, const std::vector<std::vector<std::string>>& sets) {
+  const std::vector<std::string>& trained = sets.back();
   Analysis result;
-  const InitialisationConditions conditions(points.factors, points.twin_factors);
+  const std::string method = result.method = checked_method(command, setup, sets);
+  const MeasuredFactors factors = measured_factors(setup.description.spec, setup.weights, setup.data);
+  const InitialisationConditions conditions(factors);
   result.ranks = conditions.ranks();
   const Progress progress = command.progress("conditions, kernels");
   for (const auto& set : sets) {
@@ -158,21 +173,16 @@ Analysis analyse(Command& command, const Setup& setup, const Points& points,
     report(progress, static_cast<Index>(result.kernels.size()), static_cast<Index>(sets.size()));
   }
 
-  MinimaOptions options;
-  options.form = method == "formed" || method == "auto";
-  options.use_jacobian = method == "auto";
-  options.spectra = method == "singular-values";
-  options.memory = memory;
-  options.operations = kAffordable;
+  MinimaOptions options = minima_options(command, method);
   options.note = [&](const std::string& line) { command.message(line); };
-  Minima found = kernel_minima(points.point, points.factors, points.twin_factors, trained, sets, options,
+  Minima found = kernel_minima(point_of(setup), factors, trained, sets, options,
                                command.progress(options.form ? "kernels" : "Jacobian, samples"));
   result.spectra = std::move(found.spectra);
   command.resolve("method", method != "auto"               ? method
                             : result.has_all_eigenvalues() ? "singular-values"
                                                            : "formed");
   if (method == "matrix-free" && !result.kernels.back().conditions.refuted()) {
-    result.products = minimum_by_products(command, setup, points);
+    result.products = minimum_by_products(command, setup, factors.factors);
     found.minima.back() = result.products->kernel;
   }
   for (std::size_t k = 0; k < sets.size(); ++k)
@@ -193,9 +203,10 @@ Setup other_kernel(const Setup& setup) {
 // ---- in words ---------------------------------------------------------------------------------------------
 
 std::string largest(const KernelMinimum& k) {
-  return std::isfinite(k.lambda_max)      ? ", lambda_max = " + number(k.lambda_max, 10)
-         : std::isfinite(k.largest_upper) ? ", lambda_max <= " + number(k.largest_upper, 4)
-                                          : "";
+  if (!std::isfinite(k.lambda_max))
+    return std::isfinite(k.largest_upper) ? ", lambda_max <= " + number(k.largest_upper, 4) : "";
+  const bool enclosed = k.largest_upper - k.largest_lower <= 1e-3 * k.lambda_max;
+  return ", lambda_max " + (enclosed ? "= " + number(k.lambda_max, 10) : ">= " + number(k.largest_lower, 4));
 }
 
 std::string verdict(const KernelMinimum& k) {
@@ -210,6 +221,9 @@ std::string verdict(const KernelMinimum& k) {
   if (k.rank < 0 && k.upper > 0)
     return std::isfinite(k.upper) ? "not decided: 0 <= lambda_min <= " + number(k.upper, 6) + largest(k)
                                   : std::string("not decided: no eigenvalues were computed");
+  if (k.rank == k.size)
+    return "positive definite to rounding, but lambda_min <= " + number(k.upper, 3) +
+           " is too small for double precision" + largest(k);
   return "singular" +
          (k.parameters < k.size ? ", having only " + std::to_string(k.parameters) + " parameters"
           : k.upper > 0         ? " to rounding"
@@ -251,7 +265,7 @@ void compare(Command& command, hdf5::Writer& file, const Setup& setup,
              const std::vector<std::vector<std::string>>& sets, const Analysis& here) {
   const Setup other = other_kernel(setup);
   command.message("the same with the " + kernel_name(other.description.spec.kernel) + " kernel ...");
-  const Analysis there = analyse(command, other, Points(other), sets);
+  const Analysis there = analyse(command, other, sets);
   const std::string ours = kernel_name(setup.description.spec.kernel),
                     theirs = kernel_name(other.description.spec.kernel);
   command.say("The same weights with the " + theirs + " kernel: the sum is " + verdict(there.sum()));
@@ -282,8 +296,8 @@ CertificateInput certificate_input(const Setup& setup, const KernelMinimum& sum)
 std::string verdict(const Certificate& c) {
   if (c.passes)
     return "gradient descent with step " + number(c.step, 4) +
-           " converges to zero loss: proven (within radius " + number(c.radius, 3) + ", f shrinks by " +
-           number(c.rate, 6) + " each step)";
+           " converges to zero loss: proven (within radius " + number(c.radius, 3) +
+           "; each step leaves at most " + number(c.rate, 6) + " of f)";
   if (c.sigma_min == 0)
     return "convergence of gradient descent is not proven: the NTK is not known to be positive definite";
   return "convergence of gradient descent is not proven: |r_0| = " + number(c.residual_norm, 4) +
@@ -291,21 +305,25 @@ std::string verdict(const Certificate& c) {
          " (what passes: " + number(c.largest_residual, 3) + ")";
 }
 
-/// The certificate with a block's weights multiplied by `gain`.
-Certificate certificate_at_gain(const Setup& setup, const std::string& block, double gain) {
+/// The certificate with a block's weights multiplied by `gain`, from the kernel of all trained blocks.
+Certificate certificate_at_gain(const Command& command, const Setup& setup, const std::string& block,
+                                double gain, const std::string& method) {
   Setup scaled = setup;
   const auto& entry = setup.parameters().find(block);
   scaled.weights.segment(entry.offset, entry.block.size()) *= gain;
-  const Points points(scaled);
+  const MeasuredFactors factors = measured_factors(setup.description.spec, scaled.weights, scaled.data);
   const std::vector<std::string> trained = setup.parameters().trained();
-  const Minima found = kernel_minima(points.point, points.factors, points.twin_factors, trained, {trained});
-  const CertificateInput input = certificate_input(scaled, found.minima.back());
+  const Minima found =
+      kernel_minima(point_of(scaled), factors, trained, {trained}, minima_options(command, method));
+  const KernelMinimum sum =
+      with_conditions(found.minima.back(), InitialisationConditions(factors).of(trained));
+  const CertificateInput input = certificate_input(scaled, sum);
   return ball_certificate(input.norms, input.s0, input.S0, input.r0);
 }
 
 /// What would make the certificate pass.
-void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const CertificateInput& input,
-             const Certificate& certificate) {
+void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const std::string& method,
+             const CertificateInput& input, const Certificate& certificate) {
   const auto scalings =
       target_scalings(input.F, setup.data->Y, certificate.largest_residual * (1 - 1e-9) - input.F_error);
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -320,12 +338,12 @@ void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const Cer
   std::vector<double> gains;
   for (const std::string& block : attention_blocks()) {
     command.message("gain of " + block + " ...");
-    const auto gain =
-        passing_gain([&](double g) { return certificate_at_gain(setup, block, g); }, kLargestGain);
+    const auto gain = passing_gain(
+        [&](double g) { return certificate_at_gain(command, setup, block, g, method); }, kLargestGain);
     command.say("  " + block +
                 (gain ? " times " + number(*gain, 6) + " would pass"
-                      : ": no factor up to " + number(kLargestGain, 6) + " or down to 1/" +
-                            number(kLargestGain, 6) + " would pass"));
+                      : ": none of the factors tried would pass, from 1/" + number(kLargestGain, 6) + " to " +
+                            number(kLargestGain, 6)));
     blocks.push_back(block), gains.push_back(gain.value_or(nan));
   }
   file.write("/entry/certificate/gain_block", blocks, {static_cast<Index>(blocks.size())});
@@ -335,9 +353,11 @@ void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const Cer
 void body(Command& command) {
   add_model_options(command);
   command.add_memory_option();
+  command.add_assert_option({{"positive-definite", "the kernel of all trained blocks is, for certain"},
+                             {"certified", "gradient descent from here is proven to reach zero loss"}});
   command.options.add_options()  //
       ("method", po::value<std::string>()->default_value("auto")->value_name("METHOD"),
-       "auto, formed, singular-values or matrix-free")  //
+       "auto, dense, formed, singular-values or matrix-free")  //
       ("kernels", po::value<std::string>()->default_value("blocks")->value_name("WHICH"),
        "sum, blocks (each, and their sum) or unions (of all sets of trained blocks)")  //
       ("max-products", po::value<Index>()->default_value(2000)->value_name("COUNT"),
@@ -346,20 +366,21 @@ void body(Command& command) {
       ("suggest", po::bool_switch(), "which scaling of targets or weights would pass the certificate");
   if (!command.parse()) return;
   const std::string method = command.get<std::string>("method");
-  if (method != "auto" && method != "formed" && method != "singular-values" && method != "matrix-free")
-    throw InputError("--method " + method + ": expected auto, formed, singular-values or matrix-free");
+  if (method != "auto" && method != "dense" && method != "formed" && method != "singular-values" &&
+      method != "matrix-free")
+    throw InputError("--method " + method + ": expected auto, dense, formed, singular-values or matrix-free");
   if (command.get<Index>("max-products") < 1) throw InputError("--max-products: expected a positive number");
   const Setup setup = read_setup(command);
   const auto sets = kernel_sets(setup.parameters().trained(), command.get<std::string>("kernels"));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
 
-  const Analysis found = analyse(command, setup, Points(setup), sets);
+  const Analysis found = analyse(command, setup, sets);
   say_kernels(command, found);
   const CertificateInput input = certificate_input(setup, found.sum());
   const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
   command.say("  " + verdict(certificate));
   write_certificate(file, input, certificate);
-  if (command.get<bool>("suggest")) suggest(command, file, setup, input, certificate);
+  if (command.get<bool>("suggest")) suggest(command, file, setup, found.method, input, certificate);
   if (found.products)
     command.say("  by " + std::to_string(found.products->products) + " products: " +
                 (found.products->converged ? "converged" : "not converged") + ", an eigenvalue lies within " +
@@ -368,6 +389,8 @@ void body(Command& command) {
   write_kernels(file, "/entry/summary", found.kernels);
   write_conditions(file, found.kernels, found.ranks);
   if (command.get<bool>("compare")) compare(command, file, setup, sets, found);
+  command.verdict("positive-definite", found.sum().positive_definite());
+  command.verdict("certified", certificate.passes);
   command.say("eigenvalues " + methods(found));
   command.say(setup.text());
   if (found.products) write_products(file, *found.products);

@@ -13,6 +13,8 @@ namespace basin {
 namespace {
 
 constexpr double kEps = std::numeric_limits<double>::epsilon();
+// Beyond this power of two squares of the matrix would under- or overflow: it is scaled first.
+constexpr int kLargestExponent = 250;
 // LAPACKE's "_work" routines do not search for NaN first, which would read the whole matrix each time.
 
 /// The lower Cholesky factor of sign A + shift I in place of A; false if there is none, or A has NaN in it.
@@ -28,6 +30,14 @@ bool factorise(Vectors<double>& A, double sign, double shift) {
 DefiniteEigenvalues definite_eigenvalues(const Vectors<double>& A, std::uint64_t seed) {
   const Index n = A.rows();
   if (n == 0 || A.cols() != n) throw InputError("definite_eigenvalues: the matrix is not square, or empty");
+  const double size = A.diagonal().maxCoeff();
+  if (size > 0 && std::isfinite(size) && std::abs(std::ilogb(size)) > kLargestExponent) {
+    const int exponent = std::max(std::ilogb(size), -1000);  // 2^-exponent must be finite
+    DefiniteEigenvalues scaled = definite_eigenvalues(A * std::ldexp(1.0, -exponent), seed);
+    for (EnclosedEigenvalue* e : {&scaled.smallest, &scaled.largest})
+      for (double* x : {&e->value, &e->lower, &e->upper}) *x = std::ldexp(*x, exponent);
+    return scaled;
+  }
   const auto lower = A.selfadjointView<Eigen::Lower>();
   const double trace = A.diagonal().sum();
   double squares = -A.diagonal().squaredNorm();  // |A|_F^2
@@ -49,22 +59,29 @@ DefiniteEigenvalues definite_eigenvalues(const Vectors<double>& A, std::uint64_t
     found += top.values[r - 1] * top.values[r - 1];
     return std::sqrt(std::max(0.0, squares * (1 + rounding) - found - 2 * coupling));
   });
-  result.largest = {t, t - quotient, std::min(trace, bound * (1 + rounding))};
+  const double trace_bound = trace * (1 + rounding);
+  result.largest = {t, t - quotient, std::min(trace_bound, bound * (1 + rounding))};
   Vectors<double> work;
   for (const double allowance : {1e-8, 1e-4}) {
     if (result.largest.upper <= t * (1 + 1e-4)) break;
     work = A;
     const double shift = t * (1 + allowance);
     if (!factorise(work, -1, shift)) continue;
-    result.largest.upper =
-        std::min(trace, shift + factorisation +
-                            static_cast<double>(n + 2) * kEps * (shift * static_cast<double>(n) - trace));
+    result.largest.upper = std::min(
+        trace_bound,
+        shift + factorisation + static_cast<double>(n + 2) * kEps * (shift * static_cast<double>(n) - trace));
   }
 
   Vectors<double> factor = A;
   result.smallest.upper = A.diagonal().minCoeff() + quotient;
   result.smallest.value = std::max(0.0, A.diagonal().minCoeff());
-  if (!factorise(factor, 1, 0)) return result;
+  // The smallest pivot is no smaller than the smallest eigenvalue: where rounding decides on it, a vector for
+  // the upper bound comes from a matrix that is shifted as far, as solving with the factor itself may
+  // overflow.
+  if (!factorise(factor, 1, 0) || !(factor.diagonal().array().square().minCoeff() > factorisation)) {
+    factor = A;
+    if (!factorise(factor, 1, 2 * factorisation)) return result;
+  }
   const RitzPairs bottom = largest_ritz_pairs(n, seed, [&](const Vectors<double>& V) {
     Vectors<double> out = V;
     LAPACKE_dpotrs_work(LAPACK_COL_MAJOR, 'L', static_cast<lapack_int>(n), static_cast<lapack_int>(V.cols()),
@@ -77,6 +94,7 @@ DefiniteEigenvalues definite_eigenvalues(const Vectors<double>& A, std::uint64_t
   result.smallest = {value, -factorisation, value + quotient};
   for (const double allowance : {1e-6, 1e-3, 0.5}) {
     const double s = value * (1 - allowance) - 2 * factorisation;
+    if (!(s > factorisation)) break;
     work = A;
     if (!factorise(work, 1, -s)) continue;
     result.smallest.lower = s - factorisation;

@@ -22,4 +22,10 @@ struct Twin {
 /// `index`: another one for each number, with other moves.
 Twin make_twin(const Vector<double>& weights, const Data<double>& data, std::uint64_t index = 0);
 
+/// How many twins it takes to measure the rounding of so many numbers: of few, a single one may show too
+/// little by chance.
+inline std::uint64_t rounding_twins(Index numbers) {
+  return numbers <= 1000000 ? 4 : 1;
+}
+
 }  // namespace basin

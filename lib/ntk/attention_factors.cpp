@@ -1,9 +1,11 @@
 #include "ntk/attention_factors.h"
 
+#include <array>
 #include <cmath>
 
 #include "linalg/errors.h"
 #include "linalg/parallel.h"
+#include "model/twin.h"
 
 namespace basin {
 namespace {
@@ -28,15 +30,27 @@ Matrix<double> attention(const AttentionSpec& spec, ConstMatrixRef<double> Q, Co
   return S;
 }
 
+/// The rows of V relative to that with the largest weight in s.
+Matrix<double> from_heaviest(const Vector<double>& s, ConstMatrixRef<double> V) {
+  Index heaviest = 0;
+  s.maxCoeff(&heaviest);
+  return V.rowwise() - V.row(heaviest);
+}
+
+/// The rows of V relative to their mean under the weights s. Where one weight is nearly 1 its row is nearly
+/// the mean: all are taken relative to that row first, so that what is left of it keeps its digits.
+Matrix<double> centred(const Vector<double>& s, ConstMatrixRef<double> V) {
+  const Matrix<double> U = from_heaviest(s, V);
+  return U.rowwise() - s.transpose() * U;
+}
+
 /// D_out x d: how the output of a token moves with its query.
 Matrix<double> query_jacobian(const AttentionSpec& spec, const Vector<double>& s, const Eigen::RowVectorXd& q,
                               ConstMatrixRef<double> K, ConstMatrixRef<double> V) {
-  if (spec.kernel == KernelKind::softmax) {
-    // V^T (diag(s) - s s^T) K, with keys centred at their mean under s: exact, and without cancellation.
-    const Eigen::RowVectorXd mean = s.transpose() * K;
-    return V.transpose() * s.asDiagonal() * (K.rowwise() - mean) /
+  if (spec.kernel == KernelKind::softmax)
+    // V^T (diag(s) - s s^T) K, which sees neither a shift of the keys nor one of the values
+    return from_heaviest(s, V).transpose() * s.asDiagonal() * centred(s, K) /
            std::sqrt(static_cast<double>(spec.head_dim));
-  }
   return V.transpose() * s.asDiagonal() * (K.rowwise() - q) / (spec.sigma() * spec.sigma());
 }
 
@@ -102,15 +116,15 @@ Matrix<double> AttentionFactors::key_jacobian(Index i, Index h) const {
   Matrix<double> T(n * o, n * d);
   for (Index k = 0; k < n; ++k) {
     const auto q = f.Q.row(i * n + k);
-    const auto s = f.S.row(i * n + k);
-    const Eigen::RowVectorXd mean = s * f.V.middleRows(i * n, n);  // vbar_k
+    const Vector<double> s = f.S.row(i * n + k);
+    const bool softmax = spec.kernel == KernelKind::softmax;
+    const Matrix<double> V = softmax ? centred(s, f.V.middleRows(i * n, n)) : f.V.middleRows(i * n, n);
     for (Index l = 0; l < n; ++l) {
-      const auto v = f.V.row(i * n + l);
       auto block = T.block(k * o, l * d, o, d);
-      if (spec.kernel == KernelKind::softmax)
-        block = (s[l] / scale) * (v - mean).transpose() * q;
+      if (softmax)
+        block = (s[l] / scale) * V.row(l).transpose() * q;
       else
-        block = (s[l] / scale) * v.transpose() * (q - f.K.row(i * n + l));
+        block = (s[l] / scale) * V.row(l).transpose() * (q - f.K.row(i * n + l));
     }
   }
   return T;
@@ -147,6 +161,30 @@ AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<doubl
       throw WorkError("attention is not finite: the weights or inputs are too large for this arithmetic");
   }
   return f;
+}
+
+MeasuredFactors measured_factors(const AttentionSpec& spec, const Vector<double>& weights,
+                                 const std::shared_ptr<const Data<double>>& data) {
+  MeasuredFactors f = {attention_factors(spec, weights, data), {}};
+  for (std::uint64_t index = 0; index < rounding_twins(data->Y.size() * weights.size()); ++index) {
+    Twin twin = make_twin(weights, *data, index);
+    f.twins.push_back(attention_factors(spec, twin.weights, std::move(twin.data)));
+  }
+  return f;
+}
+
+double measured_factors_bytes(const AttentionSpec& spec, Index samples) {
+  const auto [n, D, H, d, o] =
+      std::array{spec.tokens, spec.embedding, spec.heads, spec.head_dim, spec.outputs};
+  const Index weights = H * d * (3 * D + o), per_token = H * (n + 3 * d + D + o + o * d) + D + o;
+  const auto points = static_cast<double>(1 + rounding_twins(samples * n * o * weights));
+  return 8 * points * static_cast<double>(samples * n * per_token + weights);
+}
+
+std::string joined(const std::vector<std::string>& blocks) {
+  std::string name;
+  for (const std::string& b : blocks) name += (name.empty() ? "" : ",") + b;
+  return name;
 }
 
 Matrix<double> output_factor(const AttentionFactors& f) {

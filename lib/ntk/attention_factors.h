@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "model/attention_model.h"
@@ -35,10 +36,26 @@ struct AttentionFactors {
 AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<double>& weights,
                                    std::shared_ptr<const Data<double>> data);
 
+/// Factors at a point, and at its twins (model/twin.h), which tell how much of them is rounding.
+struct MeasuredFactors {
+  AttentionFactors factors;
+  std::vector<AttentionFactors> twins;
+};
+
+/// With as many twins as the size of J asks for (rounding_twins).
+MeasuredFactors measured_factors(const AttentionSpec& spec, const Vector<double>& weights,
+                                 const std::shared_ptr<const Data<double>>& data);
+
+/// Bytes of the factors of so many samples at their peak, those of all twins included.
+double measured_factors_bytes(const AttentionSpec& spec, Index samples);
+
 /// A = [A_1 .. A_H], N n x H d, of which K_O = (A A^T) (x) I.
 Matrix<double> output_factor(const AttentionFactors& f);
 /// B = [B_1 .. B_H], N n x H D.
 Matrix<double> value_factor(const AttentionFactors& f);
+
+/// The name of a set of blocks: "W_Q,W_K".
+std::string joined(const std::vector<std::string>& blocks);
 
 /// The kernel J_B J_B^T of a block, m x m, made of the factors. Throws InputError for an unknown block.
 Matrix<double> block_kernel(const AttentionFactors& f, const std::string& block);

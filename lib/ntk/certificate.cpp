@@ -339,24 +339,57 @@ std::optional<Scalings> target_scalings(const Matrix<double>& F, const Matrix<do
   return Scalings{(along - half) / length, (along + half) / length};
 }
 
+namespace {
+
+/// Where the margin is largest between two powers of two, by golden sections; ends at the first that passes.
+double largest_margin(const std::function<Certificate(double)>& certify, double low, double high) {
+  constexpr int kSections = 24;
+  const double golden = (std::sqrt(5.0) - 1) / 2;
+  double left = high - golden * (high - low), right = low + golden * (high - low);
+  Certificate at_left = certify(std::exp2(left)), at_right = certify(std::exp2(right));
+  for (int i = 0; i < kSections && !at_left.passes && !at_right.passes; ++i) {
+    if (at_left.margin > at_right.margin) {
+      high = right, right = left, at_right = at_left;
+      left = high - golden * (high - low), at_left = certify(std::exp2(left));
+    } else {
+      low = left, left = right, at_left = at_right;
+      right = low + golden * (high - low), at_right = certify(std::exp2(right));
+    }
+  }
+  return at_left.margin > at_right.margin ? left : right;
+}
+
+}  // namespace
+
 std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit) {
   if (!(limit >= 1)) throw InputError("certificate: the limit of the gain must be at least 1");
-  if (certify(1).passes) return 1;
+  Certificate best = certify(1);
+  if (best.passes) return 1;
+  // Between a power that fails and one further from 1 that passes, the passing one nearest to 1.
+  const auto nearest_to_one = [&](double fails, double passes) {
+    while (std::abs(passes - fails) > 1e-6) {
+      const double middle = (passes + fails) / 2;
+      (certify(std::exp2(middle)).passes ? passes : fails) = middle;
+    }
+    return passes;
+  };
+  double best_power = 0;
   const double largest = std::log2(limit) + 1e-12;
   for (double power = 0.5; power <= largest; power += 0.5) {
     std::optional<double> nearest;  // log2 of it
     for (double side : {1.0, -1.0}) {
-      if (!certify(std::exp2(side * power)).passes) continue;
-      double fails = power - 0.5, passes = power;
-      while (passes - fails > 1e-6) {
-        const double middle = (passes + fails) / 2;
-        (certify(std::exp2(side * middle)).passes ? passes : fails) = middle;
-      }
-      if (!nearest || passes < std::abs(*nearest)) nearest = side * passes;
+      const Certificate c = certify(std::exp2(side * power));
+      if (c.margin > best.margin) best = c, best_power = side * power;
+      if (!c.passes) continue;
+      const double found = nearest_to_one(side * (power - 0.5), side * power);
+      if (!nearest || std::abs(found) < std::abs(*nearest)) nearest = found;
     }
     if (nearest) return std::exp2(*nearest);
   }
-  return std::nullopt;
+  const double peak = largest_margin(certify, best_power - 0.5, best_power + 0.5);
+  if (!certify(std::exp2(peak)).passes) return std::nullopt;
+  return std::exp2(
+      nearest_to_one(peak > 0 ? std::max(0.0, best_power - 0.5) : std::min(0.0, best_power + 0.5), peak));
 }
 
 }  // namespace basin

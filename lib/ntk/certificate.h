@@ -109,8 +109,9 @@ struct Scalings {
 std::optional<Scalings> target_scalings(const Matrix<double>& F, const Matrix<double>& Y, double r);
 
 /// The gain nearest to 1 (in ratio) for which certify(gain) passes: searched on the powers of sqrt(2) within
-/// [1 / limit, limit], both sides at once, then by bisection down to a relative 1e-6 towards 1. A gain
-/// between two powers that both fail is not found. Throws InputError unless limit >= 1.
+/// [1 / limit, limit], both sides at once, and where none of them passes around the one with the largest
+/// margin, by golden sections; then by bisection down to a relative 1e-6 towards 1. Gains elsewhere between
+/// two powers that both fail are not found. Throws InputError unless limit >= 1.
 std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit = 1024);
 
 }  // namespace basin

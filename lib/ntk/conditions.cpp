@@ -7,18 +7,13 @@
 
 #include "linalg/dense.h"
 #include "linalg/parallel.h"
+#include "model/twin.h"
 
 namespace basin {
 namespace {
 
 bool contains(const std::vector<std::string>& blocks, const char* block) {
   return std::find(blocks.begin(), blocks.end(), block) != blocks.end();
-}
-
-std::string join(const std::vector<std::string>& blocks) {
-  std::string all;
-  for (const std::string& b : blocks) all += (all.empty() ? "" : ",") + b;
-  return all;
 }
 
 std::string text(Index value) {
@@ -86,6 +81,27 @@ Index most_copies(const Matrix<double>& X) {
   return most;
 }
 
+constexpr const char* kMoreTokens =
+    "samples of two tokens or more: softmax of one depends on neither queries nor keys";
+
+/// What makes H f min(d, other) >= needed.
+std::string heads_or_width(const AttentionSpec& s, Index f, Index other, Index needed) {
+  if (f * other == 0) return kMoreTokens;
+  const std::string heads = "H >= " + text(divide_up(needed, f * std::min(s.head_dim, other)));
+  const Index d = divide_up(needed, s.heads * f);
+  return d > other ? heads : "d >= " + text(d) + " at H = " + text(s.heads) + ", or " + heads;
+}
+
+/// What makes H r~ + e >= N n (softmax) or H r >= N n, r~, e and r being ranks of the inputs.
+std::string features_or_heads(const AttentionSpec& s, Index samples) {
+  const bool softmax = s.kernel == KernelKind::softmax;
+  const Index tokens = samples * s.tokens, centred = tokens - samples;
+  Index features = divide_up(tokens, s.heads);  // as long as e = 0
+  if (softmax && features > centred) features = std::max(centred + 1, tokens - (s.heads - 1) * centred);
+  const std::string more_heads = softmax && s.tokens == 1 ? "" : ", or more heads";
+  return (s.embedding < features ? "D >= " + text(features) : "inputs of a higher rank") + more_heads;
+}
+
 double square(double x) {
   return x * x;
 }
@@ -129,13 +145,12 @@ struct Extremes {
   double smallest = std::numeric_limits<double>::infinity(), largest = 0;
 };
 
-/// The smallest rank, and bounds on the singular values, of `count` pairs of a matrix and its twin.
-template <class Matrices>
-Extremes extremes_of(Index count, const Matrices& matrices) {
+/// The smallest rank, and bounds on the singular values, of `count` matrices that `make` makes of factors.
+Extremes extremes_of(Index count, const MeasuredFactors& f,
+                     const std::function<Matrix<double>(const AttentionFactors&, Index)>& make) {
   std::vector<Extremes> each(count);
   parallel_for(count, [&](Index i, Index) {
-    const auto [A, twin] = matrices(i);
-    const MeasuredValues values = measured_values(A, twin);
+    const MeasuredValues values = measured_values(f, [&](const AttentionFactors& at) { return make(at, i); });
     each[i] = {values.rank(), values.smallest(), values.largest()};
   });
   Extremes all;
@@ -146,7 +161,14 @@ Extremes extremes_of(Index count, const Matrices& matrices) {
 
 }  // namespace
 
-MeasuredValues measured_values(const Matrix<double>& A, const Matrix<double>& twin) {
+MeasuredValues measured_values(const MeasuredFactors& f,
+                               const std::function<Matrix<double>(const AttentionFactors&)>& make) {
+  std::vector<Matrix<double>> twins;
+  for (const AttentionFactors& twin : f.twins) twins.push_back(make(twin));
+  return measured_values(make(f.factors), twins);
+}
+
+MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& twins) {
   MeasuredValues result;
   result.values = Vector<double>::Zero(A.rows());
   if (A.size() == 0) return result;
@@ -154,8 +176,9 @@ MeasuredValues measured_values(const Matrix<double>& A, const Matrix<double>& tw
   const Vector<double> values = singular_values(triangular_factor(factor));
   result.values.head(values.size()) = values;
   constexpr double kEps = std::numeric_limits<double>::epsilon();
-  result.error =
-      10 * static_cast<double>(std::max(A.rows(), A.cols())) * kEps * values[0] + 4 * (A - twin).norm();
+  double distance = 0;
+  for (const Matrix<double>& twin : twins) distance = std::max(distance, (A - twin).stableNorm());
+  result.error = 10 * static_cast<double>(std::max(A.rows(), A.cols())) * kEps * values[0] + 4 * distance;
   return result;
 }
 
@@ -185,11 +208,12 @@ double KernelConditions::lower_bound() const {
   return largest;
 }
 
-InitialisationConditions::InitialisationConditions(AttentionFactors factors, AttentionFactors twin)
-    : f_(std::move(factors)), twin_(std::move(twin)) {
+InitialisationConditions::InitialisationConditions(const MeasuredFactors& factors)
+    : measured_(factors), f_(factors.factors) {
   const Index n = f_.spec.tokens;
-  inputs_ = measured_values(f_.data->X, twin_.data->X);
-  centred_ = measured_values(centred_coordinates(f_.data->X, n), centred_coordinates(twin_.data->X, n));
+  inputs_ = measured_values(measured_, [](const AttentionFactors& f) { return f.data->X; });
+  centred_ = measured_values(measured_,
+                             [n](const AttentionFactors& f) { return centred_coordinates(f.data->X, n); });
   ranks_ = {inputs_.rank(), centred_.rank()};
   copies_ = most_copies(f_.data->X);
   distinct_ = distinct_tokens(*f_.data);
@@ -214,7 +238,7 @@ KernelConditions InitialisationConditions::of(const std::vector<std::string>& bl
     }
   if (blocks.size() > 1) result.upper_bound = upper;
   result.conditions.insert(result.conditions.begin(), distinct());
-  result.blocks = join(blocks);
+  result.blocks = joined(blocks);
   return result;
 }
 
@@ -224,22 +248,31 @@ Condition InitialisationConditions::distinct() const {
                    f_.tokens(), true, "no sample twice, and no token twice in a sample");
 }
 
-/// As many parameters as outputs.
+/// As many parameters as outputs. Those that the data can see: of each column of W_Q and W_V one for each
+/// linearly independent token, N n at most, of W_K under softmax, which does not see the mean of a sample's
+/// keys, N (n - 1).
 Condition InitialisationConditions::count(const std::vector<std::string>& blocks) const {
-  const Index H = f_.spec.heads, D = f_.spec.embedding, d = f_.spec.head_dim, o = f_.spec.outputs;
-  Index per_d = 0;
-  std::string formula;
-  for (const std::string& b : blocks) per_d += b == "W_O" ? H * o : H * D;
-  const Index P = per_d * d, m = f_.outputs();
-  return condition("parameters", "P >= N n D_out", Role::necessary, P, m, true,
-                   "d >= " + text(divide_up(m, per_d)) + ", more heads, or fewer samples or tokens");
+  const AttentionSpec& s = f_.spec;
+  const Index tokens = f_.tokens(), m = f_.outputs();
+  Index per_d = 0, all = 0;
+  for (const std::string& b : blocks) {
+    const bool keys = b == "W_K" && s.kernel == KernelKind::softmax;
+    const Index features = std::min(s.embedding, keys ? tokens - f_.data->samples : tokens);
+    per_d += s.heads * (b == "W_O" ? s.outputs : features);
+    all += s.heads * (b == "W_O" ? s.outputs : s.embedding);
+  }
+  return condition("parameters", per_d < all ? "P that the data see >= N n D_out" : "P >= N n D_out",
+                   Role::necessary, per_d * s.head_dim, m, true,
+                   per_d == 0
+                       ? kMoreTokens
+                       : "d >= " + text(divide_up(m, per_d)) + ", more heads, or fewer samples or tokens");
 }
 
 /// K_O = (A A^T) (x) I.
 KernelConditions InitialisationConditions::of_output() const {
   const AttentionSpec& s = f_.spec;
   const Index tokens = f_.tokens(), width = s.heads * s.head_dim;
-  const MeasuredValues A = measured_values(output_factor(f_), output_factor(twin_));
+  const MeasuredValues A = measured_values(measured_, output_factor);
   KernelConditions k;
   k.conditions.push_back(condition("width", "H d >= N n", Role::necessary, width, tokens, true,
                                    "d >= " + text(divide_up(tokens, s.heads)) + " at H = " + text(s.heads) +
@@ -263,25 +296,29 @@ KernelConditions InitialisationConditions::of_values() const {
   KernelConditions k;
   k.conditions.push_back(count({"W_V"}));
   const Index limit = softmax ? H * ranks_.centred + ranks_.constant() : H * ranks_.plain;
-  k.conditions.push_back(condition(
-      "rank_limit", softmax ? "H r~ + e >= N n" : "H rank X >= N n", Role::necessary, limit, tokens, false,
-      "D >= " + text(divide_up(tokens, H)) + " (with r = D), more heads, or N n <= " + text(limit)));
-  const MeasuredValues B = measured_values(value_factor(f_), value_factor(twin_));
+  k.conditions.push_back(condition("rank_limit", softmax ? "H r~ + e >= N n" : "H rank X >= N n",
+                                   Role::necessary, limit, tokens, false,
+                                   features_or_heads(s, f_.data->samples)));
+  const MeasuredValues B = measured_values(measured_, value_factor);
   k.conditions.push_back(condition(
       "rank_B", "rank [B_1 .. B_H] = N n", Role::necessary, B.rank(), tokens, false,
       limit < tokens ? "see the limit of the rank" : "tokens that differ, and attention of full rank"));
-  Vector<double> omega(H), omega_twin(H);
+  Vector<double> omega(H);
   Index rank = s.outputs;
   for (Index h = 0; h < H; ++h) {
-    const MeasuredValues W = measured_values(f_.heads[h].W_O.transpose(), twin_.heads[h].W_O.transpose());
+    const MeasuredValues W =
+        measured_values(measured_, [h](const AttentionFactors& f) { return f.heads[h].W_O.transpose(); });
+    const MeasuredValues B_h =
+        measured_values(measured_, [h](const AttentionFactors& f) { return f.heads[h].B; });
     rank = std::min(rank, W.rank());
     omega[h] = square(W.smallest());
-    k.upper_bound += square(measured_values(f_.heads[h].B, twin_.heads[h].B).largest() * W.largest());
+    k.upper_bound += square(B_h.largest() * W.largest());
   }
   k.conditions.push_back(
       condition("rank_W_O", "rank W_O[h] = D_out for every head", Role::sufficient, rank, s.outputs, false,
                 s.head_dim < s.outputs ? "d >= D_out = " + text(s.outputs) : "output weights of full rank"));
-  const MeasuredValues weighted = measured_values(weighted_values(f_, omega), weighted_values(twin_, omega));
+  const MeasuredValues weighted =
+      measured_values(measured_, [&](const AttentionFactors& f) { return weighted_values(f, omega); });
   k.bounds.push_back({"weighted", "lambda_min(sum_h omega_h B_h B_h^T), omega_h = lambda_min(W_O^T W_O)",
                       square(weighted.smallest())});
   k.bounds.push_back(
@@ -302,36 +339,36 @@ KernelConditions InitialisationConditions::of_projections(const std::vector<std:
   k.conditions.push_back(count(blocks));
   // With W_O in the set, what the others lack it may have: their conditions are sufficient only.
   const Role necessary = with_output ? Role::sufficient : Role::necessary;
-  const std::string heads_or_width = "more heads, or a larger d";
   if (query) {
-    const Index limit = H * std::min(d, softmax ? n - 1 : n);
-    k.conditions.push_back(condition("rank_limit",
-                                     softmax ? "H min(d, n-1) >= D_out" : "H min(d, n) >= D_out", necessary,
-                                     limit, o, true, heads_or_width));
+    // The rank of G_ah is that of its values and its centred keys at most.
+    const Index rank = std::min(softmax ? n - 1 : n, s.embedding);
+    k.conditions.push_back(
+        condition("rank_limit", softmax ? "H min(d, n-1, D) >= D_out" : "H min(d, n, D) >= D_out", necessary,
+                  H * std::min(d, rank), o, true, heads_or_width(s, 1, rank, o)));
     k.conditions.push_back(condition(
         "copies", "H d >= D_out times the copies of the commonest token", necessary, H * d, o * copies_, true,
         "d >= " + text(divide_up(o * copies_, H)) + " at H = " + text(H) + ", or fewer equal tokens"));
   }
   if (key) {
-    const Index limit = softmax ? H * (n - 1) * std::min(d, n) : H * n * std::min(d, n);
-    k.conditions.push_back(condition("rank_limit",
-                                     softmax ? "H (n-1) min(d, n) >= n D_out" : "H n min(d, n) >= n D_out",
-                                     necessary, limit, n * o, true, heads_or_width));
+    // Each key's part of T_ih has the rank of the queries at most; of q_k - k_l for the Gaussian kernel.
+    const Index keys = softmax ? n - 1 : n, rank = std::min(n, softmax ? s.embedding : s.embedding + 1);
+    k.conditions.push_back(condition(
+        "rank_limit", softmax ? "H (n-1) min(d, n, D) >= n D_out" : "H n min(d, n, D+1) >= n D_out",
+        necessary, H * keys * std::min(d, rank), n * o, true, heads_or_width(s, keys, rank, n * o)));
   }
   Extremes values;
   if (query)
-    values = extremes_of(tokens, [&](Index a) {
-      return std::pair(query_jacobians(f_, a * o, o), query_jacobians(twin_, a * o, o));
-    });
+    values = extremes_of(tokens, measured_,
+                         [&](const AttentionFactors& f, Index a) { return query_jacobians(f, a * o, o); });
   else
-    values = extremes_of(f_.data->samples, [&](Index i) {
-      return std::pair(local_jacobian(f_, local, i), local_jacobian(twin_, local, i));
-    });
-  k.conditions.push_back(condition("rank_local",
-                                   query ? "rank [G_a1 .. G_aH] = D_out for every token"
-                                         : "rank of the local Jacobian = n D_out for every sample",
-                                   necessary, values.rank, query ? o : n * o, false,
-                                   "tokens that differ, attention that is not saturated, " + heads_or_width));
+    values = extremes_of(f_.data->samples, measured_,
+                         [&](const AttentionFactors& f, Index i) { return local_jacobian(f, local, i); });
+  k.conditions.push_back(
+      condition("rank_local",
+                query ? "rank [G_a1 .. G_aH] = D_out for every token"
+                      : "rank of the local Jacobian = n D_out for every sample",
+                necessary, values.rank, query ? o : n * o, false,
+                "tokens that differ, attention that is not saturated, more heads or a larger d"));
   const bool centred = key && softmax;
   const MeasuredValues& X = centred ? centred_ : inputs_;
   const Index rows = X.values.size();
@@ -345,13 +382,22 @@ KernelConditions InitialisationConditions::of_projections(const std::vector<std:
                       rows == 0 ? 0 : square(X.smallest() * values.smallest)});
   k.upper_bound = square((rows == 0 ? 0 : X.largest()) * values.largest);
   if (query && H * d >= f_.outputs()) {
-    const MeasuredValues G =
-        measured_values(query_jacobians(f_, 0, f_.outputs()), query_jacobians(twin_, 0, f_.outputs()));
+    const MeasuredValues G = measured_values(
+        measured_, [](const AttentionFactors& f) { return query_jacobians(f, 0, f.outputs()); });
     const double shortest = f_.data->X.rowwise().norm().minCoeff() * (1 - 1e-13);
     k.bounds.push_back(
         {"stacked", "min_a |x_a|^2 lambda_min(sum_h G_h G_h^T)", square(shortest * G.smallest())});
   }
   return k;
+}
+
+double conditions_bytes(const AttentionSpec& spec, Index samples) {
+  const Index rows = spec.tokens * spec.outputs, columns = 3 * spec.heads * spec.tokens * spec.head_dim;
+  const Index stacked =
+      samples * spec.tokens * spec.heads * spec.embedding;  // B of all points, and its copies
+  const auto points = static_cast<double>(3 + rounding_twins(samples * rows * columns));
+  return measured_factors_bytes(spec, samples) +
+         8 * points * static_cast<double>(thread_slots() * rows * columns + stacked);
 }
 
 }  // namespace basin

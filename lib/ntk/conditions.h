@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -61,23 +62,26 @@ struct InputRanks {
   Index constant() const { return plain - centred; }
 };
 
-/// Singular values of a matrix that differs from its twin's by rounding only.
+/// Singular values of a matrix that differs from its twins' by rounding only.
 struct MeasuredValues {
   Vector<double> values;  ///< descending; all rows of them, with zeros beyond the columns
-  double error = 0;       ///< of each: 10 max(rows, columns) eps |A| + 4 |A - twin|_F
+  double error = 0;       ///< of each: 10 max(rows, columns) eps |A| + 4 max |A - twin|_F
   Index rank() const { return (values.array() > error).count(); }
   /// A number that the smallest singular value is certainly not below.
   double smallest() const { return std::max(0.0, values[values.size() - 1] - error); }
   /// A number that the largest is certainly not above.
   double largest() const { return values[0] + error; }
 };
-MeasuredValues measured_values(const Matrix<double>& A, const Matrix<double>& twin);
+MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& twins);
+/// Of the matrix that `make` makes of factors.
+MeasuredValues measured_values(const MeasuredFactors& f,
+                               const std::function<Matrix<double>(const AttentionFactors&)>& make);
 
 /// Measures once what the conditions of all kernels at a point need.
 class InitialisationConditions {
  public:
-  /// `twin`: the factors of the twin (model/twin.h), to measure roundings.
-  InitialisationConditions(AttentionFactors factors, AttentionFactors twin);
+  /// `factors` must outlive this.
+  explicit InitialisationConditions(const MeasuredFactors& factors);
 
   const InputRanks& ranks() const { return ranks_; }
   /// Of the kernel that is the sum over `blocks`, a set of attention_blocks().
@@ -90,11 +94,16 @@ class InitialisationConditions {
   Condition count(const std::vector<std::string>& blocks) const;
   Condition distinct() const;
 
-  AttentionFactors f_, twin_;
+  const MeasuredFactors& measured_;
+  const AttentionFactors& f_;
   MeasuredValues inputs_, centred_;
   InputRanks ranks_;
   Index copies_;    ///< of the token that occurs most often
   Index distinct_;  ///< tokens that differ from all others, or are in another sample
 };
+
+/// Bytes that takes at its peak, factors included: the local Jacobians of a sample and their singular values,
+/// on every thread.
+double conditions_bytes(const AttentionSpec& spec, Index samples);
 
 }  // namespace basin

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "linalg/parallel.h"
+#include "model/twin.h"
 
 namespace basin {
 namespace {
@@ -118,18 +120,36 @@ class KernelTiles {
   std::vector<Matrix<double>> T_, outputs_;
 };
 
+/// The relative error of attention weights, e^score: that of the scores, of which a twin may show less by
+/// chance.
+double rounding_of_weights(const AttentionFactors& f) {
+  double scores = 0;
+  for (const HeadFactors& h : f.heads) {
+    const double q = h.Q.rowwise().norm().maxCoeff(), k = h.K.rowwise().norm().maxCoeff(),
+                 sigma = f.spec.sigma();
+    scores = std::max(scores, f.spec.kernel == KernelKind::softmax
+                                  ? q * k / std::sqrt(static_cast<double>(f.spec.head_dim))
+                                  : (q + k) * (q + k) / (2 * sigma * sigma));
+  }
+  return std::numeric_limits<double>::epsilon() * (scores + static_cast<double>(f.spec.tokens));
+}
+
 }  // namespace
 
-FormedKernel formed_kernel(const AttentionFactors& f, const AttentionFactors& twin,
-                           const std::vector<std::string>& blocks) {
+FormedKernel formed_kernel(const MeasuredFactors& measured, const std::vector<std::string>& blocks) {
+  const AttentionFactors& f = measured.factors;
   const Index per_sample = f.spec.tokens * f.spec.outputs, N = f.data->samples;
   const Index count = std::max<Index>(1, kTileRows / per_sample), groups = (N + count - 1) / count;
   const auto group = [&](Index g) { return Samples{g * count, std::min(count, N - g * count)}; };
-  const KernelTiles tiles(f, blocks), moved(twin, blocks);
+  const KernelTiles tiles(f, blocks);
+  std::vector<KernelTiles> moved;
+  for (const AttentionFactors& twin : measured.twins) moved.emplace_back(twin, blocks);
+  const auto twins = static_cast<Index>(moved.size());
 
   FormedKernel result;
   result.K.resize(f.outputs(), f.outputs());
-  Matrix<double> squares = Matrix<double>::Zero(groups, static_cast<Index>(blocks.size()));
+  // Of the distances from every twin, block by block, and last of the kernel.
+  Matrix<double> squares = Matrix<double>::Zero(groups, twins * static_cast<Index>(blocks.size()) + 1);
   parallel_for(groups, [&](Index i, Index) {
     const Samples I = group(i);
     for (Index j = 0; j <= i; ++j) {
@@ -138,15 +158,34 @@ FormedKernel formed_kernel(const AttentionFactors& f, const AttentionFactors& tw
       Matrix<double> tile(sum.rows(), sum.cols()), twin_tile(sum.rows(), sum.cols());
       for (std::size_t b = 0; b < blocks.size(); ++b) {
         tiles.make(blocks[b], I, J, tile);
-        moved.make(blocks[b], I, J, twin_tile);
         sum += tile;
-        squares(i, static_cast<Index>(b)) += (i == j ? 1 : 2) * (tile - twin_tile).squaredNorm();
+        for (Index t = 0; t < twins; ++t) {
+          moved[t].make(blocks[b], I, J, twin_tile);
+          squares(i, static_cast<Index>(b) * twins + t) +=
+              (i == j ? 1 : 2) * (tile - twin_tile).squaredNorm();
+        }
       }
+      squares(i, squares.cols() - 1) += (i == j ? 1 : 2) * sum.squaredNorm();
       result.K.block(I.first * per_sample, J.first * per_sample, sum.rows(), sum.cols()) = sum;
     }
   });
-  for (Index b = 0; b < squares.cols(); ++b) result.error += 4 * std::sqrt(squares.col(b).sum());
+  for (Index b = 0; b < static_cast<Index>(blocks.size()); ++b)
+    result.error += 4 * std::sqrt(squares.middleCols(b * twins, twins).colwise().sum().maxCoeff());
+  result.error += 2 * rounding_of_weights(f) * std::sqrt(squares.col(squares.cols() - 1).sum());
+  // Where squares underflow a twin shows nothing.
+  result.error += static_cast<double>(f.outputs()) * std::sqrt(std::numeric_limits<double>::min());
   return result;
+}
+
+double formed_kernel_bytes(const AttentionSpec& spec, Index samples) {
+  const Index m = samples * spec.tokens * spec.outputs, width = spec.heads * spec.head_dim;
+  const Index weights = width * (3 * spec.embedding + spec.outputs);
+  const auto points = static_cast<double>(1 + rounding_twins(m * weights)), rows = static_cast<double>(m);
+  // The products of inputs and T of every point; what mixes keys, on every thread.
+  const double tokens = static_cast<double>(samples * spec.tokens),
+               per_row = static_cast<double>(spec.tokens * width);
+  return 8 * (rows * rows + points * (rows * per_row + tokens * tokens) +
+              static_cast<double>(thread_slots() * spec.tokens * spec.outputs) * per_row);
 }
 
 }  // namespace basin

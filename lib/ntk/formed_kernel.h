@@ -10,14 +10,17 @@ namespace basin {
 
 struct FormedKernel {
   Vectors<double> K;  ///< m x m, lower triangle
-  /// Estimate of the Frobenius norm of its rounding error: four times the distance from the twin's
-  /// (model/twin.h), block by block.
+  /// Estimate of the Frobenius norm of its rounding error: four times the largest distance from a twin's,
+  /// block by block, the rounding of attention weights, and what underflows.
   double error = 0;
 };
 
 /// The sum of the kernels of `blocks`. The formulas are those of block_kernel (attention_factors.h), for some
 /// samples against some samples at a time, so that nothing but K itself is as large as K.
-FormedKernel formed_kernel(const AttentionFactors& f, const AttentionFactors& twin,
-                           const std::vector<std::string>& blocks);
+FormedKernel formed_kernel(const MeasuredFactors& f, const std::vector<std::string>& blocks);
+
+/// Bytes that takes at its peak besides the factors: the kernel, and the derivatives in the keys of all
+/// points.
+double formed_kernel_bytes(const AttentionSpec& spec, Index samples);
 
 }  // namespace basin

@@ -5,11 +5,17 @@
 #include <cmath>
 
 #include "curvature/operators.h"
+#include "linalg/krylov.h"
 #include "linalg/lobpcg.h"
 #include "linalg/parallel.h"
+#include "linalg/random.h"
+#include "ntk/attention_rounding.h"
 
 namespace basin {
 namespace {
+
+// Enough for the largest eigenvalue of a kernel, which stands apart from the others as a rule.
+constexpr Index kLargestSteps = 20;
 
 /// The kernel of every sample alone, factorised.
 class SampleKernels {
@@ -49,32 +55,43 @@ Vectors<double> pulled_back(const Linearization<double>& at, const Vectors<doubl
 
 }  // namespace
 
-MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at, const Linearization<double>& twin,
+MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
+                                      const std::vector<Linearization<double>>& twins,
+                                      const AttentionFactors& factors,
                                       const std::function<AttentionFactors(Index)>& single,
                                       const MatrixFreeOptions& options, const Progress& progress) {
   const SampleKernels kernels(at.parameters(), at.samples(), single);
   const NtkOperator K(at);
   const SmallestPair found = smallest_pair(
       K, [&](VectorsRef<double> V) { kernels.solve(V); },
-      {.tolerance = options.tolerance, .max_products = options.max_products, .seed = options.seed}, progress);
+      {.tolerance = options.tolerance,
+       .max_products = std::max<Index>(1, options.max_products - kLargestSteps),
+       .seed = options.seed},
+      progress);
   const Vectors<double> Jtx = pulled_back(at, found.vector);
-  const double sigma = Jtx.norm(), rounding = 4 * (Jtx - pulled_back(twin, found.vector)).norm();
-
-  // The largest eigenvalue: some steps of the power method are enough for its size.
-  Vectors<double> top = Vectors<double>::Ones(at.output_size(), 1), next = top;
-  for (int step = 0; step < 20; ++step) {
-    top = next.normalized();
-    K.apply(top, next);
+  // The largest eigenvalue, from below: what some steps of Lanczos see of it.
+  Vectors<double> start(at.output_size(), 1);
+  Random(options.seed, "largest eigenvalue").fill_normal(start);
+  KrylovSpace space(K, start, kLargestSteps);
+  while (space.expand()) {
   }
+  const double largest = symmetric_eigen(space.projected(), false).values.tail(1)[0];
+
+  const double sigma = Jtx.stableNorm();
+  double rounding = 0;
+  for (const Linearization<double>& twin : twins)
+    rounding = std::max(rounding, 4 * (Jtx - pulled_back(twin, found.vector)).stableNorm());
+  for (const double hidden : centring_rounding(factors, at.parameters().trained())) rounding += hidden;
+  rounding += factorisation_error(at.output_size() + at.theta_size(), std::sqrt(largest));
   MatrixFreeMinimum result;
   result.kernel.name = "sum";
   result.kernel.method = "products, preconditioned";
   result.kernel.size = at.output_size();
   result.kernel.parameters = at.theta_size();
   result.kernel.lambda_min = sigma * sigma;
-  result.kernel.upper = (sigma + rounding) * (sigma + rounding);
-  result.kernel.lambda_max = top.col(0).dot(next.col(0));
-  result.kernel.largest_lower = result.kernel.lambda_max * (1 - 1e-10);
+  result.kernel.upper = std::max((sigma + rounding) * (sigma + rounding), std::numeric_limits<double>::min());
+  result.kernel.lambda_max = largest;
+  result.kernel.largest_lower = largest * (1 - 1e-10);
   result.kernel.largest_upper = std::numeric_limits<double>::infinity();
   result.residual = found.residual;
   result.products = K.products();
@@ -82,9 +99,14 @@ MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at, const Lin
   return result;
 }
 
-double matrix_free_bytes(Index m, Index samples) {
-  const auto size = static_cast<double>(m);
-  return 8 * (size * size / static_cast<double>(samples) + 80 * size);
+double matrix_free_bytes(const AttentionSpec& spec, Index samples) {
+  const auto size = static_cast<double>(samples * spec.tokens * spec.outputs);
+  // The kernels of samples, vectors of the iterations, and one sample's derivatives in its keys on every
+  // thread.
+  const double keys =
+      static_cast<double>(spec.tokens * spec.outputs * spec.tokens * spec.heads * spec.head_dim);
+  return 8 * (size * size / static_cast<double>(samples) + (80 + kLargestSteps) * size +
+              2 * static_cast<double>(thread_slots()) * keys);
 }
 
 }  // namespace basin

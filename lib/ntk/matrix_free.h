@@ -21,13 +21,16 @@ struct MatrixFreeMinimum {
 };
 
 /// The kernel of all trained blocks by products only: preconditioned conjugate gradients (linalg/lobpcg.h)
-/// whose preconditioner is the kernel of each sample alone, factorised. `twin`: the linearization of the
-/// twin; the value found is evaluated there again for its rounding. `single` gives the factors of sample i.
-MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at, const Linearization<double>& twin,
+/// whose preconditioner is the kernel of each sample alone, factorised. `twins`: the linearizations of twins;
+/// the value found is evaluated there again for its rounding. `factors`: of the point, for the rounding that
+/// twins do not show (attention_rounding.h). `single` gives the factors of sample i.
+MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
+                                      const std::vector<Linearization<double>>& twins,
+                                      const AttentionFactors& factors,
                                       const std::function<AttentionFactors(Index)>& single,
                                       const MatrixFreeOptions& options = {}, const Progress& progress = {});
 
-/// Bytes that takes at its peak, besides the linearization.
-double matrix_free_bytes(Index m, Index samples);
+/// Bytes that takes at its peak, besides the linearization and the factors.
+double matrix_free_bytes(const AttentionSpec& spec, Index samples);
 
 }  // namespace basin

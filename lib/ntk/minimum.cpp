@@ -23,12 +23,6 @@ Index parameter_count(const AttentionSpec& s, const std::vector<std::string>& bl
   return total;
 }
 
-std::string joined(const std::vector<std::string>& blocks) {
-  std::string name;
-  for (const std::string& b : blocks) name += (name.empty() ? "" : ",") + b;
-  return name;
-}
-
 }  // namespace
 
 double KernelMinimum::condition_number() const {
@@ -55,9 +49,11 @@ KernelMinimum with_conditions(KernelMinimum k, const KernelConditions& condition
   return k;
 }
 
-KernelMinimum output_minimum(const AttentionFactors& f, const AttentionFactors& twin) {
-  const MeasuredValues A = measured_values(output_factor(f), output_factor(twin));
+KernelMinimum output_minimum(const MeasuredFactors& measured) {
+  const AttentionFactors& f = measured.factors;
+  const MeasuredValues A = measured_values(measured, output_factor);
   const auto squared = [](double x) { return x > 0 ? x * x : 0.0; };
+  const auto squared_up = [](double x) { return std::max(x * x, std::numeric_limits<double>::min()); };
   const double smallest = A.values[A.values.size() - 1], largest = A.values[0];
   const Index width = f.spec.heads * f.spec.head_dim;
   KernelMinimum m = {"W_O",
@@ -67,32 +63,29 @@ KernelMinimum output_minimum(const AttentionFactors& f, const AttentionFactors& 
                      A.rank() * f.spec.outputs,
                      squared(smallest),
                      squared(smallest - A.error),
-                     squared(smallest + A.error),
+                     squared_up(smallest + A.error),
                      squared(largest),
                      squared(largest - A.error),
-                     squared(largest + A.error)};
+                     squared_up(largest + A.error)};
   if (width < f.tokens()) m.upper = 0;  // A has fewer columns than rows: exactly singular
   return m;
 }
 
-std::vector<std::optional<KernelMinimum>> formed_minima(const AttentionFactors& f,
-                                                        const AttentionFactors& twin,
+std::vector<std::optional<KernelMinimum>> formed_minima(const MeasuredFactors& measured,
                                                         const std::vector<std::vector<std::string>>& sets,
                                                         double tolerance, const Progress& progress) {
+  const AttentionFactors& f = measured.factors;
   std::vector<std::optional<KernelMinimum>> minima;
   for (const auto& blocks : sets) {
     minima.emplace_back();
     const std::string name = joined(blocks);
     const Index parameters = parameter_count(f.spec, blocks);
     if (name == "W_O") {
-      minima.back() = output_minimum(f, twin);
+      minima.back() = output_minimum(measured);
     } else if (parameters >= f.outputs()) {
-      const FormedKernel formed = formed_kernel(f, twin, blocks);
+      const FormedKernel formed = formed_kernel(measured, blocks);
       const DefiniteEigenvalues ends = definite_eigenvalues(formed.K);
-      // An error of d in J_B is one of at most 2 |J| d + d^2 in its kernel.
-      double error = formed.error;
-      for (const double d : centring_rounding(f, blocks))
-        error += (2 * std::sqrt(std::max(0.0, ends.largest.upper)) + d) * d;
+      const double error = formed.error;
       KernelMinimum k = {name,
                          "formed kernel",
                          f.outputs(),
@@ -112,9 +105,10 @@ std::vector<std::optional<KernelMinimum>> formed_minima(const AttentionFactors& 
   return minima;
 }
 
-double formed_minima_bytes(Index m) {
-  // The kernel, its factor and a shifted copy.
-  return 8 * 3 * static_cast<double>(m) * static_cast<double>(m);
+double formed_minima_bytes(const AttentionSpec& spec, Index samples) {
+  // The kernel while it is made; then beside it its factor and a shifted copy.
+  const auto m = static_cast<double>(samples * spec.tokens * spec.outputs);
+  return measured_factors_bytes(spec, samples) + std::max(formed_kernel_bytes(spec, samples), 8 * 3 * m * m);
 }
 
 JacobianCost jacobian_cost(const AttentionSpec& spec, Index samples, const std::vector<std::string>& trained,
@@ -156,9 +150,8 @@ std::vector<double> measured_rounding(const Vectors<double>& Jt, const Attention
                                       const FeatureReduction& reduction,
                                       const std::shared_ptr<const Model<double>>& model,
                                       const Progress& progress) {
-  constexpr Index kSmall = 1000000;
   std::vector<double> largest;
-  for (std::uint64_t index = 0; index < (Jt.size() <= kSmall ? 4 : 1); ++index) {
+  for (std::uint64_t index = 0; index < rounding_twins(Jt.size()); ++index) {
     const Twin moved = make_twin(point.weights, *point.data, index);
     const AttentionPoint twin = reduction.apply({point.spec, moved.weights, moved.data});
     const std::vector<double> one =
@@ -205,10 +198,11 @@ void minima_from_jacobian(Minima& result, const AttentionPoint& point, const Att
 
 }  // namespace
 
-Minima kernel_minima(const AttentionPoint& point, const AttentionFactors& factors,
-                     const AttentionFactors& twin_factors, const std::vector<std::string>& trained,
+Minima kernel_minima(const AttentionPoint& point, const MeasuredFactors& measured,
+                     const std::vector<std::string>& trained,
                      const std::vector<std::vector<std::string>>& sets, const MinimaOptions& options,
                      const Progress& progress) {
+  const AttentionFactors& factors = measured.factors;
   const JacobianCost cost = jacobian_cost(point.spec, point.data->samples, trained, sets);
   const bool affordable = cost.bytes <= options.memory && cost.operations <= options.operations;
   const bool spectra = options.spectra || (options.use_jacobian && cost.bytes <= options.memory &&
@@ -217,10 +211,10 @@ Minima kernel_minima(const AttentionPoint& point, const AttentionFactors& factor
   result.spectra.resize(sets.size());
   std::vector<std::optional<KernelMinimum>> formed(sets.size());
   if (options.form && !spectra)
-    formed = formed_minima(factors, twin_factors, sets, std::numeric_limits<double>::infinity(), progress);
+    formed = formed_minima(measured, sets, std::numeric_limits<double>::infinity(), progress);
   else if (!spectra)
     for (std::size_t k = 0; k < sets.size(); ++k)
-      if (joined(sets[k]) == "W_O") formed[k] = output_minimum(factors, twin_factors);
+      if (joined(sets[k]) == "W_O") formed[k] = output_minimum(measured);
   std::vector<bool> open;
   for (std::size_t k = 0; k < sets.size(); ++k) {
     KernelMinimum unknown;

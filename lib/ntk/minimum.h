@@ -39,21 +39,20 @@ KernelMinimum with_conditions(KernelMinimum minimum, const KernelConditions& con
 
 /// The kernel of W_O from A = [A_1 .. A_H]: the squares of its singular values, each D_out times. Rank
 /// included.
-KernelMinimum output_minimum(const AttentionFactors& f, const AttentionFactors& twin);
+KernelMinimum output_minimum(const MeasuredFactors& f);
 
 /// The kernels of these sets of blocks, each the sum of its blocks', from kernels that are formed of factors
 /// (W_O alone: from A): m^3 operations where the singular values of J take m^2 P and more. Nothing for a
 /// kernel whose smallest eigenvalue is not known to `tolerance` (relative) that way, as forming J J^T costs
 /// half of the digits, or which has fewer parameters than outputs. With an infinite tolerance every other
 /// kernel has its enclosure, however wide. `progress` counts kernels.
-std::vector<std::optional<KernelMinimum>> formed_minima(const AttentionFactors& f,
-                                                        const AttentionFactors& twin,
+std::vector<std::optional<KernelMinimum>> formed_minima(const MeasuredFactors& f,
                                                         const std::vector<std::vector<std::string>>& sets,
                                                         double tolerance = 1e-4,
                                                         const Progress& progress = {});
 
-/// Bytes that takes at its peak.
-double formed_minima_bytes(Index m);
+/// Bytes that takes at its peak, factors included.
+double formed_minima_bytes(const AttentionSpec& spec, Index samples);
 
 struct MinimaOptions {
   bool form = true;          ///< try kernels formed of factors first
@@ -77,10 +76,10 @@ struct Minima {
 /// The smallest eigenvalues of the kernels of these sets of trained blocks by the cheapest way whose error
 /// bound suffices: formed kernels; where their rounding hides the answer, the triangular factor of J and its
 /// inverse; where that does not decide, all its singular values. What is not affordable stays as wide as it
-/// is. `twin_factors`: of a twin (model/twin.h). `progress` counts kernels, then samples. Throws WorkError
+/// is. `progress` counts kernels, then samples. Throws WorkError
 /// when a number is not finite.
-Minima kernel_minima(const AttentionPoint& point, const AttentionFactors& factors,
-                     const AttentionFactors& twin_factors, const std::vector<std::string>& trained,
+Minima kernel_minima(const AttentionPoint& point, const MeasuredFactors& factors,
+                     const std::vector<std::string>& trained,
                      const std::vector<std::vector<std::string>>& sets, const MinimaOptions& options = {},
                      const Progress& progress = {});
 

@@ -50,7 +50,7 @@ double NtkSpectrum::lower(Index i) const {
 double NtkSpectrum::upper(Index i) const {
   if (i >= parameters) return 0;  // J has fewer columns than that
   const double s = singular_values[i] + singular_value_error;
-  return s * s;
+  return std::max(s * s, std::numeric_limits<double>::min());  // the square may underflow
 }
 
 Index NtkSpectrum::rank() const {

@@ -4,7 +4,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BLOCKS, ORACLES, ToolTest, jacobian
+from support import BLOCKS, ORACLES, ToolTest, jacobian, run
 
 
 class Ntk(ToolTest):
@@ -56,7 +56,7 @@ class Ntk(ToolTest):
 
     def test_what_does_not_fit_is_refused_with_its_memory(self):
         path, _ = self.problem(N=20, n=10)
-        self.refused(2, "m = 400 outputs and P = 102 parameters needs 3.54 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", "singular-values")
+        self.refused(2, "m = 400 outputs and P = 102 parameters needs 4.11 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", "singular-values")
         self.no_leftovers("problem.h5")
 
     def test_three_ways_to_the_smallest_eigenvalue(self):
@@ -115,10 +115,22 @@ class Ntk(ToolTest):
             self.assertEqual(c["passes"][()], 0)
             self.assertAlmostEqual(c["margin"][()] * c["residual_norm"][()] / c["largest_residual"][()], 1, delta=1e-12)
 
+    def test_assertions(self):
+        path, _ = self.problem(N=2, n=2, D=8, H=2, d=4, D_out=1)
+        self.done("basin-ntk", path, "-o", "yes.h5", "--assert", "positive-definite")
+        process = run("basin-ntk", path, "-o", "no.h5", "--assert", "positive-definite,certified", cwd=self.folder)
+        self.assertEqual(process.returncode, 3)
+        self.assertIn("is not proven", process.stdout)
+        self.assertEqual(process.stderr.strip(), "basin-ntk: --assert certified: does not hold")
+        self.assertEqual(self.results("no.h5", "entry/certificate/passes"), 0)  # the result is there
+        self.refused(2, "--assert convex: expected certified or positive-definite", "basin-ntk", path, "-o", "x.h5", "--assert", "convex")
+
     def test_impossible_ways_are_refused(self):
         path, _ = self.problem(N=20, n=10)
-        self.refused(2, "--method formed with m = 400 outputs and P = 102 parameters needs 3.84 MB, --memory allows 1 MB", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", "formed")
-        self.refused(2, "--method best: expected auto, formed, singular-values or matrix-free", "basin-ntk", path, "-o", "r.h5", "--method", "best")
+        for method in ("dense", "formed", "singular-values"):
+            self.refused(2, f"--method {method} with m = 400 outputs and P = 102 parameters needs", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", method)
+        self.refused(2, "--memory allows 1 kB", "basin-ntk", path, "-o", "r.h5", "--memory", "1k")
+        self.refused(2, "--method best: expected auto, dense, formed, singular-values or matrix-free", "basin-ntk", path, "-o", "r.h5", "--method", "best")
         self.refused(2, "--max-products: expected a positive number", "basin-ntk", path, "-o", "r.h5", "--method", "matrix-free", "--max-products", "0")
         self.no_leftovers("problem.h5")
 

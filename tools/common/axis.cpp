@@ -79,9 +79,15 @@ std::vector<std::string> range(const std::string& axis, const std::string& item)
 }
 
 /// "samples (N), tokens (n), ..."
+/// Seeds are derived, not swept.
+bool is_seed(const std::string& option) {
+  return option == "seed" || (option.size() > 5 && option.compare(option.size() - 5, 5, "-seed") == 0);
+}
+
 std::string names(const po::options_description& sweepable) {
   std::string list;
   for (const auto& option : sweepable.options()) {
+    if (is_seed(option->long_name())) continue;
     const std::string shown = option->canonical_display_name(po::command_line_style::allow_dash_for_short);
     list += (list.empty() ? "" : ", ") + option->long_name() +
             (shown.size() == 2 && shown[0] == '-' ? " (" + shown.substr(1) + ")" : "");
@@ -94,7 +100,7 @@ SweptOption find_option(const std::string& axis, const std::string& given,
                         const po::options_description& sweepable) {
   const std::size_t dot = given.find('.');
   const std::string base = given.substr(0, dot), key = dot == std::string::npos ? "" : given.substr(dot + 1);
-  if (base == "seed" || (base.size() > 5 && base.compare(base.size() - 5, 5, "-seed") == 0))
+  if (is_seed(base))
     fail(axis, "seeds cannot be swept: every draw has its own, derived from --seed; see --repeats");
   for (const auto& option : sweepable.options()) {
     const std::string shown = option->canonical_display_name(po::command_line_style::allow_dash_for_short);

@@ -28,7 +28,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>> kConditions 
     {"W_K", {"parameters", "rank_limit", "rank_local", "rank_X"}},
     {"W_V", {"parameters", "rank_limit", "rank_B", "rank_W_O"}},
     {"W_O", {"width", "rank_A"}},
-    {"sum", {"distinct"}}};
+    {"sum", {"distinct", "parameters", "rank_local", "rank_X"}}};
 
 }  // namespace
 
@@ -67,10 +67,9 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
     if (entry.trainable()) sets.push_back({entry.block.name});
   sets.push_back(options.train);
   const AttentionPoint point = {spec, weights.values, data};
-  const AttentionFactors factors = attention_factors(spec, weights.values, data),
-                         twin_factors = attention_factors(spec, twin.weights, twin.data);
-  const Minima found = kernel_minima(point, factors, twin_factors, options.train, sets);
-  const InitialisationConditions conditions(factors, twin_factors);
+  const MeasuredFactors factors = measured_factors(spec, weights.values, data);
+  const Minima found = kernel_minima(point, factors, options.train, sets);
+  const InitialisationConditions conditions(factors);
   KernelMinimum sum;
   for (std::size_t k = 0; k < sets.size(); ++k) {
     const KernelConditions known = conditions.of(sets[k]);
@@ -101,8 +100,9 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
 double cell_bytes(const Problem& problem, const CellOptions& options) {
   const AttentionWeights& weights = problem.network.weights.value();
   const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
-  return std::max(formed_minima_bytes(problem.data.Y.size()),
-                  jacobian_cost(spec, problem.data.samples, options.train, {}).bytes);
+  const Index N = problem.data.samples;
+  return std::max({formed_minima_bytes(spec, N), conditions_bytes(spec, N),
+                   measured_factors_bytes(spec, N) + jacobian_cost(spec, N, options.train, {}).bytes});
 }
 
 }  // namespace basin::tools

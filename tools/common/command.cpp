@@ -158,6 +158,41 @@ std::pair<Index, Index> Command::part() const {
   return {i - 1, k};
 }
 
+void Command::add_assert_option(const std::vector<std::pair<std::string, std::string>>& verdicts) {
+  std::string help = "exit with code 3 unless this holds:";
+  for (const auto& [name, meaning] : verdicts) {
+    help.append(verdicts_.empty() ? " " : "; ").append(name).append(" (").append(meaning).append(")");
+    verdicts_[name] = false;
+  }
+  options.add_options()("assert", po::value<std::string>()->value_name("VERDICT[,VERDICT]"), help.c_str());
+}
+
+void Command::verdict(const std::string& name, bool holds) {
+  verdicts_.at(name) = holds;
+}
+
+void Command::check_assertions() const {
+  if (!given("assert")) return;
+  for (const std::string& name : asserted())
+    if (!verdicts_.at(name)) throw RefutedAssertion("--assert " + name + ": does not hold");
+}
+
+/// The verdicts that --assert names. Throws InputError for others.
+std::vector<std::string> Command::asserted() const {
+  std::vector<std::string> names;
+  std::stringstream list(get<std::string>("assert"));
+  for (std::string name; std::getline(list, name, ',');) {
+    if (verdicts_.count(name) == 0) {
+      std::string known;
+      for (const auto& [other, holds] : verdicts_) known += (known.empty() ? "" : " or ") + other;
+      throw InputError("--assert " + name + ": expected " + known);
+    }
+    names.push_back(name);
+  }
+  if (names.empty()) throw InputError("--assert: expected the name of a verdict, found none");
+  return names;
+}
+
 bool Command::parse() {
   all_.add(options).add(common_);
   namespace style = po::command_line_style;
@@ -206,6 +241,7 @@ bool Command::parse() {
     memory_ = memory == "auto" ? static_cast<std::size_t>(physical_memory() / 2) : parse_bytes(memory);
     resolve("memory", std::to_string(memory_));
   }
+  if (given("assert")) asserted();
   if (get<bool>("verbose")) {
     std::cerr << introduction_.name << " " << kVersion << " (" << kBuild << ")\n";
     for (const auto& [name, value] : resolved_) std::cerr << "  --" << name << " " << value << "\n";
@@ -233,7 +269,8 @@ void Command::print_help() const {
             << options << "\n"
             << common_ << "\nExample:\n"
             << introduction_.example
-            << "\nExit codes: 0 done, 1 the work failed, 2 the command line or an input was wrong.\n";
+            << "\nExit codes: 0 done, 1 the work failed, 2 the command line or an input was wrong"
+            << (verdicts_.empty() ? ".\n" : ",\n3 an assertion does not hold.\n");
 }
 
 Progress Command::progress(const std::string& what) const {
@@ -297,6 +334,8 @@ int run(const std::string& name, const std::function<void()>& body) {
     std::cout.flush();
     if (!std::cout) return fail("cannot write to the standard output", kWorkFailed);
     return kDone;
+  } catch (const RefutedAssertion& error) {
+    return fail(error.what(), kRefuted);
   } catch (const InputError& error) {
     return fail(error.what(), kWrongInput);
   } catch (const po::error& error) {
@@ -313,6 +352,7 @@ int run_tool(const Introduction& introduction, int argc, const char* const* argv
   return run(introduction.name, [&] {
     Command command(introduction, argc, argv);
     body(command);
+    command.check_assertions();
   });
 }
 

@@ -4,6 +4,7 @@
 #include <boost/program_options.hpp>
 #include <functional>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,13 @@ namespace basin::tools {
 
 namespace po = boost::program_options;
 
-enum ExitCode { kDone = 0, kWorkFailed = 1, kWrongInput = 2 };
+enum ExitCode { kDone = 0, kWorkFailed = 1, kWrongInput = 2, kRefuted = 3 };
+
+/// The work is done and its result written, but a verdict is not what --assert asks for.
+class RefutedAssertion : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 /// How a tool introduces itself.
 struct Introduction {
@@ -96,6 +103,13 @@ class Command : public OptionValues {
   /// The share that this run computes, from 0, and the number of shares: {1, 5} for "2/5". Throws InputError.
   std::pair<Index, Index> part() const;
 
+  /// Adds --assert, for tools with a verdict. `verdicts`: the names that it takes, each with what it says.
+  void add_assert_option(const std::vector<std::pair<std::string, std::string>>& verdicts);
+  /// Whether a verdict of that name holds, to be held against --assert.
+  void verdict(const std::string& name, bool holds);
+  /// Throws RefutedAssertion unless all that --assert asks for holds.
+  void check_assertions() const;
+
   /// Progress of one kind of work on stderr, with an estimate of the time left. Silent with --quiet, for
   /// short work, and sparse where stderr is not a terminal.
   Progress progress(const std::string& what) const;
@@ -112,6 +126,7 @@ class Command : public OptionValues {
 
  private:
   void print_help() const;
+  std::vector<std::string> asserted() const;
 
   Introduction introduction_;
   int argc_;
@@ -120,6 +135,7 @@ class Command : public OptionValues {
   po::options_description common_{"Common options"}, all_;
   std::vector<po::parsed_options> parsed_;  ///< command line and configuration file; they refer to all_
   std::size_t memory_ = 0;
+  std::map<std::string, bool> verdicts_;  ///< those that --assert takes
   std::string summary_, start_time_;
   double start_seconds_ = 0;
 };

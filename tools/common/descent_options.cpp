@@ -36,11 +36,9 @@ double number_option(const OptionValues& command, const std::string& option, dou
 
 Certificate certificate_at_start(const Setup& setup) {
   const AttentionPoint point{setup.description.spec, setup.weights, setup.data};
-  const Twin twin = make_twin(setup.weights, *setup.data);
   const auto trained = setup.parameters().trained();
   const Minima found =
-      kernel_minima(point, attention_factors(point.spec, point.weights, point.data),
-                    attention_factors(point.spec, twin.weights, twin.data), trained, {trained});
+      kernel_minima(point, measured_factors(point.spec, point.weights, point.data), trained, {trained});
   const CertificateInput input = certificate_input(point.spec, setup.weights, *setup.data, setup.linearize(0),
                                                    setup.linearize_twin(), found.minima.back());
   return ball_certificate(input.norms, input.s0, input.S0, input.r0);
@@ -100,11 +98,11 @@ double step_or(OptionValues& command, Objective& f, double otherwise) {
   return otherwise;
 }
 
+}  // namespace
+
 bool automatic_step(const OptionValues& command) {
   return command.get<std::string>("step") == "auto";
 }
-
-}  // namespace
 
 double residual_bound(const Setup& setup, double loss) {
   const double residual = std::sqrt(2 * loss), targets = setup.data->Y.norm();
@@ -169,9 +167,9 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
     options.eta = share * step_or(command, f, options.eta);
     options.beta1 = number_option(command, "beta1", 0, 1);
     options.beta2 = number_option(command, "beta2", 0, 1);
-    plan.step_may_be_too_large = true;
     options.epsilon = number_option(command, "epsilon", 0, HUGE_VAL);
     plan.descent = std::make_unique<Adam>(options);
+    plan.step_may_be_too_large = true;
   } else if (plan.method == "lbfgs") {
     const auto pairs = command.get<Index>("pairs");
     if (pairs < 1 || pairs > 1000) throw InputError("--pairs: expected 1 to 1000");

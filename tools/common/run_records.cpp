@@ -49,16 +49,15 @@ void add_saturation(Row& row, const AttentionFactors& factors) {
 }
 
 /// lambda_min and, with `certify`, every constant of the ball certificate.
-void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const AttentionFactors& factors,
-             const Vector<double>& weights, double step) {
+void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const Vector<double>& weights,
+             double step) {
   const AttentionSpec& spec = setup.description.spec;
-  const Twin twin = make_twin(weights, *setup.data);
   const auto trained = setup.parameters().trained();
   MinimaOptions minima;
   minima.memory = options.memory;
   const KernelMinimum sum =
-      kernel_minima({spec, weights, setup.data}, factors, attention_factors(spec, twin.weights, twin.data),
-                    trained, {trained}, minima)
+      kernel_minima({spec, weights, setup.data}, measured_factors(spec, weights, setup.data), trained,
+                    {trained}, minima)
           .minima.back();
   row.add("lambda_min", sum.lambda_min);
   row.add("lambda_min_lower", sum.lower);
@@ -70,6 +69,7 @@ void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const A
   if (!options.certify) return;
 
   const Linearization<double> at(setup.model, weights, setup.data, {.memory = 0});
+  const Twin twin = make_twin(weights, *setup.data);
   const Linearization<double> at_twin(setup.model, twin.weights, twin.data, {.memory = 0});
   const CertificateInput input = certificate_input(spec, weights, *setup.data, at, at_twin, sum);
   const Certificate c = ball_certificate(input.norms, input.s0, input.S0, input.r0);
@@ -135,7 +135,7 @@ Row measure(const Setup& setup, const RecordOptions& options, const Descent& run
   row.add("gradients", static_cast<double>(counts.gradients));
   row.add("products", static_cast<double>(counts.products));
   if (options.ntk || options.certify)
-    add_ntk(row, setup, options, factors, weights, run.step > 0 ? since.last.step : kNone);
+    add_ntk(row, setup, options, weights, run.step > 0 ? since.last.step : kNone);
   return row;
 }
 

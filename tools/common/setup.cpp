@@ -122,8 +122,8 @@ Linearization<double> Setup::linearize(std::size_t memory) const {
   return Linearization<double>(model, weights, data, {.memory = memory});
 }
 
-Linearization<double> Setup::linearize_twin() const {
-  Twin twin = make_twin(weights, *data);
+Linearization<double> Setup::linearize_twin(std::uint64_t index) const {
+  Twin twin = make_twin(weights, *data, index);
   return Linearization<double>(model, std::move(twin.weights), std::move(twin.data), {.memory = 0});
 }
 

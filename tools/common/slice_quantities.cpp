@@ -99,27 +99,19 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
       set("max_eig", ends.largest);
       eigenvectors = ends.vectors;
     }
-    if (wants("min_ntk")) set("min_ntk", smallest_ntk_eigenvalue(weights, at));
+    if (wants("min_ntk")) set("min_ntk", smallest_ntk_eigenvalue(weights));
   } catch (const WorkError&) {  // something overflows at this point: its numbers stay NaN
   }
 }
 
-/// Of the sum over the trained blocks: from the kernel formed of factors where that is accurate, else from
-/// the singular values of J.
-double SliceMeasurement::smallest_ntk_eigenvalue(const Vector<double>& weights,
-                                                 const Linearization<double>& at) const {
-  const Twin twin = make_twin(weights, *setup_.data);
-  std::vector<std::string> trained;
-  for (const auto& e : setup_.parameters().entries())
-    if (e.trainable()) trained.push_back(e.block.name);
+/// Of the sum over the trained blocks.
+double SliceMeasurement::smallest_ntk_eigenvalue(const Vector<double>& weights) const {
   const AttentionSpec& spec = setup_.description.spec;
-  const auto formed = formed_minima(attention_factors(spec, weights, setup_.data),
-                                    attention_factors(spec, twin.weights, twin.data), {trained});
-  if (formed[0]) return formed[0]->lambda_min;
-  const Linearization<double> twin_at(setup_.model, twin.weights, twin.data, {.memory = 0});
-  Vectors<double> Jt = at.jacobian_transposed();
-  const std::vector<double> rounding = jacobian_rounding(Jt, twin_at);
-  return minimum_of(ntk_spectra(Jt, setup_.parameters(), rounding, {trained}).back()).lambda_min;
+  const auto trained = setup_.parameters().trained();
+  return kernel_minima({spec, weights, setup_.data}, measured_factors(spec, weights, setup_.data), trained,
+                       {trained})
+      .minima[0]
+      .lambda_min;
 }
 
 }  // namespace basin::tools

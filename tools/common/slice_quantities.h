@@ -32,7 +32,7 @@ class SliceMeasurement {
  private:
   void measure_point(const Vector<double>& weights, Vectors<double>& eigenvectors, Index place,
                      std::vector<double>& values);
-  double smallest_ntk_eigenvalue(const Vector<double>& weights, const Linearization<double>& at) const;
+  double smallest_ntk_eigenvalue(const Vector<double>& weights) const;
 
   const Setup& setup_;
   std::vector<std::string> quantities_;

@@ -61,7 +61,25 @@ TEST_CASE("matrices that are not definite are not called so") {
     CHECK_FALSE(found.definite);
     CHECK(found.smallest.lower <= 0);
     CHECK(found.smallest.upper >= smallest);
+    if (smallest > -1e-10) CHECK(found.smallest.upper <= 1e-12);  // rounding, some n^2 eps |A|
   }
   CHECK_FALSE(definite_eigenvalues(Vectors<double>::Zero(3, 3)).definite);
   CHECK_THROWS_AS(definite_eigenvalues(Vectors<double>(2, 3)), InputError);
+}
+
+TEST_CASE("squares of the matrix may neither underflow nor overflow") {
+  const Vector<double> values = Vector<double>::LinSpaced(20, 2, 1);
+  const Vectors<double> A = with_eigenvalues(values, 9);
+  const DefiniteEigenvalues expected = definite_eigenvalues(A);
+  for (const int exponent : {-900, -500, 500, 900}) {
+    const double scale = std::ldexp(1.0, exponent);
+    const DefiniteEigenvalues found = definite_eigenvalues(A * scale);
+    CAPTURE(exponent);
+    CHECK(found.definite);
+    CHECK(found.smallest.lower == expected.smallest.lower * scale);
+    CHECK(found.largest.upper == expected.largest.upper * scale);
+  }
+  const DefiniteEigenvalues subnormal = definite_eigenvalues(A * 1e-310);
+  CHECK(subnormal.largest.upper >= 2e-310 * (1 - 1e-6));
+  CHECK(subnormal.smallest.lower <= 1e-310 * (1 + 1e-6));
 }

@@ -297,7 +297,7 @@ TEST_CASE("norms have the same bits for any number of threads") {
   }
 }
 
-TEST_CASE("no second derivative within the ball exceeds the bound") {
+TEST_CASE("no second derivative within the ball exceeds the bound", "[many]") {
   const OneThread one_thread;
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   Random random(1, "second derivatives " + kernel_name(kind));
