@@ -235,7 +235,11 @@ StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Poi
   p.saturation = p.saturation_before = p.function.saturation();
   p.norm = p.norm_before = x.theta.norm();
   if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
+  Vectors<double> Hg(f.size(), 1);
+  f.hessian(p.at.gradient, Hg);
   p.curvature = curvature_at(loss, f, p.at, p.weights, p.rounding, dense_limit);
+  if (const double scale = p.curvature.norm * p.at.gradient.stableNorm(); scale > 0)
+    p.curvature.gradient_slope = Hg.stableNorm() / scale;
   // The point that is meant lies a Newton step away, and by the rounding of the gradient in the softest
   // direction.
   const double softest = p.curvature.softest, allowance = p.rounding.gradient;
@@ -246,10 +250,8 @@ StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Poi
     const Vector<double> moved = f.weights_at(p.at.theta + away * p.curvature.soft_direction);
     p.function_error = function_distance(p.function, attention_function(loss.spec, moved, *loss.data));
   }
-  double scale = loss.data->Y.norm();
-  if (scale == 0)  // no scale but the model's own
-    for (const HeadFunction& head : p.function.heads) scale = std::max(scale, head.scale);
-  p.zero_known = p.rounding.residual <= kKnown * scale;
+  const double targets = loss.data->Y.norm();
+  p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
   p.valley = valley_of(p, loss.spec.kernel, before.has_value());
   p.kind = kind_of(p);
   return p;

@@ -41,6 +41,7 @@ struct PointCurvature {
   Vector<double> soft_direction;  ///< its unit eigenvector, P
   double decrement = 0;           ///< sqrt(g^T |H|^+ g): half its square is what f may still change by
   double newton_step = 0;         ///< |H^+ g|: how far the stationary point is
+  double gradient_slope = 0;      ///< |H g| / (|H| |g|): 0 at minima of |g|^2 that are no stationary points
 };
 
 /// What backs the counts, in a phrase.

@@ -7,7 +7,7 @@ import time
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, outputs, random_problem, theta_of, weights_at, write_problem
+from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, outputs, random_problem, theta_of, weights_at, write_problem, many_runs
 
 
 def gauge_copy(problem, seed=0):
@@ -218,12 +218,14 @@ class Stationary(ToolTest):
         self.assertTrue((weights[:, size:] == frozen).all())
         self.assertFalse((weights[0, :size] == weights[1, :size]).any())
 
+    @many_runs
     def test_threads_do_not_matter(self):
         path, _ = self.problem(N=3, n=3, D=4, H=2, d=2, D_out=1, kernel="gaussian")
         for threads in (1, 2):
             self.catalogue(path, "--train", "W_Q,W_K", "--starts", 10, "--search", "both", "--threads", threads, output=f"{threads}.h5")
         self.assertEqual(self.numbers("1.h5"), self.numbers("2.h5"))
 
+    @many_runs
     def test_killed_and_resumed(self):
         path, _ = self.problem(N=3, n=3, D=4, H=2, d=2, D_out=1)
         args = [path, "--train", "W_Q,W_K", "--starts", 30, "--search", "both", "--threads", 1]
@@ -339,12 +341,125 @@ class Stationary(ToolTest):
         self.assertEqual(set(self.column("starts/verdict")), {"valley to infinity"})
         self.assertIn("a row of attention vanishes", out)
 
+    def teacher(self, name, *options):
+        self.done("basin-problem", "teacher", "-o", name, "--seed", 5, "-H", 1, "--outputs", 1, *options)
+        return self.path(name)
+
+    def small(self, targets):
+        """N = 2, n = 3, D = 6, d = 1: random targets, or those of a teacher."""
+        kind = ["--targets", "random"] if targets == "random" else ["--target-kernel", targets, "--kernel", targets]
+        return self.teacher("small.h5", "-N", 2, "-n", 3, "-D", 6, "-d", 1, *kind)
+
+    def saddles_are_clear(self):
+        verdicts = np.array(self.column("starts/verdict"))
+        smallest, bound = self.column("starts/smallest_eigenvalue"), self.column("starts/smallest_eigenvalue_bound")
+        self.assertIn("saddle", verdicts)
+        self.assertTrue((smallest < -bound)[verdicts == "saddle"].all())
+        return verdicts, smallest
+
+    def test_saddles_next_to_which_a_block_collapses(self):
+        """On the way to W_O = 0 the gauge shrinks; without its direction these searches stop short of it."""
+        path = self.teacher("collapse.h5", "-N", 3, "-n", 2, "-D", 2, "-d", 2, "--targets", "random")
+        self.catalogue(path, "--train", "W_V,W_O", "--starts", 30, "--search", "saddles", "--kernel", "softmax")
+        verdicts = self.column("starts/verdict")
+        self.assertLessEqual(verdicts.count("not stationary"), 5)
+        self.assertGreaterEqual(verdicts.count("saddle"), 10)
+        for verdict, text, slope in zip(verdicts, self.column("starts/description"), self.column("starts/gradient_slope")):
+            if verdict == "not stationary":
+                self.assertTrue(text.endswith("; a minimum of |grad f|^2" if slope <= 1e-6 else "; unfinished"), text)
+
+    def test_runs_to_infinity_are_no_saddles(self):
+        path = self.small("gaussian")
+        self.catalogue(path, "--train", "W_Q,W_K", "--starts", 12, "--search", "both")
+        verdicts, smallest = self.saddles_are_clear()
+        self.assertLess(smallest[verdicts == "saddle"].max(), -1e-3)  # not the -3e-12 of a row that vanishes
+
+    def test_verdicts_do_not_depend_on_the_dense_limit(self):
+        path = self.small("random")
+        found = []
+        for limit in (0, 1200):
+            self.catalogue(path, "--kernel", "gaussian", "--train", "W_Q,W_K", "--starts", 10, "--search", "both", "--dense-limit", limit)
+            found.append((self.saddles_are_clear()[0].tolist(), self.column("starts/negative").tolist()))
+        self.assertEqual(found[0], found[1])
+
+    def test_what_is_one_entry(self):
+        # losses within an entry agree
+        path = self.small("random")
+        self.catalogue(path, "--train", "W_K,W_V", "--starts", 12, "--search", "both")
+        verdicts, losses, entry = self.column("starts/verdict"), self.column("starts/loss"), self.column("starts/entry")
+        for e in range(entry.max() + 1):
+            members = losses[entry == e]
+            self.assertLessEqual(np.ptp(members), 1e-6 * members.max() + 1e-20, f"entry {e}, {verdicts[np.flatnonzero(entry == e)[0]]}")
+        # Y = 0: outputs that are rounding are the same outputs
+        problem = random_problem(N=2, n=3, D=3, H=1, d=2, D_out=1)
+        problem["Y"][:] = 0
+        write_problem(self.path("zero.h5"), problem)
+        self.catalogue("zero.h5", "--starts", 12)
+        self.assertEqual(set(self.column("starts/verdict")), {"global minimum"})
+        self.assertEqual(self.column("entries/count").tolist(), [12])
+
+    def test_a_start_without_curvature_is_one_of_the_starts(self):
+        problem = random_problem(N=2, n=3, D=3, H=1, d=1, D_out=1)
+        problem["X"][:] = 0
+        write_problem(self.path("dead.h5"), problem)
+        self.catalogue("dead.h5", "--starts", 2, "--at", "dead.h5")
+        self.assertEqual(self.column("starts/verdict"), ["best known minimum"] * 3)  # f is constant
+        self.catalogue(self.small("gaussian"), "--train", "W_Q", "--gain", "W_Q=60", "--starts", 30)
+        self.assertEqual(len(self.column("starts/verdict")), 30)
+
+    def test_stationary_in_one_linear_block_is_global(self):
+        path, _ = self.problem(N=3, n=3, D=3, H=1, d=2, D_out=1)
+        for block in ("W_V", "W_O"):
+            out = self.catalogue(path, "--train", block, "--starts", 3)
+            self.assertEqual(self.column("starts/verdict"), ["global minimum"] * 3)
+            self.assertIn(f"(as f is convex in {block})", out)
+
+    def test_saddles_of_a_loss_whose_rounding_shows_in_no_twin_are_left(self):
+        path = self.small("random")
+        self.catalogue(path, "--kernel", "gaussian", "--starts", 12, "--search", "both")
+        verdicts, fall = np.array(self.column("starts/verdict")), self.column("starts/escape_fall")
+        self.assertIn("saddle", verdicts)
+        self.assertTrue((fall[verdicts == "saddle"] < 0).all())
+
+    def test_a_finished_run_that_was_killed_before_its_journal_was_deleted(self):
+        path, _ = self.problem(N=2, n=2, D=3, H=1, d=1, D_out=1)
+        args = [path, "--starts", 2, "--train", "W_Q"]
+        process = subprocess.Popen([BIN / "basin-stationary", *map(str, args), "--check-return", "1000", "-o", "r.h5"], cwd=self.folder)
+        while not self.path("r.h5.journal").exists():
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        args += ["--check-return", "1000", "-o", "r.h5"]
+        # another run's output is not taken for its own
+        if not self.path("r.h5").exists():
+            self.path("r.h5").write_bytes(b"older")
+            os.utime(self.path("r.h5"), (0, 0))
+            self.refused(2, "exists already", "basin-stationary", *args, "--resume")
+            os.remove(self.path("r.h5"))
+        journal = self.path("r.h5.journal").read_bytes()
+        part = self.path(f".r.h5.part-{process.pid}")
+        part.write_bytes(b"")
+        self.done("basin-stationary", *args, "--resume")
+        whole = self.path("r.h5").read_bytes()
+        self.assertFalse(part.exists())
+        self.path("r.h5.journal").write_bytes(journal)
+        os.utime(self.path("r.h5.journal"), (1, 1))
+        self.done("basin-stationary", *args, "--resume")
+        self.assertEqual(self.path("r.h5").read_bytes(), whole)
+        self.assertFalse(self.path("r.h5.journal").exists())
+
+    def test_automatic_steps_are_shortened(self):
+        path = self.small("random")
+        self.catalogue(path, "--train", "W_V,W_O", "--starts", 30)
+        self.assertNotIn("not finite", self.column("starts/verdict"))
+        self.assertEqual(self.column("starts/rose").sum(), 0)
+
     def test_a_step_too_large(self):
         path, problem = self.problem(N=2, n=2, D=6)
         out = self.catalogue(path, "--starts", 3, "--step", "1e3")
         self.assertEqual(self.column("starts/verdict"), ["not finite"] * 3)
         self.assertIn("--step is too large: the loss overflowed in 3 descents", out)
-        safe = float(out.split("the curvature there allows ")[1].split()[0])
+        safe = float(out.split("the shortest --step ")[1].split()[0])
         np.testing.assert_allclose(self.column("starts/safe_step").min(), safe, rtol=1e-3)
         self.catalogue(path, "--starts", 3, "--step", safe)
         self.assertNotIn("not finite", self.column("starts/verdict"))
@@ -357,6 +472,11 @@ class Stationary(ToolTest):
         for message, args in (
             ("--search none: expected minima, saddles or both", ["--search", "none"]),
             ("--method: without effect under --search saddles", ["--search", "saddles", "--method", "adam"]),
+            ("--escapes: without effect under --search saddles", ["--search", "saddles", "--escapes", "3"]),
+            ("--finish-steps: without effect under --search saddles", ["--search", "saddles", "--finish-steps", "9"]),
+            ("--loss-tolerance: without effect under --search saddles", ["--search", "saddles", "--loss-tolerance", "1"]),
+            ("--method: without effect without --starts", ["--at", "problem.h5", "--method", "newton"]),
+            ("--init: without effect without --starts", ["--at", "problem.h5", "--init", "xavier"]),
             ("--starts 0: nothing to do without --at", ["--starts", "0"]),
             ("--at other.h5: the weights are of another model: found H = 2, d = 3, D = 6, D_out = 2; expected H = 2, d = 3, D = 5, D_out = 2", ["--at", "other.h5"]),
             ("/data/X: found shape (3, 4, 5); expected (102) or rows of so many weights", ["--at", "problem.h5:/data/X"]),

@@ -12,6 +12,8 @@
 namespace basin::tools {
 namespace {
 
+// |H g| / (|H| |g|) up to this: |grad f|^2 falls no more.
+constexpr double kMinimumOfSlope = 1e-6;
 constexpr std::size_t kCodes = 4;  // seed, origin, kind, valley: before the numbers
 const std::string kStarts = "/entry/starts/", kEntries = "/entry/entries/";
 
@@ -180,7 +182,8 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.loss_error = p.loss_error, r.gradient_norm = p.at.gradient.stableNorm();
   r.gradient_rounding = p.rounding.gradient;
   r.residual_norm = p.residual, r.residual_rounding = p.rounding.residual;
-  r.newton_decrement = c.decrement, r.newton_step = c.newton_step, r.function_error = p.function_error;
+  r.newton_decrement = c.decrement, r.newton_step = c.newton_step;
+  r.gradient_slope = c.gradient_slope, r.function_error = p.function_error;
   r.removed = static_cast<double>(c.removed), r.negative = static_cast<double>(c.negative);
   r.zero = static_cast<double>(c.zero), r.undecided = static_cast<double>(c.undecided);
   r.positive = static_cast<double>(c.positive);
@@ -445,7 +448,10 @@ std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& cat
              counts_text(r);
     case Verdict::not_stationary:
       return "not stationary: " + loss + ", " + within +
-             (r.newton_step > 0 ? ", Newton step " + number(r.newton_step, 3) : "");
+             (r.newton_step > 0 ? ", Newton step " + number(r.newton_step, 3) : "") +
+             (r.origin != Origin::any               ? ""
+              : r.gradient_slope <= kMinimumOfSlope ? "; a minimum of |grad f|^2"
+                                                    : "; unfinished");
     default:
       return "not finite: the descent stepped to where the loss overflows" +
              (r.safe_step > 0 ? "; with --step " + number(r.safe_step, 4) + " the loss falls" : "");

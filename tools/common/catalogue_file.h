@@ -25,7 +25,7 @@ struct StartRecord {
   double start_loss = 0, descent_loss = 0, descent_gradient_norm = 0;
   double loss = 0, loss_error = 0, gradient_norm = 0, gradient_rounding = 0;
   double residual_norm = 0, residual_rounding = 0;
-  double newton_decrement = 0, newton_step = 0, function_error = 0;
+  double newton_decrement = 0, newton_step = 0, gradient_slope = 0, function_error = 0;
   double removed = 0, negative = 0, zero = 0, undecided = 0, positive = 0, counts_exact = 0, dense = 0;
   double count_tolerance = 0, smallest_eigenvalue = 0, smallest_eigenvalue_bound = 0;
   Saturation saturation, before;
@@ -98,7 +98,7 @@ void StartRecord::numbers(Record& r, const Visit& visit) {
   visit("gradient_norm", r.gradient_norm), visit("gradient_rounding", r.gradient_rounding);
   visit("residual_norm", r.residual_norm), visit("residual_rounding", r.residual_rounding);
   visit("newton_decrement", r.newton_decrement), visit("newton_step", r.newton_step);
-  visit("function_error", r.function_error);
+  visit("gradient_slope", r.gradient_slope), visit("function_error", r.function_error);
   visit("symmetry_modes", r.removed), visit("negative", r.negative), visit("zero", r.zero);
   visit("undecided", r.undecided), visit("positive", r.positive);
   visit("counts_exact", r.counts_exact), visit("all_eigenvalues", r.dense);

@@ -245,7 +245,7 @@ TEST_CASE("zero loss to a rounding that hides the targets is not decided") {
     CHECK(p.kind == PointKind::degenerate);  // of size 1 the rounding hides targets of 1e-30, too
     AttentionLoss exact = loss;
     auto data = std::make_shared<Data<double>>(*loss.data);
-    data->Y.setZero();  // where the model's own values are the only scale
+    data->Y.setZero();  // then it hides nothing
     exact.data = data;
     CHECK(judge(exact).kind == PointKind::zero_loss);
   }
