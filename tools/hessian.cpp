@@ -88,6 +88,10 @@ void add_options(Command& command) {
       ("resume", po::bool_switch(), "keep products in OUTPUT.journal, and go on with those that are there");
   add_model_options(command);
   command.add_memory_option();
+  command.add_assert_option(
+      {{"converged", "all eigenpairs that were asked for are"},
+       {"no-negative-curvature",
+        "excluded by exact --counts or --full, modulo symmetries where these are counted"}});
 }
 
 void refuse_without(const Command& command, const std::vector<const char*>& options, bool used,
@@ -370,7 +374,7 @@ Specification specification(const Command& command, const Setup& setup) {
   Specification s = {{"program", p.program + " " + p.version}, {"problem", p.input_sha256}};
   for (const auto& [name, value] : p.options)
     if (name != "output" && name != "overwrite" && name != "threads" && name != "config" && name != "quiet" &&
-        name != "verbose" && name != "resume" && name != "problem")
+        name != "verbose" && name != "resume" && name != "problem" && name != "assert")
       s.emplace_back(name, value);
   return s;
 }
@@ -449,6 +453,11 @@ void body(Command& command) {
 
   // The verdict first.
   command.say(curvature_verdict(all.front()));
+  command.verdict("no-negative-curvature", has_no_negative_curvature(all.front()));
+  command.verdict("converged", std::all_of(all.begin(), all.end(), [](const SpectrumResults& r) {
+                    return std::all_of(r.eigenvalues.begin(), r.eigenvalues.end(),
+                                       [](const auto& e) { return e.second.all_converged(); });
+                  }));
   if (symmetries) command.say(symmetry_text(*symmetries));
   std::string picture;
   for (const SpectrumResults& r : all) {

@@ -6,7 +6,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ORACLES, ToolTest, hessian_product, jacobian, write_problem, many_runs
+from support import BIN, BLOCKS, ORACLES, ToolTest, hessian_product, jacobian, write_problem, many_runs, run
 
 
 def numbers(path):
@@ -80,6 +80,13 @@ class Hessian(ToolTest):
         with h5py.File(self.path("r.h5")) as file:
             self.assertNotIn("eigenvectors", file["entry/spectrum"])
             self.assertNotIn("residual", file["entry/spectrum"])
+
+    def test_assertions(self):
+        path, _ = self.problem()
+        self.done("basin-hessian", path, "-o", "G.h5", "--operator", "gauss-newton", "--counts", "--assert", "no-negative-curvature,converged")
+        process = run("basin-hessian", path, "-o", "H.h5", "--counts", "--assert", "no-negative-curvature", cwd=self.folder)
+        self.assertEqual((process.returncode, process.stderr), (3, "basin-hessian: --assert no-negative-curvature: does not hold\n"))
+        self.assertGreater(self.results("H.h5", "entry/counts/negative")[0], 0)
 
     def test_not_converging_is_said(self):
         # many zeros, and next to them eigenvalues that crowd

@@ -97,9 +97,9 @@ void write_counts(hdf5::Writer& file, const std::string& group,
 }
 
 void write_curve(hdf5::Writer& file, const std::string& group, const std::string& title,
-                 const DensityCurve& c, const std::string& axis) {
+                 const DensityCurve& c, const std::string& axis, const std::string& axis_scale) {
   hdf5::make_plot(file, group, "density", {"eigenvalue"});
-  hdf5::logarithmic_curve(file, group);
+  hdf5::logarithmic_curve(file, group, axis_scale);
   file.attribute(group, "width", c.width);
   file.attribute(group, "scale", c.scale);
   file.attribute(group, "coordinate", axis);
@@ -114,9 +114,9 @@ void write_curve(hdf5::Writer& file, const std::string& group, const std::string
 void write_density(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
   const LanczosQuadrature& q = *r.quadrature;
   const std::string title = "spectral density of the " + matrix_title(r.matrix) + restriction(q.removed);
-  write_curve(file, prefix + "/density", title, *r.density, "eigenvalue");
+  write_curve(file, prefix + "/density", title, *r.density, "eigenvalue", "linear");
   write_curve(file, prefix + "/density_symlog", title + ", per unit of asinh(eigenvalue / scale)",
-              density_curve(q, DensityAxis::symmetric_log, 400), "asinh(eigenvalue / scale)");
+              density_curve(q, DensityAxis::symmetric_log, 400), "asinh(eigenvalue / scale)", "symlog");
 
   const std::string group = prefix + "/quadrature";
   file.group(group, "NXcollection");
@@ -274,6 +274,14 @@ void write_results(hdf5::Writer& file, const std::string& prefix, const Spectrum
   if (!r.counts.empty()) write_counts(file, prefix + "/counts", r.counts);
   if (r.quadrature) write_density(file, prefix, r);
   if (r.norms) write_norms(file, prefix, r);
+}
+
+bool has_no_negative_curvature(const SpectrumResults& r) {
+  const EigenvalueCounts* counts = find_counts(r, "modulo symmetries");
+  if (counts == nullptr) counts = find_counts(r, "whole");
+  if (counts != nullptr) return counts->negative == 0 && counts->exact();
+  const EigenResult* all = find(r, "spectrum");
+  return all != nullptr && all->eigenvalues.front().value >= -all->eigenvalues.front().error_bound;
 }
 
 std::string curvature_verdict(const SpectrumResults& r) {

@@ -42,6 +42,9 @@ void write_results(hdf5::Writer& file, const std::string& prefix, const Spectrum
 /// The verdict: what is known of negative curvature, in one line.
 std::string curvature_verdict(const SpectrumResults& results);
 
+/// Whether negative curvature is excluded: by exact counts, or all eigenvalues.
+bool has_no_negative_curvature(const SpectrumResults& results);
+
 /// The summary, after the verdict.
 void say_results(Command& command, const SpectrumResults& results);
 
