@@ -427,10 +427,14 @@ void say_steps(Command& command, const CatalogueData& data) {
     safe = std::min(safe, r.safe_step > 0 ? r.safe_step : HUGE_VAL);
   }
   if (rose + overflow == 0) return;
+  const std::pair<std::string, std::string> automatic{"step", "auto"};
+  const Specification& all = data.specification;
   command.say(
-      (command.given("step") ? "--step is too large: " : "whatever the step, ") + std::string("the loss ") +
-      "overflowed in " + std::to_string(overflow) + " descents and ended above the start in " +
-      std::to_string(rose) +
+      (std::find(all.begin(), all.end(), automatic) != all.end()
+           ? "the automatic step is too large, and so are 12 shorter ones"
+           : "--step is too large") +
+      std::string(": the loss overflowed in ") + std::to_string(overflow) +
+      " descents and ended above the start in " + std::to_string(rose) +
       (std::isfinite(safe) ? "; each falls with a shorter one, the shortest --step " + number(safe, 4) : ""));
 }
 

@@ -404,8 +404,9 @@ class Stationary(ToolTest):
         write_problem(self.path("dead.h5"), problem)
         self.catalogue("dead.h5", "--starts", 2, "--at", "dead.h5")
         self.assertEqual(self.column("starts/verdict"), ["best known minimum"] * 3)  # f is constant
-        self.catalogue(self.small("gaussian"), "--train", "W_Q", "--gain", "W_Q=60", "--starts", 30)
+        out = self.catalogue(self.small("gaussian"), "--train", "W_Q", "--gain", "W_Q=60", "--starts", 30)
         self.assertEqual(len(self.column("starts/verdict")), 30)
+        self.assertIn("the automatic step is too large, and so are 12 shorter ones: the loss overflowed in 0 descents", out)
 
     def test_stationary_in_one_linear_block_is_global(self):
         path, _ = self.problem(N=3, n=3, D=3, H=1, d=2, D_out=1)

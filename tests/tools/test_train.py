@@ -222,6 +222,29 @@ class Train(ToolTest):
         self.done("basin-train", path, "-o", "safe.h5", "--step", safe, "--steps", 100)
         self.assertLess(self.read("safe.h5", "entry/run/loss")[-1], loss(problem, theta_of(problem["weights"])))
 
+    def test_a_finished_run_that_was_killed_before_its_journal_was_deleted(self):
+        path, _ = self.problem()
+        args = [path, "-o", "r.h5", "--step", "0.001", "--steps", 20000]
+        process = subprocess.Popen([BIN / "basin-train", *map(str, args)], cwd=self.folder, stderr=subprocess.DEVNULL)
+        while not self.path("r.h5.checkpoint").exists():
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        journal = self.path("r.h5.journal").read_bytes()
+        self.path(f".r.h5.part-{process.pid}").write_bytes(b"")
+        self.done("basin-train", *args, "--resume")
+        whole = self.path("r.h5").read_bytes()
+        self.path("r.h5.journal").write_bytes(journal)
+        os.utime(self.path("r.h5.journal"), (1, 1))
+        self.done("basin-train", *args, "--resume")
+        self.assertEqual(self.path("r.h5").read_bytes(), whole)
+        # an output that is older than the journal is not this run's
+        self.path("r.h5.journal").write_bytes(journal)
+        os.utime(self.path("r.h5"), (1, 1))
+        self.refused(2, "exists already", "basin-train", *args, "--resume")
+        os.remove(self.path("r.h5.journal"))
+        self.no_leftovers("problem.h5", "r.h5")
+
     def test_the_automatic_step_too_large(self):
         self.done("basin-problem", "teacher", "-o", "p.h5", "-N", 2, "-n", 3, "-D", 6, "-H", 1, "-d", 1, "--outputs", 1, "--seed", 5, "--targets", "random")
         args = ["p.h5", "--train", "W_V,W_O", "--init", "gaussian", "--seed", 1, "--steps", 300]
