@@ -11,7 +11,7 @@ namespace basin {
 struct FormedKernel {
   Vectors<double> K;  ///< m x m, lower triangle
   /// Estimate of the Frobenius norm of its rounding error: four times the largest distance from a twin's,
-  /// block by block, the rounding of attention weights, and what underflows.
+  /// block by block, the rounding of softmax weights, and what underflows.
   double error = 0;
 };
 
