@@ -47,9 +47,9 @@ Specification specification_of(const Command& command, const Setup& setup) {
   const hdf5::Provenance p = command.provenance(setup.input);
   Specification specification = {{"version", p.version}, {"problem", p.input_sha256}};
   for (const auto& [name, value] : p.options) {
-    static const std::vector<std::string> kWithoutEffect = {"problem", "output",  "overwrite", "threads",
-                                                            "quiet",   "verbose", "resume",    "config",
-                                                            "final",   "memory",  "help",      "version"};
+    static const std::vector<std::string> kWithoutEffect = {
+        "problem", "output", "overwrite", "threads", "quiet", "verbose", "resume",
+        "config",  "assert", "final",     "memory",  "help",  "version"};
     if (std::find(kWithoutEffect.begin(), kWithoutEffect.end(), name) == kWithoutEffect.end())
       specification.emplace_back(name, value);
   }
@@ -209,6 +209,8 @@ class Training {
     command_.say("loss f = " + number(run_.at.loss, 10) + ", from " + number(first_loss_, 10) +
                  "; |grad f| = " + number(run_.at.gradient.stableNorm(), 4) + ", distance from the start " +
                  number((run_.at.theta - start_).norm(), 4));
+    command_.verdict("converged", status_.converged());
+    command_.verdict("certified", certified_ >= 0);
     if (!too_large_.empty()) command_.say(too_large_);
     if (guaranteed_ > 0)
       command_.say(broken_ == 0
@@ -340,6 +342,9 @@ class Training {
 
 void body(Command& command) {
   add_descent_options(command);
+  command.add_assert_option(
+      {{"converged", "the descent is"},
+       {"certified", "with --certify: zero loss is proven to be reached, from some record on"}});
   command.options.add_options()  //
       ("record-every", po::value<Index>()->value_name("K"),
        "steps from record to record (default: a thousandth of --steps)")  //

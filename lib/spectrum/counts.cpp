@@ -106,28 +106,6 @@ EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index re
   return counts;
 }
 
-RestrictedCurvature restricted_curvature(const SelfAdjointOperator& A, const Removal& remove, Index removed,
-                                         const RestrictedOptions& options, const Progress& progress) {
-  const Index size = A.rows();
-  if (removed >= size) throw InputError("restricted_curvature: symmetry leaves nothing of the space");
-  RestrictedCurvature result;
-  EigenResult smallest;
-  if (size <= options.dense_limit) {
-    MeasuredMatrix measured = measured_matrix(A, options.eigen.twin, options.eigen.seed, progress);
-    smallest = ends_of_spectrum(full_spectrum(measured, true, remove, removed), 1, 0).smallest;
-    result.counts = dense_counts(std::move(measured), remove, removed, options.tolerance);
-  } else {
-    smallest =
-        restricted_eigenpairs(A, remove, removed, std::min(options.pairs, size), 0, options.eigen, progress)
-            .smallest;
-    result.counts = krylov_counts(smallest, size, removed, options.tolerance);
-  }
-  result.smallest = smallest.eigenvalues.front();
-  result.direction = smallest.eigenvectors.col(0);
-  result.completeness = smallest.completeness;
-  return result;
-}
-
 double dense_counts_bytes(Index size) {
   return 8.0 * static_cast<double>(size) * static_cast<double>(size + 128);
 }

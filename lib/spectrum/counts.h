@@ -37,25 +37,6 @@ EigenvalueCounts dense_counts(MeasuredMatrix measured, const Removal& remove, In
 /// error bounds and that resolution; one below the error bounds is raised to them.
 EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index removed, double tolerance = 0);
 
-/// Both in one: the counts and the smallest eigenvalue of A on the complement of a space, densely up to
-/// `dense_limit`, else by Krylov spaces with this many pairs.
-struct RestrictedCurvature {
-  EigenvalueCounts counts;
-  Eigenvalue smallest{};     ///< of the restriction
-  Vector<double> direction;  ///< its unit eigenvector, in the complement
-  std::string completeness;  ///< what backs that it is the smallest
-};
-struct RestrictedOptions {
-  double tolerance = 0;  ///< of the counts
-  Index dense_limit = 1000;
-  Index pairs = 6;  ///< of the Krylov side
-  EigenOptions eigen;
-};
-/// Throws InputError when nothing is left (removed = size).
-RestrictedCurvature restricted_curvature(const SelfAdjointOperator& A, const Removal& remove, Index removed,
-                                         const RestrictedOptions& options = {},
-                                         const Progress& progress = {});
-
 /// Bytes that dense_counts takes.
 double dense_counts_bytes(Index size);
 

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "curvature/operators.h"
-#include "linalg/combinators.h"
 #include "model/twin.h"
 #include "spectrum/counts.h"
 #include "spectrum/eigenpairs.h"
@@ -77,12 +76,7 @@ PointCurvature dense_curvature(ModelObjective& f, const Point& x, const SelfAdjo
   c.size = H.rows();
   c.removed = removed;
   c.norm = norm;
-  const double shift = norm > 0 ? 1.5 * norm : 1;
-  const DeflatedOperator A(H, remove, shift), A_twin(twin, remove, shift);
-  EigenOptions options;
-  options.twin = &A_twin;
-  EigenResult all = full_spectrum(A, true, options);
-  all.eigenvalues.resize(static_cast<std::size_t>(c.size - removed));  // the rest are shifted symmetries
+  const EigenResult all = full_spectrum(measured_matrix(H, &twin), true, remove, removed);
   c.smallest = all.eigenvalues[0].value;
   c.smallest_bound = all.eigenvalues[0].error_bound;
   c.direction = all.eigenvectors.col(0);
@@ -115,11 +109,10 @@ PointCurvature krylov_curvature(ModelObjective& f, const Point& x, const SelfAdj
   c.norm = norm;
   c.dense = false;
   const Index left = c.size - removed;
-  const double shift = norm > 0 ? 1.5 * norm : 1;
-  const DeflatedOperator A(H, remove, shift), A_twin(twin, remove, shift);
   EigenOptions options;
-  options.twin = &A_twin;
-  const EigenResult found = extreme_eigenpairs(A, End::smallest, std::min(kPairs, left), options);
+  options.twin = &twin;
+  options.dense_limit = 0;
+  const EigenResult found = restricted_eigenpairs(H, remove, removed, kPairs, 0, options).smallest;
   const EigenvalueCounts counts = krylov_counts(found, c.size, removed);
   c.tolerance = counts.tolerance;
   c.smallest = found.eigenvalues[0].value;

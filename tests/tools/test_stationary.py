@@ -7,7 +7,7 @@ import time
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, outputs, random_problem, theta_of, weights_at, write_problem, many_runs
+from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, outputs, random_problem, theta_of, weights_at, write_problem, many_runs, run
 
 
 def gauge_copy(problem, seed=0):
@@ -115,6 +115,14 @@ class Stationary(ToolTest):
             middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
             np.testing.assert_allclose(shares["lower"][()], (middle - half) / (1 + z**2 / n), atol=1e-12)
             np.testing.assert_allclose(shares["upper"][()], (middle + half) / (1 + z**2 / n), atol=1e-12)
+
+    def test_assertions(self):
+        self.done("basin-problem", "construct", "softmax-trap", "-o", "trap.h5")
+        options = ("--train", "W_Q", "--at", "trap.h5", "--assert", "global")
+        process = run("basin-stationary", "trap.h5", "-o", "trapped.h5", *options, cwd=self.folder)
+        self.assertEqual((process.returncode, process.stderr), (3, "basin-stationary: --assert global: does not hold\n"))
+        self.assertTrue(self.path("trapped.h5").exists())
+        self.done("basin-stationary", "trap.h5", "-o", "free.h5", "--train", "W_V", "--starts", 3, "--assert", "global")
 
     def test_a_given_point_that_is_only_near_a_stationary_one(self):
         """gaussian-trap under softmax with W_Q and W_K trained: zero loss is 0.004 away."""

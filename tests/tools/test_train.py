@@ -7,7 +7,7 @@ import time
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ToolTest, gradient, jacobian, outputs, theta_of, weights_at, many_runs
+from support import BIN, BLOCKS, ToolTest, gradient, jacobian, outputs, theta_of, weights_at, many_runs, run
 
 
 def loss(problem, theta):
@@ -138,6 +138,12 @@ class Train(ToolTest):
             self.assertLessEqual(np.linalg.norm(gradient(problem, BLOCKS, theta)), 1.01e-7)
             self.done("basin-evaluate", "end.h5", "-o", "e.h5", "--overwrite")
             self.assertEqual(self.read("e.h5", "entry/evaluation/loss"), self.read("r.h5", "entry/run/loss")[-1])
+
+    def test_assertions(self):
+        path, _ = self.problem()
+        for steps, code in ((1, 3), (300, 0)):
+            process = run("basin-train", path, "-o", f"{steps}.h5", "--method", "newton", "--steps", steps, "--assert", "converged", cwd=self.folder)
+            self.assertEqual(process.returncode, code, process.stdout + process.stderr)
 
     def test_frozen_blocks_stay(self):
         path, problem = self.problem()

@@ -162,7 +162,7 @@ void Command::add_assert_option(const std::vector<std::pair<std::string, std::st
   std::string help = "exit with code 3 unless this holds:";
   for (const auto& [name, meaning] : verdicts) {
     help.append(verdicts_.empty() ? " " : "; ").append(name).append(" (").append(meaning).append(")");
-    verdicts_[name] = false;
+    verdicts_[name] = std::nullopt;
   }
   options.add_options()("assert", po::value<std::string>()->value_name("VERDICT[,VERDICT]"), help.c_str());
 }
@@ -174,7 +174,9 @@ void Command::verdict(const std::string& name, bool holds) {
 void Command::check_assertions() const {
   if (!given("assert")) return;
   for (const std::string& name : asserted())
-    if (!verdicts_.at(name)) throw RefutedAssertion("--assert " + name + ": does not hold");
+    if (const std::optional<bool> holds = verdicts_.at(name); !holds.value_or(false))
+      throw RefutedAssertion("--assert " + name +
+                             (holds ? ": does not hold" : ": not judged, as the result was there already"));
 }
 
 /// The verdicts that --assert names. Throws InputError for others.

@@ -4,6 +4,7 @@
 #include <boost/program_options.hpp>
 #include <functional>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -135,7 +136,7 @@ class Command : public OptionValues {
   po::options_description common_{"Common options"}, all_;
   std::vector<po::parsed_options> parsed_;  ///< command line and configuration file; they refer to all_
   std::size_t memory_ = 0;
-  std::map<std::string, bool> verdicts_;  ///< those that --assert takes
+  std::map<std::string, std::optional<bool>> verdicts_;  ///< those that --assert takes, once they are known
   std::string summary_, start_time_;
   double start_seconds_ = 0;
 };

@@ -6,6 +6,7 @@
 #include "linalg/combinators.h"
 #include "spectrum/counts.h"
 #include "spectrum/density.h"
+#include "support/restricted_curvature.h"
 #include "support/stationary.h"
 
 using namespace basin;

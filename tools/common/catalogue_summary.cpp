@@ -1,0 +1,93 @@
+#include "common/catalogue_summary.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "linalg/statistics.h"
+
+namespace basin::tools {
+namespace {
+
+std::string percent(double share) {
+  return number(100 * share, 3) + " %";
+}
+
+/// What is known of the lowest loss.
+std::string lowest_text(const CatalogueData& data, const Catalogue& c) {
+  if (c.known_refuted)
+    return "the global minimum is not " + number(*data.known_minimum, 10) + " (" + data.minimum_source +
+           "): lowest loss found f = " + number(c.lowest, 10);
+  if (!c.lowest_known)
+    return "the global minimum is not known; lowest loss found f = " + number(c.lowest, 10);
+  return "global minimum f = " + number(c.lowest, 10) +
+         (data.minimum_source.empty() ? ", reached" : " (" + data.minimum_source + ")");
+}
+
+/// Steps of gradient descent that were too long.
+void say_steps(Command& command, const CatalogueData& data) {
+  Index rose = 0, overflow = 0;
+  double safe = HUGE_VAL;
+  for (const StartRecord& r : data.starts) {
+    if (r.not_finite == 0 && r.rose == 0) continue;
+    ++(r.not_finite != 0 ? overflow : rose);
+    safe = std::min(safe, r.safe_step > 0 ? r.safe_step : HUGE_VAL);
+  }
+  if (rose + overflow == 0) return;
+  const std::pair<std::string, std::string> automatic{"step", "auto"};
+  const Specification& all = data.specification;
+  command.say(
+      (std::find(all.begin(), all.end(), automatic) != all.end()
+           ? "the automatic step is too large, and so are 12 shorter ones"
+           : "--step is too large") +
+      std::string(": the loss overflowed in ") + std::to_string(overflow) +
+      " descents and ended above the start in " + std::to_string(rose) +
+      (std::isfinite(safe) ? "; each falls with a shorter one, the shortest --step " + number(safe, 4) : ""));
+}
+
+/// How a sentence on a given point begins: what was judged is the stationary point next to it, if there is
+/// one.
+std::string given_text(const StartRecord& r, Verdict verdict) {
+  constexpr double kSame = 1e-8;  // of |theta|: digits that a file written by hand has
+  if (verdict == Verdict::not_stationary || verdict == Verdict::not_finite) return "the given point is ";
+  const std::string article = verdict == Verdict::degenerate ? "" : "a ";
+  if (r.distance <= kSame * r.norm) return "the given point is " + article;
+  return "the given point, f = " + number(r.start_loss, 7) + ", is at a distance of " +
+         number(r.distance, 3) + " from one that is " + article;
+}
+
+}  // namespace
+
+void say_catalogue(Command& command, const CatalogueData& data, const Catalogue& c) {
+  constexpr std::size_t kMost = 10;
+  for (std::size_t i = 0; i < data.starts.size(); ++i)
+    if (data.starts[i].origin == Origin::given)
+      command.say(given_text(data.starts[i], c.verdicts[i]) +
+                  describe(data.starts[i], c.verdicts[i], c, data.minimum_source));
+  for (const VerdictShare& s : verdict_shares(data, c)) {
+    if (s.count == 0) continue;
+    const Interval interval = wilson_interval(s.count, s.total);
+    command.say(std::to_string(s.count) + " of " + std::to_string(s.total) +
+                (s.origin == Origin::descent ? " descents: " : " searches for saddles: ") +
+                name_of(s.verdict) + " (95 % interval " + percent(interval.lower) + " to " +
+                percent(interval.upper) + ")");
+  }
+  say_steps(command, data);
+  if (!c.entries.empty()) command.say(lowest_text(data, c));
+  if (!c.entries.empty()) command.say("different points, as often as they were found:");
+  for (std::size_t e = 0; e < c.entries.size() && e < kMost; ++e) {
+    const Index first = c.entries[e].members[0];
+    const StartRecord& r = data.starts[first];
+    command.say("  " + std::to_string(e) + ": " + std::to_string(c.entries[e].members.size()) + " x " +
+                brief(r, c.verdicts[first], c) +
+                (r.perturbed > 0
+                     ? "; " + number(r.returned) + " of " + number(r.perturbed) + " perturbed starts return"
+                     : "") +
+                (r.escape_fall < 0 ? "; f falls by " + number(-r.escape_fall, 4) + " in a step of " +
+                                         number(std::abs(r.escape_step), 3)
+                                   : ""));
+  }
+  if (c.entries.size() > kMost)
+    command.say("  ... and " + std::to_string(c.entries.size() - kMost) + " more in the file");
+}
+
+}  // namespace basin::tools
