@@ -25,12 +25,12 @@ NullDirections::NullDirections(const Symmetries& symmetries, const SelfAdjointOp
     Index found = 0;
     while (found < columns && range.values[found] > 1e-13 * range.values[0]) ++found;
     if (found == 0) return;
-    in_span.resize(P, found);
-    symmetries.project(range.left.leftCols(found), in_span);
-    const SingularPairs svd = singular_pairs(multiply(in_span));
+    Vectors<double> basis(P, found);
+    symmetries.project(range.left.leftCols(found), basis);
+    const SingularPairs svd = singular_pairs(multiply(basis));
     Index rank = 0;
     while (rank < svd.values.size() && svd.values[rank] > tolerance) ++rank;
-    curved_ = in_span * svd.vectors.leftCols(rank);
+    curved_ = basis * svd.vectors.leftCols(rank);
     if (rank < columns || columns == modes) return;
   }
 }
