@@ -184,7 +184,7 @@ std::vector<std::string> Command::asserted() const {
   std::vector<std::string> names;
   std::stringstream list(get<std::string>("assert"));
   for (std::string name; std::getline(list, name, ',');) {
-    if (verdicts_.count(name) == 0) {
+    if (!verdicts_.contains(name)) {
       std::string known;
       for (const auto& [other, holds] : verdicts_) known += (known.empty() ? "" : " or ") + other;
       throw InputError("--assert " + name + ": expected " + known);
