@@ -131,7 +131,7 @@ std::string checked_method(Command& command, const Setup& setup,
   const Index N = setup.data->samples;
   const double conditions = conditions_bytes(spec, N),
                formed = std::max(conditions, formed_minima_bytes(spec, N));
-  const std::string method = command.get<std::string>("method");
+  auto method = command.get<std::string>("method");
   if (method == "formed" || method == "dense") {
     check_memory(command, method, setup, formed);
     return method == "dense" ? "auto" : method;
