@@ -204,32 +204,33 @@ Setup other_kernel(const Setup& setup) {
 
 std::string largest(const KernelMinimum& k) {
   if (!std::isfinite(k.lambda_max))
-    return std::isfinite(k.largest_upper) ? ", lambda_max <= " + number(k.largest_upper, 4) : "";
+    return std::isfinite(k.largest_upper) ? ", lambda_max <= " + number_above(k.largest_upper, 4) : "";
   const bool enclosed = k.largest_upper - k.largest_lower <= 1e-3 * k.lambda_max;
-  return ", lambda_max " + (enclosed ? "= " + number(k.lambda_max, 10) : ">= " + number(k.largest_lower, 4));
+  return ", lambda_max " +
+         (enclosed ? "= " + number(k.lambda_max, 10) : ">= " + number_below(k.largest_lower, 4));
 }
 
 std::string verdict(const KernelMinimum& k) {
   if (k.positive_definite() && !k.known_to(0.1))
-    return "positive definite: " + number(k.lower, 4) + " <= lambda_min" +
-           (std::isfinite(k.upper) ? " <= " + number(k.upper, 6) : "") +
+    return "positive definite: " + number_below(k.lower, 4) + " <= lambda_min" +
+           (std::isfinite(k.upper) ? " <= " + number_above(k.upper, 6) : "") +
            (k.proven_by_conditions ? ", the lower bound by conditions" : "") + largest(k);
   if (k.positive_definite())
-    return "positive definite: lambda_min = " + number(k.lambda_min, 10) + " +- " +
-           number(std::max(k.upper - k.lambda_min, k.lambda_min - k.lower), 2) + largest(k) +
+    return "positive definite: lambda_min = " +
+           with_error(k.lambda_min, std::max(k.upper - k.lambda_min, k.lambda_min - k.lower)) + largest(k) +
            ", condition number " + number(k.condition_number(), 4);
   if (k.rank < 0 && k.upper > 0)
-    return std::isfinite(k.upper) ? "not decided: 0 <= lambda_min <= " + number(k.upper, 6) + largest(k)
+    return std::isfinite(k.upper) ? "not decided: 0 <= lambda_min <= " + number_above(k.upper, 6) + largest(k)
                                   : std::string("not decided: no eigenvalues were computed");
   if (k.rank == k.size)
-    return "positive definite to rounding, but lambda_min <= " + number(k.upper, 3) +
+    return "positive definite to rounding, but lambda_min <= " + number_above(k.upper, 3) +
            " is too small for double precision" + largest(k);
   return "singular" +
          (k.parameters < k.size ? ", having only " + std::to_string(k.parameters) + " parameters"
           : k.upper > 0         ? " to rounding"
                                 : "") +
          ": rank " + (k.rank < 0 ? "less than" : std::to_string(k.rank) + " of") + " " +
-         std::to_string(k.size) + ", lambda_min <= " + number(k.upper, 3) + largest(k);
+         std::to_string(k.size) + ", lambda_min <= " + number_above(k.upper, 3) + largest(k);
 }
 
 void say_kernels(Command& command, const Analysis& found) {

@@ -147,8 +147,7 @@ std::string counts_text(const StartRecord& r) {
 
 std::string smallest_text(const StartRecord& r) {
   if (std::isnan(r.smallest_eigenvalue)) return "none of which is left";
-  return "smallest eigenvalue " + number(r.smallest_eigenvalue, 7) + " +- " +
-         number(r.smallest_eigenvalue_bound, 2);
+  return "smallest eigenvalue " + with_error(r.smallest_eigenvalue, r.smallest_eigenvalue_bound);
 }
 
 }  // namespace

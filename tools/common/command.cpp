@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -374,6 +375,34 @@ std::string number(double value, int digits) {
   out.precision(digits);
   out << value;
   return out.str();
+}
+
+namespace {
+
+/// The positive value, moved by `units` of the last of so many digits.
+double moved(double value, int digits, int units) {
+  return value + units * std::pow(10.0, std::floor(std::log10(value)) - digits + 1);
+}
+
+}  // namespace
+
+std::string number_below(double value, int digits) {
+  const std::string nearest = number(value, digits);
+  const bool fits = !(value > 0) || !std::isfinite(value) || std::strtod(nearest.c_str(), nullptr) <= value;
+  return fits ? nearest : number(moved(value, digits, -1), digits);
+}
+
+std::string number_above(double value, int digits) {
+  const std::string nearest = number(value, digits);
+  const bool fits = !(value > 0) || !std::isfinite(value) || std::strtod(nearest.c_str(), nullptr) >= value;
+  return fits ? nearest : number(moved(value, digits, 1), digits);
+}
+
+std::string with_error(double value, double error) {
+  int digits = 10;
+  if (const double ratio = std::abs(value) / error; std::isfinite(ratio) && ratio > 0)
+    digits = std::clamp(static_cast<int>(std::ceil(std::log10(ratio))) + 2, 6, 17);
+  return number(value, digits) + " +- " + number_above(error, 2);
 }
 
 }  // namespace basin::tools

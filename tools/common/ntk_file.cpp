@@ -57,7 +57,7 @@ std::string reason(const Kernel& kernel) {
            number(obstacle->measured, 10) + " < " + number(obstacle->threshold, 10) + "); it takes " +
            obstacle->remedy;
   if (kernel.minimum.positive_definite() && c.lower_bound() > 0)
-    return "must be: the conditions hold, and prove lambda_min >= " + number(c.lower_bound(), 4) +
+    return "must be: the conditions hold, and prove lambda_min >= " + number_below(c.lower_bound(), 4) +
            (kernel.minimum.known_to(0.1)
                 ? " (" + number(100 * c.lower_bound() / kernel.minimum.lambda_min, 3) + " % of it)"
                 : "");

@@ -157,8 +157,7 @@ class Maker {
       const Eigenvalue& e = found.eigenvalues.at(k - 1);
       d.vector = found.eigenvectors.col(k - 1);
       d.origin = "Hessian eigenvector, " + kind + (k > 1 ? " " + std::to_string(k) : "") + ": " +
-                 number(e.value, 10) + " +- " + number(e.error_bound, 2) +
-                 (e.converged ? "" : " (not converged)");
+                 with_error(e.value, e.error_bound) + (e.converged ? "" : " (not converged)");
     } else if (kind == "pca") {
       if (!trajectory_) throw InputError(what + ": give --trajectory FILE");
       const Index k = parse_count(what, rest);

@@ -210,7 +210,7 @@ std::string mass_text(const LanczosQuadrature& quadrature, double x) {
 }
 
 std::string signed_text(const Eigenvalue& e) {
-  return number(e.value, 10) + " +- " + number(e.error_bound, 2) + (e.converged ? "" : " (not converged)");
+  return with_error(e.value, e.error_bound) + (e.converged ? "" : " (not converged)");
 }
 
 const EigenResult* find(const SpectrumResults& r, const std::string& which) {
