@@ -316,6 +316,7 @@ class MoreThanTheLoss(FileCase):
     def test_directions_in_few_digits(self):
         path = examples.slice_file(self.path("s.h5"), normalisation="none")
         for origin, label in (("eigenvector: -12.93874649 +- 1.5e-10", "eigenvector: \u221212.939"),
+                              ("to ../runs/end.h5", "to end.h5"),
                               ("eigenvector: 0.5 +- 0.031 (not converged)", "eigenvector: 0.5 \u00b1 0.031 (not converged)")):
             with h5py.File(path, "a") as file:
                 file["entry/directions/x_origin"][()] = origin
