@@ -1,5 +1,6 @@
 /// Eigen's matrix products in double and float, compiled once (products_of_eigen.cpp) instead of in every
-/// file that has a product: without it the sanitizer build takes twice as long. Included by linalg/types.h.
+/// file that has a product: with the sanitizers such files
+/// compile up to twice as fast. Included by linalg/types.h.
 #pragma once
 
 #include <Eigen/Core>

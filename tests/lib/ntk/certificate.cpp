@@ -723,3 +723,19 @@ TEST_CASE("the nearest gain that passes") {
   CHECK_FALSE(passing_gain(passes_when([](double g) { return g > 5; }), 4));
   CHECK_THROWS_AS(passing_gain(passes_when([](double) { return true; }), 0.5), InputError);
 }
+
+TEST_CASE("a gain that passes between two powers that fail is found around the largest margin") {
+  for (const double peak : {0.26, -0.26, 3.7, -5.2}) {
+    const auto certify = [peak](double gain) {
+      Certificate c;
+      c.margin = 0.01 / std::abs(std::log2(gain) - peak);
+      c.passes = c.margin > 1;
+      return c;
+    };
+    CAPTURE(peak);
+    const std::optional<double> gain = passing_gain(certify, 64);
+    REQUIRE(gain);
+    // The end of the passing interval that is nearer to 1.
+    CHECK(std::log2(*gain) == Approx(peak > 0 ? peak - 0.01 : peak + 0.01).margin(2e-6));
+  }
+}

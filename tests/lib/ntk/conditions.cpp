@@ -226,3 +226,27 @@ TEST_CASE("a common feature of each sample is counted once by softmax") {
   CHECK(find(conditions.of({"W_V"}), "rank_limit").measured == 2 * 4 + 1);
   CHECK(find(conditions.of({"W_V"}), "rank_B").measured == 9);
 }
+
+TEST_CASE("parameters and ranks that the data cannot see do not count, and remedies can help") {
+  const auto of = [](const Case& c, const char* block) {
+    return conditions_of(c, make_instance(c), {block});
+  };
+  // D = 64 features, but only N n = 4 tokens: 3 * 4 * 1 parameters for 16 outputs.
+  for (const auto kind : {KernelKind::softmax, KernelKind::gaussian}) {
+    const KernelConditions k = of({"unseen", 2, 2, 64, 3, 1, 4, kind}, "W_V");
+    CHECK(find(k, "parameters").measured == 12);
+    CHECK(find(k, "parameters").threshold == 16);
+    CHECK(k.refuted());
+    // One column of W_V more for each head does.
+    CHECK(find(k, "parameters").remedy.find("d >= 2") == 0);
+    CHECK(find(of({"seen", 2, 2, 64, 3, 2, 4, kind}, "W_V"), "parameters").holds());
+  }
+  // With one feature all queries are parallel.
+  CHECK(of({"one feature", 1, 2, 1, 1, 2, 1}, "W_K").refuted());
+  CHECK_FALSE(of({"two features", 1, 2, 2, 1, 2, 1}, "W_K").refuted());
+  // No number of heads makes the softmax of one token depend on its query.
+  const std::string remedy = find(of({"one token", 2, 1, 4, 2, 2, 1}, "W_Q"), "rank_limit").remedy;
+  CHECK(remedy.find("two tokens") != std::string::npos);
+  CHECK(remedy.find("H >=") == std::string::npos);
+  CHECK(find(of({"one token", 3, 1, 2, 2, 2, 1}, "W_V"), "rank_limit").remedy == "D >= 3");
+}
