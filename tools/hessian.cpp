@@ -61,7 +61,7 @@ void add_options(Command& command) {
       ("counts", po::bool_switch(), "how many eigenvalues are negative, zero and positive")  //
       ("count-tolerance", po::value<double>()->default_value(0, "0")->value_name("T"),
        "zero means |lambda| <= T; 0: the rounding at this point, as measured")  //
-      ("dense-limit", po::value<Index>()->default_value(8000)->value_name("P"),
+      ("dense-limit", po::value<Index>()->default_value(kDenseLimit)->value_name("P"),
        "most parameters for exact counts, and up to 1000 for eigenpairs by a dense solver")  //
       ("density", po::bool_switch(), "the spectral density, with error bars")                //
       ("probes", po::value<Index>()->default_value(10)->value_name("N"),

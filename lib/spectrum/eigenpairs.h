@@ -60,10 +60,8 @@ struct EigenOptions {
   /// Vectors of the Krylov space before a restart (more if so many pairs are asked for, and at most half the
   /// size): what bounds the memory.
   Index krylov_vectors = 256;
-  /// Operators up to this size are assembled and solved densely: 9 P^3 operations, a second or two at
-  /// P = 1000, and P products, no more than a Krylov space with its probes takes to be sure of so few
-  /// eigenvalues.
-  Index dense_limit = 1000;
+  /// Operators up to this size are assembled and solved densely.
+  Index dense_limit = kDecompositionLimit;
   /// Seed of the start vectors.
   std::uint64_t seed = 0;
   /// Probing for missed eigenvalues: vectors in a block and steps with it.

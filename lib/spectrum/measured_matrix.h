@@ -8,6 +8,14 @@
 
 namespace basin {
 
+/// Up to so many rows a matrix is assembled and counted by inertia where counts are asked for: what the
+/// --dense-limit of every tool stands for by default. 8000 rows take 8000 products, 512 MB and two
+/// factorisations of P^3 / 3 multiplications.
+constexpr Index kDenseLimit = 8000;
+/// Up to so many all eigenpairs are computed where some are wanted (9 P^3 operations): no more than what a
+/// Krylov space and its probes take to be sure of so few eigenvalues.
+constexpr Index kDecompositionLimit = 1000;
+
 struct MeasuredMatrix {
   Vectors<double> matrix;  ///< symmetric
   double asymmetry = 0;    ///< Frobenius norm of what symmetrising took away
