@@ -51,7 +51,8 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
 #pragma GCC unroll 16
       for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 3
-        for (int p = 0; p < Packs; ++p) sums[r][p] += left[r * row_step] * row[p];
+        for (int p = 0; p < Packs; ++p)
+          sums[r][p] = multiply_add<S>(left[r * row_step] - Pack<S>{}, row[p], sums[r][p]);
     }
   }
   for (int r = 0; r < Rows; ++r)

@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#if defined(__FMA__)
+#include <immintrin.h>
+#endif
+
 #include "linalg/types.h"
 
 namespace basin {
@@ -51,6 +55,25 @@ Pack<S> load_part(const S* from, Index count) {
 template <class S>
 void store_part(S* to, Pack<S> pack, Index count) {
   for (Index i = 0; i < count; ++i) to[i] = pack[i];
+}
+/// a b + c, rounded once where the processor can. Written as a sum of a product, the compiler rounds it once
+/// or twice as it finds faster (GCC tuned for AMD: twice in chains), which may differ from one copy of the
+/// code to the next.
+template <class S>
+Pack<S> multiply_add(Pack<S> a, Pack<S> b, Pack<S> c) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(S) == 8)
+    return _mm512_fmadd_pd(a, b, c);
+  else
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+  if constexpr (sizeof(S) == 8)
+    return _mm256_fmadd_pd(a, b, c);
+  else
+    return _mm256_fmadd_ps(a, b, c);
+#else
+  return a * b + c;
+#endif
 }
 /// The sum of the numbers in a pack, pairwise.
 template <class S>
