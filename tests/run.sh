@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs all tests. With --ci also what continuous integration asks for: warnings
-# are errors, the benchmarks compile, format and clang-tidy are kept, and the tests pass under the sanitizers.
+# Installs what is missing, builds, and runs all tests; with --long those that take long instead (many draws, many kills).
+# With --ci also what continuous integration asks for: warnings are errors, the benchmarks compile, format and clang-tidy
+# are kept, and the tests pass under the sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/common/prepare.sh
 
-ci=false
+ci=false long=false
 case "${1:-}" in
   "") ;;
   --ci) ci=true ;;
-  *) echo "usage: tests/run.sh [--ci]" >&2; exit 2 ;;
+  --long) long=true ;;
+  *) echo "usage: tests/run.sh [--ci | --long]" >&2; exit 2 ;;
 esac
 
 # shellcheck disable=SC2086  # lists of words
 install $basin_packages catch2 $($ci && echo libbenchmark-dev clang-format clang-tidy)
 if ! $ci; then
   build release -DBASIN_TESTS=ON
-  ctest --preset release
+  if $long; then ctest --preset release -C long -L long; else ctest --preset release; fi
   exit
 fi
 

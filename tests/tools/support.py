@@ -19,6 +19,9 @@ BLOCKS = ("W_Q", "W_K", "W_V", "W_O")
 # For tests that run a tool many times over: the sanitizers see in the other tests what it does, in a fraction of the time.
 many_runs = unittest.skipIf("BASIN_SANITIZED" in os.environ, "many runs of what other tests run, too")
 
+# What takes minutes, for tests/run.sh --long.
+long_test = unittest.skipUnless("BASIN_LONG" in os.environ, "tests/run.sh --long runs it")
+
 
 def run(tool, *args, cwd=None, **kwargs):
     """The finished process of a tool, its output as text."""
