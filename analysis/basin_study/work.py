@@ -29,8 +29,7 @@ class Tools:
         """Run a tool; its exit code and standard output."""
         command = [str(self._folder / tool if self._folder else tool), *map(str, arguments)]
         try:
-            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # starts sooner; the tools use one anyway
-            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         except OSError as error:
             raise WrongInput(f"{command[0]}: {error.strerror}; build the tools, or say where they are with "
                              "--bin DIR") from error

@@ -37,6 +37,7 @@ void write_provenance(Writer& file, const std::string& group, const Provenance& 
   file.write(group + "/version", p.version);
   file.write(group + "/format_version", std::string(kFormatVersion));
   file.write(group + "/build", p.build);
+  file.write(group + "/lapack", p.lapack);
   file.write(group + "/command_line", p.command_line);
   file.write(group + "/input_file", p.input_file);
   file.write(group + "/input_sha256", p.input_sha256);

@@ -1,13 +1,12 @@
 #include "linalg/definite.h"
 
-#include <lapacke.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "linalg/block_krylov.h"
 #include "linalg/errors.h"
+#include "linalg/lapack.h"
 
 namespace basin {
 namespace {
@@ -15,14 +14,12 @@ namespace {
 constexpr double kEps = std::numeric_limits<double>::epsilon();
 // Beyond this power of two squares of the matrix would under- or overflow: it is scaled first.
 constexpr int kLargestExponent = 250;
-// LAPACKE's "_work" routines do not search for NaN first, which would read the whole matrix each time.
 
 /// The lower Cholesky factor of sign A + shift I in place of A; false if there is none, or A has NaN in it.
 bool factorise(Vectors<double>& A, double sign, double shift) {
   if (sign < 0) A = -A;
   A.diagonal().array() += shift;
-  const auto n = static_cast<lapack_int>(A.rows());
-  return LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', n, A.data(), n) == 0;
+  return lapack::potrf(A) == 0;
 }
 
 }  // namespace
@@ -84,8 +81,7 @@ DefiniteEigenvalues definite_eigenvalues(const Vectors<double>& A, std::uint64_t
   }
   const RitzPairs bottom = largest_ritz_pairs(n, seed, [&](const Vectors<double>& V) {
     Vectors<double> out = V;
-    LAPACKE_dpotrs_work(LAPACK_COL_MAJOR, 'L', static_cast<lapack_int>(n), static_cast<lapack_int>(V.cols()),
-                        factor.data(), static_cast<lapack_int>(n), out.data(), static_cast<lapack_int>(n));
+    lapack::potrs(factor, out);
     result.solves += V.cols();
     return out;
   });

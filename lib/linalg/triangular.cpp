@@ -1,12 +1,11 @@
 #include "linalg/triangular.h"
 
-#include <lapacke.h>
-
 #include <cmath>
 #include <limits>
 
 #include "linalg/block_krylov.h"
 #include "linalg/errors.h"
+#include "linalg/lapack.h"
 
 namespace basin {
 
@@ -18,8 +17,7 @@ std::optional<EnclosedEigenvalue> smallest_singular_value(const Vectors<double>&
     throw InputError("smallest_singular_value: the matrix is not square, or empty");
   const double rounding = static_cast<double>(n) * kEps * R.norm();
   Vectors<double> X = R;
-  const auto size = static_cast<lapack_int>(n);
-  if (LAPACKE_dtrtri(LAPACK_COL_MAJOR, 'U', 'N', size, X.data(), size) != 0) return {};
+  if (R.hasNaN() || lapack::trtri(X) != 0) return {};
   X.triangularView<Eigen::StrictlyLower>().setZero();
   const double trace = X.squaredNorm();
   if (!std::isfinite(trace)) return {};

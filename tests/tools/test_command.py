@@ -1,5 +1,7 @@
 """What all tools have in common: help, versions, configuration, errors, and files that appear whole or not at all."""
 
+import os
+import platform
 import re
 import shutil
 import signal
@@ -58,6 +60,7 @@ class CommonOptions(ToolTest):
             self.assertRegex(text["start_time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
             self.assertEqual(p["seed"][()], 18446744073709551615)
             self.assertEqual(p["threads"][()], 2)
+            self.assertRegex(text["lapack"], r"\w+")
             self.assertGreater(p["duration"][()], 0)
             options = {k: v.asstr()[()] for k, v in p["options"].items()}
             self.assertEqual(options["train"], "W_Q,W_K")  # as resolved: in the model's order
@@ -68,6 +71,18 @@ class CommonOptions(ToolTest):
             sizes = {k: int(model[k][()]) for k in ("N", "n", "D", "H", "d", "D_out", "P", "m")}
             self.assertEqual(sizes, {"N": 3, "n": 4, "D": 5, "H": 2, "d": 3, "D_out": 2, "P": 60, "m": 24})
             self.assertIn("loss f = ", file["entry/verdict"].asstr()[()])
+
+    @unittest.skipUnless(platform.machine() == "x86_64", "names of its processors")
+    def test_core_types_and_threads_of_the_environment(self):
+        for core in ("Prescott", "Nehalem"):  # every processor with 64 bits can run them
+            environment = {**os.environ, "OPENBLAS_CORETYPE": core, "OPENBLAS_NUM_THREADS": "7"}
+            process = subprocess.run([BIN / "basin-hessian", self.problem_path, "-o", f"{core}.h5", "--full"], env=environment, cwd=self.folder, capture_output=True)
+            self.assertEqual((process.returncode, process.stderr), (0, b""))
+            with h5py.File(self.path(f"{core}.h5")) as file:
+                library = file["entry/provenance/lapack"].asstr()[()]
+            if "OpenBLAS" not in library:
+                self.skipTest(f"{library} does not choose by processor")
+            self.assertIn(f"({core})", library)
 
     def test_configuration_file(self):
         self.path("options.cfg").write_text("# a comment\ntrain = W_Q\nrandom = 2\n")

@@ -15,6 +15,7 @@
 
 #include "common/version.h"
 #include "linalg/errors.h"
+#include "linalg/lapack.h"
 
 namespace basin::tools {
 namespace {
@@ -311,6 +312,7 @@ hdf5::Provenance Command::provenance(const std::string& input, const std::string
   p.program = introduction_.name;
   p.version = kVersion;
   p.build = kBuild;
+  p.lapack = lapack::library().text();
   p.command_line = quoted(argc_, argv_);
   p.options = resolved_;
   p.seed = seed();
