@@ -33,9 +33,10 @@ entry of the catalogue.
 
 Start k draws the trained blocks with --init and --gain from a seed of its own, which depends on --seed and k alone;
 the blocks that are held fixed are those of the file (or drawn once from --seed, if it has none). So both kernels
-have the same starts. The default method is gradient descent (gd) with the fixed step 1 / lambda_max
-of the Hessian at the start. Where it has not converged after --steps, trust-region Newton goes on in short steps, which do
-not raise the loss. A saddle that is met is left along its negative curvature.
+have the same starts. The default method is gradient descent (gd) in steps so short that it ends where the gradient flow
+does: loss and gradient change over each as they do along the flow (--step flow). Where it has not converged after
+--steps, trust-region Newton goes on in short steps, which do not raise the loss. A saddle that is met is left along
+its negative curvature, and descended from.
 
 --search saddles lowers |grad f|^2 instead (L-BFGS) and finds stationary points of any index; both does both.
 --at FILE judges given weights: of a problem file, or FILE:DATASET:ROW, a row of a dataset of all weights in order (say
@@ -285,23 +286,22 @@ class Search {
     return setup_.parameters().extract(draw_weights(setup_.description.spec, init).values);
   }
 
-  /// Gradient descent with the step 1 / lambda_max: for starts that are not those of the options.
+  /// Gradient descent along the flow: for starts that are not those of the options.
   SearchOptions plain_options() const {
     SearchOptions options;
     options.stopping = stopping_;
     options.finish_steps = request_.finish_steps;
     options.escapes = request_.most_escapes;
     options.dense_limit = request_.dense_limit;
-    options.shorten = true;
-    options.method = [](Objective& f, const Point&, double share) -> std::unique_ptr<const DescentMethod> {
-      return std::make_unique<GradientDescent>(share * natural_step(f).value_or(1));
+    options.method = [](Objective&, const Point&, double share) -> std::unique_ptr<const DescentMethod> {
+      if (share < 1) return nullptr;
+      return std::make_unique<FlowDescent>();
     };
     return options;
   }
 
   SearchOptions options_for(const Vector<double>& theta) const {
     SearchOptions options = plain_options();
-    options.shorten = automatic_step(command_);
     options.method = [this, theta](Objective& f, const Point&,
                                    double share) -> std::unique_ptr<const DescentMethod> {
       OptionValues values = command_;  // what --step stands for is each start's own

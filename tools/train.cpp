@@ -20,8 +20,9 @@ const Introduction kIntroduction = {
     "basin-train", "deterministic descent of the loss in the trained blocks, every step of it accounted for",
     "PROBLEM.h5 -o RUN.h5 [--method METHOD] [--step ETA] [options]",
     R"(Full-batch descent from the weights of the problem:
-  gd            theta - eta grad f; with --step certificate the step that is proven to reach zero loss, with
-                --step guaranteed in every step one after which the loss is proven to fall
+  gd            theta - eta grad f, eta so small in every step that the run ends where the gradient flow does (--step
+                flow); with --step certificate the step that is proven to reach zero loss, with --step guaranteed
+                in every step one after which the loss is proven to fall
   line-search   the same with the step found by backtracking (Armijo)
   momentum      the heavy ball (Polyak)
   adam          Kingma and Ba
@@ -174,6 +175,11 @@ class Training {
     visit("record_step", since_.record_step), visit("record_loss", since_.record_loss);
     visit("loss_before", since_.loss_before), visit("last_step", since_.last.step);
     visit("last_length", since_.last.length), visit("last_bound", since_.last.loss_bound);
+    StepsTaken& taken = run_.taken;
+    visit("shortened", taken.shortened), visit("first_step", taken.first),
+        visit("first_share", taken.first_share);
+    visit("smallest_step", taken.smallest), visit("largest_step", taken.largest);
+    visit("largest_share", taken.largest_share);
   }
 
   Checkpoint checkpoint() {
@@ -228,10 +234,25 @@ class Training {
               : "from step " + std::to_string(certified_) +
                     " on, convergence to zero loss is proven (for gradient descent with the certified "
                     "step from there)");
+    if (run_.step > 0) command_.say(steps_text());
     const Counts& c = spent_;  // not what the messages take
     command_.say(std::to_string(c.gradients) + " gradients, " + std::to_string(c.losses) + " losses, " +
                  std::to_string(c.products) + " Hessian products");
     command_.say(setup_.text());
+  }
+
+  std::string steps_text() const {
+    const StepsTaken& t = run_.taken;
+    const auto share = [](double value) {
+      return std::isfinite(value) ? number(value, 3) + " |theta|" : "from 0";
+    };
+    return "steps " + number(t.smallest, 4) + (t.largest > t.smallest ? " to " + number(t.largest, 4) : "") +
+           ", the first " + number(t.first, 4) + " (" + share(t.first_share) + "), the longest " +
+           share(t.largest_share) + "; " + std::to_string(t.shortened) + " of " + std::to_string(run_.step) +
+           " were shortened" +
+           (t.first_share > 1 && std::isfinite(t.first_share)
+                ? "; the first is longer than the weights: see --step flow"
+                : "");
   }
 
   /// That the step is too large, and one that is not: it is tried.
@@ -274,10 +295,23 @@ class Training {
     file.write("/entry/status", std::string(status_.converged() ? "converged" : reason_name()));
     file.write("/entry/guaranteed_steps", static_cast<std::int64_t>(guaranteed_));
     file.write("/entry/broken_guarantees", static_cast<std::int64_t>(broken_));
+    write_steps(file);
     if (options_.certify) file.write("/entry/certificate/first_step", static_cast<std::int64_t>(certified_));
     write_trajectory(file, trajectory);
     write_frame(file, command_, setup_, kIntroduction.name, "Descent: " + plan_.method, "run");
     file.commit();
+  }
+
+  void write_steps(hdf5::Writer& file) const {
+    const StepsTaken& t = run_.taken;
+    file.group("/entry/steps", "NXcollection");
+    file.write("/entry/steps/shortened", static_cast<std::int64_t>(t.shortened));
+    for (const auto& [name, value] : {std::pair{"first", t.first},
+                                      {"first_share", t.first_share},
+                                      {"smallest", t.smallest},
+                                      {"largest", t.largest},
+                                      {"largest_share", t.largest_share}})
+      file.write(std::string("/entry/steps/") + name, value);
   }
 
   std::string reason_name() const {

@@ -30,7 +30,7 @@ def claims(design, results, runs):
     on record."""
     main = pick(results, gain=design.gain)
     made = [kernels_in_queries(design, main), *large_width(design, main), *width_helps(design, main),
-            *scale_helps(design, results), few_keys(design, results), strict_minima(results),
+            *scale_helps(design, results), *kernels_by_scale(design, results), few_keys(design, results), strict_minima(results),
             strict_minima_of_wide_inputs(design, results), ends_without_minimum(results), guarantees(runs)]
     return [claim for claim in made if claim]
 
@@ -105,6 +105,22 @@ def scale_helps(design, results):
         yield Claim(f"{NAMES[kernel]}: smaller queries and keys of teacher and starts leave fewer suboptimal ends",
                     smaller(shares[0], shares[-1]),
                     f"{ENDS}, " + "; ".join(f"gain {gain:g}: {found}" for gain, found in zip(gains, shares)))
+
+
+def kernels_by_scale(design, results):
+    """The kernels beside each other at each scale of queries and keys, by set of blocks."""
+    if len(design.kernels) == 1 or "teacher" not in design.targets:
+        return
+    high = max(design.widths)
+    for gain in sorted({design.gain, *design.more_gains}):
+        found, verdicts = [], []
+        for train in design.train:
+            softmax, gaussian = (suboptimal_share(pick(results, kernel=kernel, targets="teacher", width=high, gain=gain,
+                                                       train=train)) for kernel in ("softmax", "gaussian"))
+            verdicts.append(smaller(gaussian, softmax))
+            found.append(f"{train} ({verdicts[-1]}): softmax {softmax}, Gaussian {gaussian}")
+        yield Claim(f"D = {high}, gain {gain:g} on queries and keys: the Gaussian kernel leaves fewer suboptimal ends than softmax",
+                    verdicts[0] if len(set(verdicts)) == 1 else DIFFERS, f"{ENDS}, {'; '.join(found)}")
 
 
 def few_keys(design, results):

@@ -24,7 +24,8 @@ DONE, FAILED, WRONG_INPUT = 0, 1, 2
 DESCRIPTION = """Measure the claims of Song, Han, Zhang, Ding and Hong (NeurIPS 2024) on where descent ends: under a
 softmax and a Gaussian kernel, at embedding dimensions D from below to above N n, for several sets of trained blocks,
 with targets of a teacher of the same kernel (the global minimum is 0) and with random targets, from the same starts,
-for several draws of data and teacher. Each start is classified by basin-stationary; from the first starts of each cell basin-train descends with steps after
+for several draws of data and teacher. From each start basin-stationary descends along the gradient flow, and judges the
+end; from the first starts of each cell basin-train descends with steps after
 which the loss is proven to fall; basin-slice looks around points that trap descent, under both kernels."""
 EPILOG = """example:
   basin-study -o study.h5
@@ -185,6 +186,7 @@ def study(options):
                   "duration": time.monotonic() - clock, "seed": design.seed}
     replace(options.output, lambda part: write_study(part, design, results, runs, slices, found, provenance))
     print(f"suboptimal: {SUBOPTIMAL}")
+    print(f"found at {design.sizes}; other sizes may differ")
     for claim in found:
         print(claim.text)
     print_table(design, results)

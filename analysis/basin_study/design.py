@@ -61,6 +61,11 @@ class Design:
         """N n: from this D on the inputs have full row rank."""
         return self.samples * self.tokens
 
+    @property
+    def sizes(self):
+        return (f"N = {self.samples}, n = {self.tokens}, H = {self.heads}, d = {self.head_dim}, "
+                f"D_out = {self.outputs}")
+
     def options(self):
         """Name -> text of each option, for files."""
         return {name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -28,10 +28,23 @@ DescentStatus stopped(Reason reason, const Descent& run, double step, const std:
 
 }  // namespace
 
+void StepsTaken::add(const Move& move) {
+  const bool none = largest == 0;
+  if (none) first = smallest = move.step, first_share = move.share;
+  smallest = std::min(smallest, move.step), largest = std::max(largest, move.step);
+  largest_share = std::max(largest_share, move.share);
+  shortened += move.shortened ? 1 : 0;
+}
+
+void set_length(Move& move, const Vector<double>& from, const Vector<double>& to) {
+  move.length = (to - from).stableNorm();  // squares of 1e200 overflow
+  move.share = move.length / from.stableNorm();
+}
+
 Move move_to(Objective& f, Point& x, Vector<double> theta, double step) {
   Move move;
   move.step = step;
-  move.length = (theta - x.theta).stableNorm();  // squares of 1e200 overflow
+  set_length(move, x.theta, theta);
   if (move.length == 0) {
     move.outcome = Move::Outcome::stalled;
     move.why = "the step changes no digit of theta";
@@ -64,6 +77,7 @@ DescentStatus descend(Objective& f, const DescentMethod& method, Descent& run, c
       return stopped(move.outcome == Move::Outcome::stalled ? Reason::stalled : Reason::not_finite, run, step,
                      move.why);
     ++run.step;
+    run.taken.add(move);
     if (after) after(run, move);
   }
 }

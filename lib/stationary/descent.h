@@ -22,8 +22,10 @@ struct DescentMemory {
 struct Move {
   enum class Outcome { moved, not_finite, stalled };
   Outcome outcome = Outcome::moved;
-  double step = 0;    ///< eta: the factor on the direction; trust region: its radius
-  double length = 0;  ///< |theta' - theta|
+  double step = 0;         ///< eta: the factor on the direction; trust region: its radius
+  double length = 0;       ///< |theta' - theta|
+  double share = 0;        ///< of |theta|; infinite where theta = 0
+  bool shortened = false;  ///< a longer step was tried, and refused
   /// The largest loss after this step that theory allows; infinite where nothing is proven.
   double loss_bound = std::numeric_limits<double>::infinity();
   std::string why;  ///< one phrase, unless it moved
@@ -38,14 +40,25 @@ class DescentMethod {
   virtual Move advance(Objective& f, Point& x, DescentMemory& memory) const = 0;
 };
 
+/// How far the move goes. For methods.
+void set_length(Move& move, const Vector<double>& from, const Vector<double>& to);
 /// x = the point at theta, if that is finite and elsewhere. For methods.
 Move move_to(Objective& f, Point& x, Vector<double> theta, double step);
+
+/// What the steps of a run were.
+struct StepsTaken {
+  Index shortened = 0;                          ///< so many
+  double first = 0, smallest = 0, largest = 0;  ///< Move::step
+  double first_share = 0, largest_share = 0;    ///< Move::share
+  void add(const Move& move);
+};
 
 /// A run: where it is, after how many steps.
 struct Descent {
   Point at;
   DescentMemory memory = {};
   Index step = 0;
+  StepsTaken taken = {};
 };
 
 /// When to stop, besides when a method cannot go on.

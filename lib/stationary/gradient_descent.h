@@ -1,6 +1,8 @@
 /// Gradient descent, its steps given or found by backtracking.
 #pragma once
 
+#include <optional>
+
 #include "stationary/descent.h"
 
 namespace basin {
@@ -24,16 +26,29 @@ class GradientDescent final : public DescentMethod {
   Rule rule_;
 };
 
+/// The same with steps that follow the gradient flow theta' = -grad f (MATHEMATICS.md, "Following the flow"),
+/// so that it ends where the flow does. eta is halved until
+///
+///     f' <= f - eta |g|^2 / 2        |g' - g| <= |g| / 10        eta |g| <= |theta| / 10
+///
+/// and doubled after ten steps in a row that none of them has shortened. The first eta is the one over which
+/// g changes by a tenth of its size as far as the Hessian tells.
+class FlowDescent final : public DescentMethod {
+ public:
+  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+};
+
 /// The same with eta by backtracking until f falls by at least c eta |g|^2 (Armijo 1966; Nocedal and Wright,
-/// Numerical Optimization, 2006, algorithm 3.1). Starts at twice the step accepted last.
+/// Numerical Optimization, 2006, algorithm 3.1). Starts at twice the step accepted last; first at `first`, or
+/// as FlowDescent.
 class LineSearchDescent final : public DescentMethod {
  public:
-  explicit LineSearchDescent(double first = 1) : first_(first) {}
+  explicit LineSearchDescent(std::optional<double> first = {}) : first_(first) {}
 
   Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
 
  private:
-  double first_;
+  std::optional<double> first_;
 };
 
 }  // namespace basin

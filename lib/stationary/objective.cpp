@@ -1,5 +1,8 @@
 #include "stationary/objective.h"
 
+#include <cmath>
+#include <limits>
+
 #include "linalg/errors.h"
 
 namespace basin {
@@ -31,6 +34,7 @@ ModelObjective::ModelObjective(std::shared_ptr<const Model<double>> model, Vecto
       model_(std::move(model)),
       weights_(std::move(weights)),
       data_(std::move(data)),
+      targets_(data_->Y.stableNorm()),
       memory_(memory),
       evaluator_(model_, data_) {}
 
@@ -62,6 +66,12 @@ const Linearization<double>& ModelObjective::here() const {
 
 void ModelObjective::do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) {
   here().hessian(V, HV);
+}
+
+double ModelObjective::do_loss_rounding(double loss) const {
+  const double residual = std::sqrt(2 * loss);
+  return Objective::do_loss_rounding(loss) +
+         16 * std::numeric_limits<double>::epsilon() * targets_ * residual;
 }
 
 }  // namespace basin

@@ -1,6 +1,7 @@
 /// What is descended: a function of theta with its gradient and the products of its Hessian.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -38,14 +39,19 @@ class Objective {
   double loss(const Vector<double>& theta);
   /// f and its gradient; nothing where one of them is not finite. `hessian` is then that of this point.
   std::optional<Point> at(Vector<double> theta);
+  /// What rounding does to a loss, about: a smaller change of it cannot be seen.
+  double loss_rounding(double loss) const { return do_loss_rounding(loss); }
   /// HV = H V at the point that `at` was asked for last.  P x k.
   void hessian(ConstVectorsRef<double> V, VectorsRef<double> HV);
+
+ protected:
+  /// A sum of positive terms, added in chunks.
+  virtual double do_loss_rounding(double loss) const { return 1e-14 * std::abs(loss); }
 
  private:
   virtual double do_loss(const Vector<double>& theta) = 0;
   virtual std::optional<Point> do_at(Vector<double> theta) = 0;
   virtual void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) = 0;
-
   Index size_;
   Counts counts_;
 };
@@ -69,10 +75,13 @@ class ModelObjective final : public Objective {
   double do_loss(const Vector<double>& theta) override;
   std::optional<Point> do_at(Vector<double> theta) override;
   void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override;
+  /// And the outputs, which come near the targets, are rounded.
+  double do_loss_rounding(double loss) const override;
 
   std::shared_ptr<const Model<double>> model_;
   Vector<double> weights_;
   std::shared_ptr<const Data<double>> data_;
+  double targets_;  ///< |Y|
   std::size_t memory_;
   LossEvaluator<double> evaluator_;
   std::optional<Linearization<double>> here_;

@@ -48,7 +48,7 @@ Found nowhere(const ModelObjective& f, const Vector<double>& theta) {
 }  // namespace
 
 std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>& direction, double curvature,
-                             double loss_rounding) {
+                             double loss_rounding, Reach reach) {
   if (!(curvature < 0)) return std::nullopt;
   // The first step is predicted to gain a hundred times what rounding hides.
   const double first = std::sqrt(2 * 100 * std::max(loss_rounding, 1e-300) / -curvature);
@@ -69,6 +69,7 @@ std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>&
         if (!there) break;
         best = Escape{std::move(*there), sign * t, t * t * curvature / 2, fall};
       }
+      if (reach == Reach::visible) break;
     }
   }
   f.at(x.theta);
@@ -83,57 +84,64 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
   if (!first) return nowhere(f, start);
   found.start_loss = first->loss;
   Point x = *first;
-  Before before;
   PolishOptions polishing;
   polishing.dense_limit = options.dense_limit;
-  if (target == Target::minima) {
-    const auto method = [&](double share) { return options.method(f, *first, share); };
-    const auto whole = method(1);
+  Descent run{x};
+  std::unique_ptr<const DescentMethod> method;
+  // The method from x on.
+  const auto go_down = [&](const Point& from) {
+    run.at = from, run.memory = {};
+    Stopping stopping = options.stopping;
+    stopping.steps += run.step;
+    const DescentStatus status = descend(f, *method, run, stopping);
+    found.not_finite = status.reason == DescentStatus::Reason::not_finite;
+    found.descent_steps = run.step, found.taken = run.taken;
+    x = run.at;
     f.at(x.theta);
-    Trial trial{{x}, {}};
-    trial.status = descend(f, *whole, trial.run, options.stopping);
-    const auto lost = [&] { return trial.status.reason == DescentStatus::Reason::not_finite; };
-    const auto rose = [&] { return above(trial.run.at.loss, found.start_loss); };
-    if (lost() || rose())
-      if (auto shorter = descend_in_shorter_steps(f, method, *first, trial.status.step, options.stopping)) {
+    return status;
+  };
+  if (target == Target::minima) {
+    const auto share_of_step = [&](double share) { return options.method(f, *first, share); };
+    method = share_of_step(1);
+    f.at(x.theta);
+    const DescentStatus status = go_down(*first);
+    found.rose = above(x.loss, found.start_loss);
+    if (found.not_finite || found.rose)
+      if (const auto shorter =
+              descend_in_shorter_steps(f, share_of_step, *first, status.step, options.stopping))
         found.safe_step = shorter->status.step;
-        if (options.shorten) trial = std::move(*shorter);
-      }
-    found.not_finite = lost();
-    found.rose = rose();
-    found.descent_steps = trial.run.step;
-    x = trial.run.at;
     f.at(x.theta);
   }
   found.descent_loss = x.loss;
   found.descent_gradient = x.gradient.stableNorm();
-  found.distance = (x.theta - start).norm();
-  if (found.not_finite) {
-    found.point.at = x;
-    found.point.weights = f.weights_at(x.theta);
-    return found;
-  }
-  before = state_of(loss, f, x.theta);
+  std::optional<Before> before;
   for (;;) {
+    if (found.not_finite) {
+      found.point = StationaryPoint();
+      found.point.at = x;
+      found.point.weights = f.weights_at(x.theta);
+      break;
+    }
+    if (!before) before = state_of(loss, f, x.theta);
     if (target == Target::minima) {
       f.at(x.theta);
-      Descent run{x};
+      Descent finishing{x};
       const TrustRegionNewton newton(1, kReach, kProducts);
       // superlinear from here on: three more digits cost a step
-      Stopping stopping{options.stopping.gradient * 1e-3, 0, options.finish_steps};
-      descend(f, newton, run, stopping);
-      found.finish_steps += run.step;
-      x = run.at;
+      const Stopping stopping{options.stopping.gradient * 1e-3, 0, options.finish_steps};
+      descend(f, newton, finishing, stopping);
+      found.finish_steps += finishing.step;
+      x = finishing.at;
       polishing.reach = kReach * (1 + x.theta.norm());
     } else {
       GradientNorm phi(f);
       if (std::optional<Point> at = phi.at(x.theta)) {
-        Descent run{*at};
+        Descent falling{*at};
         const Lbfgs lbfgs;
-        descend(phi, lbfgs, run,
+        descend(phi, lbfgs, falling,
                 {0, options.stopping.gradient * options.stopping.gradient / 2, options.stopping.steps});
-        found.finish_steps += run.step;
-        if (auto there = f.at(run.at.theta)) x = std::move(*there);
+        found.finish_steps += falling.step;
+        if (auto there = f.at(falling.at.theta)) x = std::move(*there);
       }
     }
     Polished polished = finish(loss, f, x, polishing);
@@ -144,14 +152,16 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
     }
     found.polish_steps += polished.steps;
     found.polish_length = polished.length;
-    found.point = classify(loss, f, polished.at, before, options.dense_limit);
+    found.point = classify(loss, f, polished.at, *before, options.dense_limit);
     if (target != Target::minima || found.point.kind != PointKind::saddle || found.escapes >= options.escapes)
       break;
     const PointCurvature& c = found.point.curvature;
-    const auto away = escape(f, found.point.at, c.direction, c.smallest, found.point.rounding.loss);
+    const auto away =
+        escape(f, found.point.at, c.direction, c.smallest, found.point.rounding.loss, Reach::visible);
     if (!away || !(away->at.loss < x.loss)) break;
     ++found.escapes;
-    x = away->at;
+    f.at(away->at.theta);
+    go_down(away->at);
   }
   found.distance = (found.point.at.theta - start).norm();
   return found;

@@ -17,7 +17,6 @@ struct SearchOptions {
   /// The method for a start, at which the objective has been asked, with a share of its step (1: all of it);
   /// none for less if it chooses its steps itself.
   std::function<std::unique_ptr<const DescentMethod>(Objective&, const Point&, double share)> method = {};
-  bool shorten = false;      ///< where the step is too large, go on with the first shorter one that is not
   Stopping stopping = {};    ///< of the method, or of L-BFGS on |grad f|^2 / 2 (any)
   Index finish_steps = 300;  ///< of trust-region Newton after it (minima)
   Index escapes = 10;        ///< saddles that may be left
@@ -29,12 +28,13 @@ struct Found {
   StationaryPoint point;
   double start_loss = 0, descent_loss = 0,
          descent_gradient = 0;  ///< at the start, and where the method ended
+  StepsTaken taken;             ///< by the method
   Index descent_steps = 0, finish_steps = 0, polish_steps = 0, escapes = 0;
   double distance = 0;       ///< |theta - start|
   double polish_length = 0;  ///< of it, the last Newton steps
   bool not_finite = false;   ///< the method stepped to where the loss overflows
   bool rose = false;         ///< the method ended above its start
-  double safe_step = 0;      ///< where the step was too large, a shorter one with which the loss fell; else 0
+  double safe_step = 0;  ///< where its step was too large, a shorter one with which the loss falls; else 0
 };
 
 Found search(const AttentionLoss& loss, const Vector<double>& start, Target target,
@@ -52,9 +52,14 @@ struct Escape {
   double fall = 0;       ///< f there - f here, negative
 };
 
-/// Along +-direction, doubling the step until the loss falls beyond its rounding, and on while it falls by a
-/// growing amount; nothing where it does not fall. curvature: v^T H v < 0.
+/// How far an escape goes.
+enum class Reach {
+  visible,  ///< until the loss falls beyond its rounding
+  far,      ///< and on, while it falls by a growing amount
+};
+
+/// Along +-direction, doubling the step; nothing where the loss does not fall. curvature: v^T H v < 0.
 std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>& direction, double curvature,
-                             double loss_rounding);
+                             double loss_rounding, Reach reach = Reach::far);
 
 }  // namespace basin

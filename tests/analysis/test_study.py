@@ -147,6 +147,16 @@ class Claims(unittest.TestCase):
         self.assertEqual([part.split(":")[0] for part in claim.found.split(", ", 1)[1].split("; ")],
                          ["gain 0.5", "gain 1", "gain 2"])
 
+    def test_kernels_by_scale(self):
+        bad = {("softmax", 2.0): 30, ("gaussian", 2.0): 5, ("softmax", 0.5): 5, ("gaussian", 0.5): 30}
+        results = self.results(lambda cell: bad.get((cell.kernel, cell.gain), 10) if cell.train == "W_Q,W_K" else 10)
+        claim = self.verdict("D = 16, gain 2 on queries and keys", results)
+        self.assertIn("differs", claim.verdict)
+        self.assertIn(f"W_Q,W_K ({HOLDS}): softmax 30 of 50 (60 %, 46 to 72), Gaussian 5 of 50", claim.found)
+        self.assertIn(f"W_Q ({OPEN}): softmax 10 of 50", claim.found)
+        self.assertIn(f"W_Q,W_K ({FAILS})", self.verdict("D = 16, gain 0.5 on queries and keys", results).found)
+        self.assertEqual(self.verdict("D = 16, gain 1 on queries and keys", results).verdict, OPEN)
+
     def test_few_keys_are_a_theorem_only_for_few_tokens(self):
         self.assertFalse([text for text in found(self.results(lambda cell: 1)) if "n <= d + 1" in text])
         design = replace(DESIGN, tokens=3)

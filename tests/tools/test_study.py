@@ -43,6 +43,7 @@ class Study(ToolTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("with the steps that theory allows, the guaranteed rate is never violated: not refuted", done.stdout)
         self.assertIn("cells: 12 of 12", done.stderr)
+        self.assertRegex(done.stdout, "found at N = [0-9]+, n = [0-9]+, H = [0-9]+, d = [0-9]+, D_out = [0-9]+; other sizes may differ")
         with h5py.File(self.path("study.h5")) as file:
             entry = file["entry"]
             self.assertEqual(len(entry["starts"]), 12)

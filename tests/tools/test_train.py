@@ -251,16 +251,35 @@ class Train(ToolTest):
         os.remove(self.path("r.h5.journal"))
         self.no_leftovers("problem.h5", "r.h5")
 
-    def test_the_automatic_step_too_large(self):
+    def test_the_default_follows_the_flow(self):
+        # 1 / lambda_max of the Hessian at the start, 1.383, leads to where the loss overflows
         self.done("basin-problem", "teacher", "-o", "p.h5", "-N", 2, "-n", 3, "-D", 6, "-H", 1, "-d", 1, "--outputs", 1, "--seed", 5, "--targets", "random")
         args = ["p.h5", "--train", "W_V,W_O", "--init", "gaussian", "--seed", 1, "--steps", 300]
-        process = subprocess.run([BIN / "basin-train", *map(str, args), "-o", "r.h5"], cwd=self.folder, capture_output=True, text=True)
-        self.assertEqual(process.returncode, 1)
-        self.assertIn("the automatic step 1.383 is too large: after 46 steps", process.stderr)
-        safe = float(process.stderr.split("; with --step ")[1].split()[0])
-        self.assertLess(safe, 1.383)
-        self.done("basin-train", *args, "-o", "s.h5", "--step", safe)
-        # Adam's, too; and lengths whose squares overflow are numbers
+        self.refused(1, "--step 1.383 is too large: after 46 steps", "basin-train", *args, "-o", "f.h5", "--step", 1.383)
+        out = self.done("basin-train", *args, "-o", "r.h5", "--record-every", 1, "--checkpoint-every", 1)
+        self.assertRegex(out, r"steps [0-9.e-]+ to [0-9.e-]+, the first [0-9.e-]+ \([0-9.e-]+ \|theta\|\), the longest [0-9.e-]+ \|theta\|; [0-9]+ of 300 were shortened")
+        self.assertNotIn("rose", out)
+        with h5py.File(self.path("r.h5")) as file:
+            run, steps, theta = file["entry/run"], file["entry/steps"], file["trajectory/theta"][()]
+            f, slope, eta, length = (run[name][()] for name in ("loss", "gradient_norm", "step_size", "step_length"))
+            self.assertEqual(file["entry/provenance/options/step"][()], b"flow")
+            self.assertTrue((f[1:] <= f[:-1] - eta[1:] * slope[:-1] ** 2 / 2 + 1e-13 * f[:-1]).all())
+            size = np.linalg.norm(theta[:-1, 12:], axis=1)  # W_V and W_O
+            self.assertTrue((length[1:] <= 0.1 * size * (1 + 1e-12)).all())
+            self.assertEqual((steps["first"][()], steps["smallest"][()], steps["largest"][()]), (eta[1], eta[1:].min(), eta[1:].max()))
+            np.testing.assert_allclose((steps["first_share"][()], steps["largest_share"][()]), ((length[1:] / size)[0], (length[1:] / size).max()), rtol=1e-12)
+            self.assertGreaterEqual(steps["shortened"][()], (eta[2:] < eta[1:-1]).sum())
+        self.done("basin-train", *args, "-o", "t.h5", "--step", "flow", "--threads", 2)
+        np.testing.assert_array_equal(self.read("t.h5", "entry/run/loss")[-1], f[-1])
+
+    def test_a_first_step_longer_than_the_weights_is_said(self):
+        path, _ = self.problem()
+        out = self.done("basin-train", path, "-o", "r.h5", "--train", "W_Q", "--step", 1e3, "--steps", 1)
+        self.assertIn("the first is longer than the weights: see --step flow", out)
+        self.assertGreater(self.read("r.h5", "entry/steps/first_share"), 1)
+
+    def test_adam_steps_too_large(self):
+        # lengths whose squares overflow are numbers
         path, _ = self.problem()
         process = subprocess.run([BIN / "basin-train", path, "-o", "a.h5", "--method", "adam", "--step", "1e200"], cwd=self.folder, capture_output=True, text=True)
         self.assertNotIn("inf", process.stderr)
@@ -312,7 +331,7 @@ class Train(ToolTest):
         path, _ = self.problem()
         for message, args in (
             ("--method sgd: expected gd, line-search, momentum, adam, lbfgs or newton", ["--method", "sgd"]),
-            ("--step fast: expected a positive number, certificate, guaranteed or auto", ["--step", "fast"]),
+            ("--step fast: expected a positive number, flow, certificate, guaranteed or auto", ["--step", "fast"]),
             ("--step certificate: expected a positive number", ["--step", "certificate", "--method", "adam"]),
             ("--step 0: expected a positive number", ["--step", "0"]),
             ("--step -1: expected a positive number", ["--step=-1"]),

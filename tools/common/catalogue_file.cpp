@@ -196,6 +196,10 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.finish_steps = static_cast<double>(found.finish_steps);
   r.polish_steps = static_cast<double>(found.polish_steps);
   r.escapes = static_cast<double>(found.escapes);
+  const StepsTaken& taken = found.taken;
+  r.first_step = taken.first, r.first_step_share = taken.first_share;
+  r.smallest_step = taken.smallest, r.largest_step = taken.largest;
+  r.largest_step_share = taken.largest_share, r.steps_shortened = static_cast<double>(taken.shortened);
   r.not_finite = found.not_finite ? 1 : 0, r.rose = found.rose ? 1 : 0, r.safe_step = found.safe_step;
   r.weights = p.weights, r.gradient = p.at.gradient, r.direction = c.direction;
   if (p.kind != PointKind::not_finite) r.function = p.function.flat();

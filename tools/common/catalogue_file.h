@@ -32,6 +32,8 @@ struct StartRecord {
   double norm = 0, norm_before = 0, distance = 0, polish_length = 0;
   double descent_steps = 0, finish_steps = 0, polish_steps = 0, escapes = 0;
   double not_finite = 0, rose = 0, safe_step = 0;
+  double first_step = 0, first_step_share = 0, smallest_step = 0, largest_step = 0, largest_step_share = 0,
+         steps_shortened = 0;               ///< of the method
   double escape_step = 0, escape_fall = 0;  ///< of saddles: a step along the direction, and f there - f here
   double perturbed = 0, returned = 0;       ///< of the first start of an entry
 
@@ -117,6 +119,9 @@ void StartRecord::numbers(Record& r, const Visit& visit) {
   visit("descent_steps", r.descent_steps), visit("finish_steps", r.finish_steps);
   visit("polish_steps", r.polish_steps), visit("saddles_left", r.escapes);
   visit("not_finite", r.not_finite), visit("rose", r.rose), visit("safe_step", r.safe_step);
+  visit("first_step", r.first_step), visit("first_step_share", r.first_step_share);
+  visit("smallest_step", r.smallest_step), visit("largest_step", r.largest_step);
+  visit("largest_step_share", r.largest_step_share), visit("steps_shortened", r.steps_shortened);
   visit("escape_step", r.escape_step), visit("escape_fall", r.escape_fall);
   visit("perturbed", r.perturbed), visit("returned", r.returned);
 }

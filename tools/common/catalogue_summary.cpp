@@ -23,25 +23,32 @@ std::string lowest_text(const CatalogueData& data, const Catalogue& c) {
          (data.minimum_source.empty() ? ", reached" : " (" + data.minimum_source + ")");
 }
 
-/// Steps of gradient descent that were too long.
+/// Steps of the method that were too long.
 void say_steps(Command& command, const CatalogueData& data) {
-  Index rose = 0, overflow = 0;
-  double safe = HUGE_VAL;
+  Index rose = 0, overflow = 0, far = 0;
+  double safe = HUGE_VAL, farthest = 0;
   for (const StartRecord& r : data.starts) {
+    if (r.first_step_share > 1 && std::isfinite(r.first_step_share))
+      ++far, farthest = std::max(farthest, r.first_step_share);
     if (r.not_finite == 0 && r.rose == 0) continue;
     ++(r.not_finite != 0 ? overflow : rose);
     safe = std::min(safe, r.safe_step > 0 ? r.safe_step : HUGE_VAL);
   }
-  if (rose + overflow == 0) return;
-  const std::pair<std::string, std::string> automatic{"step", "auto"};
   const Specification& all = data.specification;
-  command.say(
-      (std::find(all.begin(), all.end(), automatic) != all.end()
-           ? "the automatic step is too large, and so are 12 shorter ones"
-           : "--step is too large") +
-      std::string(": the loss overflowed in ") + std::to_string(overflow) +
-      " descents and ended above the start in " + std::to_string(rose) +
-      (std::isfinite(safe) ? "; each falls with a shorter one, the shortest --step " + number(safe, 4) : ""));
+  const bool automatic =
+      std::find(all.begin(), all.end(), std::pair<std::string, std::string>{"step", "auto"}) != all.end();
+  const std::string step = automatic ? "the automatic step" : "--step";
+  if (rose + overflow > 0)
+    command.say(step + " is too large: the loss overflowed in " + std::to_string(overflow) +
+                " descents and ended above the start in " + std::to_string(rose) +
+                (std::isfinite(safe)
+                     ? "; each falls with a shorter one, the shortest --step " + number(safe, 4)
+                     : ""));
+  if (far > 0)
+    command.say("the first step is longer than the weights it starts from in " + std::to_string(far) +
+                " descents, by up to a factor " + number(farthest, 3) +
+                ": where these end says little of where gradient descent in short steps does (--method gd "
+                "--step flow)");
 }
 
 /// How a sentence on a given point begins: what was judged is the stationary point next to it, if there is

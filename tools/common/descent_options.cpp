@@ -72,7 +72,7 @@ GradientDescent::Rule guaranteed_rule(const Setup& setup) {
   };
 }
 
-/// A number from --step, or 1 / lambda_max at the start (1 where the Hessian is zero).
+/// A number from --step, or for auto 1 / lambda_max at the start (1 where the Hessian is zero).
 double fixed_step(OptionValues& command, Objective& f) {
   const std::string text = command.get<std::string>("step");
   if (text == "auto") {
@@ -87,8 +87,9 @@ double fixed_step(OptionValues& command, Objective& f) {
   } catch (const std::exception&) {
   }
   if (used != text.size() || !(value > 0) || !std::isfinite(value))
-    throw InputError("--step " + text + ": expected a positive number" +
-                     (command.get<std::string>("method") == "gd" ? ", certificate, guaranteed or auto" : ""));
+    throw InputError(
+        "--step " + text + ": expected a positive number" +
+        (command.get<std::string>("method") == "gd" ? ", flow, certificate, guaranteed or auto" : ""));
   return value;
 }
 
@@ -118,9 +119,11 @@ void add_descent_options(Command& command, const DescentDefaults& defaults) {
        "the step; the first one tried by line-search and lbfgs; the first radius of newton. For gd also: "
        "certificate (proven to reach zero loss, if the certificate passes at the start), guaranteed (in "
        "every "
-       "step one after which the loss is proven to fall). auto: 1 / lambda_max of the Hessian at the start "
-       "for gd "
-       "and momentum, 0.001 for adam, else 1")                                                     //
+       "step one after which the loss is proven to fall), flow (in every step one over which loss and "
+       "gradient "
+       "change as along the gradient flow). auto: flow for gd, 1 / lambda_max of the Hessian at the start "
+       "for "
+       "momentum, 0.001 for adam, else 1")                                                         //
       ("steps", po::value<Index>()->default_value(defaults.steps)->value_name("T"), "most steps")  //
       ("tolerance",
        po::value<double>()->default_value(defaults.tolerance, number(defaults.tolerance))->value_name("G"),
@@ -153,6 +156,9 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
     plan.descent = std::make_unique<GradientDescent>(certified_rule(command, setup));
   } else if (plan.method == "gd" && step == "guaranteed") {
     plan.descent = std::make_unique<GradientDescent>(guaranteed_rule(setup));
+  } else if (plan.method == "gd" && (step == "flow" || step == "auto")) {
+    command.resolve("step", "flow");
+    plan.descent = std::make_unique<FlowDescent>();
   } else if (plan.method == "gd") {
     plan.descent = std::make_unique<GradientDescent>(share * fixed_step(command, f));
     plan.step_may_be_too_large = true;

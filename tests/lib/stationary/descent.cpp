@@ -1,5 +1,6 @@
 #include "stationary/descent.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <memory>
 
@@ -18,6 +19,7 @@ namespace {
 
 std::vector<std::pair<std::string, std::shared_ptr<const DescentMethod>>> all_methods() {
   return {{"gd", std::make_shared<GradientDescent>(0.01)},
+          {"flow", std::make_shared<FlowDescent>()},
           {"line search", std::make_shared<LineSearchDescent>()},
           {"momentum", std::make_shared<Momentum>(0.01, 0.9)},
           {"adam", std::make_shared<Adam>(AdamOptions{.eta = 0.01})},
@@ -99,6 +101,34 @@ TEST_CASE("a run stops by loss, by steps, and where it cannot go on") {
   run = start(f, ones);
   CHECK(descend(f, GradientDescent(1e-30), run, {}).reason == DescentStatus::Reason::stalled);
   CHECK(run.step == 0);
+}
+
+TEST_CASE("a run keeps how its steps were chosen, also after it was resumed") {
+  Rosenbrock f;
+  Vector<double> theta(2);
+  theta << -1.2, 1;
+  Descent whole = start(f, theta);
+  StepsTaken expected;
+  std::vector<double> steps, shares;
+  double size = theta.norm();
+  descend(f, FlowDescent(), whole, {.steps = 60}, [&](const Descent& run, const Move& move) {
+    steps.push_back(move.step), shares.push_back(move.length / size);
+    CHECK(move.share == Approx(shares.back()));
+    expected.shortened += move.shortened ? 1 : 0;
+    size = run.at.theta.norm();
+  });
+  CHECK(whole.taken.shortened == expected.shortened);
+  CHECK(whole.taken.shortened > 0);
+  CHECK(whole.taken.first == steps.front());
+  CHECK(whole.taken.first_share == Approx(shares.front()));
+  CHECK(whole.taken.smallest == *std::min_element(steps.begin(), steps.end()));
+  CHECK(whole.taken.largest == *std::max_element(steps.begin(), steps.end()));
+  CHECK(whole.taken.largest_share == Approx(*std::max_element(shares.begin(), shares.end())));
+  // longer than the weights
+  Descent far = start(f, theta);
+  descend(f, GradientDescent(0.1), far, {.steps = 1});
+  CHECK(far.taken.first_share > 1);
+  CHECK(far.taken.shortened == 0);
 }
 
 TEST_CASE("the largest curvature is the largest eigenvalue, also next to a larger negative one") {

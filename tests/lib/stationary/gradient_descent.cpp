@@ -2,10 +2,69 @@
 
 #include <catch2/catch.hpp>
 
+#include "stationary/search.h"
+#include "support/cases.h"
 #include "support/quadratic.h"
 
 using namespace basin;
 using namespace basin::test;
+
+namespace {
+
+/// Saturates from many starts: there 1 / lambda_max is far longer than the weights.
+Instance<double> steep(KernelKind kernel, const std::vector<std::string>& trained, std::uint64_t seed) {
+  Case c = {"steep", 2, 4, 2, 2, 2, 2, kernel};
+  c.score_scale = 4;
+  c.trainable = trained;
+  return make_instance(c, seed);
+}
+
+/// Where a start ends: gradient descent by a method, then the rest of the search.
+Found end(const Instance<double>& x, const AttentionSpec& spec, Index steps,
+          const std::function<std::unique_ptr<const DescentMethod>(Objective&)>& method) {
+  SearchOptions options;
+  options.stopping = {.gradient = 1e-6, .steps = steps};
+  options.method = [&](Objective& f, const Point&, double share) -> std::unique_ptr<const DescentMethod> {
+    if (share < 1) return nullptr;
+    return method(f);
+  };
+  return search({spec, x.model, x.weights, x.data}, x.theta(), Target::minima, options);
+}
+
+/// How many starts end elsewhere than with 20 000 small steps: in steps along the flow, and in steps of
+/// 1 / lambda_max at the start.
+std::pair<Index, Index> ends_elsewhere(KernelKind kernel, const std::vector<std::string>& trained,
+                                       Index starts) {
+  const AttentionSpec spec = Case{"steep", 2, 4, 2, 2, 2, 2, kernel}.spec();
+  Index flow = 0, natural = 0;
+  for (Index seed = 1; seed <= starts; ++seed) {
+    const Instance<double> x = steep(kernel, trained, static_cast<std::uint64_t>(seed));
+    const double targets = x.data->Y.squaredNorm() / 2;
+    // short beside the weights, and beside what the curvature on the way allows
+    const Found small = end(x, spec, 20000, [&](Objective& f) {
+      return std::make_unique<GradientDescent>([&f](const Point& p) {
+        Vectors<double> Hg(f.size(), 1);
+        f.hessian(p.gradient, Hg);
+        const double slope = p.gradient.norm();
+        return GuaranteedStep{0.02 * std::min(p.theta.norm() / slope, slope / Hg.norm())};
+      });
+    });
+    const Found along = end(x, spec, 2000, [](Objective&) { return std::make_unique<FlowDescent>(); });
+    const Found fixed =
+        end(x, spec, 2000, [](Objective& f) { return std::make_unique<GradientDescent>(*natural_step(f)); });
+    const auto differs = [&](const Found& found) {
+      return std::abs(found.point.at.loss - small.point.at.loss) > 1e-6 * targets;
+    };
+    CAPTURE(seed, small.point.at.loss, along.point.at.loss, fixed.point.at.loss);
+    CHECK(along.taken.first_share <= 0.1 * (1 + 1e-12));
+    flow += differs(along), natural += differs(fixed);
+    WARN(seed << " " << small.point.at.loss / targets << " " << along.point.at.loss / targets << " "
+              << fixed.point.at.loss / targets << " " << fixed.taken.first_share);
+  }
+  return {flow, natural};
+}
+
+}  // namespace
 
 TEST_CASE("gradient descent on a quadratic contracts every eigenvector by 1 - eta lambda") {
   const Vector<double> lambda = Vector<double>::LinSpaced(5, 0.5, 8);
@@ -46,4 +105,84 @@ TEST_CASE(
     });
     CHECK(run.at.loss < 1);
   }
+}
+
+TEST_CASE(
+    "steps along the flow: the loss falls, the gradient turns little, theta moves little, from the first "
+    "on") {
+  for (const KernelKind kernel : {KernelKind::softmax, KernelKind::gaussian})
+    for (const double gain : {0.1, 1.0, 20.0}) {
+      Instance<double> x = steep(kernel, {"W_Q", "W_K", "W_V", "W_O"}, 3);
+      x.weights *= gain;
+      ModelObjective f(x.model, x.weights, x.data);
+      Descent run = start(f, x.theta());
+      Point before = run.at;
+      const DescentStatus status =
+          descend(f, FlowDescent(), run, {.steps = 300}, [&](const Descent& now, const Move& move) {
+            const double slope = before.gradient.norm();
+            CHECK(now.at.loss <=
+                  before.loss - 0.5 * move.step * slope * slope + f.loss_rounding(before.loss));
+            CHECK((now.at.gradient - before.gradient).norm() <= 0.1 * slope * (1 + 1e-12));
+            CHECK((now.at.theta - before.theta).norm() <= 0.1 * before.theta.norm() * (1 + 1e-12));
+            before = now.at;
+          });
+      CAPTURE(gain, status.text);
+      CHECK(status.reason == DescentStatus::Reason::steps);
+      CHECK(run.taken.largest_share <= 0.1 * (1 + 1e-12));
+    }
+}
+
+TEST_CASE("steps along the flow from theta = 0, which has no size, and where the Hessian is zero") {
+  Quadratic f(Quadratic::diagonal(Vector<double>::LinSpaced(4, 1, 100)), Vector<double>::Ones(4));
+  Descent run = start(f, Vector<double>::Zero(4));
+  CHECK(descend(f, FlowDescent(), run, {.gradient = 1e-6, .steps = 5000}).converged());
+  // f = |theta|^4 / 4 + theta_1 + 2 at 0: H g = 0
+  class Quartic final : public Objective {
+   public:
+    Quartic() : Objective(2) {}
+
+   private:
+    double do_loss(const Vector<double>& t) override {
+      return t.squaredNorm() * t.squaredNorm() / 4 + t[0] + 2;
+    }
+    std::optional<Point> do_at(Vector<double> t) override {
+      at_ = t;
+      return Point{t, do_loss(t), t.squaredNorm() * t + Vector<double>::Unit(2, 0)};
+    }
+    void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override {
+      HV = at_.squaredNorm() * V + 2 * at_ * (at_.transpose() * V);
+    }
+    Vector<double> at_;
+  } quartic;
+  run = start(quartic, Vector<double>::Zero(2));
+  CHECK(descend(quartic, FlowDescent(), run, {.gradient = 1e-8, .steps = 5000}).converged());
+  CHECK(run.at.theta[0] == Approx(-1));
+}
+
+TEST_CASE("scaled by powers of two, steps along the flow are the same bits") {
+  for (const KernelKind kernel : {KernelKind::softmax, KernelKind::gaussian})
+    for (const int k : {-40, -3, 20}) {
+      const Instance<double> x = steep(kernel, {"W_Q", "W_K"}, 5);
+      Instance<double> scaled = x;
+      auto data = std::make_shared<Data<double>>(*x.data);
+      data->Y *= std::ldexp(1, k);
+      scaled.data = data;
+      for (const auto& e : x.model->parameters().entries())
+        if (e.block.name == "W_O") scaled.weights.segment(e.offset, e.block.size()) *= std::ldexp(1, k);
+      ModelObjective f(x.model, x.weights, x.data), g(scaled.model, scaled.weights, scaled.data);
+      Descent run = start(f, x.theta()), other = start(g, scaled.theta());
+      descend(f, FlowDescent(), run, {.steps = 500});
+      descend(g, FlowDescent(), other, {.steps = 500});
+      CAPTURE(k);
+      CHECK(other.at.theta == run.at.theta);
+      CHECK(other.at.loss == std::ldexp(run.at.loss, 2 * k));
+      CHECK(other.taken.largest == std::ldexp(run.taken.largest, -2 * k));
+      CHECK(other.taken.shortened == run.taken.shortened);
+    }
+}
+
+TEST_CASE("starts end where small steps do, though 1 / lambda_max leads elsewhere", "[many]") {
+  const auto [flow, natural] = ends_elsewhere(KernelKind::softmax, {"W_Q"}, 30);
+  CHECK(flow == 0);
+  CHECK(natural >= 1);
 }
