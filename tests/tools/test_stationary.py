@@ -96,7 +96,7 @@ class Stationary(ToolTest):
 
     def test_the_trap_is_suboptimal_as_descents_find_better(self):
         path = self.construct("softmax-trap")
-        out = self.catalogue(path, "--train", "W_Q", "--at", path, "--starts", 40)
+        out = self.catalogue(path, "--train", "W_Q", "--at", path, "--starts", 40, "--gain", "W_Q=3")
         self.assertIn("the given point is a suboptimal strict local minimum", out)
         verdicts = self.column("starts/verdict")
         self.assertIn("global minimum", verdicts)

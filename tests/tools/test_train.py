@@ -255,7 +255,9 @@ class Train(ToolTest):
         # 1 / lambda_max of the Hessian at the start, 1.383, leads to where the loss overflows
         self.done("basin-problem", "teacher", "-o", "p.h5", "-N", 2, "-n", 3, "-D", 6, "-H", 1, "-d", 1, "--outputs", 1, "--seed", 5, "--targets", "random")
         args = ["p.h5", "--train", "W_V,W_O", "--init", "gaussian", "--seed", 1, "--steps", 300]
-        self.refused(1, "--step 1.383 is too large: after 46 steps", "basin-train", *args, "-o", "f.h5", "--step", 1.383)
+        process = subprocess.run([BIN / "basin-train", *map(str, args), "-o", "f.h5", "--step", "1.383"], cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("--step 1.383 is too large: after ", process.stderr)
         out = self.done("basin-train", *args, "-o", "r.h5", "--record-every", 1, "--checkpoint-every", 1)
         self.assertRegex(out, r"steps [0-9.e-]+ to [0-9.e-]+, the first [0-9.e-]+ \([0-9.e-]+ \|theta\|\), the longest [0-9.e-]+ \|theta\|; [0-9]+ of 300 were shortened")
         self.assertNotIn("rose", out)
