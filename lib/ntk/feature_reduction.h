@@ -19,10 +19,11 @@ struct AttentionPoint {
 /// same kernel J J^T of every block, in N n features.
 class FeatureReduction {
  public:
-  /// X: N n x D.
-  explicit FeatureReduction(const Matrix<double>& X);
+  explicit FeatureReduction(const AttentionPoint& point);
 
-  bool useful() const { return basis_.size() > 0; }  ///< D > N n
+  /// D > N n, and X Q Q^T W has the digits of X W. It has not where features differ in scale and weights make
+  /// up for it: Q mixes all of them, and the small ones drown in the rounding of the large.
+  bool useful() const { return basis_.size() > 0; }
   AttentionPoint apply(const AttentionPoint& point) const;
 
   /// The share of rounding errors in X and W that falls into the span of N n of D features is small: what a

@@ -46,11 +46,17 @@ class SampleKernels {
   std::vector<Eigen::LLT<Vectors<double>>> factors_;
 };
 
-/// J^T x
+/// J^T x of each column.
 Vectors<double> pulled_back(const Linearization<double>& at, const Vectors<double>& x) {
-  Vectors<double> Jtx(at.theta_size(), 1);
+  Vectors<double> Jtx(at.theta_size(), x.cols());
   at.vjp(x, Jtx);
   return Jtx;
+}
+
+Vector<double> norms(const Vectors<double>& columns) {
+  Vector<double> result(columns.cols());
+  for (Index j = 0; j < columns.cols(); ++j) result[j] = columns.col(j).stableNorm();
+  return result;
 }
 
 }  // namespace
@@ -68,30 +74,35 @@ MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
        .max_products = std::max<Index>(1, options.max_products - kLargestSteps),
        .seed = options.seed},
       progress);
-  const Vectors<double> Jtx = pulled_back(at, found.vector);
   // The largest eigenvalue, from below: what some steps of Lanczos see of it.
   Vectors<double> start(at.output_size(), 1);
   Random(options.seed, "largest eigenvalue").fill_normal(start);
   KrylovSpace space(K, start, kLargestSteps);
   while (space.expand()) {
   }
-  const double largest = symmetric_eigen(space.projected(), false).values.tail(1)[0];
+  const SymmetricEigen ritz = symmetric_eigen(space.projected(), true);
+  Vectors<double> ends(at.output_size(), 2);
+  ends << found.vector, (space.basis() * ritz.vectors.rightCols(1)).normalized();
 
-  const double sigma = Jtx.stableNorm();
-  double rounding = 0;
+  // |J^T x| of both, and how far rounding moves it.
+  const Vectors<double> pulled = pulled_back(at, ends);
+  const Vector<double> sigma = norms(pulled);
+  Vector<double> rounding = Vector<double>::Zero(2);
   for (const Linearization<double>& twin : twins)
-    rounding = std::max(rounding, 4 * (Jtx - pulled_back(twin, found.vector)).stableNorm());
-  for (const double hidden : centring_rounding(factors, at.parameters().trained())) rounding += hidden;
-  rounding += factorisation_error(at.output_size() + at.theta_size(), std::sqrt(largest));
+    rounding = rounding.cwiseMax(4 * norms(pulled - pulled_back(twin, ends)));
+  double common = factorisation_error(at.output_size() + at.theta_size(), sigma[1]);
+  for (const double hidden : centring_rounding(factors, at.parameters().trained())) common += hidden;
+  rounding.array() += common;
+  const auto squared_up = [](double x) { return std::max(x * x, std::numeric_limits<double>::min()); };
   MatrixFreeMinimum result;
   result.kernel.name = "sum";
   result.kernel.method = "products, preconditioned";
   result.kernel.size = at.output_size();
   result.kernel.parameters = at.theta_size();
-  result.kernel.lambda_min = sigma * sigma;
-  result.kernel.upper = std::max((sigma + rounding) * (sigma + rounding), std::numeric_limits<double>::min());
-  result.kernel.lambda_max = largest;
-  result.kernel.largest_lower = largest * (1 - 1e-10);
+  result.kernel.lambda_min = sigma[0] * sigma[0];
+  result.kernel.upper = squared_up(sigma[0] + rounding[0]);
+  result.kernel.lambda_max = sigma[1] * sigma[1];
+  result.kernel.largest_lower = std::pow(std::max(0.0, sigma[1] - rounding[1]), 2);
   result.kernel.largest_upper = std::numeric_limits<double>::infinity();
   result.residual = found.residual;
   result.products = K.products();

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "linalg/definite.h"
+#include "linalg/errors.h"
 #include "linalg/parallel.h"
 #include "linalg/triangular.h"
 #include "model/twin.h"
@@ -112,9 +113,9 @@ double formed_minima_bytes(const AttentionSpec& spec, Index samples) {
 }
 
 JacobianCost jacobian_cost(const AttentionSpec& spec, Index samples, const std::vector<std::string>& trained,
-                           const std::vector<std::vector<std::string>>& sets) {
+                           const std::vector<std::vector<std::string>>& sets, bool fewer_features) {
   AttentionSpec reduced = spec;
-  reduced.embedding = std::min(spec.embedding, samples * spec.tokens);
+  if (fewer_features) reduced.embedding = std::min(spec.embedding, samples * spec.tokens);
   const Index m = samples * spec.tokens * spec.outputs;
   const auto model = make_attention_model<double>(reduced, trained);
   const double rows = static_cast<double>(m), P = static_cast<double>(model->parameters().theta_size());
@@ -167,8 +168,15 @@ std::vector<double> measured_rounding(const Vectors<double>& Jt, const Attention
 void minima_from_jacobian(Minima& result, const AttentionPoint& point, const AttentionFactors& f,
                           const std::vector<std::string>& trained,
                           const std::vector<std::vector<std::string>>& sets, const std::vector<bool>& open,
-                          bool spectra, const Progress& progress) {
-  const FeatureReduction reduction(point.data->X);
+                          bool spectra, double memory, const Progress& progress) {
+  const FeatureReduction reduction(point);
+  const double bytes =
+      jacobian_cost(point.spec, point.data->samples, trained, sets, reduction.useful()).bytes;
+  if (bytes > memory)
+    throw WorkError("the D = " + std::to_string(point.spec.embedding) +
+                    " features differ so much in scale that fewer do not do: the Jacobian needs " +
+                    std::to_string(static_cast<long long>(bytes / 1e6)) +
+                    " MB, more than the memory allowed");
   const AttentionPoint small = reduction.apply(point);
   const auto model = make_attention_model<double>(small.spec, trained);
   const Linearization<double> at(model, small.weights, small.data, {.memory = 0});
@@ -240,7 +248,7 @@ Minima kernel_minima(const AttentionPoint& point, const MeasuredFactors& measure
     options.note(text.str());
   }
   if (spectra || (any_open && options.use_jacobian && affordable))
-    minima_from_jacobian(result, point, factors, trained, sets, open, spectra, progress);
+    minima_from_jacobian(result, point, factors, trained, sets, open, spectra, options.memory, progress);
   if (sets.back().size() == trained.size()) {
     result.minima.back().name = "sum";
     if (result.spectra.back()) result.spectra.back()->name = "sum";

@@ -77,18 +77,19 @@ struct Minima {
 /// bound suffices: formed kernels; where their rounding hides the answer, the triangular factor of J and its
 /// inverse; where that does not decide, all its singular values. What is not affordable stays as wide as it
 /// is. `progress` counts kernels, then samples. Throws WorkError
-/// when a number is not finite.
+/// when a number is not finite, or when features cannot be reduced (FeatureReduction) and J does not fit.
 Minima kernel_minima(const AttentionPoint& point, const MeasuredFactors& factors,
                      const std::vector<std::string>& trained,
                      const std::vector<std::vector<std::string>>& sets, const MinimaOptions& options = {},
                      const Progress& progress = {});
 
 /// What J, its factors and all its singular values take for these sets: bytes at the peak, and operations,
-/// those of singular values counted tenfold, as they run at the speed of memory.
+/// those of singular values counted tenfold, as they run at the speed of memory. `fewer_features`: after
+/// FeatureReduction.
 struct JacobianCost {
   double bytes, operations;
 };
 JacobianCost jacobian_cost(const AttentionSpec& spec, Index samples, const std::vector<std::string>& trained,
-                           const std::vector<std::vector<std::string>>& sets);
+                           const std::vector<std::vector<std::string>>& sets, bool fewer_features = true);
 
 }  // namespace basin

@@ -35,7 +35,7 @@ NtkSpectrum spectrum_of_factor(const std::string& name, Index parameters, const 
 }  // namespace
 
 double factorisation_error(Index larger_side, double norm) {
-  return 10 * static_cast<double>(larger_side) * std::numeric_limits<double>::epsilon() * norm;
+  return 10 * std::sqrt(static_cast<double>(larger_side)) * std::numeric_limits<double>::epsilon() * norm;
 }
 
 double NtkSpectrum::eigenvalue(Index i) const {

@@ -17,8 +17,8 @@ struct NtkSpectrum {
   Index parameters = 0;  ///< columns of J
   Vector<double>
       singular_values;  ///< of J, descending, all m of them; exact zeros beyond the number of columns
-  /// Each singular value is right to within this: 10 max(m, columns) eps |J| for the factorisations, and the
-  /// rounding of J itself as measured (jacobian_rounding).
+  /// Each singular value is right to within this: 10 sqrt(max(m, columns)) eps |J| for the factorisations,
+  /// and the rounding of J itself as measured (jacobian_rounding).
   double singular_value_error = 0;
 
   Index size() const { return singular_values.size(); }  ///< m
@@ -51,7 +51,9 @@ std::vector<NtkSpectrum> ntk_spectra(VectorsRef<double> Jt, const ParameterLayou
                                      const std::vector<double>& rounding,
                                      std::vector<std::vector<std::string>> sets = {});
 
-/// What factorisations of J^T do to its singular values at most: 10 max(m, columns) eps |J|.
+/// What factorisations of J^T do to its singular values: 10 sqrt(max(m, columns)) eps |J|. Worst cases grow
+/// with the side itself, as if all roundings had one sign; with signs of their own sums of them grow with its
+/// root (Higham and Mary, SIAM J. Sci. Comput. 41, 2019).
 double factorisation_error(Index larger_side, double norm);
 
 /// The triangular factors of the trainable blocks' parts of J, of which ntk_spectra and others are made.

@@ -16,7 +16,7 @@ TEST_CASE("fewer features give the same outputs, gradients' norms and kernels") 
     c.duplicate_tokens = duplicates;  // the rows of X do not span N n dimensions
     const Instance<double> instance = make_instance(c);
     const AttentionPoint point = {c.spec(), instance.weights, instance.data};
-    const FeatureReduction reduction(instance.data->X);
+    const FeatureReduction reduction(point);
     REQUIRE(reduction.useful());
     CHECK(reduction.rounding_scale() == Approx(std::sqrt(static_cast<double>(D) / 6)));
     const AttentionPoint small = reduction.apply(point);
@@ -39,9 +39,22 @@ TEST_CASE("fewer features give the same outputs, gradients' norms and kernels") 
 TEST_CASE("as many tokens as features are left alone") {
   const Case c = {"narrow", 2, 3, 6, 2, 3, 2};
   const Instance<double> instance = make_instance(c);
-  const FeatureReduction reduction(instance.data->X);
+  const AttentionPoint point = {c.spec(), instance.weights, instance.data};
+  const FeatureReduction reduction(point);
   CHECK_FALSE(reduction.useful());
-  const AttentionPoint same = reduction.apply({c.spec(), instance.weights, instance.data});
+  const AttentionPoint same = reduction.apply(point);
   CHECK(same.weights == instance.weights);
   CHECK(same.data == instance.data);
+}
+
+TEST_CASE(
+    "features of very different scale, for which weights make up, are left alone: digits would be lost") {
+  const double scale = GENERATE(1.0, 1e5);
+  const Case c = {"features", 2, 2, 9, 2, 2, 2};
+  Instance<double> instance = make_instance(c);
+  auto data = std::make_shared<Data<double>>(*instance.data);
+  data->X.col(0) *= scale;
+  for (Index p = 0; p < 6; ++p)
+    instance.weights.segment(p * 18, 2) /= scale;  // row 0 of W_Q[h], W_K[h], W_V[h]
+  CHECK(FeatureReduction({c.spec(), instance.weights, data}).useful() == (scale == 1));
 }
