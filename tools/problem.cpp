@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "common/problems.h"
+#include "hdf5/minimum_file.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
 #include "problem/constructions.h"
@@ -43,7 +44,8 @@ void add_weights(Command& command, Problem& problem) {
     refuse(command, {"heads", "head-dim"}, "under --no-weights");  // a teacher takes them over
 }
 
-void write(Command& command, hdf5::Writer& file, const Problem& problem, const hdf5::Provenance& provenance) {
+void write(Command& command, hdf5::Writer& file, const Problem& problem, const hdf5::Provenance& provenance,
+           const std::optional<KnownMinimum>& minimum = std::nullopt) {
   std::ostringstream line;
   line << command.output() << ": N = " << problem.data.samples << ", n = " << problem.tokens
        << ", D = " << problem.embedding() << ", D_out = " << problem.outputs() << "; "
@@ -55,6 +57,7 @@ void write(Command& command, hdf5::Writer& file, const Problem& problem, const h
     line << "no weights";
   command.say(line.str());
   hdf5::write_problem(file, problem);
+  if (minimum) hdf5::write_minimum(file, *minimum, problem.embedding(), problem.outputs());
   hdf5::write_provenance(file, "/provenance", provenance);
   file.commit();
 }
@@ -65,7 +68,8 @@ void teacher(int argc, const char* const* argv) {
        "-o PROBLEM.h5 [options]",
        R"(Inputs X are independent N(0, s^2). Targets are the outputs of a random attention layer, the teacher, of the same
 or the other kernel (then a global minimum of loss 0 exists if the student is at least as wide and of the same
-kernel), or independent normal numbers. The teacher is stored in /teacher.
+kernel), or independent normal numbers. The teacher is stored in /teacher; without noise, where it reaches the global
+minimum 0, in /minimum, too, and the other tools use that.
 )",
        R"(  basin-problem teacher -o problem.h5 -N 16 -n 8 -D 32 -H 2 -d 8 --outputs 8 --seed 1
 )"},
@@ -76,7 +80,10 @@ kernel), or independent normal numbers. The teacher is stored in /teacher.
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   Problem problem = teacher_problem(command);
   add_weights(command, problem);
-  write(command, file, problem, command.provenance(""));
+  std::optional<KnownMinimum> minimum;
+  if (problem.teacher && command.get<double>("noise") == 0)
+    minimum = teacher_minimum(problem, command.get<double>("target-scale"));
+  write(command, file, problem, command.provenance(""), minimum);
 }
 
 void text(int argc, const char* const* argv) {
@@ -213,7 +220,7 @@ void construct(int argc, const char* const* argv) {
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   command.say(made.name + ", in " + made.trained + ": " + made.description);
   file.write("/description", made.description);
-  write(command, file, made.problem, command.provenance(""));
+  write(command, file, made.problem, command.provenance(""), made.minimum(made.problem.network.kernel));
 }
 
 }  // namespace

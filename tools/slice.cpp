@@ -5,6 +5,7 @@
 #include <optional>
 #include <sstream>
 
+#include "common/global_minimum.h"
 #include "common/slice_directions.h"
 #include "common/slice_file.h"
 #include "common/slice_quantities.h"
@@ -208,6 +209,7 @@ void slice(int argc, const char* const* argv) {
   }
 
   for (const std::string& line : summary_lines(result)) command.say(line);
+  if (const auto known = global_minimum(setup)) command.say("  " + known->text());
   command.say(direction_text("u", directions.u));
   if (lines == 1) {
     command.say(direction_text("v", directions.v));

@@ -8,12 +8,14 @@
 #include "common/catalogue_summary.h"
 #include "common/checkpoint.h"
 #include "common/descent_options.h"
+#include "common/global_minimum.h"
 #include "common/problems.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
 #include "linalg/parallel.h"
 #include "linalg/random.h"
 #include "stationary/gradient_descent.h"
+#include "stationary/known_minimum.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -24,7 +26,7 @@ const std::string kName = "basin-stationary";
 
 const Introduction kIntroduction = {
     kName, "where descent ends from many starts, and what these points are",
-    "PROBLEM.h5 -o CATALOGUE.h5 [--starts K] [--at FILE] [--search WHAT] [options]\n"
+    "PROBLEM.h5 -o CATALOGUE.h5 [--starts K] [--from FILE] [--at FILE] [--search WHAT] [options]\n"
     "       basin-stationary merge A.h5 B.h5 ... -o CATALOGUE.h5",
     R"(From every start the loss is descended, then the point is polished by Newton steps to a gradient at rounding level,
 and judged: global minimum, suboptimal strict local minimum, saddle with its index, degenerate, or a valley to
@@ -39,8 +41,9 @@ does: loss and gradient change over each as they do along the flow (--step flow)
 its negative curvature, and descended from.
 
 --search saddles lowers |grad f|^2 instead (L-BFGS) and finds stationary points of any index; both does both.
---at FILE judges given weights: of a problem file, or FILE:DATASET:ROW, a row of a dataset of all weights in order (say
-CATALOGUE.h5:/entry/entries/weights:0). Without --starts nothing else is done. --escape FILE writes the problem at a
+--at FILE judges given weights: of a problem file, or FILE:DATASET, the rows of a dataset of all weights in order (say
+CATALOGUE.h5:/entry/entries/weights), or FILE:DATASET:ROW, one of them. --from descends from given starts: the same, or
+rows of the trained blocks alone. Without --starts nothing else is done. --escape FILE writes the problem at a
 step from entry --entry (default: the first saddle) in the direction in which the loss falls, and follows it.
 
 Finished starts are kept in OUTPUT.journal; a run that was stopped or killed goes on with --resume, to the same result.
@@ -54,16 +57,19 @@ const std::set<std::string> kWithoutEffect = {"problem", "output", "overwrite", 
                                               "verbose", "resume", "config",    "memory",  "help",
                                               "version", "escape", "entry",     "assert"};
 /// Options in which catalogues that are merged may differ.
-const std::set<std::string> kOfTheShare = {"seed", "starts", "at"};
+const std::set<std::string> kOfTheShare = {"seed", "starts", "at", "from"};
 
 /// FNV-1a of the bytes, in hexadecimal.
+std::string checksum_of_text(const std::string& text) {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(fnv1a(text)));
+  return digits;
+}
+
 template <class Values>
 std::string checksum(const Values& values) {
-  char digits[17];
-  const std::string_view bytes(reinterpret_cast<const char*>(values.data()),
-                               static_cast<std::size_t>(values.size()) * sizeof(double));
-  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(fnv1a(bytes)));
-  return digits;
+  return checksum_of_text(std::string(reinterpret_cast<const char*>(values.data()),
+                                      static_cast<std::size_t>(values.size()) * sizeof(double)));
 }
 
 /// What makes a catalogue what it is; with `share`, also which starts it has.
@@ -88,10 +94,17 @@ Specification specification_of(const Command& command, const Setup& setup, bool 
   return all;
 }
 
+/// Weights that are given, and where they are from.
+struct Given {
+  Vector<double> weights;  ///< of all blocks
+  std::string source;      ///< FILE or FILE:DATASET
+  Index row;               ///< -1: there are none
+};
+
 struct Request {
   Index starts = 0;
   bool minima = false, any = false;
-  std::optional<Vector<double>> given;  ///< all weights
+  std::vector<Given> at, from;
   Index check_return = 0;
   double radius = 0;
   Index dense_limit = 0;
@@ -99,25 +112,29 @@ struct Request {
   bool finished = false;  ///< the output is there, and only its journal is left to delete
 };
 
-/// Weights from FILE or FILE:DATASET[:ROW].
-Vector<double> read_weights(const std::string& where, const Setup& setup) {
+/// What --at or --from names, row by row. starts: rows of the trained blocks alone will do.
+std::vector<Given> read_given(const std::string& option, const std::string& where, const Setup& setup,
+                              bool starts) {
   const auto fail = [&](const std::string& why) -> InputError {
-    return InputError("--at " + where + ": " + why);
+    return InputError("--" + option + " " + where + ": " + why);
   };
   std::string path = where, dataset, row;
-  if (!std::filesystem::exists(path))
-    if (const auto colon = where.find(":/"); colon != std::string::npos) {
-      path = where.substr(0, colon);
-      dataset = where.substr(colon + 1);
-      if (const auto second = dataset.find(':'); second != std::string::npos) {
-        row = dataset.substr(second + 1);
-        dataset = dataset.substr(0, second);
-      }
+  for (std::size_t colon = 0; !std::filesystem::exists(path);) {
+    colon = where.find(':', colon + 1);
+    if (colon == std::string::npos) break;
+    if (!std::filesystem::exists(where.substr(0, colon))) continue;
+    path = where.substr(0, colon);
+    dataset = where.substr(colon + 1);
+    if (const auto second = dataset.find(':'); second != std::string::npos) {
+      row = dataset.substr(second + 1);
+      dataset = dataset.substr(0, second);
     }
+    if (dataset.empty()) throw fail("expected the name of a dataset after " + path + ":");
+  }
   const hdf5::Reader file(path);
+  const AttentionSpec& s = setup.description.spec;
   if (dataset.empty()) {
     const Problem problem = hdf5::read_problem(file);
-    const AttentionSpec& s = setup.description.spec;
     if (!problem.network.weights) throw fail("the file has no weights");
     const AttentionWeights& w = *problem.network.weights;
     if (w.heads != s.heads || w.head_dim != s.head_dim || problem.embedding() != s.embedding ||
@@ -127,58 +144,64 @@ Vector<double> read_weights(const std::string& where, const Setup& setup) {
                  ", D_out = " + std::to_string(problem.outputs()) +
                  "; expected H = " + std::to_string(s.heads) + ", d = " + std::to_string(s.head_dim) +
                  ", D = " + std::to_string(s.embedding) + ", D_out = " + std::to_string(s.outputs));
-    return w.values;
+    return {{w.values, where, -1}};
   }
   const hdf5::Array array = file.read_array(dataset);
-  const Index size = setup.weights.size(), rows = array.values.size() / std::max<Index>(1, size);
-  if (array.shape.empty() || array.shape.back() != size || array.shape.size() > 2)
+  const Index size = setup.weights.size(), P = setup.parameters().theta_size();
+  const Index width = array.shape.empty() ? 0 : array.shape.back();
+  if (array.shape.size() > 2 || (width != size && !(starts && width == P)))
     throw fail("found shape " + hdf5::text(array.shape) + "; expected (" + std::to_string(size) +
-               ") or rows of so many weights");
-  Index index = 0;
+               ") or rows of so many weights" +
+               (starts && P != size ? ", or of the " + std::to_string(P) + " of the trained blocks" : ""));
+  const Index rows = array.values.size() / width;
+  if (rows == 0) throw fail("found shape " + hdf5::text(array.shape) + "; expected at least one row");
+  Index first = 0, last = rows;
   if (!row.empty()) {
     std::size_t used = 0;
     try {
-      index = std::stol(row, &used);
+      first = std::stol(row, &used);
     } catch (const std::exception&) {
     }
-    if (used != row.size() || index < 0 || index >= rows)
+    if (used != row.size() || first < 0 || first >= rows)
       throw fail("row " + row + ": expected 0 to " + std::to_string(rows - 1));
-  } else if (rows != 1) {
-    throw fail("the dataset has " + std::to_string(rows) + " rows; expected :ROW after its name");
+    last = first + 1;
   }
-  return array.values.segment(index * size, size);
+  std::vector<Given> given;
+  for (Index i = first; i < last; ++i) {
+    Vector<double> weights = setup.weights;
+    if (width == size)
+      weights = array.values.segment(i * width, width);
+    else
+      setup.parameters().insert(Vector<double>(array.values.segment(i * width, width)), weights);
+    given.push_back({std::move(weights), path + ":" + dataset, array.shape.size() == 2 ? i : -1});
+  }
+  return given;
 }
 
-/// The global minimum, where it is known: given, or 0 as the teacher is one of the model's own points.
-std::optional<double> known_minimum(const Command& command, const Setup& setup, std::string& source) {
-  if (command.given("global-minimum")) {
-    const auto value = command.get<double>("global-minimum");
-    if (!(value >= 0) || !std::isfinite(value))
-      throw InputError("--global-minimum " + number(value) + ": expected a number from 0");
-    source = "as given by --global-minimum";
-    return value;
-  }
-  const hdf5::Reader file(setup.input);
-  const Problem problem = hdf5::read_problem(file);
-  const auto teacher = hdf5::read_teacher(file, problem);
-  if (!teacher || !teacher->weights) return std::nullopt;
-  const AttentionSpec& s = setup.description.spec;
-  const AttentionSpec t = problem.spec(*teacher, teacher->weights->heads, teacher->weights->head_dim);
-  if (t.kernel != s.kernel || t.heads != s.heads || t.head_dim != s.head_dim ||
-      (t.kernel == KernelKind::gaussian && t.sigma() != s.sigma()))
-    return std::nullopt;
-  Vector<double> reached = setup.weights;
-  setup.parameters().insert(setup.parameters().extract(teacher->weights->values), reached);
-  if (reached != teacher->weights->values) return std::nullopt;  // a block is held elsewhere
-  const AttentionLoss loss{s, setup.model, reached, setup.data};
-  ModelObjective f = loss.objective();
-  const auto at = f.at(setup.parameters().extract(reached));
-  if (!at) return std::nullopt;
-  const Rounding rounding =
-      rounding_at(s, setup.model, reached, *setup.data, at->loss, f.here().outputs(), at->gradient);
-  if (!(std::sqrt(2 * at->loss) <= rounding.residual)) return std::nullopt;  // noise
-  source = "0, which the teacher reaches";
-  return 0;
+/// All that an option names. Blocks that are held fixed must be where the problem has them.
+std::vector<Given> read_all(const Command& command, const std::string& option, const Setup& setup) {
+  std::vector<Given> all;
+  if (!command.given(option)) return all;
+  for (const std::string& where : command.get<std::vector<std::string>>(option))
+    for (Given& g : read_given(option, where, setup, option == "from")) {
+      for (const auto& e : setup.parameters().entries())
+        if (!e.trainable() &&
+            g.weights.segment(e.offset, e.block.size()) != setup.weights.segment(e.offset, e.block.size()))
+          throw InputError("--" + option + " " + where + (g.row < 0 ? "" : ": row " + std::to_string(g.row)) +
+                           ": " + e.block.name + " is held fixed at the weights of " + setup.input +
+                           ", and is another one here");
+      all.push_back(std::move(g));
+    }
+  return all;
+}
+
+/// The global minimum, where it is given or known.
+std::optional<GlobalMinimum> minimum_for(const Command& command, const Setup& setup) {
+  if (!command.given("global-minimum")) return global_minimum(setup);
+  const auto value = command.get<double>("global-minimum");
+  if (!(value >= 0) || !std::isfinite(value))
+    throw InputError("--global-minimum " + number(value) + ": expected a number from 0");
+  return GlobalMinimum{value, "as given by --global-minimum"};
 }
 
 std::uint64_t start_seed(std::uint64_t base, Index start) {
@@ -191,13 +214,21 @@ class Search {
   Search(Command& command, const Setup& setup, Request request)
       : command_(command), setup_(setup), request_(std::move(request)) {
     data_.specification = specification_of(command, setup, false);
-    data_.known_minimum = known_minimum(command, setup, data_.minimum_source);
+    require_representable(setup.data->Y.stableNorm(), setup.input + ": ");
+    if (const auto known = minimum_for(command, setup)) {
+      data_.known_minimum = known->loss;
+      data_.minimum_source = known->source;
+    }
+    for (const auto* given : {&request_.at, &request_.from})
+      for (const Given& g : *given)
+        if (data_.sources.empty() || data_.sources.back() != g.source) data_.sources.push_back(g.source);
     data_.shape = record_shape(setup);
     init_.method = command.get<std::string>("init");
     init_.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
     loss_ = {setup.description.spec, setup.model, setup.weights, setup.data,
              command.memory() / static_cast<std::size_t>(2 * thread_slots())};
-    if (request_.given) tasks_.push_back({Origin::given, 0});
+    for (Index i = 0; i < static_cast<Index>(request_.at.size()); ++i) tasks_.push_back({Origin::given, i});
+    for (Index i = 0; i < static_cast<Index>(request_.from.size()); ++i) tasks_.push_back({Origin::from, i});
     for (Index k = 0; k < request_.starts && request_.minima; ++k) tasks_.push_back({Origin::descent, k});
     for (Index k = 0; k < request_.starts && request_.any; ++k) tasks_.push_back({Origin::any, k});
     check_options();
@@ -206,8 +237,15 @@ class Search {
 
   /// Looks from all starts, and judges the ends beside each other.
   void go() {
-    Journal journal(command_.output() + ".journal", specification_of(command_, setup_, true),
-                    data_.shape.size(), command_.get<bool>("resume"));
+    Specification specification = specification_of(command_, setup_, true);
+    for (const auto& [name, given] :
+         {std::pair{"given points", &request_.at}, {"given starts", &request_.from}}) {
+      std::string all;
+      for (const Given& g : *given) all += checksum(g.weights);
+      specification.emplace_back(name, std::to_string(given->size()) + ", " + checksum_of_text(all));
+    }
+    Journal journal(command_.output() + ".journal", specification, data_.shape.size(),
+                    command_.get<bool>("resume"));
     if (request_.finished) {
       journal.remove();
       command_.message(command_.output() + " is finished");
@@ -235,7 +273,9 @@ class Search {
     use_convexity();
     catalogue_ = make_catalogue(data_);
     check_returns();
-    const std::string refusal = write();
+    const std::string refusal = command_.given("escape") ? leave() : "";
+    catalogue_ = make_catalogue(data_);  // what was reached on the way may be the global minimum
+    write();
     journal.remove();
     if (!refusal.empty()) throw InputError(refusal + "; the catalogue is in " + command_.output());
   }
@@ -245,14 +285,17 @@ class Search {
     Origin origin;
     Index start;
   };
+  bool descends() const { return request_.starts > 0 || !request_.from.empty(); }
 
   /// Refuses at once what the first start would refuse.
   void check_options() {
     // without starts there is no step to choose
-    OptionValues values = request_.starts > 0 ? command_ : command_.with({{"step", "1"}});
+    OptionValues values = descends() ? command_ : command_.with({{"step", "1"}});
     ModelObjective f = loss_.objective();
-    const Vector<double> theta = request_.starts > 0 ? draw(start_seed(command_.seed(), 0))
-                                                     : setup_.parameters().extract(setup_.weights);
+    const Vector<double> theta =
+        request_.starts > 0
+            ? draw(start_seed(command_.seed(), 0))
+            : setup_.parameters().extract(request_.from.empty() ? setup_.weights : request_.from[0].weights);
     if (!f.at(theta)) return;
     stopping_ = make_descent_plan(values, with_theta(theta), f).stopping;
     if (!(stopping_.gradient > 0)) throw InputError("--tolerance 0: expected a positive number");
@@ -313,12 +356,8 @@ class Search {
   }
 
   StartRecord run(const Task& task) const {
-    if (task.origin == Origin::given) {
-      AttentionLoss loss = loss_;
-      loss.weights = *request_.given;
-      return finished(loss, examine(loss, setup_.parameters().extract(*request_.given), request_.dense_limit),
-                      Origin::given, 0);
-    }
+    if (task.origin == Origin::given) return judge(request_.at[static_cast<std::size_t>(task.start)]);
+    if (task.origin == Origin::from) return follow(request_.from[static_cast<std::size_t>(task.start)]);
     const std::uint64_t seed = start_seed(command_.seed(), task.start);
     const Vector<double> theta = draw(seed);
     const Target target = task.origin == Origin::descent ? Target::minima : Target::any;
@@ -328,6 +367,49 @@ class Search {
       throw InputError("start " + std::to_string(task.start) + ", seed " + std::to_string(seed) + ": " +
                        error.what());
     }
+  }
+
+  /// A given point.
+  StartRecord judge(const Given& given) const {
+    AttentionLoss loss = loss_;
+    loss.weights = given.weights;
+    try {
+      const Found found = examine(loss, setup_.parameters().extract(given.weights), request_.dense_limit);
+      return placed(finished(loss, found, Origin::given, 0), given);
+    } catch (const WorkError& error) {
+      throw WorkError("--at " + text_of(given) + ": " + error.what());
+    }
+  }
+
+  /// The descent from a given start.
+  StartRecord follow(const Given& given) const {
+    const Vector<double> theta = setup_.parameters().extract(given.weights);
+    const std::string_view bytes(reinterpret_cast<const char*>(theta.data()),
+                                 static_cast<std::size_t>(theta.size()) * sizeof(double));
+    try {
+      const Found found = search(loss_, theta, Target::minima, options_for(theta));
+      return placed(finished(loss_, found, Origin::from, fnv1a(bytes) >> 11U), given);
+    } catch (const InputError& error) {
+      throw InputError("--from " + text_of(given) + ": " + error.what());
+    }
+  }
+
+  static std::string text_of(const Given& given) {
+    return given.source + (given.row < 0 ? "" : ": row " + std::to_string(given.row));
+  }
+
+  StartRecord placed(StartRecord record, const Given& given) const {
+    record.source = static_cast<double>(std::find(data_.sources.begin(), data_.sources.end(), given.source) -
+                                        data_.sources.begin());
+    record.row = static_cast<double>(given.row);
+    return record;
+  }
+
+  /// f = 0 to rounding, wherever it was reached, is the global minimum.
+  void note_end(const StartRecord& end, const std::string& where) {
+    if (end.kind != PointKind::zero_loss || catalogue_.lowest_known) return;
+    data_.known_minimum = 0;
+    data_.minimum_source = where;
   }
 
   StartRecord finished(const AttentionLoss& loss, const Found& found, Origin origin,
@@ -346,13 +428,12 @@ class Search {
 
   /// F is linear in W_V alone and in W_O alone: f is convex, and a stationary point a global minimum.
   void use_convexity() {
-    const std::vector<std::string> trained = setup_.parameters().trained();
-    if (data_.known_minimum || trained.size() != 1 || (trained[0] != "W_V" && trained[0] != "W_O")) return;
+    if (data_.known_minimum || !is_convex(loss_)) return;
     for (const StartRecord& r : data_.starts)
       if ((r.kind == PointKind::strict_minimum || r.kind == PointKind::degenerate) &&
           r.residual_norm > r.residual_rounding && r.loss < data_.known_minimum.value_or(HUGE_VAL)) {
         data_.known_minimum = r.loss;
-        data_.minimum_source = "as f is convex in " + trained[0];
+        data_.minimum_source = "as f is convex in " + setup_.parameters().trained()[0];
       }
   }
 
@@ -363,7 +444,7 @@ class Search {
       if (data_.starts[e.members[0]].kind == PointKind::strict_minimum) firsts.push_back(e.members[0]);
     if (request_.check_return == 0 || firsts.empty()) return;
     const Index count = static_cast<Index>(firsts.size()) * request_.check_return;
-    std::vector<char> back(count, 0);
+    std::vector<StartRecord> ends(count);
     parallel_for(
         count,
         [&](Index i, Index) {
@@ -373,23 +454,31 @@ class Search {
           const Vector<double> theta = setup_.parameters().extract(r.weights);
           Vector<double> move(theta.size());
           Random(static_cast<std::uint64_t>(i % request_.check_return), "return").fill_normal(move);
-          move *= request_.radius * (1 + theta.norm()) / move.norm();
+          move *= request_.radius * loss.objective().length(theta) / move.norm();
           const Vector<double> start = theta + move;
           const Found found = search(loss, start, Target::minima, plain_options());
-          const StartRecord end = make_record(found, Origin::descent, 0, data_.shape);
-          back[i] = same_point(item_of(r, data_.shape), item_of(end, data_.shape));
+          ends[i] = make_record(found, Origin::descent, 0, data_.shape);
         },
         command_.progress("returns"));
     for (Index i = 0; i < count; ++i) {
       StartRecord& r = data_.starts[firsts[i / request_.check_return]];
-      r.perturbed += 1, r.returned += back[i];
+      r.perturbed += 1,
+          r.returned += same_point(item_of(r, data_.shape), item_of(ends[i], data_.shape)) ? 1 : 0;
+      note_end(ends[i], "reached from near a minimum");
     }
   }
 
-  /// Writes the file; says why --escape could not be done, if so.
-  std::string write();
+  void write();
   /// Writes the problem at a step from a saddle, and follows it; says why if there is none.
-  std::string leave(hdf5::Writer& file);
+  std::string leave();
+  void write_escape(hdf5::Writer& file);
+
+  struct Escaped {
+    std::size_t entry;
+    double loss;             ///< after the step
+    Vector<double> weights;  ///< there
+    StartRecord followed;    ///< where descent from there ends
+  };
 
   Command& command_;
   const Setup& setup_;
@@ -400,14 +489,15 @@ class Search {
   std::vector<Task> tasks_;
   CatalogueData data_;
   Catalogue catalogue_;
+  std::optional<Escaped> escaped_;
 };
 
-std::string Search::write() {
+void Search::write() {
   say_catalogue(command_, data_, catalogue_);
   command_.verdict("global", std::all_of(catalogue_.verdicts.begin(), catalogue_.verdicts.end(),
                                          [](Verdict v) { return v == Verdict::global_minimum; }));
   hdf5::Writer file(command_.output(), command_.get<bool>("overwrite"));
-  std::string refusal = command_.given("escape") ? leave(file) : "";
+  if (escaped_) write_escape(file);
   const Symmetries symmetries(setup_.description.spec, setup_.parameters(), setup_.weights, *setup_.data);
   if (!symmetries.left_out().empty())
     command_.say("symmetries left out: " + symmetries.left_out() + "; zero modes may be theirs");
@@ -416,10 +506,9 @@ std::string Search::write() {
   file.write("/entry/catalogue/left_out", symmetries.left_out());
   write_frame(file, command_, setup_, kName, "Stationary points", "losses");
   file.commit();
-  return refusal;
 }
 
-std::string Search::leave(hdf5::Writer& file) {
+std::string Search::leave() {
   const auto is_saddle = [&](const CatalogueEntry& e) { return data_.starts[e.members[0]].escape_fall < 0; };
   const auto& entries = catalogue_.entries;
   std::size_t which = 0;
@@ -444,7 +533,24 @@ std::string Search::leave(hdf5::Writer& file) {
   const Vector<double> weights = f.weights_at(start);
   const double there = f.loss(start);
   const Found end = search(loss, start, Target::minima, plain_options());
-  const StartRecord followed = make_record(end, Origin::given, 0, data_.shape);
+  escaped_ = Escaped{which, there, weights, make_record(end, Origin::given, 0, data_.shape)};
+  note_end(escaped_->followed, "reached by descent from entry " + std::to_string(which));
+  hdf5::Writer problem_file(command_.get<std::string>("escape"),
+                            command_.get<bool>("overwrite") || command_.get<bool>("resume"));
+  const hdf5::Reader input(setup_.input);
+  Problem problem = hdf5::read_problem(input);
+  const AttentionSpec& s = setup_.description.spec;
+  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
+  hdf5::write_problem(problem_file, problem);
+  if (input.has("/minimum")) problem_file.copy(input, "/minimum");
+  hdf5::write_provenance(problem_file, "/provenance", command_.provenance(setup_.input));
+  problem_file.commit();
+  return "";
+}
+
+void Search::write_escape(hdf5::Writer& file) {
+  const auto& [which, there, weights, followed] = *escaped_;
+  const StartRecord& r = data_.starts[catalogue_.entries[which].members[0]];
   command_.say(
       "entry " + std::to_string(which) + " left: f = " + number(r.loss, 10) + " -> " + number(there, 10) +
       " by a step of " + number(std::abs(r.escape_step), 4) + " along the curvature " +
@@ -462,41 +568,27 @@ std::string Search::leave(hdf5::Writer& file) {
   file.write(group + "followed_loss", followed.loss);
   file.write(group + "followed_kind", name_of(followed.kind));
   file.write(group + "followed_weights", followed.weights);
-  hdf5::Writer problem_file(command_.get<std::string>("escape"),
-                            command_.get<bool>("overwrite") || command_.get<bool>("resume"));
-  Problem problem = hdf5::read_problem(hdf5::Reader(setup_.input));
-  const AttentionSpec& s = setup_.description.spec;
-  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
-  hdf5::write_problem(problem_file, problem);
-  hdf5::write_provenance(problem_file, "/provenance", command_.provenance(setup_.input));
-  problem_file.commit();
-  return "";
 }
 
 Request read_request(Command& command, const Setup& setup) {
   Request r;
-  const bool at = command.given("at");
-  r.starts = command.given("starts") || !at ? command.get<Index>("starts") : 0;
+  const bool given = command.given("at") || command.given("from");
+  r.starts = command.given("starts") || !given ? command.get<Index>("starts") : 0;
   if (r.starts < 0 || r.starts > 10000000)
     throw InputError("--starts " + std::to_string(r.starts) + ": expected 0 to 10000000");
-  if (r.starts == 0 && !at) throw InputError("--starts 0: nothing to do without --at");
+  if (r.starts == 0 && !given) throw InputError("--starts 0: nothing to do without --at or --from");
   command.resolve("starts", std::to_string(r.starts));
   const std::string what = command.get<std::string>("search");
   if (what != "minima" && what != "saddles" && what != "both")
     throw InputError("--search " + what + ": expected minima, saddles or both");
   r.minima = what != "saddles", r.any = what != "minima";
-  if (!r.minima)
+  if (!r.minima && !command.given("from"))
     refuse(command, {"method", "step", "loss-tolerance", "escapes", "finish-steps"},
            "under --search saddles");
-  if (r.starts == 0) refuse(command, {"search", "method", "step", "init", "gain"}, "without --starts");
-  if (at) {
-    r.given = read_weights(command.get<std::string>("at"), setup);
-    for (const auto& e : setup.parameters().entries())
-      if (!e.trainable() &&
-          r.given->segment(e.offset, e.block.size()) != setup.weights.segment(e.offset, e.block.size()))
-        throw InputError("--at " + command.get<std::string>("at") + ": " + e.block.name +
-                         " is held fixed at the weights of " + setup.input + ", and is another one here");
-  }
+  if (r.starts == 0) refuse(command, {"search", "init", "gain"}, "without --starts");
+  if (r.starts == 0 && !command.given("from"))
+    refuse(command, {"method", "step"}, "without --starts or --from");
+  r.at = read_all(command, "at", setup), r.from = read_all(command, "from", setup);
   r.check_return = command.get<Index>("check-return");
   if (r.check_return < 0 || r.check_return > 1000) throw InputError("--check-return: expected 0 to 1000");
   r.radius = command.get<double>("return-radius");
@@ -513,13 +605,17 @@ Request read_request(Command& command, const Setup& setup) {
 void body(Command& command) {
   command.options.add_options()  //
       ("starts", po::value<Index>()->default_value(100)->value_name("K"),
-       "starts (default with --at: none)")  //
+       "starts (default with --at or --from: none)")  //
       ("search", po::value<std::string>()->default_value("minima")->value_name("WHAT"),
-       "minima, saddles or both")                                                                  //
-      ("at", po::value<std::string>()->value_name("FILE[:DATASET[:ROW]]"), "judge these weights")  //
+       "minima, saddles or both")  //
+      ("at", po::value<std::vector<std::string>>()->composing()->value_name("FILE[:DATASET[:ROW]]"),
+       "judge these weights; repeatable")  //
+      ("from", po::value<std::vector<std::string>>()->composing()->value_name("FILE[:DATASET[:ROW]]"),
+       "descend from these weights; repeatable")  //
       ("global-minimum", po::value<double>()->value_name("F"),
-       "the global minimum of the loss, if known (default: 0 for targets of a teacher that the model can "
-       "be)")  //
+       "the global minimum of the loss, if known (default: what the problem file says in /minimum, where "
+       "that "
+       "holds; of W_V or W_O alone the least-squares minimum)")  //
       ("finish-steps", po::value<Index>()->default_value(300)->value_name("T"),
        "most steps of trust-region Newton after the descent")  //
       ("escapes", po::value<Index>()->default_value(10)->value_name("K"),
@@ -527,7 +623,7 @@ void body(Command& command) {
       ("check-return", po::value<Index>()->default_value(3)->value_name("K"),
        "perturbed starts around each strict minimum that must return to it")  //
       ("return-radius", po::value<double>()->default_value(0.01, "0.01")->value_name("R"),
-       "how far they are, relative to 1 + |theta|")  //
+       "how far they are, relative to the length of theta (MATHEMATICS.md, Units)")  //
       ("dense-limit", po::value<Index>()->default_value(1200)->value_name("P"),
        "most parameters for which all eigenvalues are computed")  //
       ("escape", po::value<std::string>()->value_name("FILE"),
@@ -578,22 +674,27 @@ void merge(int argc, const char* const* argv) {
   const auto paths = command.get<std::vector<std::string>>("catalogues");
   CatalogueData whole = read_catalogue(hdf5::Reader(paths[0]));
   std::set<std::pair<std::uint64_t, int>> seen;
-  const auto note = [&](const StartRecord& r, const std::string& path) {
-    if (r.origin != Origin::given && !seen.emplace(r.seed, static_cast<int>(r.origin)).second)
-      throw InputError(path + ": the start with seed " + std::to_string(r.seed) +
-                       " is in a file before it, too; expected other seeds");
-  };
-  for (const StartRecord& r : whole.starts) note(r, paths[0]);
+  const auto key = [](const StartRecord& r) { return std::pair(r.seed, static_cast<int>(r.origin)); };
+  for (const StartRecord& r : whole.starts) seen.insert(key(r));
   for (std::size_t p = 1; p < paths.size(); ++p) {
     CatalogueData part = read_catalogue(hdf5::Reader(paths[p]));
     const std::string difference = first_difference(part.specification, whole.specification);
     if (!difference.empty())
       throw InputError(paths[p] + ": of another problem or with other options than " + paths[0] + " (" +
                        difference + ")");
+    for (const StartRecord& r : part.starts)
+      if (r.origin != Origin::given && seen.contains(key(r)))
+        throw InputError(
+            paths[p] + ": the start " +
+            (r.origin == Origin::from ? place_of(r, part) : "with seed " + std::to_string(r.seed)) +
+            " is in a file before it, too; expected other " +
+            (r.origin == Origin::from ? "starts" : "seeds"));
     for (StartRecord& r : part.starts) {
-      note(r, paths[p]);
+      seen.insert(key(r));
+      if (r.source >= 0) r.source += static_cast<double>(whole.sources.size());
       whole.starts.push_back(std::move(r));
     }
+    whole.sources.insert(whole.sources.end(), part.sources.begin(), part.sources.end());
   }
   const Catalogue catalogue = make_catalogue(whole);
   say_catalogue(command, whole, catalogue);

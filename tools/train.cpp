@@ -7,6 +7,7 @@
 
 #include "common/checkpoint.h"
 #include "common/descent_options.h"
+#include "common/global_minimum.h"
 #include "common/run_records.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
@@ -40,7 +41,7 @@ writes the last weights as a problem file that every other tool takes.
   basin-hessian end.h5 -o hessian.h5 --smallest 3
 )"};
 
-// Losses below this measure rounding, not descent (ball certificate, tests).
+// Of |Y|^2 / 2: losses below this measure rounding, not descent.
 constexpr double kSmallestLoss = 1e-20;
 
 /// Everything that makes a run what it is: those options, the problem's content and the version.
@@ -84,12 +85,17 @@ class Training {
         setup_(setup),
         finished_(finished),
         objective_(setup.model, setup.weights, setup.data,
-                   command.get<std::string>("method") == "newton" ? command.memory() : 0),
+                   command.get<std::string>("method") == "newton" ? command.memory() : 0,
+                   natural_length(setup.description.spec, setup.parameters(), setup.weights, *setup.data)),
         start_(setup.parameters().extract(setup.weights)) {
     std::optional<Point> at = objective_.at(start_);
     if (!at) throw WorkError("the loss at the start is not finite: the weights or inputs are too large");
     run_.at = std::move(*at);
+    require_representable(std::max(setup.data->Y.stableNorm(), objective_.here().outputs().stableNorm()),
+                          setup.input + ": ");
+    const double scale = objective_.gradient_scale();
     plan_ = make_descent_plan(command, setup, objective_);
+    plan_.stopping.gradient_scale = scale;
     const Index steps = plan_.stopping.steps;
     record_every_ = cadence(command, "record-every", (steps + 999) / 1000);
     checkpoint_every_ = cadence(command, "checkpoint-every", (steps + 99) / 100);
@@ -148,7 +154,7 @@ class Training {
   void account(const Move& move) {
     since_.last = move;
     since_.loss_before = last_loss_;
-    if (std::isfinite(move.loss_bound) && last_loss_ > kSmallestLoss) {
+    if (std::isfinite(move.loss_bound) && last_loss_ > kSmallestLoss * loss_scale(*setup_.data)) {
       const double residual = std::sqrt(2 * last_loss_);
       const double rounding = residual * (residual_bound(setup_, last_loss_) - residual);
       ++guaranteed_;
@@ -214,7 +220,8 @@ class Training {
                  status_.text);
     command_.say("loss f = " + number(run_.at.loss, 10) + ", from " + number(first_loss_, 10) +
                  "; |grad f| = " + number(run_.at.gradient.stableNorm(), 4) + ", distance from the start " +
-                 number((run_.at.theta - start_).norm(), 4));
+                 number((run_.at.theta - start_).stableNorm(), 4));
+    if (const auto known = global_minimum(setup_)) command_.say(known->text() + ", " + gap_text(known->loss));
     command_.verdict("converged", status_.converged());
     command_.verdict("certified", certified_ >= 0);
     if (!too_large_.empty()) command_.say(too_large_);
@@ -253,6 +260,11 @@ class Training {
            (t.first_share > 1 && std::isfinite(t.first_share)
                 ? "; the first is longer than the weights: see --step flow"
                 : "");
+  }
+
+  std::string gap_text(double minimum) const {
+    return run_.at.loss > minimum ? "the run ended " + number(run_.at.loss - minimum, 4) + " above it"
+                                  : "reached";
   }
 
   /// That the step is too large, and one that is not: it is tried.
@@ -351,6 +363,7 @@ class Training {
     const AttentionSpec& s = setup_.description.spec;
     problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
     hdf5::write_problem(file, problem);
+    if (const hdf5::Reader input(setup_.input); input.has("/minimum")) file.copy(input, "/minimum");
     hdf5::write_provenance(file, "/provenance", command_.provenance(setup_.input));
     file.commit();
   }

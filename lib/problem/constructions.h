@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "problem/problem.h"
+#include "problem/known_minimum.h"
 
 namespace basin {
 
@@ -13,6 +13,11 @@ struct Construction {
   std::string trained;      ///< the blocks in which it is stationary: "W_Q"
   std::string description;  ///< what it is, in a sentence
   Problem problem;          ///< one sample, X = I, one head of dimension 1, one output
+  /// Where f = 0 is attained, which depends on the kernel.
+  KnownMinimum softmax_minimum, gaussian_minimum;
+  const KnownMinimum& minimum(KernelKind kernel) const {
+    return kernel == KernelKind::softmax ? softmax_minimum : gaussian_minimum;
+  }
 };
 
 /// All of them, in the order of the page.

@@ -12,13 +12,13 @@ namespace {
 
 /// |a - b| over `scale`; 0 where both are 0.
 double relative(ConstMatrixRef<double> a, ConstMatrixRef<double> b, double scale) {
-  return scale > 0 ? (a - b).norm() / scale : 0;
+  return scale > 0 ? (a - b).stableNorm() / scale : 0;
 }
 
 /// The largest norm of the attention, and scale of the values, of the heads of a function.
 std::pair<double, double> sizes(const AttentionFunction& f) {
   double S = 0, V = 0;
-  for (const HeadFunction& h : f.heads) S = std::max(S, h.S.norm()), V = std::max(V, h.scale);
+  for (const HeadFunction& h : f.heads) S = std::max(S, h.S.stableNorm()), V = std::max(V, h.scale);
   return {S, V};
 }
 
@@ -42,7 +42,7 @@ AttentionFunction attention_function(const AttentionSpec& spec, const Vector<dou
     const Matrix<double> Q = data.X * block(0, h, D, d), K = data.X * block(1, h, D, d);
     HeadFunction head;
     head.V = data.X * block(2, h, D, d) * block(3, h, d, spec.outputs);
-    head.scale = head.V.norm();
+    head.scale = head.V.stableNorm();
     head.S.resize(rows, n);
     for (Index i = 0; i < data.samples; ++i) {
       kernel->value(Q.middleRows(i * n, n), K.middleRows(i * n, n), head.S.middleRows(i * n, n));
@@ -54,7 +54,7 @@ AttentionFunction attention_function(const AttentionSpec& spec, const Vector<dou
     }
     f.heads.push_back(std::move(head));
   }
-  f.scale = std::max(f.outputs.norm(), data.Y.norm());
+  f.scale = std::max(f.outputs.stableNorm(), data.Y.stableNorm());
   return f;
 }
 

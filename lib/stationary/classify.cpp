@@ -42,10 +42,10 @@ bool holds(ModelObjective& f, const Point& x, double rounding, const Vector<doub
   const double away = (std::abs(v.dot(x.gradient)) + rounding) / std::abs(lambda);
   const auto same = [&](const Vector<double>& move, double length) {
     // Where the Hessian would have to change by |H| over a thousandth of |theta| it need not be asked.
-    return length * norm < 1e-3 * std::abs(lambda) * std::max(1.0, x.theta.norm()) * 1e-3 ||
+    return length * norm < 1e-3 * std::abs(lambda) * f.length(x.theta) * 1e-3 ||
            std::abs(curvature_of(f, x.theta + move, v) - lambda) <= std::abs(lambda) / 2;
   };
-  return same(-away * v, away) && same(away * v, away) && same(newton, newton.norm());
+  return same(-away * v, away) && same(away * v, away) && same(newton, newton.stableNorm());
 }
 
 /// Counts the eigenvalues that were found on the complement, ascending, by sign.
@@ -92,7 +92,7 @@ PointCurvature dense_curvature(ModelObjective& f, const Point& x, const SelfAdjo
     newton -= along / lambda * v;
   }
   c.decrement = std::sqrt(decrement);
-  c.newton_step = newton.norm();
+  c.newton_step = newton.stableNorm();
   count(c, f, x, all.eigenvalues, all.eigenvectors, newton, rounding, invisible);
   return c;
 }
@@ -119,7 +119,7 @@ PointCurvature krylov_curvature(ModelObjective& f, const Point& x, const SelfAdj
   c.smallest_bound = found.eigenvalues[0].error_bound;
   c.direction = found.eigenvectors.col(0);
   c.decrement = std::sqrt(std::abs(newton.dot(x.gradient)));
-  c.newton_step = newton.norm();
+  c.newton_step = newton.stableNorm();
   count(c, f, x, found.eigenvalues, found.eigenvectors, newton, rounding, invisible);
   c.exact = counts.exact() && (c.positive > 0 || found.requested == left);
   c.positive = left - c.negative - c.zero;
@@ -133,10 +133,10 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
   const Linearization<double> at_twin(loss.model, std::move(twin.weights), std::move(twin.data),
                                       {.memory = loss.memory});
   const HessianOperator H(at), H_twin(at_twin);
-  const double norm = norm_estimate(H, 0), reach = 1 + x.theta.norm();
+  const double norm = norm_estimate(H, 0), reach = f.length(x.theta);
   const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
   // Theory has them as null vectors at stationary points only.
-  const bool stationary = x.gradient.norm() <= rounding.gradient;
+  const bool stationary = x.gradient.stableNorm() <= rounding.gradient;
   const NullDirections null(
       symmetries, H, stationary ? kCurved * norm + rounding.gradient / (kSmallBlock * reach) : HUGE_VAL);
   const Index removed = null.modes();
@@ -149,7 +149,7 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
     return c;
   }
   const Removal remove = [&](VectorsRef<double> V) { null.remove(V); };
-  // A curvature that changes f by less than its rounding over a distance 1 + |theta|.
+  // A curvature that changes f by less than its rounding over a distance of the length of theta.
   const double invisible = 2 * rounding.loss / (reach * reach);
   if (f.size() <= dense_limit)
     return dense_curvature(f, x, H, H_twin, remove, removed, norm, rounding.gradient, invisible);
@@ -160,7 +160,7 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
 /// The sign of a limit at infinity, if there is one.
 Valley valley_of(const StationaryPoint& p, KernelKind kernel, bool with_history) {
   const auto limit = [&](double now, double before) {
-    return now <= kRounding || (now <= kSaturated && with_history && std::log(before / now) >= kGrowth);
+    return now <= kRounding || (now <= kSaturated && (!with_history || std::log(before / now) >= kGrowth));
   };
   if (kernel == KernelKind::gaussian && limit(p.saturation.smallest_sum, p.saturation_before.smallest_sum))
     return Valley::vanished;
@@ -172,7 +172,7 @@ Valley valley_of(const StationaryPoint& p, KernelKind kernel, bool with_history)
 PointKind kind_of(const StationaryPoint& p) {
   const PointCurvature& c = p.curvature;
   if (p.residual <= p.rounding.residual) return p.zero_known ? PointKind::zero_loss : PointKind::degenerate;
-  const double slope = p.at.gradient.norm();
+  const double slope = p.at.gradient.stableNorm();
   const bool stationary = slope <= p.rounding.gradient, sign = p.valley != Valley::none;
   // On the way to infinity curvature fades, and what is left of it there means nothing.
   const bool negative =
@@ -213,7 +213,7 @@ std::string completeness(const PointCurvature& c) {
 }
 
 Before state_of(const AttentionLoss& loss, ModelObjective& f, const Vector<double>& theta) {
-  return {attention_function(loss.spec, f.weights_at(theta), *loss.data).saturation(), theta.norm()};
+  return {attention_function(loss.spec, f.weights_at(theta), *loss.data).saturation(), theta.stableNorm()};
 }
 
 StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Point& x,
@@ -222,11 +222,11 @@ StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Poi
   p.at = *f.at(x.theta);
   p.weights = f.weights_at(x.theta);
   const Matrix<double> outputs = f.here().outputs();
-  p.residual = (outputs - loss.data->Y).norm();
+  p.residual = (outputs - loss.data->Y).stableNorm();
   p.rounding = rounding_at(loss.spec, loss.model, p.weights, *loss.data, p.at.loss, outputs, p.at.gradient);
   p.function = attention_function(loss.spec, p.weights, *loss.data);
   p.saturation = p.saturation_before = p.function.saturation();
-  p.norm = p.norm_before = x.theta.norm();
+  p.norm = p.norm_before = x.theta.stableNorm();
   if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
   Vectors<double> Hg(f.size(), 1);
   f.hessian(p.at.gradient, Hg);
@@ -243,7 +243,7 @@ StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Poi
     const Vector<double> moved = f.weights_at(p.at.theta + away * p.curvature.soft_direction);
     p.function_error = function_distance(p.function, attention_function(loss.spec, moved, *loss.data));
   }
-  const double targets = loss.data->Y.norm();
+  const double targets = loss.data->Y.stableNorm();
   p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
   p.valley = valley_of(p, loss.spec.kernel, before.has_value());
   p.kind = kind_of(p);

@@ -65,12 +65,13 @@ DescentStatus descend(Objective& f, const DescentMethod& method, Descent& run, c
   double step = 0;
   for (;;) {
     const double slope = run.at.gradient.stableNorm();
-    if (slope <= stopping.gradient)
-      return stopped(Reason::gradient, run, step, comparison("|grad f|", slope, "<=", stopping.gradient));
+    const double smallest = stopping.gradient * stopping.gradient_scale;
+    if (slope <= smallest)
+      return stopped(Reason::gradient, run, step, comparison("|grad f|", slope, "<=", smallest));
     if (run.at.loss <= stopping.loss)
       return stopped(Reason::loss, run, step, comparison("f", run.at.loss, "<=", stopping.loss));
     if (run.step >= stopping.steps)
-      return stopped(Reason::steps, run, step, comparison("|grad f|", slope, ">", stopping.gradient));
+      return stopped(Reason::steps, run, step, comparison("|grad f|", slope, ">", smallest));
     const Move move = method.advance(f, run.at, run.memory);
     step = move.step;
     if (move.outcome != Move::Outcome::moved)

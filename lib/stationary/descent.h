@@ -63,7 +63,8 @@ struct Descent {
 
 /// When to stop, besides when a method cannot go on.
 struct Stopping {
-  double gradient = 0;                                     ///< |grad f| <= this
+  double gradient = 0;                                     ///< |grad f| <= this times
+  double gradient_scale = 1;                               ///< the size that gradients are relative to
   double loss = -std::numeric_limits<double>::infinity();  ///< f <= this
   Index steps = 1000;                                      ///< in all
 };

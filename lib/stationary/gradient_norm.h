@@ -10,7 +10,8 @@ namespace basin {
 /// points of f.
 class GradientNorm final : public Objective {
  public:
-  explicit GradientNorm(Objective& f) : Objective(f.size()), f_(f) {}
+  explicit GradientNorm(Objective& f)
+      : Objective(f.size(), f.length(Vector<double>::Zero(f.size()))), f_(f) {}
 
  private:
   double do_loss(const Vector<double>& theta) override;

@@ -46,6 +46,17 @@ std::optional<std::pair<Point, double>> wolfe_point(Objective& f, const Point& x
   return std::nullopt;
 }
 
+/// Minus the gradient, as far as the minimum of the quadratic model along it (the Cauchy point), or |theta|
+/// where that has none; at most `longest`. f must have been asked for x last.
+Vector<double> first_direction(Objective& f, const Point& x, double longest) {
+  const double slope = x.gradient.stableNorm();
+  const Vector<double> u = x.gradient / slope;
+  Vectors<double> Hu(u.size(), 1);
+  f.hessian(u, Hu);
+  const double curvature = u.dot(Hu.col(0));
+  return -std::min(longest, curvature > 0 ? slope / curvature : f.length(x.theta)) * u;
+}
+
 /// Adds a column at the end, and drops the first beyond `most`.
 void push(Vectors<double>& block, const Vector<double>& column, Index most) {
   const Index kept = std::min(block.cols(), most - 1);
@@ -60,10 +71,9 @@ Move Lbfgs::advance(Objective& f, Point& x, DescentMemory& memory) const {
   const Vectors<double> none(x.theta.size(), 0);
   Vectors<double> S = none, Y = none;
   if (memory.vectors.contains("s")) S = memory.vectors["s"], Y = memory.vectors["y"];
-  for (;; S = none, Y = none) {  // at most twice: the second time without pairs
-    const Vector<double> p = S.cols() > 0
-                                 ? Vector<double>(-two_loop(S, Y, x.gradient))
-                                 : Vector<double>(-x.gradient * std::min(1.0, first_ / x.gradient.norm()));
+  for (;; S = none, Y = none, f.at(x.theta)) {  // at most twice: the second time without pairs
+    const Vector<double> p =
+        S.cols() > 0 ? Vector<double>(-two_loop(S, Y, x.gradient)) : first_direction(f, x, first_);
     auto found = wolfe_point(f, x, p);
     if (found && found->first.theta == x.theta) found.reset();
     if (found) {

@@ -1,6 +1,8 @@
 /// Limited-memory BFGS.
 #pragma once
 
+#include <cmath>
+
 #include "stationary/descent.h"
 
 namespace basin {
@@ -15,13 +17,13 @@ namespace basin {
 /// pairs nor a way to start from them, and a run that is killed could not go on to the same bits.
 class Lbfgs final : public DescentMethod {
  public:
-  explicit Lbfgs(Index pairs = 10, double first = 1) : pairs_(pairs), first_(first) {}
+  explicit Lbfgs(Index pairs = 10, double first = HUGE_VAL) : pairs_(pairs), first_(first) {}
 
   Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
 
  private:
   Index pairs_;   ///< (s, y) that are kept
-  double first_;  ///< length of the first trial step, if |g| is larger
+  double first_;  ///< the longest first trial step
 };
 
 }  // namespace basin

@@ -47,9 +47,12 @@ TrustRegionStep steihaug(Objective& f, const Point& x, double radius, double tol
 
 Move TrustRegionNewton::advance(Objective& f, Point& x, DescentMemory& memory) const {
   const auto last = memory.numbers.find("radius");
-  const double largest = reach_ * (1 + x.theta.norm());
-  double radius = std::min(largest, last == memory.numbers.end() ? first_radius_ : last->second);
-  const double slope = x.gradient.norm(), tolerance = std::min(0.5, std::sqrt(slope)) * slope;
+  const double length = f.length(x.theta), largest = reach_ * length;
+  const double first_radius = std::isfinite(first_radius_) ? first_radius_ : length;
+  double radius = std::min(largest, last == memory.numbers.end() ? first_radius : last->second);
+  const double slope = x.gradient.stableNorm();
+  const double first = memory.numbers.try_emplace("first slope", slope).first->second;
+  const double tolerance = std::min(0.5, std::sqrt(slope / first)) * slope;
   for (int trial = 0; trial < kTrials; ++trial) {
     const TrustRegionStep step = steihaug(f, x, radius, tolerance, most_products_);
     const Vector<double> theta = x.theta + step.p;

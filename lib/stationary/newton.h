@@ -22,20 +22,20 @@ struct TrustRegionStep {
 TrustRegionStep steihaug(Objective& f, const Point& x, double radius, double tolerance,
                          Index most = std::numeric_limits<Index>::max());
 
-/// Trust-region Newton (Nocedal and Wright, algorithm 4.1), with the tolerance min(1/2, sqrt|g|) |g| that
-/// makes it converge superlinearly. Where the loss has no digits left to judge a step, the gradient's norm
-/// does.
+/// Trust-region Newton (Nocedal and Wright, algorithm 4.1), with the tolerance
+/// min(1/2, sqrt(|g| / |g_0|)) |g|, g_0 the first gradient, that makes it converge superlinearly. Where the
+/// loss has no digits left to judge a step, the gradient's norm does.
 class TrustRegionNewton final : public DescentMethod {
  public:
-  explicit TrustRegionNewton(double first_radius = 1, double reach = HUGE_VAL,
+  explicit TrustRegionNewton(double first_radius = HUGE_VAL, double reach = HUGE_VAL,
                              Index most_products = std::numeric_limits<Index>::max())
       : first_radius_(first_radius), reach_(reach), most_products_(most_products) {}
 
   Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
 
  private:
-  double first_radius_;
-  double reach_;         ///< the largest radius, relative to 1 + |theta|
+  double first_radius_;  ///< infinite: the length of theta
+  double reach_;         ///< the largest radius, relative to the length of theta
   Index most_products_;  ///< for one step
 };
 

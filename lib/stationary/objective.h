@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "model/attention_model.h"
 #include "model/evaluator.h"
 #include "model/linearization.h"
 
@@ -25,19 +26,23 @@ struct Counts {
 /// A function of P numbers. Works for one thread at a time.
 class Objective {
  public:
-  explicit Objective(Index size) : size_(size) {}
+  /// unit: a length that matters where theta is 0.
+  explicit Objective(Index size, double unit = 1) : size_(size), unit_(unit) {}
   virtual ~Objective() = default;
   Objective(const Objective&) = delete;
   Objective& operator=(const Objective&) = delete;
 
   Index size() const { return size_; }  ///< P
+  /// What lengths of steps at theta are relative to: |theta|, and near 0 the unit.
+  double length(const Vector<double>& theta) const { return std::hypot(theta.stableNorm(), unit_); }
   const Counts& counts() const { return counts_; }
   /// For a run that goes on: what was spent before.
   void add_counts(const Counts& before);
 
   /// f alone; not finite where the arithmetic overflows.
   double loss(const Vector<double>& theta);
-  /// f and its gradient; nothing where one of them is not finite. `hessian` is then that of this point.
+  /// f and its gradient; nothing where one of them, or what products are made of, is not finite. `hessian` is
+  /// then that of this point.
   std::optional<Point> at(Vector<double> theta);
   /// What rounding does to a loss, about: a smaller change of it cannot be seen.
   double loss_rounding(double loss) const { return do_loss_rounding(loss); }
@@ -53,8 +58,21 @@ class Objective {
   virtual std::optional<Point> do_at(Vector<double> theta) = 0;
   virtual void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) = 0;
   Index size_;
+  double unit_;
   Counts counts_;
 };
+
+/// A length for the trained blocks that does not depend on their values: that of weights with which scores
+/// are of order one, and outputs of the size of the targets (MATHEMATICS.md, "Units"). Of the others, fixed
+/// blocks count. Multiplied by what makes up for them when inputs, bandwidth, targets or fixed blocks are
+/// multiplied.
+double natural_length(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
+                      const Data<double>& data);
+
+/// Loss, gradient and products with the Hessian are of second order in outputs and targets; squares of their
+/// products must be numbers. Throws WorkError where the larger of |F| and |Y| (`size`) is not in [2^-100,
+/// 2^100], unless it is 0. where: the beginning of the message.
+void require_representable(double size, const std::string& where);
 
 /// The loss of a model on data, in its trainable blocks.
 class ModelObjective final : public Objective {
@@ -62,12 +80,16 @@ class ModelObjective final : public Objective {
   /// weights: all blocks; those that are not trained stay as they are. memory: bytes that may be kept between
   /// Hessian products at a point.
   ModelObjective(std::shared_ptr<const Model<double>> model, Vector<double> weights,
-                 std::shared_ptr<const Data<double>> data, std::size_t memory = 0);
+                 std::shared_ptr<const Data<double>> data, std::size_t memory = 0, double unit = 1);
 
   /// All blocks, with theta in the place of the trainable ones.
   Vector<double> weights_at(const Vector<double>& theta) const;
   /// The point that `at` was asked for last. Throws InputError before, and where it was not finite.
   const Linearization<double>& here() const;
+  /// What gradients are relative to: |J^T u| |Y|, u unit vectors, root mean square, which is |J| |Y| /
+  /// sqrt(m) in Frobenius norms, from 8 random u, at the point that `at` was asked for last. Where Y = 0, |r|
+  /// stands for |Y|.
+  double gradient_scale() const;
   const std::shared_ptr<const Model<double>>& model() const { return model_; }
   const std::shared_ptr<const Data<double>>& data() const { return data_; }
 

@@ -115,12 +115,12 @@ std::unique_ptr<const Steps> make_steps(ModelObjective& f, const Removal& remove
 Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const PolishOptions& options) {
   Polished result;
   result.at = *f.at(start.theta);
-  result.first_gradient = result.at.gradient.norm();
+  result.first_gradient = result.at.gradient.stableNorm();
   double mu = 0;
   for (;;) {
     Point& x = result.at;
     const Vector<double> weights = f.weights_at(x.theta);
-    const double slope = x.gradient.norm();
+    const double slope = x.gradient.stableNorm();
     result.rounding =
         rounding_at(loss.spec, loss.model, weights, *loss.data, x.loss, f.here().outputs(), x.gradient);
     // a quarter of the allowance: the rounding itself
@@ -142,12 +142,13 @@ Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const
       for (std::size_t way = 0; way < ways.size(); ++way) {
         f.at(x.theta);  // products here, for steps that are not stored
         // Damping by |grad f| converges quadratically to manifolds, too (Yamashita and Fukushima 2001).
-        Vector<double> p = ways[way]->step(way == 0 ? mu : std::max(mu, slope / (1 + x.theta.norm())));
-        if (const double length = p.norm(); length > options.reach) p *= options.reach / length;
+        Vector<double> p = ways[way]->step(way == 0 ? mu : std::max(mu, slope / f.length(x.theta)));
+        if (const double length = p.stableNorm(); length > options.reach) p *= options.reach / length;
         if (x.theta + p == x.theta) continue;
         moves = true;
         std::optional<Point> there = f.at(x.theta + p);
-        if (there && there->gradient.norm() <= least) least = there->gradient.norm(), next = std::move(there);
+        if (there && there->gradient.stableNorm() <= least)
+          least = there->gradient.stableNorm(), next = std::move(there);
       }
       if (!moves) break;
       if (!next) mu = mu > 0 ? kDecade * mu : 1e-10 * scale;
@@ -156,7 +157,7 @@ Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const
       f.at(x.theta);
       return result;
     }
-    result.length += (next->theta - x.theta).norm();
+    result.length += (next->theta - x.theta).stableNorm();
     x = *f.at(next->theta);
     ++result.steps;
     mu = mu > 1e-10 * scale ? mu / kDecade / kDecade : 0;

@@ -18,7 +18,9 @@ struct AttentionLoss {
   std::shared_ptr<const Data<double>> data;
   std::size_t memory = std::size_t{1} << 28U;  ///< bytes that may be kept between Hessian products
 
-  ModelObjective objective() const { return {model, weights, data, memory}; }
+  ModelObjective objective() const {
+    return {model, weights, data, memory, natural_length(spec, model->parameters(), weights, *data)};
+  }
 };
 
 struct PolishOptions {

@@ -50,9 +50,11 @@ Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Mode
       twin.weights[i] = weights[i] + (random.uniform() < 0.5 ? -kEps : kEps) * size[i];
     const Linearization<double> there(model, std::move(twin.weights), moved, {.memory = 0});
     most.loss = std::max(most.loss, std::abs(there.loss() - loss));
-    most.residual = std::max(most.residual, (there.outputs() - moved->Y - (outputs - data.Y)).norm());
-    most.gradient = std::max(most.gradient, (there.gradient() - gradient).norm());
+    most.residual = std::max(most.residual, (there.outputs() - moved->Y - (outputs - data.Y)).stableNorm());
+    most.gradient = std::max(most.gradient, (there.gradient() - gradient).stableNorm());
   }
+  // A residual whose square underflows is none to f.
+  if (loss == 0) most.residual = std::max(most.residual, (outputs - data.Y).stableNorm());
   // Twins may agree by chance in the few digits of a sum.
   return {std::max(kAllowance * most.loss, kFewDigits * kEps * loss), kAllowance * most.residual,
           kAllowance * most.gradient};

@@ -11,11 +11,16 @@ void SaturationOfRows::add(ConstMatrixRef<double> S) {
     for (Index l = 0; l < S.cols(); ++l)
       if (S(k, l) > 0) entropy_ -= S(k, l) / sum * std::log(S(k, l) / sum);
     extremes_.largest_weight = std::max(extremes_.largest_weight, most);
-    extremes_.range = std::max(extremes_.range, least > 0 ? std::log(most / least) : HUGE_VAL);
-    extremes_.smallest_sum = rows_ == 0 ? sum : std::min(extremes_.smallest_sum, sum);
+    if (const double range = least > 0 ? std::log(most / least) : HUGE_VAL; range > extremes_.range)
+      extremes_.range = range, extremes_.sharpest = rows_;
+    if (rows_ == 0 || sum < extremes_.smallest_sum) extremes_.smallest_sum = sum, extremes_.weakest = rows_;
     extremes_.largest_sum = std::max(extremes_.largest_sum, sum);
     ++rows_;
   }
+}
+
+RowPlace row_place(Index row, Index rows, Index tokens) {
+  return {row / rows, row % rows / tokens, row % tokens};
 }
 
 Saturation SaturationOfRows::result() const {

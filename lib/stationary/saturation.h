@@ -15,7 +15,15 @@ struct Saturation {
   /// where a weight underflows.
   double range = 0;
   double smallest_sum = 0, largest_sum = 0;  ///< of a row; 1 for softmax
+  /// The first rows with `range` and `smallest_sum`, as they were added.
+  Index sharpest = 0, weakest = 0;
 };
+
+/// Which row of attention that is, when the heads were added one after another, with all N n rows of each.
+struct RowPlace {
+  Index head, sample, token;
+};
+RowPlace row_place(Index row, Index rows, Index tokens);
 
 class SaturationOfRows {
  public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "linalg/errors.h"
 #include "stationary/gradient_norm.h"
 #include "stationary/lbfgs.h"
 #include "stationary/newton.h"
@@ -13,20 +14,20 @@ namespace {
 // A zero of the residual is looked for where so much of the targets' size is gone.
 constexpr double kNearZero = 1e-4;
 
-// The longest step after the descent, relative to 1 + |theta|: long ones would leave the basin that it found,
-// and run far out in valleys.
+// The longest step after the descent, relative to the length of theta: long ones would leave the basin that
+// it found, and run far out in valleys.
 constexpr double kReach = 0.1;
 // Products for one such step: in flat valleys more buy little.
 constexpr Index kProducts = 100;
 
 /// The end of a descent: by Newton's method on the gradient, or where f is nearly 0 on the residual.
 Polished finish(const AttentionLoss& loss, ModelObjective& f, Point x, const PolishOptions& options) {
-  const double targets = loss.data->Y.norm();
+  const double targets = loss.data->Y.stableNorm();
   if (targets == 0 || std::sqrt(2 * x.loss) <= kNearZero * targets) {
     Polished p;
     p.first_gradient = x.gradient.stableNorm();
     p.at = polish_to_zero(f, x);
-    p.length = (p.at.theta - x.theta).norm();
+    p.length = (p.at.theta - x.theta).stableNorm();
     const double residual = std::sqrt(2 * p.at.loss);
     p.rounding = rounding_at(loss.spec, loss.model, f.weights_at(p.at.theta), *loss.data, p.at.loss,
                              f.here().outputs(), p.at.gradient);
@@ -51,12 +52,12 @@ std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>&
                              double loss_rounding, Reach reach) {
   if (!(curvature < 0)) return std::nullopt;
   // The first step is predicted to gain a hundred times what rounding hides.
-  const double first = std::sqrt(2 * 100 * std::max(loss_rounding, 1e-300) / -curvature);
+  const double first = std::sqrt(2 * 100 * loss_rounding / -curvature), length = f.length(x.theta);
   std::optional<Escape> best;
   for (const double sign : {1.0, -1.0}) {
     double last = -loss_rounding;
     bool falls = false;
-    for (double t = std::max(first, 1e-12); t < 1e6; t *= 2) {
+    for (double t = std::max(first, 1e-12 * length); t < 1e6 * length; t *= 2) {
       const double fall = f.loss(x.theta + sign * t * direction) - x.loss;
       if (!(fall < last)) {  // also for NaN
         if (falls || !(-t * t * curvature / 2 < x.loss)) break;
@@ -83,6 +84,8 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
   std::optional<Point> first = f.at(start);
   if (!first) return nowhere(f, start);
   found.start_loss = first->loss;
+  Stopping stopping = options.stopping;
+  stopping.gradient_scale = f.gradient_scale();
   Point x = *first;
   PolishOptions polishing;
   polishing.dense_limit = options.dense_limit;
@@ -91,9 +94,9 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
   // The method from x on.
   const auto go_down = [&](const Point& from) {
     run.at = from, run.memory = {};
-    Stopping stopping = options.stopping;
-    stopping.steps += run.step;
-    const DescentStatus status = descend(f, *method, run, stopping);
+    Stopping from_here = stopping;
+    from_here.steps += run.step;
+    const DescentStatus status = descend(f, *method, run, from_here);
     found.not_finite = status.reason == DescentStatus::Reason::not_finite;
     found.descent_steps = run.step, found.taken = run.taken;
     x = run.at;
@@ -107,8 +110,7 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
     const DescentStatus status = go_down(*first);
     found.rose = above(x.loss, found.start_loss);
     if (found.not_finite || found.rose)
-      if (const auto shorter =
-              descend_in_shorter_steps(f, share_of_step, *first, status.step, options.stopping))
+      if (const auto shorter = descend_in_shorter_steps(f, share_of_step, *first, status.step, stopping))
         found.safe_step = shorter->status.step;
     f.at(x.theta);
   }
@@ -126,20 +128,20 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
     if (target == Target::minima) {
       f.at(x.theta);
       Descent finishing{x};
-      const TrustRegionNewton newton(1, kReach, kProducts);
+      const TrustRegionNewton newton(HUGE_VAL, kReach, kProducts);
       // superlinear from here on: three more digits cost a step
-      const Stopping stopping{options.stopping.gradient * 1e-3, 0, options.finish_steps};
-      descend(f, newton, finishing, stopping);
+      const Stopping closer{stopping.gradient * 1e-3, stopping.gradient_scale, 0, options.finish_steps};
+      descend(f, newton, finishing, closer);
       found.finish_steps += finishing.step;
       x = finishing.at;
-      polishing.reach = kReach * (1 + x.theta.norm());
+      polishing.reach = kReach * f.length(x.theta);
     } else {
       GradientNorm phi(f);
       if (std::optional<Point> at = phi.at(x.theta)) {
         Descent falling{*at};
-        const Lbfgs lbfgs;
-        descend(phi, lbfgs, falling,
-                {0, options.stopping.gradient * options.stopping.gradient / 2, options.stopping.steps});
+        const Lbfgs lbfgs(10, kReach * f.length(x.theta));
+        const double slope = stopping.gradient * stopping.gradient_scale;
+        descend(phi, lbfgs, falling, {0, 1, slope * slope / 2, options.stopping.steps});
         found.finish_steps += falling.step;
         if (auto there = f.at(falling.at.theta)) x = std::move(*there);
       }
@@ -163,7 +165,7 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
     f.at(away->at.theta);
     go_down(away->at);
   }
-  found.distance = (found.point.at.theta - start).norm();
+  found.distance = (found.point.at.theta - start).stableNorm();
   return found;
 }
 
@@ -171,15 +173,15 @@ Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dens
   ModelObjective f = loss.objective();
   Found found;
   std::optional<Point> x = f.at(theta);
-  if (!x) return nowhere(f, theta);
+  if (!x) throw WorkError("the loss, its gradient or their squares overflow there");
   found.start_loss = found.descent_loss = x->loss;
   found.descent_gradient = x->gradient.stableNorm();
   PolishOptions polishing;
   polishing.dense_limit = dense_limit;
   const Polished polished = finish(loss, f, *x, polishing);
-  const double distance = (polished.at.theta - theta).norm();
+  const double distance = (polished.at.theta - theta).stableNorm();
   // three digits in common: another name for the same point
-  const bool same = distance <= 1e-3 * theta.norm();
+  const bool same = distance <= 1e-3 * f.length(theta);
   if (same) {
     found.polish_steps = polished.steps;
     found.polish_length = found.distance = distance;

@@ -41,7 +41,7 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
              const SearchOptions& options);
 
 /// The point itself, polished. It is `not_stationary` unless Newton's method stays within a thousandth of
-/// |theta|: then the point given is judged as it is.
+/// the length of theta: then the point given is judged as it is. Throws WorkError where the loss overflows.
 Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dense_limit = 1200);
 
 /// A step from a stationary point after which the loss is lower by more than rounding.

@@ -7,7 +7,7 @@ import time
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, outputs, random_problem, theta_of, weights_at, write_problem, many_runs, run
+from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, jacobian, outputs, random_problem, theta_of, weights_at, write_problem, many_runs, run
 
 
 def gauge_copy(problem, seed=0):
@@ -319,11 +319,15 @@ class Stationary(ToolTest):
     def test_teachers_minimum_is_known(self):
         self.done("basin-problem", "teacher", "-o", "t.h5", "-N", 3, "-n", 3, "-D", 4, "-H", 1, "-d", 2, "--outputs", 2, "--seed", 3)
         out = self.catalogue("t.h5", "--starts", 4)
-        self.assertIn("0, which the teacher reaches", out)
+        self.assertIn("global minimum f = 0 (the teacher reaches it)", out)
         self.assertEqual(self.results("c.h5", "entry/catalogue/known_minimum"), 0)
         # unless a lower one is found
         out = self.catalogue("t.h5", "--starts", 4, "--global-minimum", 5)
         self.assertIn("the global minimum is not 5 (as given by --global-minimum): lowest loss found f = 0", out)
+        # files from before /minimum have the teacher only
+        with h5py.File(self.path("t.h5"), "a") as file:
+            del file["minimum"]
+        self.assertIn("(the teacher reaches it)", self.catalogue("t.h5", "--starts", 1))
         # with other blocks held fixed, or noise, or the other kernel, it is not known
         self.catalogue("t.h5", "--starts", 2, "--train", "W_Q")
         self.assertTrue(np.isnan(self.results("c.h5", "entry/catalogue/known_minimum")))
@@ -331,6 +335,132 @@ class Stationary(ToolTest):
         for options in (["n.h5"], ["t.h5", "--kernel", "gaussian"]):
             self.catalogue(*options, "--starts", 1)
             self.assertTrue(np.isnan(self.results("c.h5", "entry/catalogue/known_minimum")))
+
+    def test_what_is_known_does_not_depend_on_the_run(self):
+        """The gap of a point: the same from any seed and number of starts, and no number where the minimum is not known."""
+        for name, blocks, loss in (("softmax-trap", "W_Q", 0.5), ("gaussian-trap", "W_Q", 0.2493259), ("softmax-saddle", "W_Q,W_K", 0.09375)):
+            path = self.construct(name)
+            gaps = set()
+            for options in (["--seed", 1], ["--seed", 2, "--starts", 3]):
+                out = self.catalogue(path, "--train", blocks, "--at", path, "--check-return", 0, *options)
+                self.assertIn("global minimum f = 0 (attained with other queries", out)
+                gaps.add(self.column("starts/gap")[0])
+            self.assertEqual(len(gaps), 1)
+            np.testing.assert_allclose(gaps.pop(), loss, rtol=5e-8)
+        # a witness is evaluated: not in other targets, nor with keys that are held elsewhere
+        with h5py.File(path, "a") as file:
+            file["data/Y"][0, 0, 0] = 2
+        self.catalogue(path, "--train", blocks, "--at", path)
+        self.assertTrue(np.isnan(self.column("starts/gap")).all())
+        trap = self.construct("softmax-trap")
+        with h5py.File(trap, "a") as file:
+            file["parameters/W_K"][0, 1] = 1.5
+        self.catalogue(trap, "--train", "W_Q", "--at", trap, "--check-return", 0)
+        self.assertTrue(np.isnan(self.results("c.h5", "entry/catalogue/known_minimum")))
+        # what was given overrides
+        self.catalogue(trap, "--train", "W_Q", "--at", trap, "--global-minimum", 0.25, "--check-return", 0)
+        self.assertEqual(self.column("starts/gap")[0], self.column("starts/loss")[0] - 0.25)
+
+    def test_every_construction_attains_its_minimum_under_both_kernels(self):
+        for name, blocks in (("softmax-trap", "W_Q"), ("gaussian-trap", "W_Q"), ("softmax-saddle", "W_Q,W_K"), ("zero-scores", "W_Q,W_K")):
+            for kernel in ("softmax", "gaussian"):
+                self.done("basin-problem", "construct", name, "-o", "c0.h5", "--kernel", kernel, "--overwrite")
+                with h5py.File(self.path("c0.h5")) as file:
+                    X, Y = file["data/X"][()], file["data/Y"][()]
+                    weights = {b: file["parameters/" + b][()] for b in BLOCKS}
+                    weights.update({b: values[()] for b, values in file["minimum"].items()})
+                    self.assertEqual(sorted(file["minimum"]), sorted(b for b in file["minimum"] if b in blocks.split(",")))
+                at = {"X": X, "weights": weights, "kernel": kernel, "sigma": None}
+                self.assertLess(abs(outputs(at, weights) - Y).max(), 1e-14, f"{name} {kernel}")
+
+    def test_zero_that_is_reached_on_the_way_is_the_minimum(self):
+        path = self.construct("softmax-saddle")
+        with h5py.File(path, "a") as file:
+            del file["minimum"]
+        self.assertIn("the global minimum is not known", self.catalogue(path, "--train", "W_Q,W_K", "--at", path))
+        out = self.catalogue(path, "--train", "W_Q,W_K", "--at", path, "--escape", "away.h5")
+        self.assertIn("descent from there ends at f = 0", out)
+        self.assertIn("gap 0.09375 to the global minimum", out)
+        self.assertIn("global minimum f = 0 (reached by descent from entry 0)", out)
+
+    def test_least_squares_minimum(self):
+        """W_V or W_O alone, against NumPy, and without a start that ends there."""
+        path, problem = self.problem(N=3, n=3, D=3, H=1, d=2, D_out=1)
+        for block in ("W_V", "W_O"):
+            J = jacobian(problem, (block,))
+            residual = problem["Y"].ravel() - J @ np.linalg.lstsq(J, problem["Y"].ravel(), rcond=None)[0]
+            self.catalogue(path, "--train", block, "--at", path)
+            np.testing.assert_allclose(self.results("c.h5", "entry/catalogue/lowest_loss"), residual @ residual / 2, rtol=1e-10)
+            self.assertEqual(self.results("c.h5", "entry/catalogue/lowest_is_global"), 1)
+
+    def test_the_minimum_in_other_tools(self):
+        path = self.construct("gaussian-trap")
+        known = "global minimum f = 0 (attained with other queries)"
+        out = self.done("basin-train", path, "-o", "t.h5", "--train", "W_Q", "--steps", 3, "--final", "end.h5")
+        self.assertIn(known + ", the run ended 0.2493 above it", out)
+        self.assertIn(known, self.done("basin-slice", "end.h5", "-o", "s.h5", "--train", "W_Q", "--x", "-1:1:3", "--y", "-1:1:3"))
+        self.assertNotIn("global minimum", self.done("basin-train", path, "-o", "v.h5", "--train", "W_K", "--steps", 3))
+
+    def test_given_starts(self):
+        path, problem = self.problem(N=3, n=3, D=4, H=1, d=2, D_out=1, seed=4)
+        rng = np.random.default_rng(0)
+        theta = rng.standard_normal((3, theta_of(problem["weights"], ("W_Q", "W_K")).size))
+        weights = np.array([theta_of(weights_at(problem, row, ("W_Q", "W_K"))) for row in theta])
+        with h5py.File(self.path("s.h5"), "w") as file:
+            file["theta"], file["weights"], file["one"] = theta, weights, theta[1]
+        self.catalogue(path, "--train", "W_Q,W_K", "--from", "s.h5:theta", "--check-return", 0)
+        self.assertEqual(self.column("starts/search"), ["from"] * 3)
+        self.assertEqual(self.column("starts/row").tolist(), [0, 1, 2])
+        self.assertEqual(self.results("c.h5", "entry/catalogue/sources").decode(), "s.h5:theta")
+        for row, loss in zip(theta, self.column("starts/start_loss")):
+            expected = ((outputs(problem, weights_at(problem, row, ("W_Q", "W_K"))) - problem["Y"]) ** 2).sum() / 2
+            np.testing.assert_allclose(loss, expected, rtol=1e-13)
+        ends = self.column("starts/weights")
+        # the same rows of all weights, a row alone, and another order of options: the same ends
+        out = self.catalogue(path, "--train", "W_Q,W_K", "--from", "s.h5:/weights:2", "--from", "s.h5:one", "--check-return", 0, output="w.h5")
+        self.assertIn("of 2 descents from given starts: ", out)
+        np.testing.assert_array_equal(self.column("starts/weights", "w.h5"), ends[[2, 1]])
+        self.assertEqual(self.column("starts/row", "w.h5").tolist(), [2, -1])
+        self.assertEqual(self.column("starts/source", "w.h5").tolist(), [0, 1])
+        # drawn starts beside them are those that are drawn without them
+        self.catalogue(path, "--train", "W_Q,W_K", "--starts", 2, "--check-return", 0, output="d.h5")
+        self.catalogue(path, "--train", "W_Q,W_K", "--starts", 2, "--from", "s.h5:theta:0", "--check-return", 0, output="b.h5")
+        np.testing.assert_array_equal(self.column("starts/weights", "b.h5"), np.vstack([ends[:1], self.column("starts/weights", "d.h5")]))
+        # merged: what is given keeps its place; the same start twice is refused
+        self.done("basin-stationary", "merge", "w.h5", "b.h5", "-o", "m.h5")
+        self.assertEqual(self.results("m.h5", "entry/catalogue/sources").decode().split("\n"), ["s.h5:/weights", "s.h5:one", "s.h5:theta"])
+        self.assertEqual(self.column("starts/source", "m.h5").tolist(), [0, 1, 2, -1, -1])
+        self.refused(2, "c.h5: the start s.h5:theta:0 is in a file before it, too; expected other starts", "basin-stationary", "merge", "b.h5", "c.h5", "-o", "x.h5")
+        # the weights of a problem file, and many points
+        self.catalogue(path, "--train", "W_Q,W_K", "--from", path, "--check-return", 0, output="p.h5")
+        self.assertEqual(self.column("starts/row", "p.h5").tolist(), [-1])
+        out = self.catalogue(path, "--train", "W_Q,W_K", "--at", "c.h5:/entry/starts/weights", "--at", path, output="a.h5")
+        self.assertEqual(self.column("starts/search", "a.h5"), ["given"] * 4)
+        self.assertEqual(self.column("starts/verdict", "a.h5")[:3], self.column("starts/verdict"))
+        self.assertIn("c.h5:/entry/starts/weights:1 is ", out)
+
+    def test_given_starts_resumed(self):
+        path, problem = self.problem(N=2, n=2, D=3, H=1, d=1, D_out=1)
+        with h5py.File(self.path("s.h5"), "w") as file:
+            file["w"] = np.random.default_rng(0).standard_normal((4, problem["weights"]["W_Q"].size))
+        self.done("basin-stationary", path, "--from", "s.h5:w", "--at", path, "--train", "W_Q", "--check-return", 0, "-o", "whole.h5")
+        args = [path, "--from", "s.h5:w", "--at", path, "--train", "W_Q", "--check-return", 1000]
+        process = subprocess.Popen([BIN / "basin-stationary", *map(str, args), "-o", "r.h5"], cwd=self.folder)
+        while process.poll() is None and not (self.path("r.h5.journal").exists() and b"\nspecification " in self.path("r.h5.journal").read_bytes()):
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        journal = self.path("r.h5.journal").read_bytes()
+        # starts that changed in the meantime are other work
+        with h5py.File(self.path("s.h5"), "a") as file:
+            first = file["w"][0, 0]
+            file["w"][0, 0] = first + 1
+        self.refused(2, "given starts", "basin-stationary", *args, "-o", "r.h5", "--resume")
+        with h5py.File(self.path("s.h5"), "a") as file:
+            file["w"][0, 0] = first
+        self.assertEqual(self.path("r.h5.journal").read_bytes(), journal)
+        self.done("basin-stationary", *args, "-o", "r.h5", "--resume")
+        np.testing.assert_array_equal(self.column("starts/weights", "r.h5"), self.column("starts/weights", "whole.h5"))
 
     def test_valleys(self):
         """One key of two is the right one: softmax gets there only at infinity."""
@@ -348,6 +478,31 @@ class Stationary(ToolTest):
         out = self.catalogue("g.h5", "--train", "W_Q", "--starts", 5, "--steps", 20000)
         self.assertEqual(set(self.column("starts/verdict")), {"valley to infinity"})
         self.assertIn("a row of attention vanishes", out)
+
+    def test_given_points_with_rows_at_a_limit(self):
+        """The row is named, and like points get the same word, however near the limit they are."""
+        weights = {"W_Q": np.zeros((1, 2, 1)), "W_K": np.array([[[0.0], [1.0]]]), "W_V": np.array([[[0.0], [1.0]]]), "W_O": np.ones((1, 1, 1))}
+        for kernel, target, text, queries in (("gaussian", -1, "a row of attention vanishes", (7.5, 9, 12, 45)),
+                                              ("softmax", 2, "attention saturates", (20, 30, 40, 800))):
+            problem = {"X": np.eye(2)[None], "Y": np.full((1, 2, 1), float(target)), "weights": weights, "kernel": kernel, "sigma": None}
+            write_problem(self.path("l.h5"), problem)
+            with h5py.File(self.path("w.h5"), "w") as file:
+                file["both"] = [[q, q] for q in queries]
+                file["one"] = [[0.3, q] for q in queries]
+            rest = np.concatenate([weights[name].ravel() for name in BLOCKS[1:]])
+            with h5py.File(self.path("w.h5"), "a") as file:
+                for name in ("both", "one"):
+                    rows = file[name][()]
+                    del file[name]
+                    file[name] = np.hstack([rows, np.tile(rest, (len(rows), 1))])
+            out = self.catalogue("l.h5", "--train", "W_Q", "--at", "w.h5:both")
+            self.assertEqual(self.column("starts/verdict"), ["valley to infinity"] * len(queries))
+            self.assertEqual(out.count(text), len(queries) + len(self.column("entries/count")))
+            self.assertIn("(head 0, sample 0, token", out)
+            # a second token that is not stationary: so is the point, and its row is named all the same
+            out = self.catalogue("l.h5", "--train", "W_Q", "--at", "w.h5:one")
+            self.assertEqual(self.column("starts/verdict"), ["not stationary"] * len(queries))
+            self.assertEqual(out.count("(head 0, sample 0, token 1)"), len(queries), out)
 
     def teacher(self, name, *options):
         self.done("basin-problem", "teacher", "-o", name, "--seed", 5, "-H", 1, "--outputs", 1, *options)
@@ -386,7 +541,7 @@ class Stationary(ToolTest):
         path = self.small("random")
         found = []
         for limit in (0, 1200):
-            self.catalogue(path, "--kernel", "gaussian", "--train", "W_Q,W_K", "--starts", 10, "--search", "both", "--dense-limit", limit)
+            self.catalogue(path, "--kernel", "gaussian", "--train", "W_Q,W_K", "--starts", 8, "--search", "both", "--dense-limit", limit)
             found.append((self.saddles_are_clear()[0].tolist(), self.column("starts/negative").tolist()))
         self.assertEqual(found[0], found[1])
 
@@ -482,6 +637,11 @@ class Stationary(ToolTest):
     def test_refusals(self):
         path, problem = self.problem()
         write_problem(self.path("other.h5"), random_problem(D=6))
+        all_weights = theta_of(problem["weights"])
+        with h5py.File(self.path("rows.h5"), "w") as file:
+            file["w"] = np.array([all_weights, all_weights + 1, all_weights])
+            file["none"], file["narrow"], file["theta"] = np.empty((0, 102)), np.ones((3, 7)), np.ones((3, 30))
+            file["nan"] = np.full((2, 102), np.nan)
         write_problem(self.path("nan.h5"), dict(problem, Y=problem["Y"] * np.nan))
         write_problem(self.path("moved.h5"), dict(problem, weights=dict(problem["weights"], W_O=2 * problem["weights"]["W_O"])))
         for message, args in (
@@ -490,9 +650,18 @@ class Stationary(ToolTest):
             ("--escapes: without effect under --search saddles", ["--search", "saddles", "--escapes", "3"]),
             ("--finish-steps: without effect under --search saddles", ["--search", "saddles", "--finish-steps", "9"]),
             ("--loss-tolerance: without effect under --search saddles", ["--search", "saddles", "--loss-tolerance", "1"]),
-            ("--method: without effect without --starts", ["--at", "problem.h5", "--method", "newton"]),
             ("--init: without effect without --starts", ["--at", "problem.h5", "--init", "xavier"]),
-            ("--starts 0: nothing to do without --at", ["--starts", "0"]),
+            ("--starts 0: nothing to do without --at or --from", ["--starts", "0"]),
+            ("--method: without effect without --starts or --from", ["--at", "problem.h5", "--method", "newton"]),
+            ("--init: without effect without --starts", ["--from", "problem.h5", "--init", "xavier"]),
+            ("--at rows.h5:w:3: row 3: expected 0 to 2", ["--at", "rows.h5:w:3"]),
+            ("--from rows.h5:w:x: row x: expected 0 to 2", ["--from", "rows.h5:w:x"]),
+            ("--from rows.h5:none: found shape (0, 102); expected at least one row", ["--from", "rows.h5:none"]),
+            ("--from rows.h5:narrow: found shape (3, 7); expected (102) or rows of so many weights, or of the 30 of the trained blocks", ["--from", "rows.h5:narrow", "--train", "W_Q"]),
+            ("--at rows.h5:theta: found shape (3, 30); expected (102) or rows of so many weights", ["--at", "rows.h5:theta", "--train", "W_Q"]),
+            ("rows.h5: /nan: found", ["--from", "rows.h5:/nan"]),
+            ("--from rows.h5:w: row 1: W_K is held fixed at the weights of problem.h5, and is another one here", ["--from", "rows.h5:w", "--train", "W_Q"]),
+            ("--from rows.h5:: expected the name of a dataset after rows.h5:", ["--from", "rows.h5:"]),
             ("--at other.h5: the weights are of another model: found H = 2, d = 3, D = 6, D_out = 2; expected H = 2, d = 3, D = 5, D_out = 2", ["--at", "other.h5"]),
             ("/data/X: found shape (3, 4, 5); expected (102) or rows of so many weights", ["--at", "problem.h5:/data/X"]),
             ("--tolerance 0: expected a positive number", ["--tolerance", "0"]),
@@ -508,6 +677,6 @@ class Stationary(ToolTest):
             ("--global-minimum -1: expected a number from 0", ["--global-minimum=-1"]),
         ):
             self.refused(2, message, "basin-stationary", "problem.h5", "-o", "r.h5", *args)
-        self.no_leftovers("moved.h5", "nan.h5", "other.h5", "problem.h5")
+        self.no_leftovers("moved.h5", "nan.h5", "other.h5", "problem.h5", "rows.h5")
         self.refused(2, "/data/Y: found NaN", "basin-stationary", "nan.h5", "-o", "r.h5")
         self.refused(2, "no such", "basin-stationary", "missing.h5", "-o", "r.h5")

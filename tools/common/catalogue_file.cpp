@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <sstream>
 
 #include "hdf5/provenance.h"
 #include "hdf5/result_file.h"
@@ -123,19 +124,39 @@ void write_shares(hdf5::Writer& file, const CatalogueData& data, const Catalogue
 }
 
 std::string valley_text(const StartRecord& r) {
-  const auto change = [](double before, double now) { return number(before, 3) + " -> " + number(now, 3); };
+  const auto change = [&](double before, double now) {
+    return (r.origin == Origin::given ? "" : number(before, 3) + " -> ") + number(now, 3);
+  };
+  const auto place = [](double head, double sample, double token) {
+    return " (head " + number(head) + ", sample " + number(sample) + ", token " + number(token) + ")";
+  };
   switch (r.valley) {
     case Valley::saturated:
-      return "attention saturates: range of the logits of a row " +
+      return "attention saturates: range of the logits of a row" +
+             place(r.sharpest_head, r.sharpest_sample, r.sharpest_token) + " " +
              change(r.before.range, r.saturation.range);
     case Valley::vanished:
-      return "a row of attention vanishes: its sum " +
-             change(r.before.smallest_sum, r.saturation.smallest_sum);
+      return "a row of attention vanishes" + place(r.weakest_head, r.weakest_sample, r.weakest_token) +
+             ": its sum " + change(r.before.smallest_sum, r.saturation.smallest_sum);
     case Valley::exploding:
       return "the weights grow: |theta| " + change(r.norm_before, r.norm);
     default:
       return "";
   }
+}
+
+/// To the global minimum; NaN where that is not known, as the lowest loss that happens to be found is another
+/// thing.
+double gap(const StartRecord& r, const Catalogue& catalogue) {
+  return catalogue.lowest_known ? r.loss - catalogue.lowest : std::nan("");
+}
+
+/// ", gap 0.5 to the global minimum", or how far above the lowest loss that was found.
+std::string gap_text(const StartRecord& r, const Catalogue& catalogue) {
+  const double above = r.loss - catalogue.lowest;
+  if (!(above > r.loss_error) || r.kind == PointKind::zero_loss) return "";
+  return catalogue.lowest_known ? ", gap " + number(above, 5) + " to the global minimum"
+                                : ", " + number(above, 5) + " above the lowest loss found";
 }
 
 std::string counts_text(const StartRecord& r) {
@@ -150,10 +171,63 @@ std::string smallest_text(const StartRecord& r) {
   return "smallest eigenvalue " + with_error(r.smallest_eigenvalue, r.smallest_eigenvalue_bound);
 }
 
+std::string describe_point(const StartRecord& r, Verdict verdict, const Catalogue& catalogue,
+                           const std::string& minimum_source) {
+  const std::string loss = "f = " + number(r.loss, 7), slope = "|grad f| = " + number(r.gradient_norm, 3),
+                    within = slope + " (rounding " + number(r.gradient_rounding, 2) + ")",
+                    gap = gap_text(r, catalogue);
+  switch (verdict) {
+    case Verdict::global_minimum:
+      if (r.kind == PointKind::zero_loss)
+        return "global minimum: f = 0 to rounding (|r| = " + number(r.residual_norm, 2) + ", rounding " +
+               number(r.residual_rounding, 2) + "); " + counts_text(r);
+      return "global minimum: " + loss + ", " + minimum_source + "; " + within + ", " + counts_text(r) +
+             ", " + smallest_text(r);
+    case Verdict::best_minimum:
+      return "strict local minimum modulo symmetry, the lowest that is known: " + loss + ", " + within +
+             ", " + counts_text(r) + ", " + smallest_text(r) + "; whether it is global is not known";
+    case Verdict::suboptimal_minimum:
+      return "suboptimal strict local minimum modulo symmetry: " + loss + gap + "; " + within + ", " +
+             counts_text(r) + ", " + smallest_text(r);
+    case Verdict::saddle:
+      return "saddle of index " + number(r.negative) + ": " + loss + gap + "; " + within + ", " +
+             counts_text(r) + ", " + smallest_text(r) +
+             (r.valley != Valley::none ? "; " + valley_text(r) : "");
+    case Verdict::degenerate:
+      if (r.residual_norm <= r.residual_rounding)
+        return "degenerate, not decided in double precision: " + loss +
+               ", |r| = " + number(r.residual_norm, 2) + " to a rounding of " +
+               number(r.residual_rounding, 2) + ", which hides the targets";
+      return "degenerate, not decided by second order: " + loss + gap + "; " + within + ", " +
+             counts_text(r) + ", " + smallest_text(r);
+    case Verdict::valley:
+      return "valley to infinity: " + loss + gap + "; " + valley_text(r) + "; " + within + ", " +
+             counts_text(r);
+    case Verdict::not_stationary:
+      return "not stationary: " + loss + ", " + within +
+             (r.newton_step > 0 ? ", Newton step " + number(r.newton_step, 3) : "") +
+             (r.origin != Origin::any               ? ""
+              : r.gradient_slope <= kMinimumOfSlope ? "; a minimum of |grad f|^2"
+                                                    : "; unfinished");
+    default:
+      return "not finite: the descent stepped to where the loss overflows" +
+             (r.safe_step > 0 ? "; with --step " + number(r.safe_step, 4) + " the loss falls" : "");
+  }
+}
+
 }  // namespace
 
 std::string name_of(Origin origin) {
-  return origin == Origin::descent ? "minima" : origin == Origin::any ? "saddles" : "given";
+  switch (origin) {
+    case Origin::descent:
+      return "minima";
+    case Origin::any:
+      return "saddles";
+    case Origin::given:
+      return "given";
+    default:
+      return "from";
+  }
 }
 
 std::size_t RecordShape::size() const {
@@ -190,6 +264,13 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.count_tolerance = c.tolerance, r.smallest_eigenvalue = c.smallest;
   r.smallest_eigenvalue_bound = c.smallest_bound;
   r.saturation = p.saturation, r.before = p.saturation_before;
+  const RowPlace sharpest = row_place(p.saturation.sharpest, shape.rows, shape.tokens),
+                 weakest = row_place(p.saturation.weakest, shape.rows, shape.tokens);
+  r.sharpest_head = static_cast<double>(sharpest.head), r.weakest_head = static_cast<double>(weakest.head);
+  r.sharpest_sample = static_cast<double>(sharpest.sample),
+  r.weakest_sample = static_cast<double>(weakest.sample);
+  r.sharpest_token = static_cast<double>(sharpest.token),
+  r.weakest_token = static_cast<double>(weakest.token);
   r.norm = p.norm, r.norm_before = p.norm_before;
   r.distance = found.distance, r.polish_length = found.polish_length;
   r.descent_steps = static_cast<double>(found.descent_steps);
@@ -257,7 +338,7 @@ Catalogue make_catalogue(const CatalogueData& data) {
 
 std::vector<VerdictShare> verdict_shares(const CatalogueData& data, const Catalogue& catalogue) {
   std::vector<VerdictShare> shares;
-  for (const Origin origin : {Origin::descent, Origin::any}) {
+  for (const Origin origin : {Origin::descent, Origin::from, Origin::any}) {
     std::vector<Index> counts(kVerdicts, 0);
     Index total = 0;
     for (std::size_t i = 0; i < data.starts.size(); ++i) {
@@ -289,7 +370,7 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
   file.write(kStarts + "verdict", verdicts, {count});
   file.write(kStarts + "verdict_code", codes);
   file.write(kStarts + "description", texts, {count});
-  file.write(kStarts + "gap", column(rows, [&](const StartRecord& r) { return r.loss - catalogue.lowest; }));
+  file.write(kStarts + "gap", column(rows, [&](const StartRecord& r) { return gap(r, catalogue); }));
 
   file.group("/entry/entries", "NXcollection");
   std::vector<std::int64_t> counts, representatives;
@@ -319,8 +400,7 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
     file.write(kEntries + "verdict_code", codes);
     file.write(kEntries + "description", texts, {entries});
     file.write(kEntries + "completeness", complete, {entries});
-    file.write(kEntries + "gap",
-               column(firsts, [&](const StartRecord& r) { return r.loss - catalogue.lowest; }));
+    file.write(kEntries + "gap", column(firsts, [&](const StartRecord& r) { return gap(r, catalogue); }));
   }
   write_shares(file, data, catalogue);
   write_losses(file, data, catalogue);
@@ -331,6 +411,9 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
   file.write(group + "lowest_is_global", static_cast<std::int64_t>(catalogue.lowest_known ? 1 : 0));
   file.write(group + "known_minimum", data.known_minimum.value_or(std::nan("")));
   file.write(group + "minimum_source", data.minimum_source);
+  std::string sources;
+  for (const std::string& source : data.sources) sources += (sources.empty() ? "" : "\n") + source;
+  file.write(group + "sources", sources);
   file.write(group + "same_function", kSameFunction);
   for (const auto& [name, size] : {std::pair<const char*, Index>{"rows", data.shape.rows},
                                    {"tokens", data.shape.tokens},
@@ -348,6 +431,8 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
   const std::string group = "/entry/catalogue/";
   data.specification = parse_specification(file.read_string(group + "specification"));
   data.minimum_source = file.read_string(group + "minimum_source");
+  std::istringstream sources(file.read_string(group + "sources"));
+  for (std::string source; std::getline(sources, source);) data.sources.push_back(source);
   const auto scalar = [&](const std::string& name) { return file.read_numbers(group + name).values[0]; };
   if (const double known = scalar("known_minimum"); !std::isnan(known)) data.known_minimum = known;
   data.shape.rows = static_cast<Index>(scalar("rows"));
@@ -397,13 +482,18 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
   return data;
 }
 
+std::string place_of(const StartRecord& r, const CatalogueData& data) {
+  return data.sources[static_cast<std::size_t>(r.source)] + (r.row < 0 ? "" : ":" + number(r.row));
+}
+
 std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalogue) {
   std::string text = name_of(verdict);
   if (verdict == Verdict::saddle) text += " of index " + number(r.negative);
   if (verdict == Verdict::not_finite) return text;
   text += ", f = " + (r.kind == PointKind::zero_loss ? "0" : number(r.loss, 10));
-  if (const double gap = r.loss - catalogue.lowest; gap > r.loss_error && r.kind != PointKind::zero_loss)
-    text += " (gap " + number(gap, 4) + ")";
+  if (const double above = r.loss - catalogue.lowest; above > r.loss_error && r.kind != PointKind::zero_loss)
+    text += catalogue.lowest_known ? " (gap " + number(above, 4) + ")"
+                                   : " (" + number(above, 4) + " above the lowest)";
   if (verdict == Verdict::valley) return text + ": " + valley_text(r);
   if (r.valley != Valley::none && r.kind != PointKind::zero_loss) text += " (" + valley_text(r) + ")";
   if (verdict == Verdict::not_stationary) return text + ", |grad f| = " + number(r.gradient_norm, 3);
@@ -416,49 +506,9 @@ std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalo
 
 std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& catalogue,
                      const std::string& minimum_source) {
-  const std::string loss = "f = " + number(r.loss, 7), slope = "|grad f| = " + number(r.gradient_norm, 3),
-                    within = slope + " (rounding " + number(r.gradient_rounding, 2) + ")",
-                    gap = r.loss - catalogue.lowest > r.loss_error
-                              ? ", gap " + number(r.loss - catalogue.lowest, 5) + " to " +
-                                    (catalogue.lowest_known ? "the global minimum" : "the lowest loss known")
-                              : std::string();
-  switch (verdict) {
-    case Verdict::global_minimum:
-      if (r.kind == PointKind::zero_loss)
-        return "global minimum: f = 0 to rounding (|r| = " + number(r.residual_norm, 2) + ", rounding " +
-               number(r.residual_rounding, 2) + "); " + counts_text(r);
-      return "global minimum: " + loss + ", " + minimum_source + "; " + within + ", " + counts_text(r) +
-             ", " + smallest_text(r);
-    case Verdict::best_minimum:
-      return "strict local minimum modulo symmetry, the lowest that is known: " + loss + ", " + within +
-             ", " + counts_text(r) + ", " + smallest_text(r) + "; whether it is global is not known";
-    case Verdict::suboptimal_minimum:
-      return "suboptimal strict local minimum modulo symmetry: " + loss + gap + "; " + within + ", " +
-             counts_text(r) + ", " + smallest_text(r);
-    case Verdict::saddle:
-      return "saddle of index " + number(r.negative) + ": " + loss + gap + "; " + within + ", " +
-             counts_text(r) + ", " + smallest_text(r) +
-             (r.valley != Valley::none ? "; " + valley_text(r) : "");
-    case Verdict::degenerate:
-      if (r.residual_norm <= r.residual_rounding)
-        return "degenerate, not decided in double precision: " + loss +
-               ", |r| = " + number(r.residual_norm, 2) + " to a rounding of " +
-               number(r.residual_rounding, 2) + ", which hides the targets";
-      return "degenerate, not decided by second order: " + loss + gap + "; " + within + ", " +
-             counts_text(r) + ", " + smallest_text(r);
-    case Verdict::valley:
-      return "valley to infinity: " + loss + gap + "; " + valley_text(r) + "; " + within + ", " +
-             counts_text(r);
-    case Verdict::not_stationary:
-      return "not stationary: " + loss + ", " + within +
-             (r.newton_step > 0 ? ", Newton step " + number(r.newton_step, 3) : "") +
-             (r.origin != Origin::any               ? ""
-              : r.gradient_slope <= kMinimumOfSlope ? "; a minimum of |grad f|^2"
-                                                    : "; unfinished");
-    default:
-      return "not finite: the descent stepped to where the loss overflows" +
-             (r.safe_step > 0 ? "; with --step " + number(r.safe_step, 4) + " the loss falls" : "");
-  }
+  const bool said = verdict == Verdict::valley || verdict == Verdict::saddle || r.valley == Valley::none ||
+                    r.origin != Origin::given;  // of a given point its rows are named, whatever it is
+  return describe_point(r, verdict, catalogue, minimum_source) + (said ? "" : "; " + valley_text(r));
 }
 
 }  // namespace basin::tools

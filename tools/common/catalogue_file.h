@@ -14,11 +14,17 @@
 namespace basin::tools {
 
 /// How a point was looked for.
-enum class Origin { descent, any, given };
+enum class Origin {
+  descent,  ///< from a drawn start
+  any,
+  given,  ///< not at all: the point is given
+  from,   ///< as `descent`, from a given start
+};
 
 /// A start and where it ended: numbers by name, and vectors.
 struct StartRecord {
-  std::uint64_t seed = 0;  ///< 53 bits, so that a double holds it; 0 for a given point
+  std::uint64_t seed =
+      0;  ///< 53 bits, so that a double holds it; of a given start its checksum, of a given point 0
   Origin origin = Origin::descent;
   PointKind kind = PointKind::not_finite;
   Valley valley = Valley::none;
@@ -28,7 +34,12 @@ struct StartRecord {
   double newton_decrement = 0, newton_step = 0, gradient_slope = 0, function_error = 0;
   double removed = 0, negative = 0, zero = 0, undecided = 0, positive = 0, counts_exact = 0, dense = 0;
   double count_tolerance = 0, smallest_eigenvalue = 0, smallest_eigenvalue_bound = 0;
+  double source = -1,
+         row = -1;  ///< of what is given: the number of its file, and the row there (-1: no rows)
   Saturation saturation, before;
+  /// The rows of attention with `saturation.range` and `saturation.smallest_sum`: head, sample and token.
+  double sharpest_head = 0, sharpest_sample = 0, sharpest_token = 0;
+  double weakest_head = 0, weakest_sample = 0, weakest_token = 0;
   double norm = 0, norm_before = 0, distance = 0, polish_length = 0;
   double descent_steps = 0, finish_steps = 0, polish_steps = 0, escapes = 0;
   double not_finite = 0, rose = 0, safe_step = 0;
@@ -62,7 +73,8 @@ StartRecord from_flat(const std::vector<double>& values, const RecordShape& shap
 struct CatalogueData {
   Specification specification;  ///< what points must share to stand in one catalogue
   std::optional<double> known_minimum;
-  std::string minimum_source;  ///< where it is known from
+  std::string minimum_source;        ///< where it is known from
+  std::vector<std::string> sources;  ///< of given points and starts: FILE:DATASET
   RecordShape shape{};
   std::vector<StartRecord> starts;
 };
@@ -84,6 +96,9 @@ std::string name_of(Origin origin);
 void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue);
 /// Throws InputError for a file of something else.
 CatalogueData read_catalogue(const hdf5::Reader& file);
+
+/// "FILE:DATASET:ROW" of what is given.
+std::string place_of(const StartRecord& r, const CatalogueData& data);
 
 /// The verdict on a start in a few words, with its loss.
 std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalogue);
@@ -124,6 +139,10 @@ void StartRecord::numbers(Record& r, const Visit& visit) {
   visit("largest_step_share", r.largest_step_share), visit("steps_shortened", r.steps_shortened);
   visit("escape_step", r.escape_step), visit("escape_fall", r.escape_fall);
   visit("perturbed", r.perturbed), visit("returned", r.returned);
+  visit("source", r.source), visit("row", r.row);
+  visit("attention_range_head", r.sharpest_head), visit("attention_range_sample", r.sharpest_sample);
+  visit("attention_range_token", r.sharpest_token), visit("smallest_row_sum_head", r.weakest_head);
+  visit("smallest_row_sum_sample", r.weakest_sample), visit("smallest_row_sum_token", r.weakest_token);
 }
 
 }  // namespace basin::tools

@@ -53,33 +53,42 @@ void say_steps(Command& command, const CatalogueData& data) {
 
 /// How a sentence on a given point begins: what was judged is the stationary point next to it, if there is
 /// one.
-std::string given_text(const StartRecord& r, Verdict verdict) {
+std::string given_text(const StartRecord& r, Verdict verdict, const std::string& point) {
   constexpr double kSame = 1e-8;  // of |theta|: digits that a file written by hand has
-  if (verdict == Verdict::not_stationary || verdict == Verdict::not_finite) return "the given point is ";
+  if (verdict == Verdict::not_stationary || verdict == Verdict::not_finite) return point + " is ";
   const std::string article = verdict == Verdict::degenerate ? "" : "a ";
-  if (r.distance <= kSame * r.norm) return "the given point is " + article;
-  return "the given point, f = " + number(r.start_loss, 7) + ", is at a distance of " +
-         number(r.distance, 3) + " from one that is " + article;
+  if (r.distance <= kSame * r.norm) return point + " is " + article;
+  return point + ", f = " + number(r.start_loss, 7) + ", is at a distance of " + number(r.distance, 3) +
+         " from one that is " + article;
 }
 
 }  // namespace
 
 void say_catalogue(Command& command, const CatalogueData& data, const Catalogue& c) {
   constexpr std::size_t kMost = 10;
+  std::vector<std::size_t> given;
   for (std::size_t i = 0; i < data.starts.size(); ++i)
-    if (data.starts[i].origin == Origin::given)
-      command.say(given_text(data.starts[i], c.verdicts[i]) +
-                  describe(data.starts[i], c.verdicts[i], c, data.minimum_source));
+    if (data.starts[i].origin == Origin::given) given.push_back(i);
+  for (std::size_t k = 0; k < given.size() && k < kMost; ++k) {
+    const StartRecord& r = data.starts[given[k]];
+    const Verdict verdict = c.verdicts[given[k]];
+    command.say(given_text(r, verdict, given.size() == 1 ? "the given point" : place_of(r, data)) +
+                describe(r, verdict, c, data.minimum_source));
+  }
+  if (given.size() > kMost)
+    command.say("... and " + std::to_string(given.size() - kMost) + " more given points in the file");
   for (const VerdictShare& s : verdict_shares(data, c)) {
     if (s.count == 0) continue;
     const Interval interval = wilson_interval(s.count, s.total);
     command.say(std::to_string(s.count) + " of " + std::to_string(s.total) +
-                (s.origin == Origin::descent ? " descents: " : " searches for saddles: ") +
+                (s.origin == Origin::descent ? " descents: "
+                 : s.origin == Origin::from  ? " descents from given starts: "
+                                             : " searches for saddles: ") +
                 name_of(s.verdict) + " (95 % interval " + percent(interval.lower) + " to " +
                 percent(interval.upper) + ")");
   }
   say_steps(command, data);
-  if (!c.entries.empty()) command.say(lowest_text(data, c));
+  if (!c.entries.empty() || c.lowest_known) command.say(lowest_text(data, c));
   if (!c.entries.empty()) command.say("different points, as often as they were found:");
   for (std::size_t e = 0; e < c.entries.size() && e < kMost; ++e) {
     const Index first = c.entries[e].members[0];

@@ -105,6 +105,11 @@ bool automatic_step(const OptionValues& command) {
   return command.get<std::string>("step") == "auto";
 }
 
+double loss_scale(const Data<double>& data) {
+  const double targets = data.Y.stableNorm();
+  return targets * targets / 2;
+}
+
 double residual_bound(const Setup& setup, double loss) {
   const double residual = std::sqrt(2 * loss), targets = setup.data->Y.norm();
   const auto terms = static_cast<double>(setup.data->Y.size());
@@ -123,12 +128,17 @@ void add_descent_options(Command& command, const DescentDefaults& defaults) {
        "gradient "
        "change as along the gradient flow). auto: flow for gd, 1 / lambda_max of the Hessian at the start "
        "for "
-       "momentum, 0.001 for adam, else 1")                                                         //
+       "momentum, 0.001 for adam, for line-search the first step of flow, for lbfgs the minimum of the "
+       "quadratic "
+       "model along -grad f, for newton the length of the weights")                                //
       ("steps", po::value<Index>()->default_value(defaults.steps)->value_name("T"), "most steps")  //
       ("tolerance",
        po::value<double>()->default_value(defaults.tolerance, number(defaults.tolerance))->value_name("G"),
-       "stop when |grad f| <= G")                                                                     //
-      ("loss-tolerance", po::value<double>()->default_value(0)->value_name("F"), "stop when f <= F")  //
+       "stop when |grad f| <= G |J| |Y| / sqrt(m), Frobenius norms, J at the start: relative to the gradient "
+       "that "
+       "residuals of the size of the targets have there")  //
+      ("loss-tolerance", po::value<double>()->default_value(0)->value_name("F"),
+       "stop when f <= F |Y|^2 / 2: relative to the loss of outputs 0")  //
       ("momentum", po::value<double>()->default_value(0.9, "0.9")->value_name("MU"),
        "momentum: the share of the last move that is kept")  //
       ("beta1", po::value<double>()->default_value(0.9, "0.9")->value_name("B"),
@@ -146,8 +156,9 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
   for (const auto& [option, methods] : kOptionsOf)
     if (std::find(methods.begin(), methods.end(), plan.method) == methods.end())
       refuse(command, {option}, "under --method " + plan.method);
-  plan.stopping = {number_option(command, "tolerance", 0, HUGE_VAL),
-                   number_option(command, "loss-tolerance", 0, HUGE_VAL), command.get<Index>("steps")};
+  plan.stopping = {.gradient = number_option(command, "tolerance", 0, HUGE_VAL),
+                   .loss = number_option(command, "loss-tolerance", 0, HUGE_VAL) * loss_scale(*setup.data),
+                   .steps = command.get<Index>("steps")};
   if (plan.stopping.steps < 0 || plan.stopping.steps > 1000000000)
     throw InputError("--steps " + std::to_string(plan.stopping.steps) + ": expected 0 to 1000000000");
 
@@ -167,7 +178,8 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
         std::make_unique<Momentum>(share * fixed_step(command, f), number_option(command, "momentum", 0, 1));
     plan.step_may_be_too_large = true;
   } else if (plan.method == "line-search") {
-    plan.descent = std::make_unique<LineSearchDescent>(step_or(command, f, 1));
+    plan.descent = automatic_step(command) ? std::make_unique<LineSearchDescent>()
+                                           : std::make_unique<LineSearchDescent>(fixed_step(command, f));
   } else if (plan.method == "adam") {
     AdamOptions options;
     options.eta = share * step_or(command, f, options.eta);
@@ -179,9 +191,11 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
   } else if (plan.method == "lbfgs") {
     const auto pairs = command.get<Index>("pairs");
     if (pairs < 1 || pairs > 1000) throw InputError("--pairs: expected 1 to 1000");
-    plan.descent = std::make_unique<Lbfgs>(pairs, step_or(command, f, 1));
+    plan.descent = automatic_step(command) ? std::make_unique<Lbfgs>(pairs)
+                                           : std::make_unique<Lbfgs>(pairs, fixed_step(command, f));
   } else if (plan.method == "newton") {
-    plan.descent = std::make_unique<TrustRegionNewton>(step_or(command, f, 1));
+    plan.descent = std::make_unique<TrustRegionNewton>(
+        step_or(command, f, f.length(setup.parameters().extract(setup.weights))));
   } else {
     throw InputError("--method " + plan.method +
                      ": expected gd, line-search, momentum, adam, lbfgs or newton");

@@ -4,6 +4,7 @@
 
 #include "linalg/errors.h"
 #include "model/linearization.h"
+#include "problem/known_minimum.h"
 
 using namespace basin;
 
@@ -60,4 +61,20 @@ TEST_CASE("random targets have no teacher; impossible sizes are refused") {
   o.tokens = o.samples = 1;
   o.noise = -1;
   CHECK_THROWS_AS(make_teacher_problem(o), InputError);
+}
+
+TEST_CASE("the teacher's minimum is attained for scaled targets, too") {
+  TeacherOptions o;
+  o.samples = 3;
+  o.target_scale = 3;
+  Problem p = make_teacher_problem(o);
+  const KnownMinimum minimum = teacher_minimum(p, o.target_scale);
+  CHECK(minimum.loss == 0);
+  Index offset = 0;
+  for (const std::string& name : attention_blocks()) {
+    const Vector<double>& block = minimum.blocks.at(name);
+    p.teacher->weights->values.segment(offset, block.size()) = block;
+    offset += block.size();
+  }
+  CHECK(loss_at_teacher(p) <= 1e-28 * p.data.Y.squaredNorm());
 }

@@ -35,3 +35,17 @@ TEST_CASE("rows of several heads are taken together; a row of zeros and a single
   CHECK(token.result().mean_entropy == 0);
   CHECK(token.result().range == 0);
 }
+
+TEST_CASE("the rows with the extremes are named by head, sample and token") {
+  SaturationOfRows rows;  // two heads, two samples of three tokens
+  Matrix<double> first = Matrix<double>::Constant(6, 3, 0.3), second = first;
+  second.row(4) << 0.9, 1e-20, 1e-3;
+  first.row(2) << 1e-9, 1e-9, 1e-9;
+  second.row(5) << 1e-9, 1e-9, 1e-9;  // no less than the first one
+  rows.add(first);
+  rows.add(second);
+  const RowPlace sharp = row_place(rows.result().sharpest, 6, 3),
+                 weak = row_place(rows.result().weakest, 6, 3);
+  CHECK((sharp.head == 1 && sharp.sample == 1 && sharp.token == 1));
+  CHECK((weak.head == 0 && weak.sample == 0 && weak.token == 2));
+}

@@ -1,0 +1,72 @@
+#include "stationary/known_minimum.h"
+
+#include <catch2/catch.hpp>
+
+#include "problem/constructions.h"
+#include "support/cases.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+
+AttentionLoss loss_of(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
+  AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
+  spec.kernel = kernel;
+  return {spec, make_attention_model<double>(spec, trained), c.problem.network.weights->values,
+          std::make_shared<Data<double>>(c.problem.data)};
+}
+
+Vector<double> witness(const Construction& c, KernelKind kernel, const AttentionLoss& loss) {
+  Vector<double> at = loss.weights;
+  for (const auto& [name, values] : c.minimum(kernel).blocks)
+    at.segment(loss.model->parameters().find(name).offset, values.size()) = values;
+  return at;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "every construction attains f = 0 where it says, under both kernels, where its blocks are trained") {
+  for (const Construction& c : constructions())
+    for (const KernelKind kernel : {KernelKind::softmax, KernelKind::gaussian}) {
+      CAPTURE(c.name, kernel_name(kernel));
+      std::vector<std::string> trained;
+      for (const auto& [name, values] : c.minimum(kernel).blocks) trained.push_back(name);
+      const AttentionLoss loss = loss_of(c, kernel, trained);
+      const Vector<double> at = witness(c, kernel, loss);
+      CHECK(attains(loss, at, 0));
+      CHECK_FALSE(attains(loss, at, 0.1));
+      CHECK_FALSE(attains(loss, loss.weights, 0));  // the construction itself is not there
+      CHECK(attains(loss_of(c, kernel, attention_blocks()), at, 0));
+      CHECK_FALSE(attains(loss_of(c, kernel, {"W_V"}), at, 0));  // queries are held elsewhere
+    }
+}
+
+TEST_CASE(
+    "the least-squares minimum bounds a convex loss from below and is attained; in other units it is "
+    "scaled") {
+  for (const std::string block : {"W_V", "W_O"}) {
+    Case c = {"least squares", 3, 4, 3, 1, 2, 2};
+    c.trainable = {block};
+    const Instance<double> x = make_instance(c);
+    AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+    CHECK(is_convex(loss));
+    const auto least = convex_minimum(loss);
+    REQUIRE(least);
+    ModelObjective f = loss.objective();
+    const Polished end = polish(loss, f, *f.at(x.theta()));
+    CHECK(end.at.loss == Approx(*least).epsilon(1e-12));
+    auto scaled = std::make_shared<Data<double>>(*x.data);
+    scaled->Y *= 0x1p-40;
+    loss.data = scaled;
+    CHECK(*convex_minimum(loss) == *least * 0x1p-80);
+    // targets that are attained: 0 to rounding is not claimed
+    scaled->Y = x.linearize().outputs();
+    CHECK_FALSE(convex_minimum(loss));
+  }
+  Case both = {"not convex", 3, 4, 3, 1, 2, 2};
+  both.trainable = {"W_V", "W_O"};
+  const Instance<double> x = make_instance(both);
+  CHECK_FALSE(convex_minimum({both.spec(), x.model, x.weights, x.data}));
+}
