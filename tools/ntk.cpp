@@ -22,6 +22,9 @@ const Introduction kIntroduction = {
 If the smallest eigenvalue of the sum over the trained blocks is positive along the way, gradient descent
 converges to a global minimum at a linear rate. Every smallest eigenvalue comes with a lower and an upper bound,
 and with the conditions on sizes and ranks that it hangs on: which hold, which decides, what would have to change.
+Four verdicts: positive definite; positive definite in theory only, when lambda_min > 0 is proven, but not above
+rounding of lambda_max (eps lambda_max), where gradient descent in double precision cannot see it; not decided;
+singular, which is said only of what is exactly so by sizes, copies and zeros.
 
 --method says how:
   singular-values   squares of the singular values of J: all eigenvalues, right to twice as many digits as those of
@@ -203,34 +206,53 @@ Setup other_kernel(const Setup& setup) {
 // ---- in words ---------------------------------------------------------------------------------------------
 
 std::string largest(const KernelMinimum& k) {
-  if (!std::isfinite(k.lambda_max))
+  if (!std::isfinite(k.lambda_max) || k.largest_lower == 0)  // not known, or underflown
     return std::isfinite(k.largest_upper) ? ", lambda_max <= " + number_above(k.largest_upper, 4) : "";
   const bool enclosed = k.largest_upper - k.largest_lower <= 1e-3 * k.lambda_max;
   return ", lambda_max " +
          (enclosed ? "= " + number(k.lambda_max, 10) : ">= " + number_below(k.largest_lower, 4));
 }
 
+/// "lambda_min = 1.83 +- 2e-07", or what is known of it.
+std::string smallest(const KernelMinimum& k) {
+  if (k.known_to(0.1))
+    return "lambda_min = " +
+           with_error(k.lambda_min, std::max(k.upper - k.lambda_min, k.lambda_min - k.lower));
+  const std::string upper = std::isfinite(k.upper) ? " <= " + number_above(k.upper, 6) : "";
+  if (!k.positive()) return "0 <= lambda_min" + upper;
+  return text_below(k.lower_bound(), 4) + " <= lambda_min" + upper +
+         (k.proven_by_conditions ? ", the lower bound by conditions" : "");
+}
+
+/// What double precision makes of a smallest eigenvalue that is not certainly above rounding.
+std::string below_rounding(const KernelMinimum& k) {
+  return k.upper <= k.rounding() ? "; below rounding of lambda_max, gradient descent in double precision "
+                                   "cannot see it"
+         : k.positive()          ? "; whether it is above rounding of lambda_max is not decided"
+                                 : "";
+}
+
 std::string verdict(const KernelMinimum& k) {
-  if (k.positive_definite() && !k.known_to(0.1))
-    return "positive definite: " + number_below(k.lower, 4) + " <= lambda_min" +
-           (std::isfinite(k.upper) ? " <= " + number_above(k.upper, 6) : "") +
-           (k.proven_by_conditions ? ", the lower bound by conditions" : "") + largest(k);
-  if (k.positive_definite())
-    return "positive definite: lambda_min = " +
-           with_error(k.lambda_min, std::max(k.upper - k.lambda_min, k.lambda_min - k.lower)) + largest(k) +
-           ", condition number " + number(k.condition_number(), 4);
-  if (k.rank < 0 && k.upper > 0)
-    return std::isfinite(k.upper) ? "not decided: 0 <= lambda_min <= " + number_above(k.upper, 6) + largest(k)
-                                  : std::string("not decided: no eigenvalues were computed");
-  if (k.rank == k.size)
-    return "positive definite to rounding, but lambda_min <= " + number_above(k.upper, 3) +
-           " is too small for double precision" + largest(k);
+  switch (k.definiteness()) {
+    case Definiteness::definite:
+      return "positive definite: " + smallest(k) + largest(k) +
+             (k.known_to(0.1) ? ", condition number " + number(k.condition_number(), 4) : "");
+    case Definiteness::in_theory:
+      return "positive definite in theory only: " + smallest(k) + largest(k) + below_rounding(k);
+    case Definiteness::undecided:
+      if (!std::isfinite(k.upper)) return "not decided: no eigenvalues were computed";
+      return "not decided: " +
+             (k.rank >= 0 ? "rank at least " + std::to_string(k.rank) + " of " + std::to_string(k.size) + ", "
+                          : std::string()) +
+             smallest(k) + largest(k) + below_rounding(k);
+    case Definiteness::singular:
+      break;
+  }
   return "singular" +
          (k.parameters < k.size ? ", having only " + std::to_string(k.parameters) + " parameters"
-          : k.upper > 0         ? " to rounding"
-                                : "") +
-         ": rank " + (k.rank < 0 ? "less than" : std::to_string(k.rank) + " of") + " " +
-         std::to_string(k.size) + ", lambda_min <= " + number_above(k.upper, 3) + largest(k);
+                                : std::string()) +
+         ": rank " + (k.rank < 0 || k.rank >= k.size ? "less than" : std::to_string(k.rank) + " of") + " " +
+         std::to_string(k.size) + ", lambda_min = 0" + largest(k);
 }
 
 void say_kernels(Command& command, const Analysis& found) {
@@ -273,16 +295,16 @@ void compare(Command& command, hdf5::Writer& file, const Setup& setup,
   for (std::size_t k = 0; k < here.kernels.size(); ++k) {
     const KernelMinimum &a = here.kernels[k].minimum, &b = there.kernels[k].minimum;
     const auto text = [](const KernelMinimum& m) {
-      if (m.positive_definite()) return number(m.known_to(0.1) ? m.lambda_min : m.lower, 4);
+      const std::string in_theory = m.positive_definite() ? "" : " (in theory only)";
+      if (m.known_to(0.1)) return number(m.lambda_min, 4) + in_theory;
+      if (m.positive()) return "at least " + text_below(m.lower_bound(), 4) + in_theory;
       return m.upper == 0             ? std::string("singular")
              : std::isfinite(m.upper) ? "at most " + number(m.upper, 3)
                                       : "not known";
     };
-    const bool both = a.positive_definite() && b.positive_definite();
     command.say(
         "  " + a.name + ": lambda_min " + text(a) + " (" + ours + "), " + text(b) + " (" + theirs + ")" +
-        (both && a.known_to(0.1) && b.known_to(0.1) ? ", ratio " + number(a.lambda_min / b.lambda_min, 4)
-                                                    : ""));
+        (a.known_to(0.1) && b.known_to(0.1) ? ", ratio " + number(a.lambda_min / b.lambda_min, 4) : ""));
   }
   write_kernels(file, "/entry/compared_" + theirs, there.kernels);
 }
@@ -294,13 +316,15 @@ CertificateInput certificate_input(const Setup& setup, const KernelMinimum& sum)
                                   setup.linearize_twin(), sum);
 }
 
-std::string verdict(const Certificate& c) {
+std::string verdict(const Certificate& c, const KernelMinimum& sum) {
   if (c.passes)
     return "gradient descent with step " + number(c.step, 4) +
            " converges to zero loss: proven (within radius " + number(c.radius, 3) +
            "; each step leaves at most " + number(c.rate, 6) + " of f)";
   if (c.sigma_min == 0)
-    return "convergence of gradient descent is not proven: the NTK is not known to be positive definite";
+    return std::string("convergence of gradient descent is not proven: ") +
+           (sum.positive() ? "the NTK's lambda_min underflows"
+                           : "the NTK is not known to be positive definite");
   return "convergence of gradient descent is not proven: |r_0| = " + number(c.residual_norm, 4) +
          " is too large by a factor " + number(1 / c.margin, 4) +
          " (what passes: " + number(c.largest_residual, 3) + ")";
@@ -354,7 +378,9 @@ void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const std
 void body(Command& command) {
   add_model_options(command);
   command.add_memory_option();
-  command.add_assert_option({{"positive-definite", "the kernel of all trained blocks is, for certain"},
+  command.add_assert_option({{"positive-definite",
+                              "the kernel of all trained blocks is, for certain, with lambda_min above "
+                              "rounding of lambda_max"},
                              {"certified", "gradient descent from here is proven to reach zero loss"}});
   command.options.add_options()  //
       ("method", po::value<std::string>()->default_value("auto")->value_name("METHOD"),
@@ -379,7 +405,7 @@ void body(Command& command) {
   say_kernels(command, found);
   const CertificateInput input = certificate_input(setup, found.sum());
   const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
-  command.say("  " + verdict(certificate));
+  command.say("  " + verdict(certificate, found.sum()));
   write_certificate(file, input, certificate);
   if (command.get<bool>("suggest")) suggest(command, file, setup, found.method, input, certificate);
   if (found.products)

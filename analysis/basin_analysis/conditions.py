@@ -10,8 +10,8 @@ from matplotlib.transforms import ScaledTranslation
 from .mathematics import text_width, typeset, wrap_typeset
 from .results import ResultError
 from .scales import symlog_exponents, use_log
-from .style import (BLOCK_LOOK, BLUE, FONT_SIZE, GREEN, GREY, SMALL, VERMILION, WIDTH, block_label,
-                    new_figure, number_label)
+from .style import (BLOCK_LOOK, BLUE, DEFINITENESS_LOOK, FONT_SIZE, GREEN, GREY, SMALL, VERMILION, WIDTH, block_label,
+                    bound_label, new_figure, number_label, tiny_label)
 
 # Role of a condition -> (sign, the same as a marker, meaning); left of the sign: K is positive definite.
 ROLES = {
@@ -33,6 +33,7 @@ MARK, ARROW, SPACE = 0.14, 0.17, 0.06  # inches: columns of the table, and betwe
 LONGEST = 2.95  # inches of a statement; longer ones are broken
 ZERO, ZERO_END, START, END = 0.07, 0.15, 0.22, 0.95  # shares of a logarithmic axis: 0, its end, the values
 SIDES = 0.35  # inches: room beside the panels
+TINY = 1e-290  # what is smaller is drawn at 0: the ends of an axis would underflow
 TICK_ROOM = 0.45  # inches for the label of a tick
 
 
@@ -55,44 +56,52 @@ class Ends:
     upper: float
     largest: float
     rank: float  # certain; -1 where only the ends are known
+    lower_log10: float  # of the lower bound, where that underflows, too
+    definiteness: str  # one of DEFINITENESS_LOOK
     conditions: list
     bounds: list  # numbers
 
     @property
-    def definite(self):
-        """Whether the kernel is certainly positive definite."""
-        return self.lower > 0
+    def positive(self):
+        """Whether the kernel is certainly positive definite, if in theory only."""
+        return np.isfinite(self.lower_log10)
 
     @property
     def zero(self):
         """Whether the smallest eigenvalue is exactly 0."""
-        return self.upper <= 0
+        return self.definiteness == "singular"
+
+    @property
+    def colour(self):
+        """Of the marks of its smallest eigenvalue."""
+        return GREY if self.definiteness == "not decided" else DEFINITENESS_LOOK[self.definiteness]
 
     @property
     def obstacle(self):
-        """The first condition that makes the kernel singular; None when there is none."""
+        """The first condition that stands in the way of a positive definite kernel; None when there is none."""
+        if self.positive:
+            return None
         return next((condition for condition in self.conditions
                      if condition.role != "sufficient" and not condition.holds), None)
 
     @property
     def verdict(self):
         """Lines, with mathematics: what is known of the smallest eigenvalue, and why."""
-        name = block_label(self.name)
-        if self.definite:
+        name, at_most = block_label(self.name), "\N{LESS-THAN OR EQUAL TO}"
+        upper = bound_label(self.upper, upper=True)
+        if self.positive:
             proven = max(self.bounds, default=0)
-            known = f"{name}: positive definite, "
+            known = f"{name}: positive definite{' in theory only' if self.definiteness == 'in theory only' else ''}, "
             if self.upper - self.lower <= 0.2 * self.least:
                 known += f"{LEAST} = {number_label(self.least)}"
+            elif self.lower > 0:
+                known += f"{bound_label(self.lower, upper=False)} {at_most} {LEAST} {at_most} {upper}"
             else:
-                at_most = "\N{LESS-THAN OR EQUAL TO}"
-                known += f"{number_label(self.lower)} {at_most} {LEAST} {at_most} {number_label(self.upper)}"
-            why = f" (conditions prove \N{GREATER-THAN OR EQUAL TO} {number_label(proven)})"
+                known += f"{tiny_label(self.lower_log10)} {at_most} {LEAST} {at_most} {upper}"
+            why = f" (conditions prove \N{GREATER-THAN OR EQUAL TO} {bound_label(proven, upper=False)})"
             return [known + why if proven > 0 else known]
-        known = f"singular, {LEAST} = 0"
-        if not self.zero:
-            known = (f"{'singular to rounding' if self.rank >= 0 else 'not decided'}, "
-                     f"{LEAST} \N{LESS-THAN OR EQUAL TO} {number_label(self.upper)}")
-        why = f"{self.obstacle.statement} fails" if self.obstacle else ""
+        known = f"singular, {LEAST} = 0" if self.zero else f"not decided, 0 {at_most} {LEAST} {at_most} {upper}"
+        why = f"{self.obstacle.statement} fails{'' if self.zero else ', to rounding'}" if self.obstacle else ""
         return [f"{name}: {known}", *(wrap_typeset(why, WIDTH - 0.2, FONT_SIZE + 1) if why else [])]
 
 
@@ -105,6 +114,18 @@ def read(result):
         bound = row.pop("lambda_max_upper")
         if not np.isfinite(row["lambda_max"]):
             row["lambda_max"] = bound
+    if "/entry/summary/definiteness" in result:
+        more = result.table("/entry/summary", ["verdict"], ["lambda_min_lower_log10"], perhaps=["lambda_min_lower_log10"])
+        for row, known in zip(rows, more):
+            if known["verdict"] not in DEFINITENESS_LOOK:
+                raise ResultError(f"/entry/summary/verdict: found '{known['verdict']}', "
+                                  f"expected one of {', '.join(DEFINITENESS_LOOK)}")
+            row.update(lower_log10=known["lambda_min_lower_log10"], definiteness=known["verdict"])
+    else:  # a file of a version before the four verdicts
+        for row in rows:
+            lower, upper = row["lambda_min_lower"], row["lambda_min_upper"]
+            row.update(lower_log10=np.log10(lower) if lower > 0 else -np.inf,
+                       definiteness="positive definite" if lower > 0 else "not decided" if upper > 0 else "singular")
     names = [row["block"] for row in rows]
     for name in names:
         if not set(name.split(",")) <= set(BLOCK_LOOK):
@@ -166,6 +187,7 @@ def draw_ends(axes, kernels, centres, scale, ticks):
     """What is known of both ends of the spectra, each at its height in `centres`; up to `ticks` ticks."""
     values = np.array([value for kernel in kernels
                        for value in (kernel.lower, kernel.upper, kernel.largest, *kernel.bounds)])
+    values = np.where(values > TINY, values, 0)
     logarithmic = use_log(values, "log" if scale == "auto" and (values > 0).any() else scale)
     zero = (set_log if logarithmic else set_linear)(axes, values, ticks)
     for kernel, height in zip(kernels, centres):
@@ -208,20 +230,22 @@ def set_linear(axes, values, ticks):
 
 def draw_kernel(axes, kernel, height, zero):
     """One kernel's marks at a height, 0 at the place `zero`; bounds are a little lower, to be seen."""
-    axes.plot(kernel.largest or zero, height, "|", color=GREY, alpha=0.6, markersize=9, label="largest")
-    bounds = [bound if bound > 0 else zero for bound in kernel.bounds]
-    axes.plot(bounds, np.full(len(bounds), height + 0.55), ">", color=GREEN, markerfacecolor="none",
+    def place(value):
+        return value if value > TINY else zero
+
+    axes.plot(place(kernel.largest), height, "|", color=GREY, alpha=0.6, markersize=9, label="largest")
+    axes.plot([place(bound) for bound in kernel.bounds], np.full(len(kernel.bounds), height + 0.55), ">", color=GREEN, markerfacecolor="none",
               markeredgewidth=0.8, label="bounds")
     if kernel.zero:
-        axes.plot(zero, height, "X", color=VERMILION, markersize=8, label="zero")
-    elif kernel.definite:
-        axes.plot([kernel.lower, kernel.upper], [height, height], color=BLUE, linewidth=3, alpha=0.4,
+        axes.plot(zero, height, "X", color=kernel.colour, markersize=8, label="zero")
+    elif kernel.positive:
+        axes.plot([place(kernel.lower), place(kernel.upper)], [height, height], color=kernel.colour, linewidth=3, alpha=0.4,
                   solid_capstyle="butt", label="enclosure")
-        if np.isfinite(kernel.least):
-            axes.plot(kernel.least, height, "o", color=BLUE, markersize=5, label="least")
+        if kernel.least > TINY:
+            axes.plot(kernel.least, height, "o", color=kernel.colour, markersize=5, label="least")
     else:
-        axes.plot([zero, kernel.upper], [height, height], color=VERMILION, linewidth=1, label="enclosure")
-        axes.plot(kernel.upper, height, "<", color=VERMILION, markerfacecolor="white", markersize=6,
+        axes.plot([zero, place(kernel.upper)], [height, height], color=kernel.colour, linewidth=1, label="enclosure")
+        axes.plot(place(kernel.upper), height, "<", color=kernel.colour, markerfacecolor="white", markersize=6,
                   label="upper")
 
 
@@ -288,10 +312,12 @@ def legend_handles(kernels):
         return Line2D([], [], linestyle="", marker=marker, color=colour, label=label, **look)
 
     handles = []
-    if any(kernel.definite for kernel in kernels):
-        handles.append(Line2D([], [], color=BLUE, marker="o", markersize=5, label=f"{LEAST}, enclosed"))
-    if any(not kernel.definite and not kernel.zero for kernel in kernels):
-        handles.append(Line2D([], [], color=VERMILION, marker="<", markerfacecolor="white", markersize=6,
+    for verdict, label in (("positive definite", f"{LEAST}, enclosed"),
+                           ("in theory only", f"{LEAST} > 0 in theory only")):
+        if any(kernel.definiteness == verdict for kernel in kernels):
+            handles.append(Line2D([], [], color=DEFINITENESS_LOOK[verdict], marker="o", markersize=5, label=label))
+    if any(kernel.definiteness == "not decided" for kernel in kernels):
+        handles.append(Line2D([], [], color=GREY, marker="<", markerfacecolor="white", markersize=6,
                               linewidth=1, label="upper bound, 0 not excluded"))
     if any(kernel.zero for kernel in kernels):
         handles.append(mark("X", VERMILION, f"{LEAST} exactly 0", markersize=8))
@@ -301,6 +327,7 @@ def legend_handles(kernels):
     roles = {condition.role for kernel in kernels for condition in kernel.conditions}
     handles.extend(mark(arrow, GREY, meaning, markersize=8, markeredgewidth=0)
                    for role, (_, arrow, meaning) in ROLES.items() if role in roles)
-    if any(kernel.obstacle for kernel in kernels):
-        handles.append(Patch(**FRAME, label="makes the kernel singular"))
+    for singular, label in ((True, "makes the kernel singular"), (False, "fails, to rounding")):
+        if any(kernel.obstacle and kernel.zero == singular for kernel in kernels):
+            handles.append(Patch(**FRAME, label=label))
     return handles

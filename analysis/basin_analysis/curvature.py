@@ -6,7 +6,7 @@ from matplotlib.colors import TwoSlopeNorm
 from .contour import draw_lines, mark_missing, span
 from .field import field
 from .results import same_shape
-from .style import BLUE, FIELD, SMALL, VERMILION, mark_point, new_figure
+from .style import BLUE, DEFINITENESS_LOOK, FIELD, SMALL, VERMILION, mark_point, new_figure
 
 NAMES = {"min_eig": "smallest Hessian eigenvalue", "max_eig": "largest Hessian eigenvalue",
          "gradient_norm": "norm of the gradient", "min_ntk": "smallest NTK eigenvalue", "train_acc": "accuracy, %"}
@@ -38,24 +38,30 @@ def pictures(result, data):
         else:
             maps.append((axes, draw_map(axes, data, values)))
         if name.endswith("_eig") and "eig_converged" in result:
-            mark_open(axes, data, np.atleast_2d(result.numbers("/eig_converged", None, finite=False)), values)
+            converged = np.atleast_2d(result.numbers("/eig_converged", None, finite=False))
+            mark(axes, data, converged == 0, values, VERMILION, "not converged")
+        if name == "min_ntk" and "ntk_definiteness" in result:
+            verdicts = np.atleast_2d(result.numbers("/ntk_definiteness", None, finite=False))
+            for code, verdict in enumerate(DEFINITENESS_LOOK):
+                if verdict != "positive definite":
+                    mark(axes, data, verdicts == code, values, DEFINITENESS_LOOK[verdict], verdict)
     for axes, shown in maps:
         if shown:
             draw_lines(axes, data, shown, shown.levels[::2])
     return [("curvature", figure)]
 
 
-def mark_open(axes, data, converged, values):
-    """Marks on the points whose eigenvalues did not converge."""
-    rows, columns = np.nonzero((converged == 0) & data.computed)
+def mark(axes, data, where, values, colour, meaning):
+    """Crosses on the points `where` (ny, nx) the values (ny, nx) are not what they seem, and what they mean."""
+    rows, columns = np.nonzero(where & data.computed)
     if not rows.size:
         return
     if 1 in data.loss.shape:
         steps = data.a[columns] if data.loss.shape[0] == 1 else data.b[rows]
-        axes.plot(steps, values[rows, columns], "x", color=VERMILION)
+        axes.plot(steps, values[rows, columns], "x", color=colour)
     else:
-        axes.plot(data.a[columns], data.b[rows], "x", color=VERMILION, markersize=3)
-    axes.set_title(f"{axes.get_title()} (×: not converged)", fontsize=SMALL)
+        axes.plot(data.a[columns], data.b[rows], "x", color=colour, markersize=3)
+    axes.set_title(f"{axes.get_title()} (\N{MULTIPLICATION SIGN}: {meaning})", fontsize=SMALL)
 
 
 def draw_curve(axes, data, values):

@@ -11,13 +11,14 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullLoca
 
 from .panels import Panels
 from .scales import use_log
-from .style import BLUE, GREY, SMALL, say
+from .style import BLUE, DEFINITENESS_LOOK, GREY, SMALL, say
 
 MOST_LINES = 4  # values of the second axis
 TICK_ROOM = 0.13  # part of the x axis that the label of a tick takes
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARKERS = ("o", "s", "D", "^")
 WIDEST = 4  # upper bound over lower bound of an eigenvalue that counts as known
+BELOW_ROUNDING = DEFINITENESS_LOOK["in theory only"]
 # Conditions on sizes and ranks of the inputs: where they begin to hold, theory predicts a change.
 PREDICTIONS = {"width": "$H d$", "parameters": "$P$", "rank_limit": "rank limit", "copies": "copies",
                "rank_X": "rank $X$"}
@@ -30,6 +31,7 @@ class Eigenvalues:
     values: np.ndarray
     known: np.ndarray  # (columns, y, x, draws), bool: above 0, and enclosed tightly
     bounded: np.ndarray  # (columns, y, x), the share of the draws of which only the upper bound is shown
+    rounding: np.ndarray  # (columns, x): median over draws of what is below rounding of the largest eigenvalue
 
 
 def draw(data, scale):
@@ -44,11 +46,15 @@ def draw(data, scale):
     bottom = 10 ** np.floor(np.log10(np.quantile(known, 0.005))) if log else 0
     changes = {(part, column): predictions(data, part, column)
                for part in kernels for column in range(data.columns.size if data.columns else 1)}
+    below_rounding = any((kernel.rounding > bottom).any() for kernel in kernels.values())
     panels = Panels(list(kernels), data.columns, 1.35,
                     "Smallest eigenvalue of the neural tangent kernel over initialisations", data.footer,
-                    legend_handles(data, lines, any(changes.values())), 3, share=True)
+                    legend_handles(data, lines, any(changes.values()), below_rounding), 3, share=True)
     for (part, column), axes in panels.axes.items():
         mark_predictions(axes, changes[part, column])
+        rounding = kernels[part].rounding[column]
+        if (rounding > bottom).any():
+            axes.fill_between(data.x.numbers, bottom, rounding, color=BELOW_ROUNDING, alpha=0.3, linewidth=0, zorder=0)
         if np.isnan(kernels[part].values[column]).all():
             say(axes, "no draw with a number")
         for place, line in enumerate(lines):
@@ -75,7 +81,9 @@ def read(data, part):
     known = (lower > 0) & (upper <= WIDEST * lower)
     bounded = np.where(np.isnan(values), np.nan, ~known)
     with ignored_empty_cells():
-        return Eigenvalues(np.where(bounded == 1, upper, values), known, np.nanmean(bounded, axis=-1))
+        rounding = np.finfo(float).eps * data.quantities.get(f"{name}lambda_max", np.full_like(values, np.nan))
+        return Eigenvalues(np.where(bounded == 1, upper, values), known, np.nanmean(bounded, axis=-1),
+                           np.nanmedian(rounding, axis=(1, -1)))
 
 
 @contextmanager
@@ -152,8 +160,9 @@ def line_colour(place, count):
     return BLUE if count == 1 else matplotlib.colormaps["viridis"](0.85 * place / (count - 1))
 
 
-def legend_handles(data, lines, changes):
-    """A handle for each line, then one for each kind of band and mark. changes: whether a condition changes."""
+def legend_handles(data, lines, changes, below_rounding):
+    """A handle for each line, then one for each kind of band and mark. changes: whether a condition changes;
+    below_rounding: whether the picture shows what is."""
     handles = []
     if data.y:
         handles = [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
@@ -165,6 +174,9 @@ def legend_handles(data, lines, changes):
     for fill, label in (("full", "all draws known"), ("bottom", "some upper bounds"), ("none", "all upper bounds")):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", fillstyle=fill,
                               markerfacecoloralt="white", markersize=4.5, label=label))
+    if below_rounding:
+        handles.append(Patch(color=BELOW_ROUNDING, alpha=0.3, linewidth=0,
+                             label=r"below rounding of $\lambda_\mathrm{max}$"))
     if changes:
         handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)), label="a condition changes"))
     return handles

@@ -10,7 +10,8 @@ from . import conditions
 from .model import footer
 from .results import same_shape
 from .scales import use_log
-from .style import BLOCK_LOOK, GREY, block_label, legend_below, new_figure, number_label
+from .style import (BLOCK_LOOK, DEFINITENESS_LOOK, GREY, block_label, bound_label, legend_below, new_figure,
+                    number_label)
 
 MARKERS = 16  # on a curve
 
@@ -39,12 +40,18 @@ class Kernel:
         return self.upper <= 0
 
     @property
+    def rounding(self):
+        """What is smaller is below rounding of the largest eigenvalue."""
+        return np.finfo(float).eps * self.upper[0]
+
+    @property
     def label(self):
         """Smallest eigenvalue and rank, as far as they are known."""
         if self.nonzero[-1]:
             least = f"= {number_label(self.eigenvalues[-1])}"
+            least += "" if self.lower[-1] > self.rounding else " (in theory only)"
         elif self.bounded[-1]:
-            least = f"\N{LESS-THAN OR EQUAL TO} {number_label(self.upper[-1])}"
+            least = f"\N{LESS-THAN OR EQUAL TO} {bound_label(self.upper[-1], upper=True)}"
         else:
             least = f"= 0 ({np.count_nonzero(self.zero)} exactly 0)"
         rank = f"rank {np.count_nonzero(self.nonzero)} of {self.eigenvalues.size}"
@@ -83,10 +90,20 @@ def draw(kernels, scale, lines):
     for position, kernel in enumerate(kernels):
         draw_kernel(axes, kernel, position / len(kernels))
     axes.set(xlabel="number of the eigenvalue, descending", ylabel=r"eigenvalue $\lambda$ of K")
+    rounding = kernels[-1].rounding
+    shaded = (bounds[bounds > 0] <= rounding).any()
+    if shaded:
+        axes.set_ylim(bottom=axes.get_ylim()[0])  # as it is
+        axes.axhspan(axes.get_ylim()[0], rounding, color=DEFINITENESS_LOOK["in theory only"], alpha=0.25, linewidth=0,
+                     zorder=0)
     size = max(kernel.eigenvalues.size for kernel in kernels)
     axes.set_xlim(1 - max(0.5, 0.02 * size), size + max(0.5, 0.02 * size))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    legend_below(axes, legend_handles(kernels))
+    handles = legend_handles(kernels)
+    if shaded:
+        handles.append(Patch(color=DEFINITENESS_LOOK["in theory only"], alpha=0.25, linewidth=0,
+                             label=rf"below rounding of $\lambda_\mathrm{{max}}$ ({block_label(kernels[-1].name)})"))
+    legend_below(axes, handles)
     return figure
 
 

@@ -7,21 +7,100 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .panels import Panels
-from .style import BLUE, FIELD, SMALL, VERMILION, say
+from .style import BLACK, BLUE, DEFINITENESS_LOOK, FIELD, GREY, SMALL, VERMILION, say
 
 NUMBER_WIDTH, NUMBER_HEIGHT = 19, 11  # points that a number of three digits takes
 LONG_LABEL = 1.5  # inches
 MANY = 20  # values from which there are no lines between cells
 NO_DRAWS = "#d9d9d9"
 PERCENT = Normalize(0, 100)
+MEANING = {"positive definite": "positive definite",
+           "in theory only": r"positive in theory only, below rounding of $\lambda_\mathrm{max}$",
+           "not decided": "not decided: zero to rounding", "singular": "singular"}
+
+
+# Verdicts on kernels that a picture of positive definite ones shows with them, -> their names in files.
+DEFINITENESS = {"positive definite": "positive_definite", "in theory only": "in_theory_only", "singular": "singular"}
 
 
 def draw(data, what):
     """The figure for the verdicts WHAT of a Sweep."""
+    if what == "positive_definite" and data.parts("in_theory_only"):
+        shares = {part: definiteness(data, part) for part in data.parts(what)}
+        return (draw_definiteness_maps if data.y else draw_definiteness_curves)(data, shares)
     counts = {part: count(values) for part, values in data.parts(what).items()}
     what = {"positive_definite": "NTK positive definite"}.get(what, what.replace("_", " "))
     title = f"Share of initialisations: {what}"
     return (draw_maps if data.y else draw_curves)(data, counts, title)
+
+
+def definiteness(data, part):
+    """(verdict -> how often, judged) for a kernel: verdicts as in DEFINITENESS_LOOK, each (columns, y, x)."""
+    counts = {verdict: count(data.parts(what)[part]) for verdict, what in DEFINITENESS.items()}
+    judged = counts["positive definite"][1]
+    passed = {verdict: values for verdict, (values, _) in counts.items()}
+    passed["not decided"] = judged - sum(passed.values())
+    return {verdict: passed[verdict] for verdict in reversed(DEFINITENESS_LOOK)}, judged
+
+
+def draw_definiteness_maps(data, shares):
+    """For each part and column, cells that are divided like the draws in them."""
+    occurring = [verdict for verdict in reversed(DEFINITENESS_LOOK)
+                 if any(passed[verdict].any() for passed, _ in shares.values())]
+    handles = [Patch(facecolor=DEFINITENESS_LOOK[verdict], label=MEANING[verdict]) for verdict in occurring]
+    handles.append(Line2D([], [], color=BLACK, linewidth=2, label="half of them positive definite"))
+    if any((judged == 0).any() for _, judged in shares.values()):
+        handles.append(Patch(facecolor="white", edgecolor=GREY, label="no draw with a verdict"))
+    height = float(np.clip(0.19 * data.y.size, 0.9, 2.4))
+    panels = Panels(list(shares), data.columns, height, "Share of initialisations: NTK positive definite, %",
+                    data.footer, handles, 2)
+    for (part, column), axes in panels.axes.items():
+        passed, judged = shares[part]
+        judged = judged[column]
+        y, x = np.nonzero(judged)
+        left = x - 0.5
+        for verdict, values in passed.items():
+            width = values[column][y, x] / judged[y, x]
+            axes.barh(y, width, 1, left, color=DEFINITENESS_LOOK[verdict], linewidth=0)
+            left = left + width
+        set_cells(axes, data)
+        percent = np.ma.masked_array(100 * passed["positive definite"][column] / np.maximum(judged, 1), judged == 0)
+        axes.add_collection(LineCollection(boundary(percent), colors=BLACK, linewidths=2, capstyle="projecting"))
+    panels.label(data.x, data.y.label if height > LONG_LABEL else data.y.short_label)
+    panels.figure.draw_without_rendering()  # settles the layout, on which the room for texts depends
+    panels.tick_values(data.x, data.y)
+    panels.figure.draw_without_rendering()
+    for (part, column), axes in panels.axes.items():
+        passed, judged = shares[part]
+        write_numbers(axes, passed["positive definite"][column], judged[column], lambda percent: percent >= 55)
+    return panels.figure
+
+
+def set_cells(axes, data):
+    """Limits, and white lines between the cells unless there are many."""
+    axes.set(xlim=(-0.5, data.x.size - 0.5), ylim=(-0.5, data.y.size - 0.5))
+    if data.x.size <= MANY:
+        for size, line in ((data.x.size, axes.axvline), (data.y.size, axes.axhline)):
+            for place in range(1, size):
+                line(place - 0.5, color="white", linewidth=0.4)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def draw_definiteness_curves(data, shares):
+    """The shares of positive definite kernels, and of those that are so in theory only, along the one axis."""
+    verdicts = ("positive definite", "in theory only")
+    handles = [Line2D([], [], color=DEFINITENESS_LOOK[verdict], marker="o", markersize=3.5, label=MEANING[verdict])
+               for verdict in verdicts]
+    handles += [Patch(color=GREY, alpha=0.25, linewidth=0, label="95 % intervals"),
+                Line2D([], [], color=VERMILION, linewidth=0.8, label="1/2")]
+    panels = Panels(list(shares), data.columns, 1.25, "Share of initialisations: NTK positive definite", data.footer,
+                    handles, 2, share=True)
+    for (part, column), axes in panels.axes.items():
+        passed, judged = shares[part]
+        for verdict in reversed(verdicts):
+            draw_curve(axes, data, passed[verdict][column, 0], judged[column, 0], DEFINITENESS_LOOK[verdict])
+    return label_curves(panels, data)
 
 
 def count(values):
@@ -67,8 +146,8 @@ def boundary(percent):
             + [[(x - 0.5, y + 0.5), (x + 0.5, y + 0.5)] for y, x in np.argwhere(upwards)])
 
 
-def write_numbers(axes, passed, judged):
-    """The share in % in each cell (y, x), when there is room for them."""
+def write_numbers(axes, passed, judged, dark=lambda percent: percent < 55):
+    """The share in % in each cell (y, x), when there is room for them; `dark`: whether a cell of this share is."""
     box, point = axes.get_window_extent(), axes.figure.dpi / 72
     rows, columns = passed.shape
     if box.width < NUMBER_WIDTH * point * columns or box.height < NUMBER_HEIGHT * point * rows:
@@ -76,7 +155,7 @@ def write_numbers(axes, passed, judged):
     for y, x in np.argwhere(judged):
         percent = 100 * passed[y, x] / judged[y, x]
         axes.text(x, y, f"{percent:.0f}", ha="center", va="center", fontsize=SMALL,
-                  color="white" if percent < 55 else "black")
+                  color="white" if dark(percent) else "black")
 
 
 def draw_curves(data, counts, title):
@@ -86,16 +165,25 @@ def draw_curves(data, counts, title):
                Line2D([], [], color=VERMILION, linewidth=0.8, label="1/2")]
     panels = Panels(list(counts), data.columns, 1.25, title, data.footer, handles, 3, share=True)
     for (part, column), axes in panels.axes.items():
-        passed, judged = (values[column, 0] for values in counts[part])
-        places = np.flatnonzero(judged)
-        value, low, high = wilson(passed[places], judged[places])
-        if places.size:  # an unclipped line without a point would confuse the layout
-            axes.axhline(50, color=VERMILION, linewidth=0.8)
-            axes.fill_between(places, 100 * low, 100 * high, color=BLUE, alpha=0.25, linewidth=0)
-            axes.plot(places, 100 * value, "-o", color=BLUE, markersize=3.5, clip_on=False)
-        else:
-            say(axes, "no draw with a verdict")
-        axes.set(xlim=(-0.4, data.x.size - 0.6), ylim=(-4, 104), yticks=(0, 50, 100))
+        draw_curve(axes, data, *(values[column, 0] for values in counts[part]), BLUE)
+    return label_curves(panels, data)
+
+
+def draw_curve(axes, data, passed, judged, colour):
+    """One share (x) with its 95 % interval."""
+    places = np.flatnonzero(judged)
+    value, low, high = wilson(passed[places], judged[places])
+    if places.size:  # an unclipped line without a point would confuse the layout
+        axes.axhline(50, color=VERMILION, linewidth=0.8)
+        axes.fill_between(places, 100 * low, 100 * high, color=colour, alpha=0.25, linewidth=0)
+        axes.plot(places, 100 * value, "-o", color=colour, markersize=3.5, clip_on=False)
+    else:
+        say(axes, "no draw with a verdict")
+    axes.set(xlim=(-0.4, data.x.size - 0.6), ylim=(-4, 104), yticks=(0, 50, 100))
+
+
+def label_curves(panels, data):
+    """The figure of Panels of curves, labelled."""
     panels.label(data.x, "share of draws, %")
     panels.figure.draw_without_rendering()
     panels.tick_values(data.x)

@@ -1,6 +1,7 @@
 """The look of every picture: sizes, fonts, colours that the colour-blind can tell apart, title and footer."""
 import textwrap
 import warnings
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import matplotlib
 import numpy as np
@@ -39,6 +40,10 @@ VERDICT_LOOK = {
     "not stationary": (GREY, "+", ""),
     "not finite": (BLACK, "1", ""),
 }
+
+# Verdict on a kernel -> colour, in the order of the files' codes.
+DEFINITENESS_LOOK = {"singular": VERMILION, "not decided": "#d9d9d9", "in theory only": SKY,
+                     "positive definite": BLUE}
 
 # Sign of an eigenvalue -> (colour, marker, name).
 SIGN_LOOK = {
@@ -149,6 +154,22 @@ def number_label(value, digits=3):
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
     return {"1": f"${power}$", "-1": f"$-{power}$"}.get(mantissa, rf"${mantissa}{{\times}}{power}$")
+
+
+def bound_label(value, upper, digits=3):
+    """The same for an upper bound, never below it, or a lower one, never above it: rounded as in print."""
+    if np.isfinite(value) and value != 0:
+        digits = max(digits, 4) if 1e-3 <= abs(value) < 1e4 else digits
+        rounding = Context(prec=digits, rounding=ROUND_CEILING if upper else ROUND_FLOOR)
+        value = float(rounding.create_decimal_from_float(float(value)))
+    return number_label(value, digits)
+
+
+def tiny_label(log10, digits=3):
+    """A lower bound known by its logarithm, which may be too small for a double."""
+    exponent = int(np.floor(log10))
+    mantissa = np.floor(10 ** (log10 - exponent) * 10 ** (digits - 1)) / 10 ** (digits - 1)
+    return rf"${mantissa:g}{{\times}}10^{{{exponent}}}$"
 
 
 def printed_length(label):

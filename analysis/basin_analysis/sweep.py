@@ -81,7 +81,9 @@ class Sweep:
 def pictures(result, scale):
     """(name, figure) of each picture of a sweep."""
     data = read(result)
-    whats = list(dict.fromkeys(name.rpartition("/")[2] for name in data.verdicts))
+    shown_together = set(phase.DEFINITENESS.values()) - {"positive_definite"}
+    whats = [what for what in dict.fromkeys(name.rpartition("/")[2] for name in data.verdicts)
+             if what not in shown_together]
     made = [(f"phase_{what}", phase.draw(data, what)) for what in whats if data.parts(what)]
     if data.x.numeric and data.parts("lambda_min"):
         made.append(("lambda_min", eigenvalue_bands.draw(data, scale)))

@@ -1,7 +1,10 @@
 #include "ntk/attention_factors.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "linalg/errors.h"
 #include "linalg/parallel.h"
@@ -12,8 +15,15 @@ namespace {
 
 using ConstMap = Eigen::Map<const Matrix<double>>;
 
-/// Attention of each token of a sample to all of them.
-Matrix<double> attention(const AttentionSpec& spec, ConstMatrixRef<double> Q, ConstMatrixRef<double> K) {
+/// Gaussian attention of a query to a key is e to this.
+template <class Query, class Key>
+double exponent(const Query& q, const Key& k, double sigma) {
+  return -0.5 * ((q - k) / sigma).squaredNorm();
+}
+
+/// Attention of each token of a sample to all of them; Gaussian: times e^-log_scale of the token.
+Matrix<double> attention(const AttentionSpec& spec, ConstMatrixRef<double> Q, ConstMatrixRef<double> K,
+                         const Vector<double>& log_scale) {
   Matrix<double> S(Q.rows(), K.rows());
   if (spec.kernel == KernelKind::softmax) {
     S = Q * K.transpose() / std::sqrt(static_cast<double>(spec.head_dim));
@@ -25,7 +35,7 @@ Matrix<double> attention(const AttentionSpec& spec, ConstMatrixRef<double> Q, Co
     const double sigma = spec.sigma();
     for (Index k = 0; k < S.rows(); ++k)
       for (Index l = 0; l < S.cols(); ++l)
-        S(k, l) = std::exp(-0.5 * ((Q.row(k) - K.row(l)) / sigma).squaredNorm());
+        S(k, l) = std::exp(exponent(Q.row(k), K.row(l), sigma) - log_scale[k]);
   }
   return S;
 }
@@ -131,15 +141,17 @@ Matrix<double> AttentionFactors::key_jacobian(Index i, Index h) const {
 }
 
 AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<double>& weights,
-                                   std::shared_ptr<const Data<double>> data) {
+                                   std::shared_ptr<const Data<double>> data, Vector<double> log_scale) {
   const Index D = spec.embedding, d = spec.head_dim, H = spec.heads, n = spec.tokens, o = spec.outputs;
   const Matrix<double>& X = data->X;
   const double* w = weights.data();
-  AttentionFactors f = {spec, data, std::vector<HeadFactors>(H)};
+  AttentionFactors f = {spec, data, std::vector<HeadFactors>(H), std::move(log_scale)};
   for (Index h = 0; h < H; ++h) {
     HeadFactors& at = f.heads[h];
     const auto block = [&](Index b) { return ConstMap(w + (b * H + h) * D * d, D, d); };
     at.W_O = ConstMap(w + 3 * H * D * d + h * d * o, d, o);
+    const auto zero = [](const auto& W) { return (W.array() == 0).all(); };
+    at.zero = {zero(block(0)), zero(block(1)), zero(block(2)), zero(at.W_O)};
     at.Q = X * block(0);
     at.K = X * block(1);
     const Matrix<double> U = X * block(2);
@@ -150,7 +162,9 @@ AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<doubl
     at.G.resize(X.rows() * o, d);
     parallel_for(data->samples, [&](Index i, Index) {
       const auto K = at.K.middleRows(i * n, n), V = at.V.middleRows(i * n, n);
-      const Matrix<double> S = attention(spec, at.Q.middleRows(i * n, n), K);
+      const Vector<double> shift =
+          f.log_scale.size() > 0 ? Vector<double>(f.log_scale.segment(i * n, n)) : Vector<double>::Zero(n);
+      const Matrix<double> S = attention(spec, at.Q.middleRows(i * n, n), K, shift);
       at.S.middleRows(i * n, n) = S;
       at.A.middleRows(i * n, n).noalias() = S * U.middleRows(i * n, n);
       at.B.middleRows(i * n, n).noalias() = S * X.middleRows(i * n, n);
@@ -163,13 +177,41 @@ AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<doubl
   return f;
 }
 
+namespace {
+
+// Weights below e^kTiny are about to underflow, at the latest when they are squared.
+constexpr double kTiny = -200;
+
+/// log of the largest weight of each token, over all heads; empty where none is tiny.
+Vector<double> tiny_weights(const AttentionFactors& f) {
+  if (f.spec.kernel != KernelKind::gaussian) return {};
+  const Index n = f.spec.tokens;
+  Vector<double> largest = Vector<double>::Constant(f.tokens(), -std::numeric_limits<double>::infinity());
+  for (const HeadFactors& h : f.heads)
+    for (Index a = 0; a < f.tokens(); ++a)
+      for (Index l = a - a % n; l < a - a % n + n; ++l)
+        largest[a] = std::max(largest[a], exponent(h.Q.row(a), h.K.row(l), f.spec.sigma()));
+  return largest.minCoeff() < kTiny ? largest : Vector<double>();
+}
+
 MeasuredFactors measured_factors(const AttentionSpec& spec, const Vector<double>& weights,
-                                 const std::shared_ptr<const Data<double>>& data) {
-  MeasuredFactors f = {attention_factors(spec, weights, data), {}};
+                                 const std::shared_ptr<const Data<double>>& data,
+                                 const Vector<double>& log_scale) {
+  MeasuredFactors f = {attention_factors(spec, weights, data, log_scale), {}};
   for (std::uint64_t index = 0; index < rounding_twins(data->Y.size() * weights.size()); ++index) {
     Twin twin = make_twin(weights, *data, index);
-    f.twins.push_back(attention_factors(spec, twin.weights, std::move(twin.data)));
+    f.twins.push_back(attention_factors(spec, twin.weights, std::move(twin.data), log_scale));
   }
+  return f;
+}
+
+}  // namespace
+
+MeasuredFactors measured_factors(const AttentionSpec& spec, const Vector<double>& weights,
+                                 const std::shared_ptr<const Data<double>>& data) {
+  MeasuredFactors f = measured_factors(spec, weights, data, {});
+  if (const Vector<double> log_scale = tiny_weights(f.factors); log_scale.size() > 0)
+    f.scaled = std::make_shared<MeasuredFactors>(measured_factors(spec, weights, data, log_scale));
   return f;
 }
 
@@ -177,7 +219,8 @@ double measured_factors_bytes(const AttentionSpec& spec, Index samples) {
   const auto [n, D, H, d, o] =
       std::array{spec.tokens, spec.embedding, spec.heads, spec.head_dim, spec.outputs};
   const Index weights = H * d * (3 * D + o), per_token = H * (n + 3 * d + D + o + o * d) + D + o;
-  const auto points = static_cast<double>(1 + rounding_twins(samples * n * o * weights));
+  const double scaled = spec.kernel == KernelKind::gaussian ? 2 : 1;
+  const auto points = scaled * static_cast<double>(1 + rounding_twins(samples * n * o * weights));
   return 8 * points * static_cast<double>(samples * n * per_token + weights);
 }
 

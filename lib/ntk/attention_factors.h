@@ -1,6 +1,7 @@
 /// The matrices that the kernels of an attention layer are made of (MATHEMATICS.md, "Kernels from factors").
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,21 +10,29 @@
 
 namespace basin {
 
+/// Attention weights below 5e-324 are zero in double precision, and those below 2e-308 lose digits. What is
+/// made of them, with inputs and weights up to 1e150, is off by less than this: the root of the smallest
+/// normal number, so that squares of bounds underflow no more.
+inline constexpr double kUnderflowError = 0x1p-511;
+
 /// One head at a point. Rows are the N n tokens a = (i, k); letters are those of the page of mathematics.
 struct HeadFactors {
-  Matrix<double> W_O;   ///< d x D_out
-  Matrix<double> S;     ///< N n x n: attention of token k of sample i to the tokens of that sample
-  Matrix<double> Q, K;  ///< N n x d
-  Matrix<double> V;     ///< N n x D_out: X W_V W_O
-  Matrix<double> A;     ///< N n x d: rows of S X_i W_V
-  Matrix<double> B;     ///< N n x D: rows of S X_i
-  Matrix<double> G;     ///< N n D_out x d: derivative of an output row in its own query
+  Matrix<double> W_O;          ///< d x D_out
+  Matrix<double> S;            ///< N n x n: attention of token k of sample i to the tokens of that sample
+  Matrix<double> Q, K;         ///< N n x d
+  Matrix<double> V;            ///< N n x D_out: X W_V W_O
+  Matrix<double> A;            ///< N n x d: rows of S X_i W_V
+  Matrix<double> B;            ///< N n x D: rows of S X_i
+  Matrix<double> G;            ///< N n D_out x d: derivative of an output row in its own query
+  std::array<bool, 4> zero{};  ///< whether W_Q, W_K, W_V, W_O are zero in this head
 };
 
 struct AttentionFactors {
   AttentionSpec spec;
   std::shared_ptr<const Data<double>> data;
   std::vector<HeadFactors> heads;
+  /// All weights of token a are multiplied by e^-log_scale[a]; empty: they are not.
+  Vector<double> log_scale{};
 
   Index tokens() const { return data->X.rows(); }                  ///< N n
   Index outputs() const { return data->X.rows() * spec.outputs; }  ///< m = N n D_out
@@ -31,15 +40,19 @@ struct AttentionFactors {
   Matrix<double> key_jacobian(Index i, Index h) const;
 };
 
-/// From all weights (W_Q, W_K, W_V, W_O in C order). Formulas are written as they stand: the tests compare
-/// kernels made of them with J J^T. Throws WorkError when a matrix is not finite.
+/// From all weights (W_Q, W_K, W_V, W_O in C order); log_scale: for the Gaussian kernel only. Formulas are
+/// written as they stand: the tests compare kernels made of them with J J^T. Throws WorkError when a matrix
+/// is not finite.
 AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<double>& weights,
-                                   std::shared_ptr<const Data<double>> data);
+                                   std::shared_ptr<const Data<double>> data, Vector<double> log_scale = {});
 
 /// Factors at a point, and at its twins (model/twin.h), which tell how much of them is rounding.
 struct MeasuredFactors {
   AttentionFactors factors;
   std::vector<AttentionFactors> twins;
+  /// The same with the weights of each token relative to its largest, over all heads, where some of them
+  /// nearly underflow (Gaussian attention of distant tokens); else null.
+  std::shared_ptr<const MeasuredFactors> scaled{};
 };
 
 /// With as many twins as the size of J asks for (rounding_twins).

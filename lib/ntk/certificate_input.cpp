@@ -8,11 +8,11 @@ CertificateInput certificate_input(const AttentionSpec& spec, const Vector<doubl
                                    const Data<double>& data, const Linearization<double>& at,
                                    const Linearization<double>& twin, const KernelMinimum& sum) {
   constexpr double kUp = 1 + 1e-15, kDown = 1 - 1e-15;  // a root is off by half a unit in its last place
-  const double F_error = 4 * (at.outputs() - twin.outputs()).norm();
+  const double F_error = 4 * (at.outputs() - twin.outputs()).stableNorm() + kUnderflowError;
   return {norm_constants(spec, at.parameters(), weights, data),
           std::sqrt(sum.lower) * kDown,
           std::sqrt(sum.largest_upper) * kUp,
-          (at.outputs() - data.Y).norm() * (1 + 1e-12) + F_error,
+          (at.outputs() - data.Y).stableNorm() * (1 + 1e-12) + F_error,
           at.outputs(),
           F_error};
 }

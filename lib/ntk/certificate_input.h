@@ -12,7 +12,7 @@ struct CertificateInput {
   double s0, S0;     ///< bounds on the smallest and the largest singular value of J
   double r0;         ///< upper bound on |r_0|
   Matrix<double> F;  ///< outputs
-  double F_error;    ///< Frobenius norm of their rounding: 4 times the distance from the twin's
+  double F_error;  ///< Frobenius norm of their rounding: 4 times the distance from the twin's, and underflow
 };
 
 /// `at` and `twin`: linearizations of the point and of its twin (model/twin.h). `sum`: the kernel of all

@@ -81,6 +81,19 @@ Index most_copies(const Matrix<double>& X) {
   return most;
 }
 
+enum Weights : std::size_t { kQuery, kKey, kValue, kOutput };
+
+/// The heads whose output moves with the block at all: no other weights of theirs that multiply it are zero.
+Index live_heads(const AttentionFactors& f, const std::string& block) {
+  const bool softmax = f.spec.kernel == KernelKind::softmax, attention = block == "W_Q" || block == "W_K";
+  return std::count_if(f.heads.begin(), f.heads.end(), [&](const HeadFactors& h) {
+    if (block != "W_O" && h.zero[kOutput]) return false;
+    if (block != "W_V" && h.zero[kValue]) return false;
+    return !(softmax && attention && h.zero[block == "W_Q" ? kKey : kQuery]);
+  });
+}
+
+constexpr const char* kMoreHeads = "weights that are not zero";
 constexpr const char* kMoreTokens =
     "samples of two tokens or more: softmax of one depends on neither queries nor keys";
 
@@ -102,7 +115,12 @@ std::string features_or_heads(const AttentionSpec& s, Index samples) {
   return (s.embedding < features ? "D >= " + text(features) : "inputs of a higher rank") + more_heads;
 }
 
-double square(double x) {
+/// The square of an upper bound, which must not underflow.
+double square_up(double x) {
+  return std::max(x * x, std::numeric_limits<double>::min());
+}
+
+Below square(const Below& x) {
   return x * x;
 }
 
@@ -142,7 +160,8 @@ Matrix<double> query_jacobians(const AttentionFactors& f, Index first_row, Index
 
 struct Extremes {
   Index rank = std::numeric_limits<Index>::max();
-  double smallest = std::numeric_limits<double>::infinity(), largest = 0;
+  Below smallest = {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
+  double largest = 0;
 };
 
 /// The smallest rank, and bounds on the singular values, of `count` matrices that `make` makes of factors.
@@ -150,8 +169,9 @@ Extremes extremes_of(Index count, const MeasuredFactors& f,
                      const std::function<Matrix<double>(const AttentionFactors&, Index)>& make) {
   std::vector<Extremes> each(count);
   parallel_for(count, [&](Index i, Index) {
-    const MeasuredValues values = measured_values(f, [&](const AttentionFactors& at) { return make(at, i); });
-    each[i] = {values.rank(), values.smallest(), values.largest()};
+    const MeasuredValues values =
+        measured_attention_values(f, [&](const AttentionFactors& at) { return make(at, i); });
+    each[i] = {values.rank, values.smallest, values.largest()};
   });
   Extremes all;
   for (const Extremes& e : each)
@@ -159,16 +179,51 @@ Extremes extremes_of(Index count, const MeasuredFactors& f,
   return all;
 }
 
-}  // namespace
-
-MeasuredValues measured_values(const MeasuredFactors& f,
-                               const std::function<Matrix<double>(const AttentionFactors&)>& make) {
+std::vector<Matrix<double>> twins_of(const MeasuredFactors& f, const Make& make) {
   std::vector<Matrix<double>> twins;
   for (const AttentionFactors& twin : f.twins) twins.push_back(make(twin));
-  return measured_values(make(f.factors), twins);
+  return twins;
 }
 
-MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& twins) {
+/// The powers of two that bring the largest entry of each row to 1 .. 2; 1 for a row of zeros.
+Vector<double> row_scales(const Matrix<double>& A) {
+  Vector<double> scales(A.rows());
+  for (Index r = 0; r < A.rows(); ++r) {
+    const double largest = A.row(r).cwiseAbs().maxCoeff();
+    scales[r] = largest > 0 ? std::ldexp(1.0, std::min(1000, -std::ilogb(largest))) : 1;
+  }
+  return scales;
+}
+
+// Rows that differ by less than this factor lose no digits to each other.
+constexpr double kUnequalRows = 8;
+
+}  // namespace
+
+Below Below::of(double value) {
+  if (!(value > 0)) return {};
+  const double log10 = std::log10(value);
+  return {value, log10 - 1e-12 * (1 + std::abs(log10))};
+}
+
+Below Below::of_log10(double log10) {
+  if (std::isinf(log10)) return {};
+  const double value = std::pow(10.0, log10) * (1 - 1e-10);
+  return {value >= std::numeric_limits<double>::min() ? value : 0, log10};
+}
+
+Below operator*(const Below& a, const Below& b) {
+  const double value = a.value * b.value;
+  // Subnormal numbers may be rounded up by much.
+  return {value >= std::numeric_limits<double>::min() ? value : 0, a.log10 + b.log10};
+}
+
+MeasuredValues measured_values(const MeasuredFactors& f, const Make& make) {
+  return measured_values(make(f.factors), twins_of(f, make));
+}
+
+MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& twins,
+                               double underflow) {
   MeasuredValues result;
   result.values = Vector<double>::Zero(A.rows());
   if (A.size() == 0) return result;
@@ -178,7 +233,33 @@ MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix
   constexpr double kEps = std::numeric_limits<double>::epsilon();
   double distance = 0;
   for (const Matrix<double>& twin : twins) distance = std::max(distance, (A - twin).stableNorm());
-  result.error = 10 * static_cast<double>(std::max(A.rows(), A.cols())) * kEps * values[0] + 4 * distance;
+  result.error =
+      10 * static_cast<double>(std::max(A.rows(), A.cols())) * kEps * values[0] + 4 * distance + underflow;
+  result.rank = (result.values.array() > result.error).count();
+  result.smallest = Below::of(result.values[A.rows() - 1] - result.error);
+  return result;
+}
+
+MeasuredValues measured_attention_values(const MeasuredFactors& f, const Make& make) {
+  const Matrix<double> plain = make(f.factors);
+  MeasuredValues result = measured_values(plain, twins_of(f, make), kUnderflowError);
+  if (result.rank == plain.rows() || plain.rows() > plain.cols()) return result;
+  const MeasuredFactors& g = f.scaled ? *f.scaled : f;
+  const Matrix<double> A = f.scaled ? make(g.factors) : plain;
+  const Vector<double> scales = row_scales(A);
+  if (!f.scaled && scales.maxCoeff() <= kUnequalRows * scales.minCoeff()) return result;
+  const Make scaled = [&](const AttentionFactors& at) {
+    return Matrix<double>(scales.asDiagonal() * make(at));
+  };
+  const MeasuredValues of_rows =
+      measured_values(scaled(g.factors), twins_of(g, scaled), kUnderflowError * scales.maxCoeff());
+  result.rank = std::max(result.rank, of_rows.rank);
+  // A = diag(c) A' has sigma_min(A) >= min(c) sigma_min(A').
+  double log10_of_rows = -std::log10(scales.maxCoeff());
+  if (f.scaled) log10_of_rows += g.factors.log_scale.minCoeff() / std::log(10.0) * (1 + 1e-12);
+  if (of_rows.smallest.positive())
+    result.smallest =
+        std::max(result.smallest, Below::of_log10(of_rows.smallest.log10 + log10_of_rows - 1e-10));
   return result;
 }
 
@@ -188,9 +269,10 @@ const Condition* KernelConditions::obstacle() const {
   return nullptr;
 }
 
-bool KernelConditions::refuted() const {
-  return std::any_of(conditions.begin(), conditions.end(),
-                     [](const Condition& c) { return c.exact && c.role != Role::sufficient && !c.holds(); });
+const Condition* KernelConditions::refutation() const {
+  for (const Condition& c : conditions)
+    if (c.exact && c.role != Role::sufficient && !c.holds()) return &c;
+  return nullptr;
 }
 
 bool KernelConditions::sufficient() const {
@@ -202,9 +284,9 @@ bool KernelConditions::sufficient() const {
   return proves;
 }
 
-double KernelConditions::lower_bound() const {
-  double largest = 0;
-  for (const LowerBound& b : bounds) largest = std::max(largest, b.value);
+Below KernelConditions::lower_bound() const {
+  Below largest;
+  for (const LowerBound& b : bounds) largest = std::max(largest, b.bound);
   return largest;
 }
 
@@ -214,9 +296,10 @@ InitialisationConditions::InitialisationConditions(const MeasuredFactors& factor
   inputs_ = measured_values(measured_, [](const AttentionFactors& f) { return f.data->X; });
   centred_ = measured_values(measured_,
                              [n](const AttentionFactors& f) { return centred_coordinates(f.data->X, n); });
-  ranks_ = {inputs_.rank(), centred_.rank()};
+  ranks_ = {inputs_.rank, centred_.rank};
   copies_ = most_copies(f_.data->X);
   distinct_ = distinct_tokens(*f_.data);
+  nonzero_ = (f_.data->X.array() != 0).rowwise().any().count();
 }
 
 KernelConditions InitialisationConditions::of(const std::vector<std::string>& blocks) const {
@@ -237,33 +320,57 @@ KernelConditions InitialisationConditions::of(const std::vector<std::string>& bl
       result.bounds.push_back({b, "the bound of " + b + " alone", alone.lower_bound()});
     }
   if (blocks.size() > 1) result.upper_bound = upper;
-  result.conditions.insert(result.conditions.begin(), distinct());
+  const std::vector<Condition> tokens = of_tokens(blocks);
+  result.conditions.insert(result.conditions.begin(), tokens.begin(), tokens.end());
   result.blocks = joined(blocks);
   return result;
 }
 
-/// No two rows of J equal: the same token in the same sample, twice.
-Condition InitialisationConditions::distinct() const {
-  return condition("distinct", "all N n pairs of a token and its sample differ", Role::necessary, distinct_,
-                   f_.tokens(), true, "no sample twice, and no token twice in a sample");
+/// No two rows of J equal, and none zero: the same token in the same sample, twice; tokens that attention
+/// cannot tell apart; tokens that are zero.
+std::vector<Condition> InitialisationConditions::of_tokens(const std::vector<std::string>& blocks) const {
+  const bool softmax = f_.spec.kernel == KernelKind::softmax, several = f_.spec.tokens > 1;
+  std::vector<Condition> conditions = {condition("distinct", "all N n pairs of a token and its sample differ",
+                                                 Role::necessary, distinct_, f_.tokens(), true,
+                                                 "no sample twice, and no token twice in a sample")};
+  const auto zero = [&](Weights block) {
+    return std::all_of(f_.heads.begin(), f_.heads.end(), [&](const HeadFactors& h) { return h.zero[block]; });
+  };
+  // With no queries (softmax: or no keys) all tokens of a sample have the same output, which moves alike.
+  if (several &&
+      ((zero(kQuery) && !contains(blocks, "W_Q")) || (softmax && zero(kKey) && !contains(blocks, "W_K"))))
+    conditions.push_back(condition("attention", "attention tells the tokens of a sample apart",
+                                   Role::necessary, f_.data->samples, f_.tokens(), true,
+                                   softmax ? "W_Q and W_K that are not zero" : "W_Q that is not zero"));
+  // The query of a zero token is zero and stays so; softmax then does not move with its keys either.
+  const bool by_token = std::all_of(blocks.begin(), blocks.end(), [&](const std::string& b) {
+    return b == "W_Q" || (softmax && b == "W_K");
+  });
+  if (nonzero_ < f_.tokens() && (by_token || !several))
+    conditions.push_back(condition("nonzero", "no token is zero", Role::necessary, nonzero_, f_.tokens(),
+                                   true, "tokens that are not zero"));
+  return conditions;
 }
 
 /// As many parameters as outputs. Those that the data can see: of each column of W_Q and W_V one for each
 /// linearly independent token, N n at most, of W_K under softmax, which does not see the mean of a sample's
-/// keys, N (n - 1).
+/// keys, N (n - 1). Heads do not count whose outputs do not see the block, other weights of theirs being
+/// zero.
 Condition InitialisationConditions::count(const std::vector<std::string>& blocks) const {
   const AttentionSpec& s = f_.spec;
   const Index tokens = f_.tokens(), m = f_.outputs();
-  Index per_d = 0, all = 0;
+  Index per_d = 0, all = 0, live = 0;
   for (const std::string& b : blocks) {
     const bool keys = b == "W_K" && s.kernel == KernelKind::softmax;
     const Index features = std::min(s.embedding, keys ? tokens - f_.data->samples : tokens);
-    per_d += s.heads * (b == "W_O" ? s.outputs : features);
+    per_d += live_heads(f_, b) * (b == "W_O" ? s.outputs : features);
     all += s.heads * (b == "W_O" ? s.outputs : s.embedding);
+    live = std::max(live, live_heads(f_, b));
   }
   return condition("parameters", per_d < all ? "P that the data see >= N n D_out" : "P >= N n D_out",
                    Role::necessary, per_d * s.head_dim, m, true,
-                   per_d == 0
+                   live == 0 ? kMoreHeads
+                   : per_d == 0
                        ? kMoreTokens
                        : "d >= " + text(divide_up(m, per_d)) + ", more heads, or fewer samples or tokens");
 }
@@ -271,20 +378,21 @@ Condition InitialisationConditions::count(const std::vector<std::string>& blocks
 /// K_O = (A A^T) (x) I.
 KernelConditions InitialisationConditions::of_output() const {
   const AttentionSpec& s = f_.spec;
-  const Index tokens = f_.tokens(), width = s.heads * s.head_dim;
-  const MeasuredValues A = measured_values(measured_, output_factor);
+  const Index tokens = f_.tokens(), live = live_heads(f_, "W_O"), width = live * s.head_dim;
+  const MeasuredValues A = measured_attention_values(measured_, output_factor);
   KernelConditions k;
   k.conditions.push_back(condition("width", "H d >= N n", Role::necessary, width, tokens, true,
-                                   "d >= " + text(divide_up(tokens, s.heads)) + " at H = " + text(s.heads) +
-                                       ", or N n <= " + text(width)));
+                                   live == 0 ? kMoreHeads
+                                             : "d >= " + text(divide_up(tokens, live)) +
+                                                   " at H = " + text(live) + ", or N n <= " + text(width)));
   if (s.tokens == 1 && s.kernel == KernelKind::softmax)
     k.conditions.push_back(condition("embedding", "D >= N (softmax of one token)", Role::necessary,
                                      s.embedding, tokens, true, "D >= " + text(tokens)));
   k.conditions.push_back(
-      condition("rank_A", "rank [A_1 .. A_H] = N n", Role::equivalent, A.rank(), tokens, false,
+      condition("rank_A", "rank [A_1 .. A_H] = N n", Role::equivalent, A.rank, tokens, false,
                 width < tokens ? "see H d >= N n" : "tokens that differ, and attention of full rank"));
-  k.bounds.push_back({"exact", "sigma_min([A_1 .. A_H])^2 (equality)", square(A.smallest())});
-  k.upper_bound = square(A.largest());
+  k.bounds.push_back({"exact", "sigma_min([A_1 .. A_H])^2 (equality)", square(A.smallest)});
+  k.upper_bound = square_up(A.largest());
   return k;
 }
 
@@ -299,30 +407,32 @@ KernelConditions InitialisationConditions::of_values() const {
   k.conditions.push_back(condition("rank_limit", softmax ? "H r~ + e >= N n" : "H rank X >= N n",
                                    Role::necessary, limit, tokens, false,
                                    features_or_heads(s, f_.data->samples)));
-  const MeasuredValues B = measured_values(measured_, value_factor);
+  const MeasuredValues B = measured_attention_values(measured_, value_factor);
   k.conditions.push_back(condition(
-      "rank_B", "rank [B_1 .. B_H] = N n", Role::necessary, B.rank(), tokens, false,
+      "rank_B", "rank [B_1 .. B_H] = N n", Role::necessary, B.rank, tokens, false,
       limit < tokens ? "see the limit of the rank" : "tokens that differ, and attention of full rank"));
   Vector<double> omega(H);
+  Below smallest = {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
   Index rank = s.outputs;
   for (Index h = 0; h < H; ++h) {
     const MeasuredValues W =
         measured_values(measured_, [h](const AttentionFactors& f) { return f.heads[h].W_O.transpose(); });
     const MeasuredValues B_h =
-        measured_values(measured_, [h](const AttentionFactors& f) { return f.heads[h].B; });
-    rank = std::min(rank, W.rank());
-    omega[h] = square(W.smallest());
-    k.upper_bound += square(B_h.largest() * W.largest());
+        measured_values(measured_.factors.heads[h].B,
+                        twins_of(measured_, [h](const auto& f) { return f.heads[h].B; }), kUnderflowError);
+    rank = std::min(rank, W.rank);
+    omega[h] = square(W.smallest).value;
+    smallest = std::min(smallest, square(W.smallest));
+    k.upper_bound += square_up(B_h.largest() * W.largest());
   }
   k.conditions.push_back(
       condition("rank_W_O", "rank W_O[h] = D_out for every head", Role::sufficient, rank, s.outputs, false,
                 s.head_dim < s.outputs ? "d >= D_out = " + text(s.outputs) : "output weights of full rank"));
-  const MeasuredValues weighted =
-      measured_values(measured_, [&](const AttentionFactors& f) { return weighted_values(f, omega); });
+  const MeasuredValues weighted = measured_attention_values(
+      measured_, [&](const AttentionFactors& f) { return weighted_values(f, omega); });
   k.bounds.push_back({"weighted", "lambda_min(sum_h omega_h B_h B_h^T), omega_h = lambda_min(W_O^T W_O)",
-                      square(weighted.smallest())});
-  k.bounds.push_back(
-      {"product", "min_h omega_h sigma_min([B_1 .. B_H])^2", omega.minCoeff() * square(B.smallest())});
+                      square(weighted.smallest)});
+  k.bounds.push_back({"product", "min_h omega_h sigma_min([B_1 .. B_H])^2", smallest * square(B.smallest)});
   return k;
 }
 
@@ -373,20 +483,20 @@ KernelConditions InitialisationConditions::of_projections(const std::vector<std:
   const MeasuredValues& X = centred ? centred_ : inputs_;
   const Index rows = X.values.size();
   k.conditions.push_back(condition(
-      "rank_X", centred ? "rank of the centred inputs = N (n-1)" : "rank X = N n", Role::sufficient, X.rank(),
+      "rank_X", centred ? "rank of the centred inputs = N (n-1)" : "rank X = N n", Role::sufficient, X.rank,
       rows, false, s.embedding < rows ? "D >= " + text(rows) : "tokens that are linearly independent"));
   k.bounds.push_back({"local",
                       query ? "lambda_min(X X^T) min_a lambda_min(sum_h G_ah G_ah^T)"
                             : std::string(centred ? "lambda_min(U^T X X^T U)" : "lambda_min(X X^T)") +
                                   " min_i lambda_min(L_i L_i^T)",
-                      rows == 0 ? 0 : square(X.smallest() * values.smallest)});
-  k.upper_bound = square((rows == 0 ? 0 : X.largest()) * values.largest);
+                      rows == 0 ? Below() : square(X.smallest * values.smallest)});
+  k.upper_bound = square_up((rows == 0 ? 0 : X.largest()) * values.largest);
   if (query && H * d >= f_.outputs()) {
-    const MeasuredValues G = measured_values(
+    const MeasuredValues G = measured_attention_values(
         measured_, [](const AttentionFactors& f) { return query_jacobians(f, 0, f.outputs()); });
     const double shortest = f_.data->X.rowwise().norm().minCoeff() * (1 - 1e-13);
     k.bounds.push_back(
-        {"stacked", "min_a |x_a|^2 lambda_min(sum_h G_h G_h^T)", square(shortest * G.smallest())});
+        {"stacked", "min_a |x_a|^2 lambda_min(sum_h G_h G_h^T)", square(Below::of(shortest) * G.smallest)});
   }
   return k;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -23,19 +24,37 @@ struct Condition {
   std::string statement;  ///< "rank X = N n"
   Role role;
   double measured, threshold;
-  /// Whether `measured` is exact, a count of sizes. Else it is a rank: the number of singular values that are
-  /// certainly positive, which rounding may make smaller than the true one.
+  /// Whether `measured` is exact, a count of sizes or of equal or zero numbers. Else it is a rank: the number
+  /// of singular values that are certainly positive, which rounding and underflow may make smaller than the
+  /// true one.
   bool exact;
   std::string remedy;  ///< what would have to change; empty if it holds
 
   bool holds() const { return measured >= threshold; }
 };
 
-/// A proven lower bound on the smallest eigenvalue, after all error allowances; zero when it says nothing.
+/// A lower bound that is positive or says nothing. It may be too small for a double, as attention weights of
+/// 1e-1086 are: its logarithm is kept, too.
+struct Below {
+  double value = 0;  ///< rounded down: 0 where it underflows
+  double log10 = -std::numeric_limits<double>::infinity();
+
+  /// Of a value that is right as it stands; nothing unless it is positive.
+  static Below of(double value);
+  /// Of a number that is known by its logarithm.
+  static Below of_log10(double log10);
+  bool positive() const { return log10 > -std::numeric_limits<double>::infinity(); }
+};
+Below operator*(const Below& a, const Below& b);
+inline bool operator<(const Below& a, const Below& b) {
+  return a.log10 < b.log10;
+}
+
+/// A proven lower bound on the smallest eigenvalue, after all error allowances.
 struct LowerBound {
   std::string name;     ///< for programs: "local"
   std::string formula;  ///< "lambda_min(X X^T) min_i lambda_min(sum_h T_ih T_ih^T)"
-  double value;
+  Below bound;
 };
 
 /// Conditions and bounds of the kernel of a set of blocks, the sum of theirs.
@@ -48,12 +67,14 @@ struct KernelConditions {
 
   /// The first necessary or equivalent condition that fails; null if none does.
   const Condition* obstacle() const;
-  /// Whether sizes alone prove that the kernel is singular.
-  bool refuted() const;
-  /// Whether the conditions alone prove that the kernel is positive definite.
+  /// Whether sizes, copies and zeros alone, what is exact, prove that the kernel is singular.
+  bool refuted() const { return refutation() != nullptr; }
+  /// The first condition that does; null if none does.
+  const Condition* refutation() const;
+  /// Whether the conditions alone prove that the kernel is positive definite, however small its eigenvalues.
   bool sufficient() const;
-  /// The largest lower bound; 0 if there is none.
-  double lower_bound() const;
+  /// The largest lower bound.
+  Below lower_bound() const;
 };
 
 /// Ranks of the stacked inputs: of X, of the inputs centred in each sample, and their difference e.
@@ -62,20 +83,25 @@ struct InputRanks {
   Index constant() const { return plain - centred; }
 };
 
-/// Singular values of a matrix that differs from its twins' by rounding only.
+/// Singular values of a matrix that differs from its twins' by rounding and underflow only.
 struct MeasuredValues {
   Vector<double> values;  ///< descending; all rows of them, with zeros beyond the columns
-  double error = 0;       ///< of each: 10 max(rows, columns) eps |A| + 4 max |A - twin|_F
-  Index rank() const { return (values.array() > error).count(); }
-  /// A number that the smallest singular value is certainly not below.
-  double smallest() const { return std::max(0.0, values[values.size() - 1] - error); }
+  double error = 0;  ///< of each: 10 max(rows, columns) eps |A| + 4 max |A - twin|_F, and what underflows
+  Index rank = 0;    ///< how many are certainly positive
+  Below smallest;    ///< the smallest is certainly not below this
+
   /// A number that the largest is certainly not above.
   double largest() const { return values[0] + error; }
 };
-MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& twins);
-/// Of the matrix that `make` makes of factors.
-MeasuredValues measured_values(const MeasuredFactors& f,
-                               const std::function<Matrix<double>(const AttentionFactors&)>& make);
+/// `underflow`: an absolute error of A beyond what twins show.
+MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& twins,
+                               double underflow = 0);
+using Make = std::function<Matrix<double>(const AttentionFactors&)>;
+/// Of the matrix that `make` makes of data and output weights.
+MeasuredValues measured_values(const MeasuredFactors& f, const Make& make);
+/// Of a matrix that `make` makes of attention. Where rounding or underflow hides that its rank is full, rows
+/// are divided by their sizes: that changes no rank, and rows of vanishing attention keep their digits.
+MeasuredValues measured_attention_values(const MeasuredFactors& f, const Make& make);
 
 /// Measures once what the conditions of all kernels at a point need.
 class InitialisationConditions {
@@ -92,7 +118,7 @@ class InitialisationConditions {
   KernelConditions of_values() const;
   KernelConditions of_projections(const std::vector<std::string>& blocks) const;
   Condition count(const std::vector<std::string>& blocks) const;
-  Condition distinct() const;
+  std::vector<Condition> of_tokens(const std::vector<std::string>& blocks) const;
 
   const MeasuredFactors& measured_;
   const AttentionFactors& f_;
@@ -100,6 +126,7 @@ class InitialisationConditions {
   InputRanks ranks_;
   Index copies_;    ///< of the token that occurs most often
   Index distinct_;  ///< tokens that differ from all others, or are in another sample
+  Index nonzero_;   ///< tokens that are not zero
 };
 
 /// Bytes that takes at its peak, factors included: the local Jacobians of a sample and their singular values,

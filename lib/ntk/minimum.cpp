@@ -26,8 +26,23 @@ Index parameter_count(const AttentionSpec& s, const std::vector<std::string>& bl
 
 }  // namespace
 
+std::string to_string(Definiteness definiteness) {
+  constexpr const char* kNames[] = {"singular", "not decided", "in theory only", "positive definite"};
+  return kNames[static_cast<std::size_t>(definiteness)];
+}
+
+double KernelMinimum::rounding() const {
+  return std::max(std::numeric_limits<double>::epsilon() * largest_upper, std::numeric_limits<double>::min());
+}
+
+Definiteness KernelMinimum::definiteness() const {
+  if (upper == 0) return Definiteness::singular;
+  if (!positive()) return Definiteness::undecided;
+  return lower > rounding() ? Definiteness::definite : Definiteness::in_theory;
+}
+
 double KernelMinimum::condition_number() const {
-  return positive_definite() ? lambda_max / lambda_min : std::numeric_limits<double>::infinity();
+  return lower > 0 ? lambda_max / lambda_min : std::numeric_limits<double>::infinity();
 }
 
 KernelMinimum minimum_of(const NtkSpectrum& s) {
@@ -39,10 +54,12 @@ KernelMinimum minimum_of(const NtkSpectrum& s) {
 KernelMinimum with_conditions(KernelMinimum k, const KernelConditions& conditions) {
   k.largest_upper = std::min(k.largest_upper, conditions.upper_bound);
   k.upper = std::min(k.upper, k.largest_upper);
+  const Below proven = conditions.lower_bound();
   if (conditions.refuted()) {
     k.lambda_min = k.lower = k.upper = 0;
-  } else if (conditions.lower_bound() > k.lower && k.upper > 0) {
-    k.lower = std::min(k.upper, conditions.lower_bound());
+  } else if (k.lower_bound() < proven && k.upper > 0) {
+    k.lower = std::min(k.upper, proven.value);
+    if (k.lower == 0) k.log10_underflow = proven.log10;
     if (k.lambda_min < k.lower) k.lambda_min = k.lower;  // unless it is not known at all
     k.rank = k.size;
     k.proven_by_conditions = true;
@@ -52,7 +69,7 @@ KernelMinimum with_conditions(KernelMinimum k, const KernelConditions& condition
 
 KernelMinimum output_minimum(const MeasuredFactors& measured) {
   const AttentionFactors& f = measured.factors;
-  const MeasuredValues A = measured_values(measured, output_factor);
+  const MeasuredValues A = measured_attention_values(measured, output_factor);
   const auto squared = [](double x) { return x > 0 ? x * x : 0.0; };
   const auto squared_up = [](double x) { return std::max(x * x, std::numeric_limits<double>::min()); };
   const double smallest = A.values[A.values.size() - 1], largest = A.values[0];
@@ -61,7 +78,7 @@ KernelMinimum output_minimum(const MeasuredFactors& measured) {
                      "factor A",
                      f.outputs(),
                      width * f.spec.outputs,
-                     A.rank() * f.spec.outputs,
+                     A.rank * f.spec.outputs,
                      squared(smallest),
                      squared(smallest - A.error),
                      squared_up(smallest + A.error),
@@ -96,9 +113,9 @@ std::vector<std::optional<KernelMinimum>> formed_minima(const MeasuredFactors& m
                          std::max(0.0, ends.smallest.lower - error),
                          ends.smallest.upper + error,
                          ends.largest.value,
-                         ends.largest.lower - error,
+                         std::max(0.0, ends.largest.lower - error),
                          ends.largest.upper + error};
-      if (k.positive_definite()) k.rank = k.size;
+      if (k.positive()) k.rank = k.size;
       if (std::isinf(tolerance) || k.known_to(tolerance)) minima.back() = k;
     }
     report(progress, static_cast<Index>(minima.size()), static_cast<Index>(sets.size()));

@@ -15,6 +15,17 @@
 
 namespace basin {
 
+/// What is known of the smallest eigenvalue of a kernel (MATHEMATICS.md, "Four verdicts"). The numbers are
+/// those of result files.
+enum class Definiteness {
+  singular = 0,   ///< zero, by algebra on the given numbers: never for what rounds or underflows to zero
+  undecided = 1,  ///< zero is not excluded
+  in_theory = 2,  ///< positive, but not above rounding of the largest eigenvalue, as far as is known
+  definite = 3,   ///< positive, and above that
+};
+/// "positive definite", "in theory only", "not decided", "singular"
+std::string to_string(Definiteness definiteness);
+
 /// What is known of the ends of the spectrum of a kernel J J^T, m x m.
 struct KernelMinimum {
   std::string name;      ///< "W_Q", "W_Q,W_K" or "sum", as in NtkSpectrum
@@ -24,10 +35,20 @@ struct KernelMinimum {
   Index rank = -1;       ///< singular values that are certainly positive; -1 if only the ends are known
   double lambda_min = 0, lower = 0, upper = 0;  ///< lower <= the smallest eigenvalue <= upper
   double lambda_max = 0, largest_lower = 0, largest_upper = 0;
+  bool proven_by_conditions = false;  ///< the lower bound comes from the conditions (ntk/conditions.h)
+  /// log10 of a lower bound that underflows, `lower` being 0.
+  double log10_underflow = -std::numeric_limits<double>::infinity();
 
-  bool positive_definite() const { return lower > 0; }
-  bool proven_by_conditions = false;  ///< `lower` comes from the conditions (ntk/conditions.h)
-  double condition_number() const;    ///< infinity unless positive definite
+  Below lower_bound() const { return lower > 0 ? Below::of(lower) : Below::of_log10(log10_underflow); }
+  bool positive() const { return lower_bound().positive(); }
+  /// An eigenvalue up to this is below rounding of the largest one: eps lambda_max, or the smallest normal
+  /// number. In a step of gradient descent, 2 / lambda_max long at most, the residual's part along it shrinks
+  /// by less than its rounding.
+  double rounding() const;
+  Definiteness definiteness() const;
+  /// In the sense that is of use.
+  bool positive_definite() const { return definiteness() == Definiteness::definite; }
+  double condition_number() const;  ///< infinity unless known to be positive
   /// Positive, and enclosed as tightly as this, relative to it.
   bool known_to(double tolerance) const { return lower > 0 && upper - lower <= 2 * tolerance * lambda_min; }
 };

@@ -191,13 +191,18 @@ def ntk_row(name, singular, error, formed):
     """The row of the summary for singular values (m) with the error of each; without bounds and reason."""
     low, high = np.maximum(singular - error, 0) ** 2, (singular + error) ** 2
     rank = np.count_nonzero(low > 0)
+    visible = np.finfo(float).eps * high[0]
     return {"block": name, "method": "formed kernel" if formed else "singular values of J",
             "lambda_min": singular[-1] ** 2, "lambda_min_lower": low[-1], "lambda_min_upper": high[-1],
             "lambda_max": singular[0] ** 2, "lambda_max_lower": low[0], "lambda_max_upper": high[0],
             "condition_number": (singular[0] / singular[-1]) ** 2 if low[-1] > 0 else np.inf,
             "rank": -1 if formed else rank, "size": singular.size,
             "parameters": sum(int(np.prod(BLOCK_SHAPES[block])) for block in blocks_of(name)),
-            "positive_definite": bool(low[-1] > 0)}
+            "positive_definite": bool(low[-1] > visible),
+            "lambda_min_lower_log10": np.log10(low[-1]) if low[-1] > 0 else -np.inf, "rounding": visible,
+            "verdict": "singular" if high[-1] == 0 else "not decided" if low[-1] == 0
+                       else "positive definite" if low[-1] > visible else "in theory only",
+            "definiteness": 0 if high[-1] == 0 else 1 if low[-1] == 0 else 3 if low[-1] > visible else 2}
 
 
 def table(entry, name, columns, rows):
@@ -300,9 +305,10 @@ def sweep_shares(D, scale):
 
 
 def sweep_file(path, axes=None, repeats=20, shares=None, blocks=("W_Q", "W_O", "sum"), computed=None,
-               options=None, verdict="positive_definite"):
+               options=None, verdict="positive_definite", in_theory=None, singular=0):
     """A basin-sweep result. `axes`: name -> values, or a list of (name -> values) that vary together;
-    `shares` (axes...): of the draws of all blocks but W_O, which has none."""
+    `shares` (axes...): of the draws of all blocks but W_O, which has none; `in_theory`, `singular`: the shares of
+    the other draws that are, if the file is to say so."""
     axes = axes or {"D": [4, 8, 16, 32], "kernel": ["softmax", "gaussian"], "input-scale": [0.5, 1, 2, 4]}
     axes = [axis if isinstance(axis, dict) else {axis: axes[axis]} for axis in axes]
     shape = tuple(len(next(iter(axis.values()))) for axis in axes)
@@ -340,6 +346,12 @@ def sweep_file(path, axes=None, repeats=20, shares=None, blocks=("W_Q", "W_O", "
             write(f"{block}/lambda_min_lower", 0.9 * values, False)
             write(f"{block}/lambda_min_upper", 1.1 * values + 1e-26 * (block != "W_O"), False)
             write(f"{block}/{verdict}", passed, True)
+            if in_theory is not None:
+                place = (np.arange(repeats) + 0.5) / repeats
+                others = 1 - passed
+                write(f"{block}/in_theory_only", others * (place > 1 - in_theory), True)
+                write(f"{block}/singular", others * (place > 1 - in_theory - singular) * (place <= 1 - in_theory), True)
+                write(f"{block}/lambda_max", np.full(definite.shape, 1e9), False)
         sweep = collection(entry, "sweep")
         sweep["specification"] = "\n".join(["kind = teacher", *(f"quantity {n} = {k}" for n, k in kinds.items())])
         options = {"samples": "4", "tokens": "4", "train": "W_Q,W_O", **(options or {})}

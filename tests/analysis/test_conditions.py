@@ -7,6 +7,8 @@ import numpy as np
 import examples
 from support import FileCase, figures  # finds basin_analysis
 from basin_analysis.mathematics import typeset
+from basin_analysis.results import ResultError
+from basin_analysis.style import DEFINITENESS_LOOK
 
 
 def panels(path, scale="auto"):
@@ -88,10 +90,10 @@ class Conditions(FileCase):
         self.assertEqual(axes.get_xscale(), "linear")
         self.assertEqual(marks(axes, "zero")[:, 0].tolist(), [0])
 
-    def test_singular_to_rounding_is_told_from_exactly_singular(self):
+    def test_zero_to_rounding_is_told_from_exactly_singular(self):
         for name, spectrum, mark, words in (
                 ("rounding", (np.array([2, 1e-10]), 1e-9), "upper",
-                 "singular to rounding, $\\lambda_\\mathrm{min}$ \u2264 $1.21{\\times}10^{-18}$"),
+                 "not decided, 0 \u2264 $\\lambda_\\mathrm{min}$ \u2264 $1.22{\\times}10^{-18}$"),  # rounded up
                 ("exact", (np.array([2, 0.0]), 0.0), "zero", "singular, $\\lambda_\\mathrm{min}$ = 0")):
             path = examples.ntk_file(self.path(name), {"W_V": spectrum, "sum": spectrum}, bounds=[0.0])
             axes, _ = panels(path)
@@ -99,6 +101,37 @@ class Conditions(FileCase):
             for other in {"upper", "zero", "least"} - {mark}:
                 self.assertEqual(len(marks(axes, other)), 0, name)
             self.assertIn(f"\nsum: {words}", title(path))
+
+    def test_positive_in_theory_only_has_its_name_and_colour(self):
+        spectrum = np.array([2, 1e-10]), 1e-12
+        path = examples.ntk_file(self.path("n.h5"), {"W_V": spectrum, "sum": (np.array([2, 1]), 0.0)}, bounds=[0.0])
+        axes, _ = panels(path)
+        colours = {line.get_color() for line in axes.get_lines() if line.get_label() == "least"}
+        self.assertEqual(colours, {DEFINITENESS_LOOK["in theory only"], DEFINITENESS_LOOK["positive definite"]})
+        legend = figures(path)["conditions"].axes[2].get_legend()
+        self.assertIn("$\\lambda_\\mathrm{min}$ > 0 in theory only", [text.get_text() for text in legend.get_texts()])
+        path = examples.ntk_file(self.path("sum.h5"), {"sum": spectrum}, bounds=[0.0])
+        self.assertIn("sum: positive definite in theory only, ", title(path))
+
+    def test_a_lower_bound_that_underflows_is_not_zero(self):
+        path = examples.ntk_file(self.path("n.h5"), {"sum": (np.array([1e-200]), 1e-201)}, bounds=[0.0])
+        with h5py.File(path, "r+") as file:
+            summary = file["entry/summary"]
+            for name, value in (("lambda_min_lower_log10", -1085.7), ("lambda_min_upper", 2.3e-308), ("definiteness", 2)):
+                summary[name][0] = value
+            summary["verdict"][0] = "in theory only"
+            summary["lambda_max"][0] = summary["lambda_max_upper"][0] = 2.3e-308
+        self.assertTrue(title(path).endswith("positive definite in theory only, $1.99{\\times}10^{-1086}$ \u2264 "
+                                             "$\\lambda_\\mathrm{min}$ \u2264 $2.3{\\times}10^{-308}$"), title(path))
+        axes, _ = panels(path)
+        self.assertFalse(len(marks(axes, "zero")))
+
+    def test_a_wrong_verdict_is_refused(self):
+        path = examples.ntk_file(self.path("n.h5"))
+        with h5py.File(path, "r+") as file:
+            file["entry/summary/verdict"][0] = "perhaps"
+        with self.assertRaisesRegex(ResultError, "/entry/summary/verdict: found 'perhaps', expected one of singular"):
+            figures(path)
 
     def test_title_of_a_definite_kernel(self):
         spectra = {"W_V": (np.array([3.0, 2.0]), 0.0), "sum": (np.array([4.0, 3.0]), 0.0)}

@@ -211,10 +211,24 @@ class Kernels(FileCase):
         self.assertEqual(curve.get_xydata()[:, 0].tolist(), [1, 2, 3, 4])
         self.assertEqual(len(bounds.get_xydata()), 0)
         legend = [text.get_text() for text in axes.get_legend().get_texts()]
-        self.assertIn("\u2264 $10^{-16}$, rank 3 of 5", legend[0])
+        self.assertIn(r"\u2264 $1.01{\times}10^{-16}$, rank 3 of 5".replace(r"\u2264", "\u2264"), legend[0])  # (1e-8)^2 in double precision
         self.assertIn("= 0 (1 exactly 0), rank 4 of 5", legend[1])
         self.assertIn("upper bound where 0 is not excluded", legend)
         self.assertEqual(axes.get_yscale(), "log")
+
+    def test_what_is_below_rounding_of_the_largest_is_shaded_and_named(self):
+        spectrum = np.array([3, 1, 1e-9]), 1e-11  # 1e-18 of 9: known, and no use
+        path = examples.ntk_file(self.path("n.h5"), {"W_V": spectrum, "sum": spectrum})
+        axes, = figures(path)["eigenvalues"].axes
+        legend = [text.get_text() for text in axes.get_legend().get_texts()]
+        self.assertIn("$10^{-18}$ (in theory only), rank 3 of 3", legend[0])
+        self.assertIn(r"below rounding of $\lambda_\mathrm{max}$ (sum)", legend)
+        shade, = axes.patches
+        self.assertAlmostEqual(shade.get_extents().transformed(axes.transData.inverted()).y1 / (9 * 2.0**-52), 1, delta=1e-6)
+        path = examples.ntk_file(self.path("m.h5"), {"sum": (np.array([3, 1, 1e-3]), 1e-11)})
+        axes, = figures(path)["eigenvalues"].axes
+        self.assertFalse(axes.patches)
+        self.assertNotIn("rounding", " ".join(text.get_text() for text in axes.get_legend().get_texts()))
 
     def test_band(self):
         path = examples.ntk_file(self.path("n.h5"), {"W_O": (np.array([3.0, 2.0]), 1.0)})

@@ -4,10 +4,12 @@ import warnings
 
 import h5py
 import numpy as np
+from matplotlib.colors import to_hex
 
 import examples
 from support import FileCase, figures
 from basin_analysis.results import open_result
+from basin_analysis.style import DEFINITENESS_LOOK
 from basin_analysis.sweep import read
 
 
@@ -127,6 +129,51 @@ class PhaseDiagram(FileCase):
         band = axes.collections[0].get_paths()[0].vertices
         ends = sorted(band[band[:, 0] == 1][:, 1])
         np.testing.assert_allclose((ends[0], ends[-1]), (10.779127, 60.322185), rtol=1e-6)  # statsmodels
+
+
+class Definiteness(FileCase):
+    """Positive definite, in theory only, not decided, singular: the parts of each cell."""
+
+    def test_cells_are_divided_like_their_draws(self):
+        shares = np.array([[0.25, 1.0], [0.5, 0.0]])  # D, input-scale
+        path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8], "input-scale": [1, 2]}, shares=shares,
+                                   in_theory=0.25, singular=0.05, blocks=("sum",))
+        pictures = figures(path)
+        self.assertEqual(list(pictures), ["phase_positive_definite", "lambda_min"])
+        figure = pictures["phase_positive_definite"]
+        axes = panels(figure)["sum"]
+        cells = {}
+        for bar in axes.patches:
+            place = int(np.floor(bar.get_x() + 0.5 + 1e-9)), int(round(bar.get_y() + 0.5))
+            if bar.get_width() > 0:
+                cells.setdefault(place, {})[to_hex(bar.get_facecolor()).upper()] = bar.get_width()
+        look = {verdict: to_hex(colour).upper() for verdict, colour in DEFINITENESS_LOOK.items()}
+        for (x, y), expected in {(0, 0): (0.25, 0.25, 0.45, 0.05), (1, 0): (0.5, 0.25, 0.2, 0.05),
+                                 (0, 1): (1, 0, 0, 0), (1, 1): (0, 0.25, 0.7, 0.05)}.items():
+            found = [cells[x, y].get(look[verdict], 0) for verdict in reversed(DEFINITENESS_LOOK)]
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+        legend = [text.get_text() for a in figure.axes if a.get_legend() for text in a.get_legend().get_texts()]
+        self.assertEqual(legend, ["positive definite", r"positive in theory only, below rounding of $\lambda_\mathrm{max}$",
+                                  "not decided: zero to rounding", "singular", "half of them positive definite"])
+        self.assertEqual(sorted(text.get_text() for text in axes.texts), ["0", "100", "25", "50"])
+
+    def test_curves(self):
+        path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8, 16]}, shares=[0.2, 0.5, 1], in_theory=0.3, blocks=("sum",))
+        axes = panels(figures(path)["phase_positive_definite"])["sum"]
+        drawn = {line.get_color(): line.get_ydata() for line in axes.get_lines() if line.get_marker() == "o"}
+        np.testing.assert_allclose(drawn[DEFINITENESS_LOOK["positive definite"]], [20, 50, 100])
+        np.testing.assert_allclose(drawn[DEFINITENESS_LOOK["in theory only"]], [30, 30, 0])
+
+    def test_eigenvalues_below_rounding_of_the_largest_are_shaded(self):
+        path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8, 16]}, shares=[1, 1, 1], in_theory=0.3, blocks=("sum",))
+        figure = figures(path)["lambda_min"]  # values around 1e-3, lambda_max = 1e9: eps lambda_max = 2e-7
+        with h5py.File(path, "r+") as file:
+            for end in ("", "_lower", "_upper"):
+                file[f"entry/draws/sum/lambda_min{end}"][0] *= 1e-5
+        shaded = figures(path)["lambda_min"]
+        for drawn, expected in ((figure, False), (shaded, True)):
+            legend = [text.get_text() for a in drawn.axes if a.get_legend() for text in a.get_legend().get_texts()]
+            self.assertEqual(r"below rounding of $\lambda_\mathrm{max}$" in legend, expected)
 
 
 class SmallestEigenvalue(FileCase):

@@ -4,7 +4,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BLOCKS, ORACLES, ToolTest, jacobian, run
+from support import BLOCKS, ORACLES, ToolTest, jacobian, run, write_problem
 
 
 class Ntk(ToolTest):
@@ -52,7 +52,7 @@ class Ntk(ToolTest):
         path, _ = self.problem(N=2, n=2, D=8, d=4)
         self.assertIn("NTK of the trained blocks is positive definite: lambda_min = ", self.done("basin-ntk", path, "-o", "a.h5"))
         out = self.done("basin-ntk", path, "-o", "b.h5", "--train", "W_O", "--heads", 1, "--head-dim", 1, "--init", "xavier")
-        self.assertIn("singular, having only 2 parameters: rank 2 of 8, lambda_min <= 0", out)
+        self.assertIn("singular, having only 2 parameters: rank 2 of 8, lambda_min = 0, lambda_max", out)
 
     def test_what_does_not_fit_is_refused_with_its_memory(self):
         path, _ = self.problem(N=20, n=10)
@@ -124,6 +124,57 @@ class Ntk(ToolTest):
         self.assertEqual(process.stderr.strip(), "basin-ntk: --assert certified: does not hold")
         self.assertEqual(self.results("no.h5", "entry/certificate/passes"), 0)  # the result is there
         self.refused(2, "--assert convex: expected certified or positive-definite", "basin-ntk", path, "-o", "x.h5", "--assert", "convex")
+
+    def far(self, W_Q=50.0):
+        """One token, x = 1, whose key is 0: Gaussian attention exp(-W_Q^2 / 2), J = exp(-W_Q^2 / 2) (-W_Q, W_Q, 1, 1)."""
+        one = np.ones((1, 1, 1))
+        write_problem(self.path("far.h5"), {"X": one, "Y": one, "kernel": "gaussian", "sigma": 1.0,
+                                            "weights": {"W_Q": W_Q * one, "W_K": 0 * one, "W_V": one, "W_O": one}})
+        return self.path("far.h5")
+
+    def test_kernels_that_underflow_are_not_singular(self):
+        for method in ("auto", "formed", "singular-values", "matrix-free"):
+            out = self.done("basin-ntk", self.far(), "-o", "r.h5", "--overwrite", "--method", method, "--kernels", "unions")
+            self.assertRegex(out, r"positive definite in theory only: 4\.5\d+e-1083 <= lambda_min <= 2\.\d+e-308, the lower bound by conditions")
+            self.assertIn("below rounding of lambda_max, gradient descent in double precision cannot see it", out)
+            self.assertIn("the NTK's lambda_min underflows", out)
+            with h5py.File(self.path("r.h5")) as file:
+                summary = {k: (v.asstr() if v.dtype.kind == "O" else v)[()] for k, v in file["entry/summary"].items()}
+                bounds = file["entry/bounds/value_log10"][()]
+            for name in ("lambda_min_upper", "lambda_max_upper", "proven_upper_bound"):
+                self.assertTrue((summary[name] > 0).all(), (method, name))
+            self.assertTrue((summary["lambda_min_lower"] == 0).all())
+            self.assertEqual(set(summary["verdict"]), {"in theory only"})
+            self.assertEqual(set(summary["definiteness"]), {2})
+            self.assertFalse(summary["positive_definite"].any())
+            W_O = summary["block"].tolist().index("W_O")
+            exact = -2500 / np.log(10)
+            self.assertLessEqual(summary["lambda_min_lower_log10"][W_O], exact)
+            self.assertAlmostEqual(summary["lambda_min_lower_log10"][W_O], exact, delta=1e-8)
+            self.assertTrue(np.isfinite(bounds).all())
+        out = self.done("basin-ntk", self.far(10.0), "-o", "r.h5", "--overwrite")  # 1e-43 times (100, 100, 1, 1)
+        self.assertIn("NTK of the trained blocks is positive definite: lambda_min = 7.5", out)
+
+    def test_positive_definite_means_above_rounding_of_the_largest_eigenvalue(self):
+        """K_O = diag(1, t^2): with t = 1e-10 its digits are known, and gradient descent cannot see it."""
+        for t, code, verdict in ((1e-6, 0, "positive definite: lambda_min = 1e-12"), (1e-10, 3, "positive definite in theory only: lambda_min = 1e-20")):
+            one = np.ones((1, 2, 2))
+            write_problem(self.path("p.h5"), {"X": np.array([[[1.0, 0]], [[0, t]]]), "Y": np.ones((2, 1, 1)), "kernel": "softmax", "sigma": None,
+                                              "weights": {"W_Q": one, "W_K": one, "W_V": np.eye(2)[None], "W_O": np.ones((1, 2, 1))}})
+            for method in ("auto", "formed", "singular-values"):
+                process = run("basin-ntk", "p.h5", "-o", "r.h5", "--overwrite", "--train", "W_O", "--method", method, "--assert", "positive-definite", cwd=self.folder)
+                self.assertEqual(process.returncode, code, process.stdout + process.stderr)
+                self.assertIn(verdict, process.stdout)
+
+    def test_zeros_make_singular_kernels_exactly(self):
+        path, problem = self.problem(N=2, n=2, D=8, d=4, D_out=1)
+        problem["weights"]["W_O"][:] = 0
+        write_problem(path, problem)
+        out = self.done("basin-ntk", path, "-o", "r.h5")
+        self.assertIn("W_V alone: singular: rank 0 of 4, lambda_min = 0", out)
+        verdicts, upper = self.results("r.h5", "entry/summary/verdict", "entry/summary/lambda_min_upper")
+        self.assertEqual([v.decode() for v in verdicts], ["singular"] * 3 + ["positive definite"] * 2)
+        self.assertEqual((upper > 0).tolist(), [False] * 3 + [True] * 2)
 
     def test_impossible_ways_are_refused(self):
         path, _ = self.problem(N=20, n=10)

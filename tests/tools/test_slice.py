@@ -181,6 +181,19 @@ class Directions(ToolTest):
         self.assertIn("u: Hessian eigenvector, largest: ", out)
         self.assertTrue((self.results("r.h5", "eig_converged") == 1).all())
 
+    def test_a_kernel_that_underflows_has_an_upper_bound_and_a_verdict(self):
+        """Gaussian attention exp(-W_Q^2 / 2) of one token, W_Q from 0 to 50 along the line."""
+        one = np.ones((1, 1, 1))
+        for name, W_Q in (("a.h5", 0), ("b.h5", 50)):
+            write_problem(self.path(name), {"X": one, "Y": one, "kernel": "gaussian", "sigma": 1.0,
+                                            "weights": {"W_Q": W_Q * one, "W_K": 0 * one, "W_V": one, "W_O": one}})
+        out = self.done("basin-slice", "a.h5", "-o", "r.h5", "--to", "b.h5", "--x", "0:1:3", "--quantities", "ntk")
+        smallest, verdicts = self.results("r.h5", "min_ntk", "ntk_definiteness")
+        self.assertEqual(verdicts.tolist(), [3, 3, 2])
+        self.assertAlmostEqual(smallest[1] / (np.exp(-(25.0**2)) * (2 * 25**2 + 2)), 1, delta=1e-9)
+        self.assertTrue(0 < smallest[2] < 1e-300)
+        self.assertIn("  NTK positive definite in theory only at 1 points; min_ntk is an upper bound where it is not known", out)
+
     def test_symmetry_is_flat(self):
         path, _ = self.problem(d=4)
         self.done("basin-slice", path, "-o", "r.h5", "--u", "symmetry", "--v", "symmetry", "--x", "-1:1:9", "--y", "-1:1:9")

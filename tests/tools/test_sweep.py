@@ -74,6 +74,10 @@ class Draws(SweepTest):
                             self.assertEqual(found, summary[name][blocks.index(block)], (block, name))
                         else:
                             self.assertTrue(np.isnan(found), (block, name))
+                for code, name in enumerate(("singular", None, "in_theory_only", "positive_definite")):
+                    for number, block in enumerate(blocks):
+                        if name:
+                            self.assertEqual(draws[block][name][place] == 1, summary["definiteness"][number] == code)
             loss, gradient = self.results("e.h5", "entry/evaluation/loss", "entry/evaluation/gradient")
             self.assertEqual(draws["loss"][place], loss)
             self.assertAlmostEqual(draws["gradient_norm"][place] / np.linalg.norm(gradient), 1, delta=1e-14)
@@ -87,6 +91,9 @@ class Draws(SweepTest):
                                     ["teacher", *SMALL, "-D", D, "--kernel", kernel, "--input-scale", scale])
         definite = self.results("s.h5", "entry/draws/sum/positive_definite")
         self.assertTrue(0 < definite.mean() < 1, definite)  # otherwise the tests here see one side only
+        in_theory, upper = self.results("s.h5", "entry/draws/W_O/in_theory_only", "entry/draws/W_O/lambda_min_upper")
+        self.assertTrue(in_theory.any())
+        self.assertTrue((upper > 0).all())  # H d >= N n
 
     def test_gains_pairs_and_trained_blocks(self):
         self.sweep("s.h5", *SMALL, "--gain", "W_V=3", "--init", "orthogonal", "--sweep", "gain.W_O=0.5,2",
@@ -199,6 +206,8 @@ class ResultFile(SweepTest):
         share = definite.mean()
         self.assertEqual(lines[0], f"NTK of the trained blocks positive definite in {definite.sum():.0f} of 6 draws ({100 * share:.0f} %)")
         self.assertTrue(any(line.startswith("  W_Q alone: positive definite in ") for line in lines))
+        in_theory = self.results("s.h5", "entry/draws/sum/in_theory_only")
+        self.assertTrue(any(line.startswith(f"  NTK of the trained blocks in theory only in {in_theory.sum():.0f} of 6 draws") for line in lines))
         self.assertFalse(any("W_K" in line for line in lines))
         self.assertIn("  input-scale  share  95 % interval  median lambda_min", lines)
         self.assertTrue(any(line.startswith("            1   1.00   0.44 to 1.00") for line in lines), lines)

@@ -42,8 +42,9 @@ std::vector<Quantity> cell_quantities(const CellOptions&) {
     for (const char* name :
          {"lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max", "rank", "proven_lower_bound"})
       quantities.push_back({kernel + "/" + name, kNaN});
-    quantities.push_back({kernel + "/positive_definite", kNaN, true});
-    quantities.push_back({kernel + "/proven", kNaN, true});
+    quantities.push_back({kernel + "/proven_lower_bound_log10", kNaN});
+    for (const char* name : {"positive_definite", "in_theory_only", "singular", "proven"})
+      quantities.push_back({kernel + "/" + name, kNaN, true});
     for (const std::string& condition : conditions)
       quantities.push_back({kernel + "/" + condition, kNaN, true});
   }
@@ -81,9 +82,14 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
     set(quantities, name + "/lambda_min_upper", minimum.upper);
     set(quantities, name + "/lambda_max", minimum.lambda_max);
     set(quantities, name + "/rank", static_cast<double>(minimum.rank));
-    set(quantities, name + "/proven_lower_bound", known.lower_bound());
-    set(quantities, name + "/positive_definite", minimum.positive_definite() ? 1 : 0);
-    set(quantities, name + "/proven", known.lower_bound() > 0 ? 1 : 0);
+    const Below bound = known.lower_bound();
+    set(quantities, name + "/proven_lower_bound", bound.value);
+    if (bound.positive()) set(quantities, name + "/proven_lower_bound_log10", bound.log10);
+    const Definiteness verdict = minimum.definiteness();
+    set(quantities, name + "/positive_definite", verdict == Definiteness::definite ? 1 : 0);
+    set(quantities, name + "/in_theory_only", verdict == Definiteness::in_theory ? 1 : 0);
+    set(quantities, name + "/singular", verdict == Definiteness::singular ? 1 : 0);
+    set(quantities, name + "/proven", bound.positive() ? 1 : 0);
     for (const auto& [kernel, names] : kConditions)
       for (const std::string& condition : names)
         for (const Condition& c : known.conditions)

@@ -1,6 +1,7 @@
 #include "common/ntk_file.h"
 
 #include <cmath>
+#include <cstdio>
 #include <optional>
 
 #include "common/command.h"
@@ -49,17 +50,25 @@ void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra) 
   file.write("/entry/ntk/title", std::string("NTK eigenvalues of the trained blocks and of their sum"));
 }
 
-/// Which condition decides, in words; empty when none does.
+std::string text_below(const Below& bound, int digits) {
+  if (bound.value > 0) return number_below(bound.value, digits);
+  const double exponent = std::floor(bound.log10), unit = std::pow(10.0, digits - 1);
+  char text[48];
+  std::snprintf(text, sizeof text, "%.*ge%.0f", digits,
+                std::floor(std::pow(10.0, bound.log10 - exponent) * unit) / unit, exponent);
+  return text;
+}
+
 std::string reason(const Kernel& kernel) {
   const KernelConditions& c = kernel.conditions;
-  if (const Condition* obstacle = c.obstacle())
-    return (c.refuted() ? "cannot be: " : "is not, to rounding: ") + obstacle->statement + " fails (" +
-           number(obstacle->measured, 10) + " < " + number(obstacle->threshold, 10) + "); it takes " +
-           obstacle->remedy;
-  if (kernel.minimum.positive_definite() && c.lower_bound() > 0)
-    return "must be: the conditions hold, and prove lambda_min >= " + number_below(c.lower_bound(), 4) +
+  if (const Condition* obstacle = c.refuted() ? c.refutation() : c.obstacle())
+    return (c.refuted() ? "cannot be: " : "not shown by conditions: to rounding, ") + obstacle->statement +
+           " fails (" + number(obstacle->measured, 10) + " < " + number(obstacle->threshold, 10) +
+           "); it takes " + obstacle->remedy;
+  if (const Below bound = c.lower_bound(); kernel.minimum.positive() && bound.positive())
+    return "must be: the conditions hold, and prove lambda_min >= " + text_below(bound, 4) +
            (kernel.minimum.known_to(0.1)
-                ? " (" + number(100 * c.lower_bound() / kernel.minimum.lambda_min, 3) + " % of it)"
+                ? " (" + number(100 * bound.value / kernel.minimum.lambda_min, 3) + " % of it)"
                 : "");
   for (const Condition& condition : c.conditions)
     if (!condition.holds())
@@ -93,8 +102,17 @@ void write_kernels(hdf5::Writer& file, const std::string& group, const std::vect
   of_minimum("size", &KernelMinimum::size);
   of_minimum("parameters", &KernelMinimum::parameters);
   summary.column("condition_number", kernels, [](const Kernel& k) { return k.minimum.condition_number(); });
+  summary.column("verdict", kernels, [](const Kernel& k) { return to_string(k.minimum.definiteness()); });
+  summary.column("definiteness", kernels,
+                 [](const Kernel& k) { return static_cast<Index>(k.minimum.definiteness()); });
   summary.column("positive_definite", kernels, [](const Kernel& k) { return k.minimum.positive_definite(); });
-  summary.column("proven_lower_bound", kernels, [](const Kernel& k) { return k.conditions.lower_bound(); });
+  summary.column("lambda_min_lower_log10", kernels,
+                 [](const Kernel& k) { return k.minimum.lower_bound().log10; });
+  summary.column("rounding", kernels, [](const Kernel& k) { return k.minimum.rounding(); });
+  summary.column("proven_lower_bound", kernels,
+                 [](const Kernel& k) { return k.conditions.lower_bound().value; });
+  summary.column("proven_lower_bound_log10", kernels,
+                 [](const Kernel& k) { return k.conditions.lower_bound().log10; });
   summary.column("proven_upper_bound", kernels, [](const Kernel& k) { return k.conditions.upper_bound; });
   summary.column("by_conditions", kernels, [](const Kernel& k) { return k.minimum.proven_by_conditions; });
   summary.column("reason", kernels, [](const Kernel& k) { return reason(k); });
@@ -125,10 +143,11 @@ void write_conditions(hdf5::Writer& file, const std::vector<Kernel>& kernels, co
   lower.column("block", bounds, [](const Row& r) { return r.kernel->minimum.name; });
   lower.column("name", bounds, [](const Row& r) { return r.bound->name; });
   lower.column("formula", bounds, [](const Row& r) { return r.bound->formula; });
-  lower.column("value", bounds, [](const Row& r) { return r.bound->value; });
+  lower.column("value", bounds, [](const Row& r) { return r.bound->bound.value; });
+  lower.column("value_log10", bounds, [](const Row& r) { return r.bound->bound.log10; });
   lower.column("share_of_lambda_min", bounds, [](const Row& r) {
     const KernelMinimum& k = r.kernel->minimum;
-    return k.positive_definite() ? r.bound->value / k.lambda_min : 0.0;
+    return k.lower > 0 ? r.bound->bound.value / k.lambda_min : 0.0;
   });
   file.group("/entry/inputs", "NXcollection");
   file.write("/entry/inputs/rank_X", static_cast<std::int64_t>(ranks.plain));

@@ -18,6 +18,9 @@ struct Kernel {
   KernelConditions conditions;
 };
 
+/// "1.83e-1086", also where the number underflows; never above it.
+std::string text_below(const Below& bound, int digits);
+
 /// Which condition decides, in words; empty when none does.
 std::string reason(const Kernel& kernel);
 

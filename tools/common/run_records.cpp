@@ -65,7 +65,7 @@ void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const V
   row.add("lambda_max", sum.lambda_max);
   // late: r' = (1 - eta K) r, of which the slowest part stays
   const double kept = 1 - step * sum.lambda_min;
-  row.add("predicted_rate", options.one_step ? kept * kept : kNone);
+  row.add("predicted_rate", options.one_step && (sum.positive() || sum.upper == 0) ? kept * kept : kNone);
   if (!options.certify) return;
 
   const Linearization<double> at(setup.model, weights, setup.data, {.memory = 0});

@@ -24,6 +24,9 @@ const Known kKnown[] = {
     {"max_eig", "largest Hessian eigenvalue", "max_eig", -1},
     {"eig_converged", "Hessian eigenvalues converged (1) or not (0)", "eig_converged", -1},
     {"min_ntk", "smallest NTK eigenvalue", "min_ntk", -1},
+    {"ntk_definiteness",
+     "NTK singular (0), not decided (1), positive in theory only (2) or positive definite (3)",
+     "ntk_definiteness", -1},
     {"train_acc", "accuracy (%)", "accuracy", -1}};
 
 const Known& quantity(const std::string& name) {

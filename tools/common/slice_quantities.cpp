@@ -11,7 +11,6 @@
 #include "model/evaluator.h"
 #include "model/labels.h"
 #include "model/twin.h"
-#include "ntk/minimum.h"
 
 namespace basin::tools {
 
@@ -24,7 +23,7 @@ std::vector<std::string> parse_quantities(const std::string& list) {
     else if (word == "eigenvalues")
       names.insert(names.end(), {"min_eig", "max_eig", "eig_converged"});
     else if (word == "ntk")
-      names.emplace_back("min_ntk");
+      names.insert(names.end(), {"min_ntk", "ntk_definiteness"});
     else if (word == "accuracy")
       names.emplace_back("train_acc");
     else if (word != "loss")
@@ -99,19 +98,23 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
       set("max_eig", ends.largest);
       eigenvectors = ends.vectors;
     }
-    if (wants("min_ntk")) set("min_ntk", smallest_ntk_eigenvalue(weights));
+    if (wants("min_ntk")) {
+      const KernelMinimum k = ntk_minimum(weights);
+      // Where rounding hides the value it would be noise.
+      set("min_ntk", k.known_to(0.1) ? k.lambda_min : k.upper);
+      set("ntk_definiteness", static_cast<double>(k.definiteness()));
+    }
   } catch (const WorkError&) {  // something overflows at this point: its numbers stay NaN
   }
 }
 
 /// Of the sum over the trained blocks.
-double SliceMeasurement::smallest_ntk_eigenvalue(const Vector<double>& weights) const {
+KernelMinimum SliceMeasurement::ntk_minimum(const Vector<double>& weights) const {
   const AttentionSpec& spec = setup_.description.spec;
   const auto trained = setup_.parameters().trained();
-  return kernel_minima({spec, weights, setup_.data}, measured_factors(spec, weights, setup_.data), trained,
-                       {trained})
-      .minima[0]
-      .lambda_min;
+  const MeasuredFactors factors = measured_factors(spec, weights, setup_.data);
+  const Minima found = kernel_minima({spec, weights, setup_.data}, factors, trained, {trained});
+  return with_conditions(found.minima[0], InitialisationConditions(factors).of(trained));
 }
 
 }  // namespace basin::tools

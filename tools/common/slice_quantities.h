@@ -8,6 +8,7 @@
 
 #include "common/setup.h"
 #include "landscape/plane_evaluator.h"
+#include "ntk/minimum.h"
 
 namespace basin::tools {
 
@@ -32,7 +33,7 @@ class SliceMeasurement {
  private:
   void measure_point(const Vector<double>& weights, Vectors<double>& eigenvectors, Index place,
                      std::vector<double>& values);
-  double smallest_ntk_eigenvalue(const Vector<double>& weights) const;
+  KernelMinimum ntk_minimum(const Vector<double>& weights) const;
 
   const Setup& setup_;
   std::vector<std::string> quantities_;

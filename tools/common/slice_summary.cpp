@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/command.h"
+#include "ntk/minimum.h"
 
 namespace basin::tools {
 namespace {
@@ -50,6 +51,18 @@ std::vector<std::string> summary_lines(const SliceResult& result) {
       if (const auto open = std::count(result.values[q].begin(), result.values[q].end(), 0.0); open > 0)
         lines.push_back("  eigenvalues of " + std::to_string(open) +
                         " points did not converge: they are bounds from inside the spectrum");
+      continue;
+    }
+    if (result.quantities[q] == "ntk_definiteness") {
+      const std::vector<double>& verdicts = result.values[q];
+      std::string counts;
+      for (const Definiteness d : {Definiteness::in_theory, Definiteness::undecided, Definiteness::singular})
+        if (const auto points = std::count(verdicts.begin(), verdicts.end(), static_cast<double>(d));
+            points > 0)
+          counts += (counts.empty() ? "" : ", ") + to_string(d) + " at " + std::to_string(points) + " points";
+      if (!counts.empty())
+        lines.push_back("  NTK positive definite " + counts +
+                        "; min_ntk is an upper bound where it is not known");
       continue;
     }
     double low = HUGE_VAL, high = -HUGE_VAL;

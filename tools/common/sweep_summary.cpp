@@ -23,7 +23,9 @@ std::string subject_text(const std::string& subject) {
 /// "positive definite" of "W_Q/positive_definite"; conditions keep their names.
 std::string verdict_text(const std::string& name) {
   const std::string what = name.substr(name.find('/') + 1);
-  return what == "positive_definite" ? "positive definite" : what;
+  return what == "positive_definite" ? "positive definite"
+         : what == "in_theory_only"  ? "in theory only"
+                                     : what;
 }
 
 std::string share_text(double share) {

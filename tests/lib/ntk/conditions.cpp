@@ -81,9 +81,9 @@ TEST_CASE("bounds hold, failing conditions mean singular kernels, sufficient one
       const KernelConditions k = conditions.of(blocks);
       CAPTURE(k.blocks, smallest, sigma[0]);
       for (const LowerBound& b : k.bounds) {
-        CAPTURE(b.formula, b.value);
-        CHECK(std::sqrt(b.value) <= smallest + rounding);
-        tight += b.value > 0.25 * smallest * smallest;
+        CAPTURE(b.formula, b.bound.value);
+        CHECK(std::sqrt(b.bound.value) <= smallest + rounding);
+        tight += b.bound.value > 0.25 * smallest * smallest;
       }
       // With duplicate tokens J is exactly zero, and computed to eps times inputs, keys and values of
       // size 10.
@@ -100,7 +100,7 @@ TEST_CASE("bounds hold, failing conditions mean singular kernels, sufficient one
       // J is off by eps times inputs, keys and values of size 10, whatever its own size.
       if (k.refuted()) CHECK(smallest <= 1e-14 * (sigma[0] + 1));
       if (k.sufficient()) {
-        CHECK(k.lower_bound() > 0);
+        CHECK(k.lower_bound().positive());
         ++proven;
       }
     }
@@ -166,7 +166,7 @@ TEST_CASE("some bounds are equalities") {
     const Vector<double> sigma = singular_values_of(Jt, at.parameters(), {block});
     const double lambda = sigma[sigma.size() - 1] * sigma[sigma.size() - 1];
     CHECK(lambda > 0);
-    CHECK(conditions.of({block}).bounds.front().value == Approx(lambda).epsilon(1e-9));
+    CHECK(conditions.of({block}).bounds.front().bound.value == Approx(lambda).epsilon(1e-9));
   }
 }
 
@@ -210,6 +210,54 @@ TEST_CASE("too many copies of one token make the kernel of W_Q singular, whateve
     CHECK((sigma[sigma.size() - 1] <= 1e-14 * sigma[0]) == (copies == 5));
     CHECK_FALSE(conditions_of(c, instance, {"W_K"}).refuted());
   }
+}
+
+TEST_CASE("zeros that make a kernel singular are exact, and only these refute") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const bool softmax = kind == KernelKind::softmax;
+  const Case c = {"zeros", 2, 2, 12, 2, 4, 1, kind};
+  const std::string what = GENERATE("W_Q", "W_K", "W_V", "W_O", "one head of W_O", "a token");
+  Instance<double> instance = make_instance(c);
+  if (what == "a token") {
+    auto data = std::make_shared<Data<double>>(*instance.data);
+    data->X.row(1).setZero();
+    instance.data = data;
+  } else {
+    const auto& entry = instance.model->parameters().find(what.substr(what.size() - 3));
+    const Index size = what.size() > 3 ? entry.block.size() / 2 : entry.block.size();
+    instance.weights.segment(entry.offset, size).setZero();
+  }
+  const Vectors<double> Jt = instance.linearize().jacobian_transposed();
+  Index refuted = 0;
+  for (const auto& blocks : all_trainable_sets()) {
+    const Vector<double> sigma = singular_values_of(Jt, instance.model->parameters(), blocks);
+    const KernelConditions k = conditions_of(c, instance, blocks);
+    const bool singular = sigma[sigma.size() - 1] <= 1e-14 * sigma[0];
+    CAPTURE(what, kernel_name(kind), k.blocks, sigma.transpose());
+    // Gaussian attention without keys is the same for all keys, so that A and B have a rank of one a head:
+    // this shows in ranks alone.
+    const bool by_rank = !softmax && what == "W_K";
+    if (k.refuted()) CHECK(singular);
+    if (!by_rank) CHECK(k.refuted() == singular);
+    refuted += k.refuted();
+  }
+  CHECK((refuted > 0) == (what != "one head of W_O" && !(what == "W_K" && !softmax)));
+}
+
+TEST_CASE("attention that underflows has its rank") {
+  // Queries far from all keys: weights of e^-1000 and less, and zero in double precision, for each token
+  // others.
+  const auto far = GENERATE(2.0, 40.0, 4000.0);
+  const Case c = {"far", 2, 2, 8, 2, 4, 2, KernelKind::gaussian};
+  Instance<double> instance = make_instance(c);
+  instance.weights.segment(instance.model->parameters().find("W_Q").offset, 64) *= far;
+  const KernelConditions k = conditions_of(c, instance, {"W_O"});
+  CHECK(find(k, "rank_A").holds());
+  CHECK(k.sufficient());
+  CHECK(k.lower_bound().positive());
+  CHECK(k.upper_bound > 0);
+  CHECK(find(conditions_of(c, instance, {"W_V"}), "rank_B").holds());
+  CHECK((k.lower_bound().value == 0) == (far > 2));
 }
 
 TEST_CASE("a common feature of each sample is counted once by softmax") {

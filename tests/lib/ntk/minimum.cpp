@@ -3,7 +3,9 @@
 #include <catch2/catch.hpp>
 
 #include "model/twin.h"
+#include "ntk/certificate_input.h"
 #include "ntk/matrix_free.h"
+#include "ntk/smooth_step.h"
 #include "support/cases.h"
 
 using namespace basin;
@@ -132,7 +134,7 @@ TEST_CASE("conditions close what computing leaves open") {
   computed.largest_upper = 10;
   KernelConditions known;
   known.upper_bound = 3;
-  known.bounds.push_back({"local", "", 1e-12});
+  known.bounds.push_back({"local", "", Below::of(1e-12)});
   const KernelMinimum both = with_conditions(computed, known);
   CHECK(both.positive_definite());
   CHECK(both.proven_by_conditions);
@@ -146,6 +148,118 @@ TEST_CASE("conditions close what computing leaves open") {
   known.conditions.clear();
   CHECK_FALSE(with_conditions(computed, known).proven_by_conditions);
   CHECK(with_conditions(computed, known).lower == 1e-11);
+}
+
+TEST_CASE("four verdicts: what counts as positive definite is above rounding of the largest eigenvalue") {
+  KernelMinimum k;
+  k.size = 2;
+  k.lambda_max = k.largest_lower = k.largest_upper = 8;
+  k.upper = 1e-3;
+  CHECK(k.definiteness() == Definiteness::undecided);
+  for (const bool conditions : {false, true}) {  // whoever says so
+    k.proven_by_conditions = conditions;
+    k.lower = k.lambda_min = k.upper = 8e-20;
+    CHECK(k.positive());
+    CHECK(k.definiteness() == Definiteness::in_theory);
+    CHECK_FALSE(k.positive_definite());
+    CHECK(k.condition_number() == Approx(1e20));
+    k.lower = k.lambda_min = k.upper = 8e-15;
+    CHECK(k.definiteness() == Definiteness::definite);
+    CHECK(k.positive_definite());
+  }
+  // It is relative: a common factor of the kernel changes nothing.
+  for (const double factor : {0x1p-900, 0x1p-40, 0x1p900}) {
+    KernelMinimum scaled = k;
+    scaled.lower *= factor, scaled.upper *= factor, scaled.largest_upper *= factor;
+    CHECK(scaled.positive_definite());
+    scaled.lower *= 1e-3;
+    CHECK(scaled.definiteness() == Definiteness::in_theory);
+  }
+  k.lower = 0;
+  k.log10_underflow = -1085;
+  CHECK(k.definiteness() == Definiteness::in_theory);
+  k.upper = 0;
+  CHECK(k.definiteness() == Definiteness::singular);
+  CHECK(to_string(Definiteness::in_theory) == "in theory only");
+}
+
+TEST_CASE("a lower bound that underflows is kept by its logarithm") {
+  KernelMinimum computed;
+  computed.size = 1;
+  computed.upper = computed.largest_upper = std::numeric_limits<double>::min();
+  KernelConditions known;
+  known.upper_bound = std::numeric_limits<double>::min();
+  known.bounds.push_back({"exact", "", Below::of_log10(-1085.75)});
+  const KernelMinimum both = with_conditions(computed, known);
+  CHECK(both.lower == 0);
+  CHECK(both.upper > 0);
+  CHECK(both.lower_bound().log10 == -1085.75);
+  CHECK(both.definiteness() == Definiteness::in_theory);
+  CHECK(both.rank == 1);
+  const Below product = Below::of(1e-200) * Below::of(1e-200);
+  CHECK(product.value == 0);
+  CHECK(product.log10 == Approx(-400));
+  CHECK(product.log10 < -400);
+  CHECK(product.positive());
+  CHECK_FALSE((Below::of(0) * Below::of(1e300)).positive());
+}
+
+TEST_CASE("no upper bound underflows, whatever the method: Gaussian attention of e^-1250") {
+  // One token x = 1 with the query 50 and the key 0: K_O = exp(-2500), K_V the same.
+  const Case c = {"far", 1, 1, 1, 1, 1, 1, KernelKind::gaussian, 1.0};
+  Instance<double> instance = make_instance(c);
+  auto data = std::make_shared<Data<double>>(*instance.data);
+  data->X.setOnes();
+  data->Y.setOnes();
+  instance.data = data;
+  instance.weights << 50, 0, 1, 1;
+  const AttentionPoint point = {c.spec(), instance.weights, instance.data};
+  const MeasuredFactors factors = measured_factors(point.spec, point.weights, point.data);
+  const InitialisationConditions conditions(factors);
+  const auto sets = all_trainable_sets();
+  std::vector<MinimaOptions> ways(4);
+  ways[1].quick = 0;
+  ways[2].use_jacobian = false;
+  ways[3].spectra = true;
+  for (const MinimaOptions& options : ways) {
+    const Minima found = kernel_minima(point, factors, attention_blocks(), sets, options);
+    for (std::size_t k = 0; k < sets.size(); ++k) {
+      const KernelConditions known = conditions.of(sets[k]);
+      const KernelMinimum m = with_conditions(found.minima[k], known);
+      CAPTURE(m.name, m.method, m.lower, m.upper);
+      CHECK_FALSE(known.refuted());
+      CHECK(known.upper_bound > 0);
+      CHECK(found.minima[k].upper > 0);
+      CHECK(found.minima[k].definiteness() == Definiteness::undecided);
+      CHECK(m.upper > 0);
+      CHECK(m.largest_upper >= m.upper);
+      CHECK(m.lower == 0);
+      CHECK(m.definiteness() == Definiteness::in_theory);
+      // J = exp(-1250) (-50, 50, 1, 1): the sum of at most all squares; the bounds say nearly that.
+      CHECK(m.lower_bound().log10 <= -2500 / std::log(10.0) + std::log10(5002.0));
+      CHECK(m.lower_bound().log10 >= -2500 / std::log(10.0) - 1e-6);
+    }
+    if (options.spectra)
+      for (const auto& spectrum : found.spectra) CHECK(spectrum->upper(0) > 0);
+  }
+  const Linearization<double> at = instance.linearize();
+  const Twin twin = make_twin(instance.weights, *data);
+  std::vector<Linearization<double>> twins;
+  twins.emplace_back(instance.model, twin.weights, twin.data);
+  const MatrixFreeMinimum products =
+      matrix_free_minimum(at, twins, factors.factors, [&](Index) { return factors.factors; });
+  CHECK(products.kernel.upper > 0);
+  CHECK(with_conditions(products.kernel, conditions.of(attention_blocks())).definiteness() ==
+        Definiteness::in_theory);
+
+  // What is fitted to double precision need not be fitted.
+  data->Y.setZero();
+  const Linearization<double> fitted = instance.linearize();
+  const KernelMinimum sum = with_conditions(products.kernel, conditions.of(attention_blocks()));
+  const CertificateInput input = certificate_input(point.spec, instance.weights, *data, fitted, fitted, sum);
+  CHECK(input.r0 > 0);
+  CHECK_FALSE(ball_certificate(input.norms, input.s0, input.S0, input.r0).passes);
+  CHECK(jacobian_norm_bound(factors.factors, attention_blocks()) > 0);
 }
 
 TEST_CASE("an exactly singular output block is reported as such") {
