@@ -72,13 +72,11 @@ Index distinct_tokens(const Data<double>& data) {
   return total;
 }
 
-/// How often the most frequent row occurs.
-Index most_copies(const Matrix<double>& X) {
+/// How often each row occurs.
+std::map<std::vector<double>, Index> copies_of_rows(const Matrix<double>& X) {
   std::map<std::vector<double>, Index> copies;
-  Index most = 0;
-  for (Index k = 0; k < X.rows(); ++k)
-    most = std::max(most, ++copies[{X.row(k).data(), X.row(k).data() + X.cols()}]);
-  return most;
+  for (Index k = 0; k < X.rows(); ++k) ++copies[{X.row(k).data(), X.row(k).data() + X.cols()}];
+  return copies;
 }
 
 enum Weights : std::size_t { kQuery, kKey, kValue, kOutput };
@@ -297,7 +295,10 @@ InitialisationConditions::InitialisationConditions(const MeasuredFactors& factor
   centred_ = measured_values(measured_,
                              [n](const AttentionFactors& f) { return centred_coordinates(f.data->X, n); });
   ranks_ = {inputs_.rank, centred_.rank};
-  copies_ = most_copies(f_.data->X);
+  const auto copies = copies_of_rows(f_.data->X);
+  copies_ = 0;
+  for (const auto& [row, count] : copies) copies_ = std::max(copies_, count);
+  different_ = static_cast<Index>(copies.size());
   distinct_ = distinct_tokens(*f_.data);
   nonzero_ = (f_.data->X.array() != 0).rowwise().any().count();
 }
@@ -375,6 +376,13 @@ Condition InitialisationConditions::count(const std::vector<std::string>& blocks
                        : "d >= " + text(divide_up(m, per_d)) + ", more heads, or fewer samples or tokens");
 }
 
+/// What features and copies of tokens allow the rank of B, and of A, to be, for so many heads.
+Index InitialisationConditions::largest_rank(Index heads) const {
+  const Index rank = std::min(f_.spec.embedding, different_);
+  if (f_.spec.kernel == KernelKind::gaussian) return heads * rank;
+  return heads == 0 ? 0 : rank + (heads - 1) * std::min(rank, f_.tokens() - f_.data->samples);
+}
+
 /// K_O = (A A^T) (x) I.
 KernelConditions InitialisationConditions::of_output() const {
   const AttentionSpec& s = f_.spec;
@@ -388,6 +396,11 @@ KernelConditions InitialisationConditions::of_output() const {
   if (s.tokens == 1 && s.kernel == KernelKind::softmax)
     k.conditions.push_back(condition("embedding", "D >= N (softmax of one token)", Role::necessary,
                                      s.embedding, tokens, true, "D >= " + text(tokens)));
+  else if (const Index rank = std::min(live * std::min(s.head_dim, s.embedding), largest_rank(live));
+           rank < std::min(tokens, width))
+    k.conditions.push_back(condition("embedding", "the rank of A that D and different tokens allow >= N n",
+                                     Role::necessary, rank, tokens, true,
+                                     "a larger D, or more tokens that differ"));
   k.conditions.push_back(
       condition("rank_A", "rank [A_1 .. A_H] = N n", Role::equivalent, A.rank, tokens, false,
                 width < tokens ? "see H d >= N n" : "tokens that differ, and attention of full rank"));
@@ -403,9 +416,10 @@ KernelConditions InitialisationConditions::of_values() const {
   const bool softmax = s.kernel == KernelKind::softmax;
   KernelConditions k;
   k.conditions.push_back(count({"W_V"}));
-  const Index limit = softmax ? H * ranks_.centred + ranks_.constant() : H * ranks_.plain;
+  const Index limit =
+      std::min(largest_rank(H), softmax ? H * ranks_.centred + ranks_.constant() : H * ranks_.plain);
   k.conditions.push_back(condition("rank_limit", softmax ? "H r~ + e >= N n" : "H rank X >= N n",
-                                   Role::necessary, limit, tokens, false,
+                                   Role::necessary, limit, tokens, largest_rank(H) < tokens,
                                    features_or_heads(s, f_.data->samples)));
   const MeasuredValues B = measured_attention_values(measured_, value_factor);
   k.conditions.push_back(condition(

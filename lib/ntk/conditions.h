@@ -118,15 +118,17 @@ class InitialisationConditions {
   KernelConditions of_values() const;
   KernelConditions of_projections(const std::vector<std::string>& blocks) const;
   Condition count(const std::vector<std::string>& blocks) const;
+  Index largest_rank(Index heads) const;
   std::vector<Condition> of_tokens(const std::vector<std::string>& blocks) const;
 
   const MeasuredFactors& measured_;
   const AttentionFactors& f_;
   MeasuredValues inputs_, centred_;
   InputRanks ranks_;
-  Index copies_;    ///< of the token that occurs most often
-  Index distinct_;  ///< tokens that differ from all others, or are in another sample
-  Index nonzero_;   ///< tokens that are not zero
+  Index copies_;     ///< of the token that occurs most often
+  Index distinct_;   ///< tokens that differ from all others, or are in another sample
+  Index different_;  ///< tokens, wherever they are
+  Index nonzero_;    ///< tokens that are not zero
 };
 
 /// Bytes that takes at its peak, factors included: the local Jacobians of a sample and their singular values,

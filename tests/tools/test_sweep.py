@@ -91,9 +91,12 @@ class Draws(SweepTest):
                                     ["teacher", *SMALL, "-D", D, "--kernel", kernel, "--input-scale", scale])
         definite = self.results("s.h5", "entry/draws/sum/positive_definite")
         self.assertTrue(0 < definite.mean() < 1, definite)  # otherwise the tests here see one side only
-        in_theory, upper = self.results("s.h5", "entry/draws/W_O/in_theory_only", "entry/draws/W_O/lambda_min_upper")
-        self.assertTrue(in_theory.any())
-        self.assertTrue((upper > 0).all())  # H d >= N n
+        in_theory = [self.results("s.h5", f"entry/draws/{kernel}/in_theory_only") for kernel in (*BLOCKS, "sum")]
+        self.assertTrue(np.any(in_theory))
+        for kernel in (*BLOCKS, "sum"):  # an upper bound of 0 is for what is singular exactly: W_O, having H d < N n
+            upper, singular = self.results("s.h5", f"entry/draws/{kernel}/lambda_min_upper", f"entry/draws/{kernel}/singular")
+            np.testing.assert_array_equal(upper == 0, singular == 1)
+            self.assertTrue(kernel != "W_O" or singular.all())
 
     def test_gains_pairs_and_trained_blocks(self):
         self.sweep("s.h5", *SMALL, "--gain", "W_V=3", "--init", "orthogonal", "--sweep", "gain.W_O=0.5,2",

@@ -244,6 +244,34 @@ TEST_CASE("zeros that make a kernel singular are exact, and only these refute") 
   CHECK((refuted > 0) == (what != "one head of W_O" && !(what == "W_K" && !softmax)));
 }
 
+TEST_CASE("few features and few different tokens are sizes: they refute") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const auto refuted = [](const Case& c, const Instance<double>& instance) {
+    const Vectors<double> Jt = instance.linearize().jacobian_transposed();
+    std::string found;
+    for (const char* block : {"W_V", "W_O"}) {
+      const KernelConditions k = conditions_of(c, instance, {block});
+      const Vector<double> sigma = singular_values_of(Jt, instance.model->parameters(), {block});
+      CAPTURE(describe(c), block, sigma.transpose());
+      CHECK(k.refuted() == (sigma[sigma.size() - 1] <= 1e-12 * sigma[0]));
+      if (k.refuted()) found += block;
+    }
+    return found;
+  };
+  // Two heads of D features give B and A a rank of 2 D at most, whatever d is.
+  const Case narrow = {"narrow", 2, 4, 3, 2, 8, 1, kind}, wide = {"wide", 2, 4, 4, 2, 8, 1, kind};
+  CHECK(refuted(narrow, make_instance(narrow)) == "W_VW_O");
+  CHECK(refuted(wide, make_instance(wide)) == "");
+  // Four words in 12 places: a rank of 4 a head.
+  const Case words = {"words", 4, 3, 20, 2, 20, 1, kind};
+  const Instance<double> instance = make_instance(words);
+  auto data = std::make_shared<Data<double>>(*instance.data);
+  const Index of_place[] = {0, 1, 2, 0, 1, 3, 0, 2, 3, 1, 2, 3};
+  const Matrix<double> X = data->X;
+  for (Index a = 0; a < 12; ++a) data->X.row(a) = X.row(of_place[a]);
+  CHECK(refuted(words, {instance.model, instance.weights, data}) == "W_VW_O");
+}
+
 TEST_CASE("attention that underflows has its rank") {
   // Queries far from all keys: weights of e^-1000 and less, and zero in double precision, for each token
   // others.
