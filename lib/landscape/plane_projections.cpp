@@ -4,6 +4,7 @@
 
 #include "linalg/product.h"
 #include "linalg/simd.h"
+#include "model/exact_centring.h"
 
 namespace basin {
 namespace {
@@ -78,8 +79,7 @@ void PlaneProjections::compute(const PlaneWeights& weights, ConstMatrixRef<doubl
     }
     if (weights.keys[p].size() > 0) {
       project(weights.keys[p]);
-      if (spec.kernel == KernelKind::softmax)
-        memory[0].rowwise() -= Eigen::Matrix<double, 1, Eigen::Dynamic>(memory[0].colwise().mean());
+      if (spec.kernel == KernelKind::softmax) centre_exactly<double>({tile(memory[0])});
       keys[p].resize(H, n, d);
       for (Index h = 0; h < H; ++h) keys[p][h] = memory[0].middleCols(h * d, d);
     }

@@ -30,8 +30,8 @@ struct PlaneWeights {
   std::array<Matrix<double>, kMonomials> value;  ///< D x H value_width
 };
 
-/// The same for the tokens of one sample, head by head. Keys of softmax are centred (only differences of keys
-/// count), which makes scores small.
+/// The same for the tokens of one sample, head by head. What keys of softmax have in common is taken away
+/// where that is exact (only differences of keys count), which makes scores small.
 struct PlaneProjections {
   std::array<Batch<double>, 3> queries_t;       ///< (H, d, n in whole packs): transposed, zero beyond n
   std::array<Batch<double>, 3> keys;            ///< (H, n, d)

@@ -45,16 +45,18 @@ class SoftmaxKernel final : public AttentionKernel<S> {
     Kbar.noalias() = scale_ * Zbar.transpose() * Q;
   }
 
-  /// With C = Abar - (A o Abar) 1 1^T, so that Zbar = A o C, and T = dA o C + A o dAbar:
-  /// dZbar = T - A o (T 1 1^T)    (since dA 1 = 0)
+  /// With C = Abar - (A o Abar) 1 1^T, so that Zbar = A o C, and T = dA o C:
+  /// dZbar = T - A o (T 1 1^T) + A o (dAbar - (A o dAbar) 1 1^T)    (since dA 1 = 0)
   /// dQbar = (dZbar K + Zbar dK) / sqrt(d),   dKbar = (dZbar^T Q + Zbar^T dQ) / sqrt(d)
   void tangent_of_adjoint(In Q, In K, In A, In Abar, In dQ, In dK, In dA, In dAbar, Out dQbar,
                           Out dKbar) const override {
     const Matrix<S> C = centred(A, Abar), Zbar = A.cwiseProduct(C);
-    Matrix<S> T = A.cwiseProduct(dAbar);
-    if (dA.size() > 0) T += dA.cwiseProduct(C);
-    const Vector<S> sums = T.rowwise().sum();
-    const Matrix<S> dZbar = T - (A.array().colwise() * sums.array()).matrix();
+    Matrix<S> dZbar = A.cwiseProduct(centred(A, dAbar));
+    if (dA.size() > 0) {
+      const Matrix<S> T = dA.cwiseProduct(C);
+      const Vector<S> sums = T.rowwise().sum();
+      dZbar += T - (A.array().colwise() * sums.array()).matrix();
+    }
     dQbar.noalias() = scale_ * dZbar * K;
     dKbar.noalias() = scale_ * dZbar.transpose() * Q;
     if (dK.size() > 0) dQbar.noalias() += scale_ * Zbar * dK;
@@ -63,10 +65,17 @@ class SoftmaxKernel final : public AttentionKernel<S> {
 
  private:
   /// T - (A o T) 1 1^T: A o of it is (diag(a) - a a^T) t in each row, the softmax Jacobian, which is
-  /// symmetric.
+  /// symmetric. All of a row is taken relative to the entry of the largest weight first: where that is nearly
+  /// 1 its entry is nearly the mean, and what is left of it keeps its digits.
   static Matrix<S> centred(In A, In T) {
-    const Vector<S> means = A.cwiseProduct(T).rowwise().sum();
-    return T.colwise() - means;
+    Matrix<S> U = T;
+    for (Index k = 0; k < A.rows(); ++k) {
+      Index heaviest = 0;
+      A.row(k).maxCoeff(&heaviest);
+      U.row(k).array() -= T(k, heaviest);
+    }
+    const Vector<S> means = A.cwiseProduct(U).rowwise().sum();
+    return U.colwise() - means;
   }
 
   S scale_;

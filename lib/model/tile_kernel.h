@@ -35,6 +35,8 @@ class TileKernel {
   virtual ~TileKernel() = default;
 
   virtual bool normalised() const = 0;
+  /// Whether A stays the same when a vector is added to all keys.
+  virtual bool ignores_shifts_of_keys() const = 0;
 
   /// Whether the kernel needs norms, and may change queries and keys before they are used.
   virtual bool has_norms() const = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/exact_centring.h"
 #include "model/tile_weights.h"
 
 namespace basin {
@@ -126,25 +127,17 @@ void pull_norms(Tile<const S> q, Tile<const S> k, Tile<const S> zbar, Tile<S> qb
   }
 }
 
-/// Subtracts the mean row of k from the rows of q and k.
-template <class S>
-void centre(Tile<S> q, Tile<S> k) {
-  for (Index i = 0; i < k.cols; ++i) {
-    S mean = 0;
-    for (Index l = 0; l < k.rows; ++l) mean += k.row(l)[i];
-    mean /= static_cast<S>(k.rows);
-    for (Index l = 0; l < k.rows; ++l) q.row(l)[i] -= mean, k.row(l)[i] -= mean;
-  }
-}
-
 }  // namespace
 
 /// The norms are -|q|^2 / 2 and -|k|^2 / 2.
 template <class S>
 void GaussianTiles<S>::prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm) const {
-  centre(q, k);
-  prepare_tangent(q, k, q, k, q_norm, k_norm);
-  for (Index t = 0; t < q.rows; ++t) q_norm[t] /= 2, k_norm[t] /= 2;
+  const auto set_norms = [&] {
+    prepare_tangent(q, k, q, k, q_norm, k_norm);
+    for (Index t = 0; t < q.rows; ++t) q_norm[t] /= 2, k_norm[t] /= 2;
+  };
+  set_norms();
+  if (needs_differences<S>({q, {}, k, q_norm, k_norm}) && centre_exactly<S>({q, k})) set_norms();
 }
 
 /// Their tangents, -<q, dq> and -<k, dk>.

@@ -10,6 +10,7 @@ template <class S>
 class SoftmaxTiles final : public TileKernel<S> {
  public:
   bool normalised() const override { return true; }
+  bool ignores_shifts_of_keys() const override { return true; }
   bool has_norms() const override { return false; }
   void prepare(Tile<S>, Tile<S>, S*, S*) const override {}
   void prepare_tangent(Tile<const S>, Tile<const S>, Tile<S>, Tile<S>, S*, S*) const override {}
@@ -23,10 +24,13 @@ class SoftmaxTiles final : public TileKernel<S> {
 
 /// z = -|q - k|^2 / 2, not normalised: queries and keys come divided by sigma.
 ///
-/// The square is expanded, -|q|^2/2 - |k|^2/2 + <q, k>, so that scores are products of matrices, after the
-/// mean key was subtracted from queries and keys (only differences matter). The error of the exponent is then
-/// some eps times the largest |q|^2, |k|^2: where that exceeds `kLargestHalfNorm`, the tile is computed from
-/// the differences q - k themselves, which is exact for keys near long queries, and slower.
+/// The square is expanded, -|q|^2/2 - |k|^2/2 + <q, k>, so that scores are products of matrices. The error of
+/// the exponent of a pair is then some eps times its own |q|^2, |k|^2. Where one of these exceeds
+/// `kLargestHalfNorm`, what all queries and keys of a sample have in common is subtracted, if that takes no
+/// digit from any of them (model/exact_centring.h); a mean would not do: a small token loses eps times the
+/// mean of large ones, although it does not see them, and so does every twin (model/twin.h). Tiles that still
+/// exceed it are computed from the differences q - k themselves, which is exact for keys near long queries,
+/// and slower.
 template <class S>
 class GaussianTiles final : public TileKernel<S> {
  public:
@@ -35,6 +39,7 @@ class GaussianTiles final : public TileKernel<S> {
   static constexpr S kLargestHalfNorm = 32;
 
   bool normalised() const override { return false; }
+  bool ignores_shifts_of_keys() const override { return false; }
   bool has_norms() const override { return true; }
   void prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm) const override;
   void prepare_tangent(Tile<const S> q, Tile<const S> k, Tile<S> dq, Tile<S> dk, S* dq_norm,

@@ -6,6 +6,7 @@
 
 #include "linalg/errors.h"
 #include "linalg/simd.h"
+#include "model/exact_centring.h"
 #include "model/tile_weights.h"
 
 namespace basin {
@@ -23,11 +24,15 @@ namespace {
 //   saved[kStats]     max z, 1 / sum exp(z - max) over the keys, a row each (normalised kernels)
 //   saved[kRt]        R^T = (A V)^T, e rows                                 (normalised kernels)
 //
+// and, of a kernel that ignores shifts of keys, where tokens of a sample have something in common:
+//   saved[kX]         X without it, in whose place keys are computed: B n x D
+//
 // With bilinear scores Z = X M X^T, there are no tangents and adjoints of K, none of Q either, but of
 //   saved[kXM]        X M            n x D per sample and head, as Q and K
 // and `adjoint` saves
 //   saved[kM]         Mbar           D x D, batch j H + h
-constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kXM = 6, kM = 7, kSaved = 8;
+constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kXM = 6, kM = 7, kX = 8,
+                      kSaved = 9;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
 // Heads of fewer columns than this stand side by side: together they make wider matrix products. Others are
@@ -36,15 +41,20 @@ constexpr Index kWideHead = 24;
 // Queries of a tile, and keys of a block: measured, see PERFORMANCE.md. Fewer queries if the two arrays of a
 // tile, for all heads and keys, would not fit into the second-level cache with the keys and values.
 constexpr Index kQueries = 48, kKeys = 48, kTileNumbers = 49152;
+// A softmax weight above this is taken for 1 minus the others.
+constexpr double kHeavy = 1 - 1.0 / 64;
 
 /// Working memory of a thread, kept from call to call: nothing is allocated in the long run.
 template <class S>
 struct Scratch {
-  Batch<S> a, da;              // of a tile, per head: A, and dZ, then dA
-  Batch<S> qt, dqt;            // Q^T per head, and its tangent (or that of X M)
-  Batch<S> zbar, dzbar;        // of a block of keys: Abar, then Zbar; dAbar, then dZbar
-  Batch<S> rt, drt, ft;        // (A V)^T and its tangent per head, and what the heads give together
-  Batch<S> s, mean, t;         // per query: the sums over keys of the formulas below
+  Batch<S> a, da;          // of a tile, per head: A, and dZ, then dA
+  Batch<S> qt, dqt;        // Q^T per head, and its tangent (or that of X M)
+  Batch<S> zbar, dzbar;    // of a block of keys: Abar, then Zbar; dAbar, then dZbar
+  Batch<S> rt, drt, ft;    // (A V)^T and its tangent per head, and what the heads give together
+  Batch<S> s, mean, t;     // per query: the sums over keys of the formulas below
+  Batch<S> apart, dapart;  // of a head: (R - V_heaviest)^T and its tangent
+  Batch<S> c, dc, rest,
+      drest;  // per query: <Fbar, apart> and its tangent, the sums of light weights and of theirs
   Batch<S> rows, fbar, dfbar;  // rows of outputs and of their adjoints, in whole packs
   Batch<S> fbar_t, dfbar_t;    // the transposes of the last two
   Saved<S> bar;                // adjoints of Q, K and V
@@ -61,6 +71,16 @@ Scratch<S>& scratch() {
 /// A tile: `rows` tokens of a sample from `first`, as queries against all of its tokens.
 struct Place {
   Index sample, first, rows;
+};
+
+/// The queries of a tile and head that give nearly all weight to one key, and that key; -1 for the others.
+///
+/// Softmax takes the mean over keys away, a_l (x_l - sum a x), and the sum of the results is zero. Where a_l
+/// = 1 - e the difference is some e |x|, lost beside the rounding eps |x| of its terms. What such a key gets
+/// is therefore computed as minus what the others get, all of which keep their digits.
+struct Heaviest {
+  bool any = false;
+  std::array<Index, kQueries> key;
 };
 
 /// Where the numbers of a tile and a head stand.
@@ -134,10 +154,14 @@ struct Layout {
             saved[kQ].empty() ? Tile<S>{} : lanes(qt, h, p), head(saved, kK, j, p.sample, h),
             norms.empty() ? nullptr : norms.row(0) + p.first, norms.empty() ? nullptr : norms.row(1)};
   }
+  /// The tokens that a projection is of.
+  Tile<const S> tokens(const Saved<S>& value, std::size_t b) const {
+    return b == kK && !value[kX].empty() ? tile(value[kX][0]) : tile(value.input[0]);
+  }
   /// What the derivatives of scores depend on at the point: the same, or X in place of keys.
   Scores<S> slopes(const Saved<S>& value, Batch<S>& qt, const Place& p, Index h) const {
     if (!bilinear) return scores(value, qt, 0, p, h);
-    return {{}, {}, tile(value.input[0]).middle_rows(p.sample * n, n)};
+    return {{}, {}, tokens(value, kK).middle_rows(p.sample * n, n)};
   }
   /// The tangents of queries and keys.
   Scores<S> moves(const Saved<S>& tangent, Batch<S>& dqt, Index j, const Place& p, Index h) const {
@@ -198,8 +222,10 @@ struct Layout {
     memory.dqt.resize(H, width(moving_queries()), lanes);
     for (Batch<S>* heads : {&memory.rt, &memory.drt}) heads->resize(H, e, lanes);
     for (Batch<S>* keys : {&memory.zbar, &memory.dzbar}) keys->resize(1, std::min(kKeys, n), lanes);
-    for (Batch<S>* sums : {&memory.s, &memory.mean, &memory.t}) sums->resize_zero(1, 1, lanes);
-    memory.ft.resize(1, e, lanes);
+    for (Batch<S>* sums :
+         {&memory.s, &memory.mean, &memory.t, &memory.c, &memory.dc, &memory.rest, &memory.drest})
+      sums->resize_zero(1, 1, lanes);
+    for (Batch<S>* columns : {&memory.apart, &memory.dapart, &memory.ft}) columns->resize(1, e, lanes);
     for (Batch<S>* columns : {&memory.fbar_t, &memory.dfbar_t}) columns->resize(1, output_width(), lanes);
     for (Batch<S>* rows : {&memory.rows, &memory.fbar, &memory.dfbar}) rows->resize(1, lanes, output_width());
   }
@@ -220,12 +246,31 @@ struct TiledAttention<S>::Pass {
   void project(BlockView<const S> w, BatchView<const S> x, Saved<S>& value) const {
     value.input = x;
     value.values.resize(kSaved);
+    centre_tokens(value);
     for (const std::size_t b : kProjections) {
       at.resize(value, b, 1, x.rows());
       for (Index g = 0; g < at.groups(b); ++g)
-        sum_of_products<S>({{tile(x[0]), at.columns(tile(w(b, 0, 0)), b, g)}}, at.projection(value, b, 0, g));
+        sum_of_products<S>({{at.tokens(value, b), at.columns(tile(w(b, 0, 0)), b, g)}},
+                           at.projection(value, b, 0, g));
     }
     prepare(x.rows() / at.n, value, nullptr);
+  }
+
+  /// Tokens with a common offset make large scores that softmax does not see, and on the way back Zbar K and
+  /// X^T Kbar, where the sum of Zbar and that of Kbar over keys are zero: all would lose the digits of the
+  /// offset.
+  void centre_tokens(Saved<S>& value) const {
+    value[kX].clear();
+    if (!kernel.ignores_shifts_of_keys()) return;
+    const Index rows = value.input.rows();
+    for (Index first = 0; first < rows; first += at.n)
+      for_common_parts({tile(value.input[0]).middle_rows(first, at.n)}, [&](Index column, S c) {
+        if (value[kX].empty()) {
+          value[kX].resize(1, rows, at.D);
+          value[kX][0] = value.input[0];
+        }
+        subtract_from_column(tile(value[kX][0]).middle_rows(first, at.n), column, c);
+      });
   }
 
   /// dQ = X dW_Q + dX W_Q, and so on
@@ -242,7 +287,7 @@ struct TiledAttention<S>::Pass {
       for (Index j = 0; j < dw.count(); ++j)
         for (Index g = 0; g < at.groups(b); ++g)
           sum_of_products<S>(
-              {{tile(x[0]), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, g) : Tile<const S>{}},
+              {{at.tokens(value, b), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, g) : Tile<const S>{}},
                {dx.empty() ? Tile<const S>{} : tile(dx[j]), at.columns(tile(w(b, 0, 0)), b, g)}},
               at.projection(tangent, b, j, g));
     }
@@ -308,13 +353,14 @@ struct TiledAttention<S>::Pass {
     for (Index j = 0; j < wbar.count(); ++j)
       for (const std::size_t b : kProjections)
         for (Index g = 0; g < at.groups(b) && !bar[b].empty(); ++g) {
-          const Tile<const S> Pbar = at.projection(bar, b, j, g);
+          const Tile<const S> Pbar = at.projection(bar, b, j, g),
+                              tokens = b == kK && !value[kX].empty() ? at.tokens(value, b) : X;
           const Tile<const S> point_Pbar =
               point_bar && !point_bar->values.empty() ? at.projection(*point_bar, b, 0, g) : Tile<const S>{};
           if (wbar.has(b))
-            sum_of_products<S>(
-                {{X.transpose(), Pbar}, {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
-                at.columns(tile(wbar(b, j, 0)), b, g), true);
+            sum_of_products<S>({{tokens.transpose(), Pbar},
+                                {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
+                               at.columns(tile(wbar(b, j, 0)), b, g), true);
           if (!xbar) continue;
           add_times_transpose<S>(Pbar, at.columns(tile(w(b, 0, 0)), b, g), tile((*xbar)[j]));
           if (dw && dw->has(b))
@@ -357,7 +403,11 @@ struct TiledAttention<S>::Pass {
   //     mean = sum A o Abar               = <Rbar, R>
   //     t    = sum dA o Abar + A o dAbar  = <Rbar, dR> + <dRbar, R>
   //
-  // A kernel that is not normalised has no such sums: there they are zero.
+  // A kernel that is not normalised has no such sums: there they are zero. For a key that has nearly all
+  // weight of a query (see Heaviest), with D = R - V_heaviest = sum over the others of A (V - V_heaviest):
+  //
+  //     Abar - mean = -<Rbar, D>,    dAbar - t = -<dRbar, D> - <Rbar, dD>,    and dZ is taken relative to its
+  //     own
 
   /// Makes room for what `first_outputs` keeps at the point.
   void resize_stats(Index samples, Saved<S>& value) const {
@@ -425,16 +475,28 @@ struct TiledAttention<S>::Pass {
       const Scores<S> slopes = at.slopes(value, memory.qt, p, h);
       if (kernel.normalised())
         column_products<S>(at.output_lanes(fbar_t, h), at.lanes(value, kRt, 0, p, h), mean, false);
+      const bool moves = !bar[at.moving_queries()].empty();
+      bool divided = !first_time || !kernel.normalised();
+      const Heaviest heaviest = moves ? this->heaviest(value, p, h) : Heaviest{};
+      if (heaviest.any) {
+        if (!divided) scale_columns<S>(at.lanes(memory.a, h, p), at.lanes(value, kStats, 0, p, h).row(1));
+        divided = true;
+        stand_apart(value, nullptr, p, j, h, heaviest);
+        column_products<S>(at.output_lanes(fbar_t, h), at.lanes(memory.apart, 0, p), memory.c[0].data(),
+                           false);
+      }
       at.for_keys([&](Index first, Index count) {
         const Tile<S> A = at.lanes(memory.a, h, p).middle_rows(first, count);
-        if (first_time && kernel.normalised()) scale_columns<S>(A, at.lanes(value, kStats, 0, p, h).row(1));
+        if (!divided) scale_columns<S>(A, at.lanes(value, kStats, 0, p, h).row(1));
         if (!bar[kV].empty())
           sum_of_products<S>({{A.middle_cols(0, p.rows), at.output_columns(fbar, h)}},
                              keys(bar, kV, j, p, h, first, count), p.first > 0);
-        if (bar[at.moving_queries()].empty()) return;
+        if (!moves) return;
         const Tile<S> zbar = block(memory.zbar, p, count);
         sum_of_products<S>({{keys(value, kV, 0, p, h, first, count), at.output_lanes(fbar_t, h)}}, zbar);
         centre_adjoint<S>(A, mean, zbar);
+        for_heaviest(heaviest, p, first, count,
+                     [&](Index l, Index t) { zbar.row(l)[t] = -A.row(l)[t] * memory.c[0].data()[t]; });
         kernel.pull(slopes.keys(first, count), zbar, queries(bar, j, p, h), first > 0,
                     moving_keys(bar, j, p, h, first, count), p.first > 0);
       });
@@ -453,11 +515,19 @@ struct TiledAttention<S>::Pass {
       if (moves) {
         const Scores<S> dscores = at.moves(tangent, memory.dqt, j, p, h);
         std::fill_n(s, A.cols, S(0));
+        const Heaviest heaviest = this->heaviest(value, p, h);
         at.for_keys([&](Index first, Index count) {
           const Tile<S> dZ = dA.middle_rows(first, count);
           kernel.scores_tangent(slopes.keys(first, count), dscores.keys(first, count), dZ);
-          if (kernel.normalised()) add_weighted<S>(A.middle_rows(first, count), dZ, s);
+          if (kernel.normalised() && !heaviest.any) add_weighted<S>(A.middle_rows(first, count), dZ, s);
         });
+        if (heaviest.any) {
+          for_heaviest(heaviest, p, 0, at.n, [&](Index l, Index t) {
+            const S own = dA.row(l)[t];
+            for (Index key = 0; key < at.n; ++key) dA.row(key)[t] -= own;
+          });
+          add_weighted<S>(A, dA, s);
+        }
       }
       const Tile<S> dRt = at.lanes(memory.drt, h, p);
       at.for_keys([&](Index first, Index count) {
@@ -491,18 +561,32 @@ struct TiledAttention<S>::Pass {
         column_products<S>(dfbar_h, Rt, t, false);
         column_products<S>(fbar_h, at.lanes(memory.drt, h, p), t, true);
       }
+      const bool moves = !dbar[at.moving_queries()].empty();
+      const Heaviest heaviest = moves ? this->heaviest(value, p, h) : Heaviest{};
+      S *c = memory.c[0].data(), *dc = memory.dc[0].data();
+      if (heaviest.any) {
+        stand_apart(value, &tangent, p, j, h, heaviest);
+        column_products<S>(fbar_h, at.lanes(memory.apart, 0, p), c, false);
+        column_products<S>(dfbar_h, at.lanes(memory.apart, 0, p), dc, false);
+        column_products<S>(fbar_h, at.lanes(memory.dapart, 0, p), dc, true);
+      }
       at.for_keys_backwards([&](Index first, Index count) {
         const Tile<const S> A_l = A.middle_rows(first, count), dA_l = dA.middle_rows(first, count);
         if (!dbar[kV].empty())
           sum_of_products<S>({{dA_l.middle_cols(0, p.rows), at.output_columns(fbar, h)},
                               {A_l.middle_cols(0, p.rows), at.output_columns(dfbar, h)}},
                              keys(dbar, kV, j, p, h, first, count), p.first > 0);
-        if (dbar[at.moving_queries()].empty()) return;
+        if (!moves) return;
         const Tile<S> zbar = block(memory.zbar, p, count), dzbar = block(memory.dzbar, p, count);
         const Tile<const S> V = keys(value, kV, 0, p, h, first, count);
         sum_of_products<S>({{V, fbar_h}}, zbar);
         sum_of_products<S>({{V, dfbar_h}, {keys(tangent, kV, j, p, h, first, count), fbar_h}}, dzbar);
         centre_tangent<S>(A_l, dA_l, mean, t, zbar, dzbar);
+        for_heaviest(heaviest, p, first, count, [&](Index l, Index query) {
+          const S a = A_l.row(l)[query], da = dA_l.empty() ? S(0) : dA_l.row(l)[query];
+          zbar.row(l)[query] = -a * c[query];
+          dzbar.row(l)[query] = -da * c[query] - a * dc[query];
+        });
         kernel.pull_tangent(slopes.keys(first, count), dscores.keys(first, count), zbar, dzbar,
                             queries(dbar, j, p, h),
                             first + count<at.n, moving_keys(dbar, j, p, h, first, count), p.first> 0);
@@ -586,6 +670,62 @@ struct TiledAttention<S>::Pass {
   }
   Tile<S> block(Batch<S>& array, const Place& p, Index count) const {
     return at.lanes(array, 0, p).middle_rows(0, count);
+  }
+
+  /// From A of a head in memory, which need not be divided by its sums: the largest weight is known.
+  Heaviest heaviest(const Saved<S>& value, const Place& p, Index h) const {
+    Heaviest found;
+    if (!kernel.normalised() || at.n == 1) return found;
+    const S* largest = at.lanes(value, kStats, 0, p, h).row(1);
+    for (Index t = 0; t < p.rows; ++t) found.any |= largest[t] > S(kHeavy);
+    if (!found.any) return found;
+    const Tile<const S> A = at.lanes(memory.a, h, p);
+    for (Index t = 0; t < p.rows; ++t) {
+      found.key[t] = -1;
+      for (Index l = 0; l < at.n && largest[t] > S(kHeavy) && found.key[t] < 0; ++l)
+        if (A.row(l)[t] > S(kHeavy)) found.key[t] = l;
+    }
+    return found;
+  }
+  /// Calls body(key - first, query) for those whose heaviest key is one of a block.
+  template <class Body>
+  static void for_heaviest(const Heaviest& heaviest, const Place& p, Index first, Index count,
+                           const Body& body) {
+    for (Index t = 0; heaviest.any && t < p.rows; ++t)
+      if (heaviest.key[t] >= first && heaviest.key[t] < first + count) body(heaviest.key[t] - first, t);
+  }
+  /// apart = (R - V_heaviest)^T of these queries, and dapart its tangent, if there is one; of the others,
+  /// something else. zbar and dzbar serve as working memory.
+  void stand_apart(const Saved<S>& value, const Saved<S>* tangent, const Place& p, Index j, Index h,
+                   const Heaviest& heaviest) const {
+    const Tile<S> D = at.lanes(memory.apart, 0, p), dD = at.lanes(memory.dapart, 0, p);
+    S *rest = memory.rest[0].data(), *drest = memory.drest[0].data();
+    for (S* sums : {rest, drest}) std::fill_n(sums, D.cols, S(0));
+    const auto light = [&](Batch<S>& from, Batch<S>& scratch, Index first, Index count, S* sums) {
+      const Tile<S> part = block(scratch, p, count), all = at.lanes(from, h, p).middle_rows(first, count);
+      for (Index l = 0; l < count; ++l) std::copy_n(all.row(l), all.cols, part.row(l));
+      for_heaviest(heaviest, p, first, count, [&](Index l, Index t) { part.row(l)[t] = 0; });
+      add_columns<S>(part, sums);
+      return part;
+    };
+    at.for_keys([&](Index first, Index count) {
+      const Tile<const S> V = keys(value, kV, 0, p, h, first, count).transpose();
+      const Tile<const S> a = light(memory.a, memory.zbar, first, count, rest);
+      sum_of_products<S>({{V, a}}, D, first > 0);
+      if (!tangent) return;
+      const Tile<const S> dV = keys(*tangent, kV, j, p, h, first, count).transpose();
+      const Tile<const S> da =
+          scores_move(*tangent) ? light(memory.da, memory.dzbar, first, count, drest) : Tile<S>{};
+      sum_of_products<S>({{V, da}, {dV, a}}, dD, first > 0);
+    });
+    for_heaviest(heaviest, p, 0, at.n, [&](Index l, Index t) {
+      const Tile<const S> V = keys(value, kV, 0, p, h, l, 1);
+      const Tile<const S> dV = tangent ? keys(*tangent, kV, j, p, h, l, 1) : Tile<const S>{};
+      for (Index i = 0; i < at.e; ++i) {
+        D.row(i)[t] -= rest[t] * V.row(0)[i];
+        if (tangent) dD.row(i)[t] -= drest[t] * V.row(0)[i] + (dV.empty() ? S(0) : rest[t] * dV.row(0)[i]);
+      }
+    });
   }
 };
 

@@ -9,21 +9,39 @@ namespace {
 
 template <class Derived>
 void move_last_digit(Eigen::PlainObjectBase<Derived>& values, Random& random) {
-  constexpr double kEps = std::numeric_limits<double>::epsilon();
-  for (Index i = 0; i < values.size(); ++i) values.data()[i] *= random.uniform() < 0.5 ? 1 - kEps : 1 + kEps;
+  using S = typename Derived::Scalar;
+  constexpr double kEps = std::numeric_limits<S>::epsilon();
+  for (Index i = 0; i < values.size(); ++i) {
+    const double up = random.uniform() < 0.5 ? -1 : 1;
+    values.data()[i] += static_cast<S>(up * (1 + random.uniform()) * kEps) * values.data()[i];
+  }
 }
 
 }  // namespace
 
-Twin make_twin(const Vector<double>& weights, const Data<double>& data, std::uint64_t index) {
+template <class S>
+Twin<S> make_twin(const Vector<S>& weights, const Data<S>& data, std::uint64_t index) {
   Random random(index, "twin");
-  Twin twin = {weights, nullptr};
+  Twin<S> twin = {weights, nullptr};
   move_last_digit(twin.weights, random);
-  auto moved = std::make_shared<Data<double>>(data);
+  auto moved = std::make_shared<Data<S>>(data);
   move_last_digit(moved->X, random);
   move_last_digit(moved->Y, random);
   twin.data = std::move(moved);
   return twin;
 }
+
+template <class S>
+Vectors<S> moved(const Vectors<S>& V, std::uint64_t index) {
+  Random random(index, "twin's vectors");
+  Vectors<S> W = V;
+  move_last_digit(W, random);
+  return W;
+}
+
+template Vectors<double> moved(const Vectors<double>&, std::uint64_t);
+template Vectors<float> moved(const Vectors<float>&, std::uint64_t);
+template Twin<double> make_twin(const Vector<double>&, const Data<double>&, std::uint64_t);
+template Twin<float> make_twin(const Vector<float>&, const Data<float>&, std::uint64_t);
 
 }  // namespace basin

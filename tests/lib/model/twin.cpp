@@ -8,7 +8,7 @@
 using namespace basin;
 using namespace basin::test;
 
-TEST_CASE("a twin differs by one relative eps in every number, always the same way") {
+TEST_CASE("a twin differs by one to two relative eps in every number, always the same way") {
   const Instance<double> instance = make_instance({"twin", 5, 4, 6, 2, 3, 2});
   const Twin twin = make_twin(instance.weights, *instance.data),
              again = make_twin(instance.weights, *instance.data);
@@ -20,7 +20,7 @@ TEST_CASE("a twin differs by one relative eps in every number, always the same w
     for (Index i = 0; i < a.size(); ++i) {
       const double relative = b.data()[i] / a.data()[i] - 1;
       CHECK(std::abs(relative) > 0);
-      CHECK(std::abs(relative) <= 2 * eps);  // the product is rounded again
+      CHECK(std::abs(relative) <= 3 * eps);  // the sum is rounded again
       up += relative > 0 ? 1 : 0;
     }
     CHECK(up > a.size() / 4);
