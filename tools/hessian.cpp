@@ -3,15 +3,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "common/product_journal.h"
 #include "common/setup.h"
 #include "common/spectrum_file.h"
+#include "common/spectrum_summary.h"
 #include "curvature/operators.h"
 #include "curvature/symmetries.h"
 #include "curvature/symmetry_count.h"
+#include "curvature/underflow.h"
 #include "linalg/errors.h"
+#include "stationary/rounding.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -29,11 +33,13 @@ its residual and an error bound that covers residual and rounding: the matrix ha
 distance. A sign is claimed only beyond the bound. Smallest means algebraically smallest, the most negative. Up to
 P = 1000, and where the matrix is assembled anyway, eigenvalues come from a dense solver instead.
 
---counts tells how many eigenvalues are negative, zero and positive once the symmetry directions of the model are set
-aside (directions in which it does not change; see lib/curvature/MATHEMATICS.md): exactly, by inertia, while the
-matrix fits --memory (8 P^2 bytes, twice; P = 27000 in 12 GB) and P <= --dense-limit, else from the smallest
-eigenvalues. --density is stochastic Lanczos quadrature with error bars, --norms the norms of all blocks and traces.
---operator all does the same for the parts of H = G + R, G = J^T J: negative curvature comes from R alone.
+All is said of the whole matrix, or with --modulo-symmetries of its restriction to the complement of the symmetry
+directions of the model (in which it does not change; see lib/curvature/MATHEMATICS.md), and by its name.
+
+--counts tells how many eigenvalues are negative, zero and positive, of both: exactly, by inertia, while the matrix
+fits --memory (8 P^2 bytes, twice; P = 27000 in 12 GB) and P <= --dense-limit, else of the restriction, from the
+smallest eigenvalues. --density is stochastic Lanczos quadrature with error bars, --norms the norms of all blocks and
+traces. --operator all does the same for the parts of H = G + R, G = J^T J: negative curvature comes from R alone.
 --full assembles the matrix and finds all eigenvalues (16 P^2 bytes, 36 P^2 with eigenvectors).
 
 With --resume every product goes to RESULT.h5.journal (8 P bytes each); a run that was killed and is started again with
@@ -79,8 +85,10 @@ void add_options(Command& command) {
       ("block", po::value<std::string>()->value_name("BLOCK"),
        "the diagonal block of one trained block, e.g. W_Q")  //
       ("modulo-symmetries", po::bool_switch(),
-       "eigenvalues and density on the complement of the symmetry directions")  //
-      ("eigenvectors", po::bool_switch(), "write the eigenvectors, too")        //
+       "eigenvalues and density of the restriction to the complement of the symmetry directions, instead of "
+       "the "
+       "whole matrix")                                                    //
+      ("eigenvectors", po::bool_switch(), "write the eigenvectors, too")  //
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
        "converged when |A x - lambda x| <= T |A|")  //
       ("max-restarts", po::value<Index>()->default_value(300)->value_name("R"),
@@ -151,7 +159,8 @@ Request read_request(const Command& command) {
   refuse_without(command, {"count-tolerance"}, r.counts, "--counts");
   refuse_without(command, {"probes", "steps", "density-width"}, r.density, "--density");
   refuse_without(command, {"norm-probes"}, r.norms, "--norms");
-  refuse_without(command, {"modulo-symmetries"}, pairs || r.density, "--largest, --smallest or --density");
+  refuse_without(command, {"modulo-symmetries"}, pairs || r.full || r.density,
+                 "--largest, --smallest, --full or --density");
   refuse_without(command, {"eigenvectors"}, pairs || r.full, "--largest, --smallest or --full");
   return r;
 }
@@ -225,8 +234,8 @@ class MemoryPlan {
 /// H, G and H - G at a point, their products in the journal if there is one.
 class Operators {
  public:
-  Operators(const Linearization<double>& at, ProductJournal* journal, std::uint64_t number)
-      : hessian_(at), gauss_newton_(at) {
+  Operators(const Linearization<double>& at, double underflow, ProductJournal* journal, std::uint64_t number)
+      : hessian_(at, underflow), gauss_newton_(at, underflow) {
     if (journal != nullptr) {
       recorded_.push_back(std::make_unique<RecordedOperator>(hessian_, *journal, number));
       recorded_.push_back(std::make_unique<RecordedOperator>(gauss_newton_, *journal, number + 1));
@@ -264,27 +273,28 @@ class Analysis {
 
   SpectrumResults run(const std::string& matrix) {
     results_.matrix = matrix;
-    title_ = matrix_title(matrix);
+    if (command_.given("block")) results_.block = command_.get<std::string>("block");
+    title_ = matrix_title(results_, removed());
     const Request& r = request_;
     ExtremeEigenpairs found;
     if (r.full || plan_.dense_counts) found = from_matrix();
-    if (!plan_.ends_from_matrix) found = pairs(r.smallest, r.largest, r.modulo);
+    if (!plan_.ends_from_matrix) found = pairs(r.smallest, r.largest, removed());
     if (r.counts && results_.counts.empty()) count_by_pairs(r.smallest > 0 ? &found.smallest : nullptr);
     if (r.smallest > 0) results_.eigenvalues.emplace_back("smallest", std::move(found.smallest));
     if (r.largest > 0) results_.eigenvalues.emplace_back("largest", std::move(found.largest));
     if (r.density) {
-      QuadratureOptions options = plan_.quadrature;
-      options.twin = &twin_;
-      results_.quadrature = lanczos_quadrature(A_, removal(), r.modulo ? modes() : 0, options,
-                                               command_.progress(title_ + ", density"));
+      results_.quadrature = quadrature(removed(), plan_.quadrature);
       results_.density = density_curve(*results_.quadrature, DensityAxis::linear, 400, r.density_width);
     }
     if (r.norms && !results_.norms) estimated_norms();
+    find_ends();
     return std::move(results_);
   }
 
  private:
   Index modes() const { return symmetries_ != nullptr ? symmetries_->modes() : 0; }
+  /// Directions that are set aside in eigenvalues and density.
+  Index removed() const { return request_.modulo ? modes() : 0; }
   Removal removal() const {
     return [s = symmetries_](VectorsRef<double> V) {
       if (s != nullptr) s->remove(V);
@@ -296,48 +306,82 @@ class Analysis {
     const Request& r = request_;
     MeasuredMatrix measured =
         measured_matrix(A_, &twin_, r.eigen.seed, command_.progress(title_ + ", columns"));
-    if (r.norms) dense_norms(measured.matrix);
-    ExtremeEigenpairs ends;
-    const bool restricted = r.modulo && modes() > 0;
-    if (r.full || (plan_.ends_from_matrix && !restricted)) {
-      EigenResult spectrum = full_spectrum(measured, r.with_vectors);
-      if (plan_.ends_from_matrix && !restricted) ends = ends_of_spectrum(spectrum, r.smallest, r.largest);
-      if (r.full) results_.eigenvalues.emplace_back("spectrum", std::move(spectrum));
+    if (r.norms) {
+      results_.traces = traces_of(measured);
+      results_.norms = block_norms_of(measured, blocks());
     }
-    if (plan_.ends_from_matrix && restricted) {
-      const Index left = A_.rows() - modes();
-      ends = ends_of_spectrum(full_spectrum(measured, r.with_vectors, removal(), modes()),
-                              std::min(r.smallest, left), std::min(r.largest, left));
+    ExtremeEigenpairs ends;
+    if (r.full || plan_.ends_from_matrix) {
+      EigenResult spectrum = full_spectrum(measured, r.with_vectors, removal(), removed());
+      const Index left = A_.rows() - removed();
+      if (plan_.ends_from_matrix)
+        ends = ends_of_spectrum(spectrum, std::min(r.smallest, left), std::min(r.largest, left));
+      spectrum_ = ends_of_spectrum(spectrum, 1, 1);
+      if (r.full) results_.eigenvalues.emplace_back("spectrum", std::move(spectrum));
     }
     if (plan_.dense_counts) count_densely(std::move(measured));
     return ends;
   }
 
-  ExtremeEigenpairs pairs(Index smallest, Index largest, bool modulo) const {
+  ExtremeEigenpairs pairs(Index smallest, Index largest, Index removed) const {
     if (smallest == 0 && largest == 0) return {};
     EigenOptions options = request_.eigen;
     options.twin = &twin_;
-    return restricted_eigenpairs(A_, removal(), modulo ? modes() : 0, smallest, largest, options,
+    return restricted_eigenpairs(A_, removal(), removed, smallest, largest, options,
                                  command_.progress(title_ + ", eigenpairs, products (more if restarted)"));
+  }
+
+  LanczosQuadrature quadrature(Index removed, QuadratureOptions options) const {
+    options.twin = &twin_;
+    return lanczos_quadrature(A_, removal(), removed, options, command_.progress(title_ + ", density"));
   }
 
   void count_densely(MeasuredMatrix measured) {
     const double tolerance = request_.count_tolerance;
-    results_.counts.emplace_back("whole", dense_counts(measured, removal(), 0, tolerance));
+    results_.counts.push_back(dense_counts(measured, removal(), 0, tolerance));
     if (modes() > 0)
-      results_.counts.emplace_back("modulo symmetries",
-                                   dense_counts(std::move(measured), removal(), modes(), tolerance));
+      results_.counts.push_back(dense_counts(std::move(measured), removal(), modes(), tolerance));
   }
 
   void count_by_pairs(const EigenResult* smallest) {
-    EigenResult own;
     if (smallest == nullptr || smallest->requested < 6 || smallest->removed != modes()) {
       const Index count = std::min<Index>(std::max<Index>(request_.smallest, 6), A_.rows() - modes());
-      own = pairs(count, 0, true).smallest;
-      smallest = &own;
+      counted_ = pairs(count, 0, modes()).smallest;
+      smallest = &counted_;
     }
-    results_.counts.emplace_back(modes() > 0 ? "modulo symmetries" : "whole",
-                                 krylov_counts(*smallest, A_.rows(), modes(), request_.count_tolerance));
+    results_.counts.push_back(krylov_counts(*smallest, A_.rows(), modes(), request_.count_tolerance));
+  }
+
+  /// Both ends of the matrix that was asked for, as far as they are known, for the verdict. What is not comes
+  /// from some Lanczos steps.
+  void find_ends() {
+    SpectrumResults& r = results_;
+    const bool only_counts =
+        r.eigenvalues.empty() && !r.quadrature && !r.norms && !counted_.eigenvalues.empty();
+    r.removed = only_counts ? counted_.removed : removed();
+    if (r.removed == A_.rows()) {  // symmetry leaves nothing
+      r.smallest.value = r.smallest.error = r.largest.value = r.largest.error = std::nan("");
+      return;
+    }
+    bool have_smallest = false, have_largest = false;
+    const auto take = [&](const EigenResult* from, SpectrumEnd& end, bool& have) {
+      if (have || from == nullptr || from->eigenvalues.empty() || from->removed != r.removed) return;
+      const Eigenvalue& e = from->eigenvalues.front();
+      end = {e.value, e.error_bound, true, e.converged};
+      have = true;
+    };
+    take(&spectrum_.smallest, r.smallest, have_smallest);
+    take(&spectrum_.largest, r.largest, have_largest);
+    take(find(r, "smallest"), r.smallest, have_smallest);
+    take(find(r, "largest"), r.largest, have_largest);
+    take(&counted_, r.smallest, have_smallest);
+    if (have_smallest && have_largest) return;
+    constexpr Index kSteps = 40;
+    const bool known = r.quadrature && r.quadrature->removed == r.removed;
+    const LanczosQuadrature q =
+        known ? *r.quadrature : quadrature(r.removed, {1, kSteps, request_.eigen.seed, 1});
+    if (!have_smallest) r.smallest = {q.lowest(), q.rounding, false, true};
+    if (!have_largest) r.largest = {q.highest(), q.rounding, false, true};
   }
 
   std::vector<BlockRange> blocks() const {
@@ -346,15 +390,12 @@ class Analysis {
       if (e.trainable()) ranges.push_back({e.block.name, e.theta_offset, e.block.size()});
     return ranges;
   }
-  void dense_norms(const Vectors<double>& matrix) {
-    results_.traces = exact_traces(matrix);
-    results_.norms = exact_block_norms(matrix, blocks());
-  }
   void estimated_norms() {
     const Request& r = request_;
+    const Vector<double> rounding = row_rounding(A_, &twin_, r.eigen.seed);
     results_.traces =
-        estimated_traces(A_, r.norm_probes, r.eigen.seed, command_.progress(title_ + ", trace"));
-    results_.norms = estimated_block_norms(A_, blocks(), r.norm_probes, r.eigen.seed,
+        estimated_traces(A_, rounding, r.norm_probes, r.eigen.seed, command_.progress(title_ + ", trace"));
+    results_.norms = estimated_block_norms(A_, rounding, blocks(), r.norm_probes, r.eigen.seed,
                                            command_.progress(title_ + ", norms of blocks"));
   }
 
@@ -365,6 +406,8 @@ class Analysis {
   const SelfAdjointOperator &A_, &twin_;
   const ParameterLayout& parameters_;
   SpectrumResults results_;
+  ExtremeEigenpairs spectrum_;  ///< the outermost eigenvalues, where all were computed
+  EigenResult counted_;         ///< the smallest ones that were computed to be counted
   std::string title_;
 };
 
@@ -419,6 +462,26 @@ std::string symmetry_text(const Symmetries& symmetries) {
   return text + (symmetries.left_out().empty() ? "" : "; left out: " + symmetries.left_out());
 }
 
+/// Whether the point is stationary. `rounding`: of loss and gradient, with what underflows.
+Stationarity stationarity_at(const Setup& setup, const Linearization<double>& at,
+                             const SelfAdjointOperator& gauss_newton, std::uint64_t seed,
+                             Rounding& rounding) {
+  const Matrix<double>& Y = setup.data->Y;
+  rounding = rounding_at(setup.description.spec, setup.model, setup.weights, *setup.data, at.loss(),
+                         at.outputs(), at.gradient());
+  rounding.loss += gauss_newton.underflow();
+  rounding.gradient += gauss_newton.underflow();
+  Stationarity s;
+  s.gradient = at.gradient().stableNorm();
+  s.gradient_error = rounding.gradient;
+  s.residual = (at.outputs() - Y).stableNorm();
+  s.residual_error = rounding.residual;
+  s.largest_gradient = std::sqrt(norm_estimate(gauss_newton, seed)) * s.residual;
+  s.targets = Y.stableNorm();
+  s.theta = setup.parameters().extract(setup.weights).stableNorm();
+  return s;
+}
+
 void body(Command& command) {
   add_options(command);
   if (!command.parse()) return;
@@ -435,7 +498,9 @@ void body(Command& command) {
   const std::unique_ptr<ProductJournal> journal = open_journal(command, setup);
 
   const Linearization<double> at = setup.linearize(plan.left()), twin_at = setup.linearize_twin();
-  const Operators operators(at, journal.get(), 0), twins(twin_at, journal.get(), 2);
+  const double underflow =
+      product_underflow(setup.description.spec, setup.parameters(), setup.weights, *setup.data);
+  const Operators operators(at, underflow, journal.get(), 0), twins(twin_at, underflow, journal.get(), 2);
   std::unique_ptr<const Symmetries> symmetries;
   if (request.counts || request.modulo) {
     symmetries = std::make_unique<const Symmetries>(setup.description.spec, setup.parameters(), setup.weights,
@@ -452,7 +517,10 @@ void body(Command& command) {
   }
 
   // The verdict first.
-  command.say(curvature_verdict(all.front()));
+  Rounding rounding;
+  const Stationarity point =
+      stationarity_at(setup, at, operators.get("gauss-newton"), command.seed(), rounding);
+  command.say(curvature_verdict(all.front(), &point));
   command.verdict("no-negative-curvature", has_no_negative_curvature(all.front()));
   command.verdict("converged", std::all_of(all.begin(), all.end(), [](const SpectrumResults& r) {
                     return std::all_of(r.eigenvalues.begin(), r.eigenvalues.end(),
@@ -472,15 +540,20 @@ void body(Command& command) {
   }
   if (symmetries) write_symmetries(file, *symmetries, setup);
   file.write("/entry/matrix", all.front().matrix);
+  file.write("/entry/block", all.front().block);
   file.write("/entry/loss", at.loss());
-  file.write("/entry/gradient_norm", at.gradient().norm());
+  file.write("/entry/loss_error", rounding.loss);
+  file.write("/entry/gradient_norm", point.gradient);
+  file.write("/entry/gradient_error", point.gradient_error);
+  file.write("/entry/largest_gradient", point.largest_gradient);
   if (journal && journal->replayed() > 0)
     command.message(std::to_string(journal->replayed()) + " products were in the journal, " +
                     std::to_string(journal->computed()) + " were computed");
-  command.say("at loss f = " + number(at.loss(), 10) + ", |gradient| = " + number(at.gradient().norm(), 6));
+  command.say("at loss f = " + with_error(at.loss(), rounding.loss) +
+              ", |grad f| = " + with_error(point.gradient, point.gradient_error));
   command.say(setup.text());
-  write_frame(file, command, setup, kIntroduction.name, "Spectrum of the " + matrix_title(all.front().matrix),
-              picture);
+  write_frame(file, command, setup, kIntroduction.name,
+              "Spectrum of the " + matrix_title(all.front(), all.front().removed), picture);
   file.commit();
   if (journal) journal->remove();
 }

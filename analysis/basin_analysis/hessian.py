@@ -13,31 +13,41 @@ def pictures(result, scale):
     on_sheet = any(f"/entry/{name}" in result for name in SHEET)
     if not found and not on_sheet:
         raise ResultError("found no /entry/largest, /entry/smallest or /entry/spectrum, expected one of them")
-    operator = result.attribute(f"/entry/{found[0]}", "operator") if found else result.text("/entry/matrix")
-    operator = OPERATORS.get(operator, operator)
     lines = footer(result)
     drawn = []
     parts = sheet.read_parts(result) if on_sheet else []
     if parts:
-        drawn.append(("sheet", sheet.draw(parts, f"Spectrum of the {operator}", lines)))
+        drawn.append(("sheet", sheet.draw(parts, f"Spectrum of the {whole_matrix(result, found)}", lines)))
     if not found:
         return drawn
     ends = {name: read_end(result, name) for name in found if name != "spectrum"}
     if any(end.values.size for end in ends.values()):
-        drawn.append(("extremes", extremes.draw(operator + restriction(result, next(iter(ends))), ends, scale, lines)))
+        drawn.append(("extremes", extremes.draw(matrix_name(result, next(iter(ends))), ends, scale, lines)))
     elif "spectrum" not in found and not on_sheet:
         raise ResultError(f"{' and '.join(ends)}: found no eigenvalue, expected some that converged")
     if "spectrum" in found:
         values, errors = read_eigenvalues(result, "spectrum")
+        operator = matrix_name(result, "spectrum")
         drawn.append(("spectrum", spectrum.draw_sorted(operator, values, errors, scale, lines)))
         drawn.append(("histogram", spectrum.draw_histogram(operator, values, errors, scale, lines)))
     return drawn
 
 
-def restriction(result, name):
-    """What the name of the matrix is followed by where symmetry directions are set aside."""
+def matrix_name(result, name):
+    """The matrix that the eigenvalues in /entry/`name` are of, in words."""
     group = f"/entry/{name}"
-    return " modulo symmetries" if result.has_attribute(group, "symmetry") and result.count(group, "symmetry") > 0 else ""
+    if result.has_attribute(group, "matrix"):
+        return result.attribute(group, "matrix")
+    operator = result.attribute(group, "operator")  # in files of older versions
+    restricted = result.has_attribute(group, "symmetry") and result.count(group, "symmetry") > 0
+    return OPERATORS.get(operator, operator) + (" modulo symmetries" if restricted else "")
+
+
+def whole_matrix(result, found):
+    """The matrix that /entry is about, or the block of it; parts of the sheet may be of its restriction, and say so."""
+    operator = result.text("/entry/matrix") if "/entry/matrix" in result else result.attribute(f"/entry/{found[0]}", "operator")
+    block = result.text("/entry/block") if "/entry/block" in result else ""
+    return (f"{block} block of the " if block else "") + OPERATORS.get(operator, operator)
 
 
 def read_end(result, name):

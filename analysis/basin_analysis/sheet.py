@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from .results import ResultError, same_shape
 from .scales import set_symlog
 from .style import (BLACK, BLUE, FIELD, GREEN, GREY, SIGN_LOOK, SMALL, VERMILION, block_label, legend_below,
-                    new_figure)
+                    new_figure, safe_side)
 
 # Matrix -> (short name, colour, line style).
 MATRIX_LOOK = {
@@ -20,7 +20,7 @@ MATRIX_LOOK = {
 COUNT_LOOK = {
     "negative": (SIGN_LOOK[-1][0], "\\\\\\", "negative"),
     "symmetry": (GREEN, "...", "symmetry"),
-    "zero": (GREY, "xxx", "further zero"),
+    "zero": (GREY, "xxx", "zero"),
     "positive": (SIGN_LOOK[1][0], None, "positive"),
 }
 UNKNOWN_LOOK = ("#d0d0d0", "///", "not determined")  # where not all could be counted
@@ -31,12 +31,29 @@ class Part:
     """What a result holds of one matrix."""
     matrix: str
     ends: dict = field(default_factory=dict)  # "largest", "smallest" -> (values, errors, converged), each (k)
-    restricted: bool = False  # ends and densities are those modulo symmetries
     spectrum: tuple = None  # all values and their errors, each (k)
-    counts: dict = None  # of COUNT_LOOK -> number; positive is what is left where one of the others is not exact
-    exact: dict = None  # "negative", "zero" -> False where it is the least there are
+    counts: list = field(default_factory=list)  # of the matrix, of its restriction, or both
+    # "ends", "spectrum", "densities" -> whether they are of the restriction: modulo symmetries
+    restricted: dict = field(default_factory=dict)
     densities: dict = field(default_factory=dict)  # "density", "density_symlog" -> curve
     norms: tuple = None  # names, norms (b, b), errors (b, b)
+
+    def label(self, what):
+        """The matrix that these results are of."""
+        return matrix_label(self.matrix, self.restricted.get(what, False))
+
+
+@dataclass
+class Counts:
+    """How many eigenvalues of each sign the matrix has, or its restriction."""
+    restricted: bool
+    numbers: dict  # of COUNT_LOOK -> number; positive is what is left where one of the others is not exact
+    exact: dict  # "negative", "zero" -> False where it is the least there are
+
+
+def matrix_label(matrix, restricted):
+    """The short name of a matrix, which says whether symmetry directions are set aside."""
+    return MATRIX_LOOK[matrix][0] + (" mod. sym." if restricted else "")
 
 
 def read_parts(result):
@@ -63,18 +80,18 @@ def read_part(result, group):
             converged = result.numbers(f"{group}/{end}/converged", 1, empty=True) != 0
             same_shape(values.shape, **{f"{group}/{end}/eigenvalue_errors": errors, f"{group}/{end}/converged": converged})
             part.ends[end] = (values, errors, converged)
-    for name in ("largest", "smallest", "quadrature"):
+    for name, what in (("largest", "ends"), ("smallest", "ends"), ("spectrum", "spectrum"), ("quadrature", "densities")):
         if f"{group}/{name}" in result and result.has_attribute(f"{group}/{name}", "symmetry"):
-            part.restricted = part.restricted or result.count(f"{group}/{name}", "symmetry") > 0
+            part.restricted[what] = result.count(f"{group}/{name}", "symmetry") > 0
     if f"{group}/spectrum" in result:
         values, errors = (result.numbers(f"{group}/spectrum/{key}", 1) for key in ("eigenvalue", "eigenvalue_errors"))
         same_shape(values.shape, **{f"{group}/spectrum/eigenvalue_errors": errors})
         part.spectrum = (values, errors)
     if f"{group}/counts" in result:
         names = list(COUNT_LOOK) + ["negative_exact", "zero_exact"]
-        row = result.table(f"{group}/counts", ["of"], names)[-1]  # the last one is modulo symmetries
-        part.counts = {name: row[name] for name in COUNT_LOOK}
-        part.exact = {name: bool(row[f"{name}_exact"]) for name in ("negative", "zero")}
+        part.counts = [Counts(row["symmetry"] > 0, {name: row[name] for name in COUNT_LOOK},
+                              {name: bool(row[f"{name}_exact"]) for name in ("negative", "zero")})
+                       for row in result.table(f"{group}/counts", ["of"], names)]
     for name in ("density", "density_symlog"):
         if f"{group}/{name}" in result:
             curve = {key: result.numbers(f"{group}/{name}/{key}", 1)
@@ -102,7 +119,8 @@ def draw(parts, title, footer):
     spectra = [part for part in parts if part.spectrum]
     rows = [row for row in (first, ["spectra"] if spectra else [], ["symlog"] if densities else [], ["linear", "logarithmic"] if densities else [],
                             [f"norms {part.matrix}" for part in norms]) if row]
-    heights = {"ends": 1.9, "counts": 1.9, "spectra": 1.9, "symlog": 1.8, "linear": 1.6}
+    bars = sum(len(part.counts) for part in parts)
+    heights = {"ends": max(1.9, 0.4 * bars), "counts": max(1.9, 0.4 * bars), "spectra": 1.9, "symlog": 1.8, "linear": 1.6}
     figure = new_figure(1.0 + sum(heights.get(row[0], 1.7) + 0.55 for row in rows), title, footer)
     grid = figure.add_gridspec(len(rows), 1, height_ratios=[heights.get(row[0], 1.7) for row in rows])
     for place, row in zip(grid, rows):
@@ -143,16 +161,11 @@ def draw_ends(axes, parts):
                 if times > 1:
                     axes.annotate(f"\N{MULTIPLICATION SIGN}{times}", (place, value), (0, -5 * side), ha="center",
                                   va="top" if side > 0 else "bottom", textcoords="offset points", fontsize=SMALL)
-    axes.set_xticks(range(len(shown)), [MATRIX_LOOK[part.matrix][0] for part in shown])
+    axes.set_xticks(range(len(shown)), [part.label("ends").replace(" mod", "\nmod") for part in shown])
     axes.set_xlim(-0.6, len(shown) - 0.4)
     done = all(end[2].all() for part in shown for end in part.ends.values())
-    axes.set(title=f"ends{restriction(shown)}: largest \N{BLACK UP-POINTING TRIANGLE}, smallest \N{BLACK DOWN-POINTING TRIANGLE}"
+    axes.set(title="ends: largest \N{BLACK UP-POINTING TRIANGLE}, smallest \N{BLACK DOWN-POINTING TRIANGLE}"
              + ("" if done else "\n(hollow: not converged)"), ylabel="$\\lambda$ with error bound")
-
-
-def restriction(parts):
-    """What titles add where the values are those on the complement of the symmetry directions."""
-    return " modulo symmetries" if any(part.restricted for part in parts) else ""
 
 
 def clusters(values, errors, converged):
@@ -172,52 +185,54 @@ def draw_spectra(axes, parts):
     set_symlog(axes.yaxis, *(np.concatenate([part.spectrum[i] for part in parts]) for i in range(2)))
     axes.axhline(0, color="black", linewidth=0.7)
     for part in parts:
-        label, colour, line = MATRIX_LOOK[part.matrix]
+        _, colour, line = MATRIX_LOOK[part.matrix]
         values = part.spectrum[0]
-        axes.plot(np.arange(1, values.size + 1), values, color=colour, linestyle=line, linewidth=1, label=label)
+        axes.plot(np.arange(1, values.size + 1), values, color=colour, linestyle=line, linewidth=1,
+                  label=part.label("spectrum"))
     axes.set(title="whole spectra", xlabel="number of the eigenvalue, ascending", ylabel=r"eigenvalue $\lambda$")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper left")
 
 
 def draw_counts(axes, parts):
-    """A bar for each matrix: how many eigenvalues are negative, symmetry modes, further zeros and positive, or not
-    determined. What is too narrow for its number has it above the bar."""
-    shown = [part for part in parts if part.counts]
-    for row, part in enumerate(reversed(shown)):
-        left, total, narrow = 0, sum(part.counts.values()), []
-        for name, count in part.counts.items():
-            open_end = name == "positive" and not all(part.exact.values())  # whatever was not counted
+    """A bar for each matrix and for its restriction: how many eigenvalues are negative, symmetry modes, further zeros
+    and positive, or not determined. What is too narrow for its number has it above the bar."""
+    shown = [(matrix_label(part.matrix, counts.restricted), counts) for part in parts for counts in part.counts]
+    for row, (_, counts) in enumerate(reversed(shown)):
+        left, total, narrow = 0, sum(counts.numbers.values()), []
+        for name, count in counts.numbers.items():
+            open_end = name == "positive" and not all(counts.exact.values())  # whatever was not counted
             colour, hatch, title = UNKNOWN_LOOK if open_end else COUNT_LOOK[name]
             axes.barh(row, count, 0.6, left=left, color=colour, alpha=0.75, hatch=hatch, edgecolor="white", linewidth=0.4)
-            label = ("" if part.exact.get(name, True) else "\N{GREATER-THAN OR EQUAL TO} ") + f"{count:.0f}"
+            label = ("" if counts.exact.get(name, True) else "\N{GREATER-THAN OR EQUAL TO} ") + f"{count:.0f}"
             if count > 0.12 * total:
                 axes.text(left + count / 2, row, label, ha="center", va="center", fontsize=SMALL,
                           bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
-            elif count > 0 or not part.exact.get(name, True):
+            elif count > 0 or not counts.exact.get(name, True):
                 narrow.append(f"{label} {title}")
             left += count
         axes.text(0, row + 0.33, ", ".join(narrow), va="bottom", fontsize=SMALL)
-    axes.set_yticks(range(len(shown)), [MATRIX_LOOK[part.matrix][0] for part in reversed(shown)])
+    axes.set_yticks(range(len(shown)), [label.replace(" mod", "\nmod") for label, _ in reversed(shown)])
     axes.set_ylim(-0.5, len(shown) - 0.25)
-    axes.set(title="how many of each sign", xlabel="eigenvalues")
+    axes.set(title="how many of each sign" + ("\n(mod. sym.: modulo symmetries)" if any(c.restricted for _, c in shown) else ""),
+             xlabel="eigenvalues")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    looks = [*COUNT_LOOK.values()] + ([] if all(all(p.exact.values()) for p in shown) else [UNKNOWN_LOOK])
+    looks = [*COUNT_LOOK.values()] + ([] if all(all(counts.exact.values()) for _, counts in shown) else [UNKNOWN_LOOK])
     legend_below(axes, [Patch(facecolor=c, alpha=0.75, hatch=h, edgecolor="white", label=n) for c, h, n in looks], columns=2)
 
 
 def draw_density(axes, parts, kind):
     """Densities with two bands: noise of the probes inside, quadrature added outside."""
     name = "density_symlog" if kind == "symlog" else "density"
-    curves = {part.matrix: part.densities[name] for part in parts if name in part.densities}
-    everything = np.concatenate([curve["eigenvalue"] for curve in curves.values()])
+    curves = [(part, part.densities[name]) for part in parts if name in part.densities]
+    everything = np.concatenate([curve["eigenvalue"] for _, curve in curves])
     if kind == "symlog":
         threshold = 1e-6 * np.abs(everything).max()
         set_symlog(axes.xaxis, everything, np.full(everything.size, threshold))
     axes.axvline(0, color="black", linewidth=0.7)
-    top = max(curve["density"].max() for curve in curves.values())
-    for matrix, curve in curves.items():
-        label, colour, line = MATRIX_LOOK[matrix]
+    top = max(curve["density"].max() for _, curve in curves)
+    for part, curve in curves:
+        label, (_, colour, line) = part.label("densities"), MATRIX_LOOK[part.matrix]
         x, y = curve["eigenvalue"], curve["density"]
         noise, all_of_it = 1.96 * curve["noise"], 1.96 * curve["noise"] + curve["truncation"]
         floor = 1e-6 * top if kind == "logarithmic" else 0
@@ -232,7 +247,7 @@ def draw_density(axes, parts, kind):
     axes.set_xlabel(r"eigenvalue $\lambda$")
     per = r"per unit of $\mathrm{asinh}(\lambda / \lambda_0)$" if kind == "symlog" else r"per unit of $\lambda$"
     if kind == "symlog":
-        axes.set_title(f"density{restriction(parts)}: bands of probe noise (95 %, dark) and quadrature (light)")
+        axes.set_title("density: bands of probe noise (95 %, dark) and quadrature (light)")
         axes.set_ylabel("share " + per, fontsize=SMALL)
         axes.legend(loc="upper left")
     elif kind == "linear":
@@ -259,6 +274,6 @@ def draw_norms(axes, part):
 
 
 def percent(share):
-    """One digit below 1 %, whole numbers above, and no more than three digits."""
+    """An error that is rounded up: one digit below 1 %, whole numbers above, and no more than three digits."""
     value = 100 * share
-    return f"{value:.1g}%" if value < 0.95 else f"{value:.0f}%" if value < 999 else ">999%"
+    return f"{safe_side(value, True, 1):.1g}%" if value <= 0.9 else f"{np.ceil(value - 1e-9):.0f}%" if value <= 999 else ">999%"

@@ -8,7 +8,7 @@ import numpy as np
 from . import band, contour, curvature, line, path, surface
 from .model import footer
 from .results import ResultError, same_shape
-from .style import escape
+from .style import escape, safe_side
 
 MAX_LABEL = 60  # characters in a line of an axis label
 DIGITS = 5  # of an eigenvalue in the words of a direction
@@ -88,8 +88,12 @@ def direction(result, name):
 def with_error(match):
     """"VALUE +- ERROR" in few digits; the error where these digits show it."""
     value, error = map(float, match.groups())
-    text = f"{value:.{DIGITS}g}".replace("-", "\N{MINUS SIGN}")
-    return text if error < abs(value) / 10**DIGITS else f"{text} \N{PLUS-MINUS SIGN} {error:.2g}"
+    text = f"{value:.{DIGITS}g}"
+    shown = text.replace("-", "\N{MINUS SIGN}")
+    if error < abs(value) / 10**DIGITS:
+        return shown
+    error += abs(float(text) - value)  # what is cut off
+    return f"{shown} \N{PLUS-MINUS SIGN} {safe_side(error, True, 2):.2g}"
 
 
 def mask_unusable(loss, computed):

@@ -1,7 +1,7 @@
 """The look of every picture: sizes, fonts, colours that the colour-blind can tell apart, title and footer."""
 import textwrap
 import warnings
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import matplotlib
 import numpy as np
@@ -157,12 +157,19 @@ def number_label(value, digits=3):
 
 
 def bound_label(value, upper, digits=3):
-    """The same for an upper bound, never below it, or a lower one, never above it: rounded as in print."""
-    if np.isfinite(value) and value != 0:
-        digits = max(digits, 4) if 1e-3 <= abs(value) < 1e4 else digits
-        rounding = Context(prec=digits, rounding=ROUND_CEILING if upper else ROUND_FLOOR)
-        value = float(rounding.create_decimal_from_float(float(value)))
-    return number_label(value, digits)
+    """The label of a number that others are at most (`upper`) or at least: rounded to its safe side, as the tools
+    print it."""
+    if np.isfinite(value) and 1e-3 <= abs(value) < 1e4:
+        digits = max(digits, 4)  # as many as the label has
+    return number_label(safe_side(value, upper, digits), digits)
+
+
+def safe_side(value, upper, digits):
+    """`value` with so many significant digits, never below it (`upper`) or never above it."""
+    nearest = float(f"{value:.{digits - 1}e}")
+    if not np.isfinite(value) or (nearest >= value if upper else nearest <= value):
+        return nearest
+    return float(Context(prec=digits, rounding=ROUND_CEILING if upper else ROUND_FLOOR).create_decimal(Decimal(value)))
 
 
 def tiny_label(log10, digits=3):

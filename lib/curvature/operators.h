@@ -8,10 +8,14 @@ namespace basin {
 
 // Each operator is a view: the linearization must outlive it.
 
-/// H = J^T H_l J + sum_i (grad l)_i grad^2 F_i, the Hessian of the loss in theta.  P x P.
+/// H = J^T H_l J + sum_i (grad l)_i grad^2 F_i, the Hessian of the loss in theta.  P x P. `underflow`:
+/// LinearOperator::underflow, say product_underflow (curvature/underflow.h).
 class HessianOperator final : public SelfAdjointOperator {
  public:
-  explicit HessianOperator(const Linearization<double>& at) : SelfAdjointOperator(at.theta_size()), at_(at) {}
+  explicit HessianOperator(const Linearization<double>& at, double underflow = 0)
+      : SelfAdjointOperator(at.theta_size()), at_(at) {
+    set_underflow(underflow);
+  }
 
  private:
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
@@ -21,8 +25,10 @@ class HessianOperator final : public SelfAdjointOperator {
 /// G = J^T H_l J, positive semidefinite for a convex loss; J^T J for squared loss.  P x P.
 class GaussNewtonOperator final : public SelfAdjointOperator {
  public:
-  explicit GaussNewtonOperator(const Linearization<double>& at)
-      : SelfAdjointOperator(at.theta_size()), at_(at) {}
+  explicit GaussNewtonOperator(const Linearization<double>& at, double underflow = 0)
+      : SelfAdjointOperator(at.theta_size()), at_(at) {
+    set_underflow(underflow);
+  }
 
  private:
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;

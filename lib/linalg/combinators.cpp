@@ -11,6 +11,7 @@ DifferenceOperator::DifferenceOperator(const SelfAdjointOperator& A, const SelfA
   if (A.rows() != B.rows())
     throw InputError("DifferenceOperator: sizes " + std::to_string(A.rows()) + " and " +
                      std::to_string(B.rows()) + " differ");
+  set_underflow(A.underflow() + B.underflow());
 }
 
 void DifferenceOperator::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const {

@@ -33,7 +33,9 @@ using Removal = std::function<void(VectorsRef<double>)>;
 class DeflatedOperator final : public SelfAdjointOperator {
  public:
   DeflatedOperator(const SelfAdjointOperator& A, Removal remove, double shift)
-      : SelfAdjointOperator(A.rows()), A_(A), remove_(std::move(remove)), shift_(shift) {}
+      : SelfAdjointOperator(A.rows()), A_(A), remove_(std::move(remove)), shift_(shift) {
+    set_underflow(A.underflow());
+  }
 
  private:
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;

@@ -26,11 +26,20 @@ class LinearOperator {
   /// Vectors multiplied so far, by A or A^T: the cost of an algorithm, whatever the machine.
   Index products() const { return products_; }
 
+  /// A bound on |computed - true| product of A with a unit vector, as far as results below the range of
+  /// double precision cause it: other rounding is relative, and shows in products that are rounded
+  /// differently. 0 where nothing is known.
+  double underflow() const { return underflow_; }
+
+ protected:
+  void set_underflow(double bound) { underflow_ = bound; }
+
  private:
   virtual void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const = 0;
   virtual void do_apply_adjoint(ConstVectorsRef<double> U, VectorsRef<double> out) const = 0;
 
   Index rows_, cols_;
+  double underflow_ = 0;
   mutable Index products_ = 0;
 };
 

@@ -1,4 +1,4 @@
-/// Frobenius norms of the blocks of a symmetric operator, with standard errors.
+/// Frobenius norms of the blocks of a symmetric operator, with errors.
 #pragma once
 
 #include <string>
@@ -15,18 +15,20 @@ struct BlockRange {
 
 struct BlockNorms {
   std::vector<BlockRange> blocks;
-  Vectors<double> norms, errors;  ///< b x b, symmetric; the errors are standard errors
-  bool exact = false;
+  Vectors<double> norms, errors;  ///< b x b, symmetric
+  bool estimated = false;         ///< what the errors are: as in TraceEstimates
   Index products = 0;
 };
 
-/// Of a symmetric matrix.
-BlockNorms exact_block_norms(const Vectors<double>& matrix, const std::vector<BlockRange>& blocks);
+/// Of an assembled matrix.
+BlockNorms block_norms_of(const MeasuredMatrix& measured, const std::vector<BlockRange>& blocks);
 
 /// |A_ab|_F^2 is the mean of |(A v)_a|^2 over standard normal v in block b, and of |(A v)_b|^2 over v in
-/// block a: the mean of both, `probes` vectors for each block. Throws InputError for fewer than 2 probes, and
-/// WorkError when a product is not finite.
-BlockNorms estimated_block_norms(const SelfAdjointOperator& A, const std::vector<BlockRange>& blocks,
-                                 Index probes, std::uint64_t seed = 0, const Progress& progress = {});
+/// block a: the mean of both, `probes` vectors for each block. `row_errors`: of the operator's rows
+/// (row_rounding). Throws InputError for fewer than 2 probes, and WorkError when a product or a norm is not
+/// finite.
+BlockNorms estimated_block_norms(const SelfAdjointOperator& A, const Vector<double>& row_errors,
+                                 const std::vector<BlockRange>& blocks, Index probes, std::uint64_t seed = 0,
+                                 const Progress& progress = {});
 
 }  // namespace basin

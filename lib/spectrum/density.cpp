@@ -204,9 +204,11 @@ LanczosQuadrature lanczos_quadrature(const SelfAdjointOperator& A, const Removal
   LanczosQuadrature result;
   result.size = A.rows() - removed;
   result.removed = removed;
+  // As everywhere: where nothing is set aside it is A itself, whatever `remove` would do.
+  const Removal nothing = [](VectorsRef<double>) {};
   for (Index first = 0; first < options.probes; first += options.at_once)
-    run_probes(A, remove, options, first, std::min(options.at_once, options.probes - first), result,
-               progress);
+    run_probes(A, removed > 0 ? remove : nothing, options, first,
+               std::min(options.at_once, options.probes - first), result, progress);
   result.products = A.products() - products_before;
   return result;
 }

@@ -41,8 +41,8 @@ struct QuadratureOptions {
 /// Lanczos from `probes` random unit vectors, uniform on the sphere, with full reorthogonalisation (Golub and
 /// Meurant, Matrices, Moments and Quadrature, 2010; Ubaru, Chen and Saad, SIAM J. Matrix Anal. Appl. 38,
 /// 2017). `remove` takes a space of dimension `removed` away from every vector: the measure is that of A on
-/// its complement. A breakdown ends a probe with an exact rule. Throws InputError for impossible numbers, and
-/// WorkError when a product is not finite.
+/// its complement; for 0 it is that of A, and `remove` is not called. A breakdown ends a probe with an exact
+/// rule. Throws InputError for impossible numbers, and WorkError when a product is not finite.
 LanczosQuadrature lanczos_quadrature(const SelfAdjointOperator& A, const Removal& remove, Index removed,
                                      const QuadratureOptions& options = {}, const Progress& progress = {});
 

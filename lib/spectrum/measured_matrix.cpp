@@ -12,28 +12,50 @@ namespace {
 
 constexpr double kEps = std::numeric_limits<double>::epsilon();
 
-/// Takes the mean of A and A^T, column by column and in place; the Frobenius norm of the difference.
-double symmetrise(Vectors<double>& matrix) {
-  Vector<double> asymmetries(matrix.cols());
+/// Takes the mean of A and A^T, column by column and in place; the norms of the rows of half the difference.
+Vector<double> symmetrise(Vectors<double>& matrix) {
+  const double largest = matrix.cwiseAbs().maxCoeff(), scale = largest > 0 ? largest : 1;
+  Vector<double> squares = Vector<double>::Zero(matrix.rows());  // relative to the largest entry
   for (Index j = 0; j < matrix.cols(); ++j) {
     auto upper = matrix.col(j).head(j);
     auto left = matrix.row(j).head(j);
     const Vector<double> half = (upper - left.transpose()) / 2;
-    asymmetries[j] = std::sqrt(2.0) * half.stableNorm();
+    const Vector<double> share = (half / scale).cwiseAbs2();
+    squares.head(j) += share;
+    squares[j] += share.sum();
     upper -= half;
     left = upper.transpose();
   }
-  return asymmetries.stableNorm();
+  return scale * squares.cwiseSqrt();
 }
 
-/// The Frobenius norm of the rounding error E of the assembled matrix of A, from its products with standard
-/// normal vectors v: the mean of |E v|^2 is |E|_F^2.
-double matrix_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
-                       const Vectors<double>& matrix, std::uint64_t seed) {
+/// How far apart two evaluations of A V are, times the allowance, given one of them.
+Vectors<double> differences(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+                            const Vectors<double>& V, const Vectors<double>& AV) {
+  constexpr double c = 0.7, kAllowance = 4;
+  Vectors<double> again(AV.rows(), AV.cols());
+  if (twin) {
+    twin->apply(V, again);
+  } else {
+    A.apply(c * V, again);
+    again /= c;
+  }
+  return kAllowance * (again - AV);
+}
+
+Vectors<double> rounding_probes(Index size, std::uint64_t seed) {
   constexpr Index kProbes = 8;
-  Vectors<double> V(A.cols(), kProbes);
+  Vectors<double> V(size, kProbes);
   Random(seed, "rounding probes").fill_normal(V);
-  return product_rounding(A, twin, V, matrix * V).stableNorm() / std::sqrt(static_cast<double>(kProbes));
+  return V;
+}
+
+/// The norm of each row of the rounding error E of A, from products with standard normal vectors v: the mean
+/// of (E v)_i^2 is the square of the norm of row i.
+Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+                            const Vectors<double>& V, const Vectors<double>& AV) {
+  const Vectors<double> E = differences(A, twin, V, AV).transpose();  // norms of columns are safe
+  return (column_norms(E) / std::sqrt(static_cast<double>(V.cols()))).array() + A.underflow();
 }
 
 }  // namespace
@@ -104,15 +126,16 @@ void deflate(MeasuredMatrix& measured, const Removal& remove, double shift) {
 
 Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
                                 const Vectors<double>& V, const Vectors<double>& AV) {
-  constexpr double c = 0.7, kAllowance = 4;
-  Vectors<double> again(AV.rows(), AV.cols());
-  if (twin) {
-    twin->apply(V, again);
-  } else {
-    A.apply(c * V, again);
-    again /= c;
-  }
-  return kAllowance * column_norms(again - AV);
+  return column_norms(differences(A, twin, V, AV)) + A.underflow() * column_norms(V);
+}
+
+Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+                            std::uint64_t seed) {
+  const Vectors<double> V = rounding_probes(A.cols(), seed);
+  Vectors<double> AV(A.rows(), V.cols());
+  A.apply(V, AV);
+  check_finite(AV);
+  return row_rounding(A, twin, V, AV);
 }
 
 MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
@@ -121,8 +144,12 @@ MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOp
   MeasuredMatrix result;
   result.matrix = assemble(A, progress);
   check_finite(result.matrix);
-  result.asymmetry = symmetrise(result.matrix);
-  result.rounding = matrix_rounding(A, twin, result.matrix, seed);
+  const Vector<double> asymmetries = symmetrise(result.matrix);
+  const Vectors<double> V = rounding_probes(A.cols(), seed);
+  const Vector<double> rounding = row_rounding(A, twin, V, result.matrix * V);
+  result.asymmetry = asymmetries.stableNorm();
+  result.rounding = rounding.stableNorm();
+  result.row_errors = asymmetries + rounding;
   result.products = A.products() - products_before;
   return result;
 }

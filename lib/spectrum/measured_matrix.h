@@ -17,9 +17,10 @@ constexpr Index kDenseLimit = 8000;
 constexpr Index kDecompositionLimit = 1000;
 
 struct MeasuredMatrix {
-  Vectors<double> matrix;  ///< symmetric
-  double asymmetry = 0;    ///< Frobenius norm of what symmetrising took away
-  double rounding = 0;     ///< Frobenius norm of the rounding error, measured with random vectors
+  Vectors<double> matrix;     ///< symmetric
+  double asymmetry = 0;       ///< Frobenius norm of what symmetrising took away
+  double rounding = 0;        ///< Frobenius norm of the rounding error, measured with random vectors
+  Vector<double> row_errors;  ///< norm of each row of both, P: for sums over parts of the matrix
   Index products = 0;
 
   Index size() const { return matrix.rows(); }
@@ -40,9 +41,15 @@ double spectral_norm(const Vectors<double>& A);
 
 /// For each column of V, an allowance for the rounding error of A v, given AV: four times the distance from
 /// another evaluation of the same product, one sample of that error. It is the twin's, or else A (c v) / c
-/// with c no power of two, which rounds differently in every operation.
+/// with c no power of two, which rounds differently in every operation. What may have been lost below the
+/// range of double precision (LinearOperator::underflow) is added: both evaluations lose it.
 Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
                                 const Vectors<double>& V, const Vectors<double>& AV);
+
+/// For each row of A an allowance for the norm of its rounding errors, from products with random vectors that
+/// are taken twice as above; the norm of all of them is that of the matrix (Frobenius). Takes eight products.
+Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+                            std::uint64_t seed = 0);
 
 /// A lower estimate of |A|, right to a few per cent or better: some steps of the power method. It only sets
 /// scales.

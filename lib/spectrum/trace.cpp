@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "linalg/dense.h"
 #include "linalg/errors.h"
@@ -9,6 +10,8 @@
 
 namespace basin {
 namespace {
+
+constexpr double kEps = std::numeric_limits<double>::epsilon();
 
 /// Products in blocks, so that progress is seen.
 Vectors<double> products_with(const SelfAdjointOperator& A, const Vectors<double>& V, Index done, Index total,
@@ -24,49 +27,93 @@ Vectors<double> products_with(const SelfAdjointOperator& A, const Vectors<double
   return out;
 }
 
-/// Mean and standard error of estimates that share vectors: they are correlated, and the plain standard error
+/// Mean and interval of estimates that share vectors: they are correlated, and the plain standard error
 /// falls short by a factor of 1.1 to 1.6 (measured with spectra that decay like i^-p, p from 0 to 4).
 Estimate mean_of(const Vector<double>& samples) {
   constexpr double kCorrelated = 1.5;
   const auto n = static_cast<double>(samples.size());
   const double mean = samples.mean();
-  return {mean, kCorrelated * std::sqrt((samples.array() - mean).square().sum() / (n * (n - 1)))};
+  const double standard = kCorrelated * std::sqrt((samples.array() - mean).square().sum() / (n * (n - 1)));
+  return {mean, interval_factor(samples.size()) * standard};
+}
+
+/// Adds what rounding does to the matrix and to sums, of which a trace sees at most the sum of the rows'
+/// norms. Throws WorkError for what overflows.
+TraceEstimates with_rounding(TraceEstimates result, const Vector<double>& row_errors) {
+  const double terms = static_cast<double>(row_errors.size()) + 4;
+  const double summation = terms * kEps * result.frobenius.value;
+  result.trace.error += row_errors.sum() + summation;
+  result.frobenius.error += row_errors.stableNorm() + summation;
+  for (const double number :
+       {result.trace.value, result.trace.error, result.frobenius.value, result.frobenius.error})
+    if (!std::isfinite(number)) throw WorkError("the trace or the Frobenius norm overflows");
+  return result;
 }
 
 }  // namespace
 
-TraceEstimates exact_traces(const Vectors<double>& matrix) {
-  TraceEstimates result;
-  result.trace.value = matrix.trace();
-  result.frobenius.value = matrix.stableNorm();
-  result.exact = true;
-  return result;
+Estimate root_of(const Estimate& square) {
+  const auto root = [](double x) { return std::sqrt(std::max(0.0, x)); };
+  const double value = root(square.value);
+  return {value,
+          std::max(value - root(square.value - square.error), root(square.value + square.error) - value)};
 }
 
-TraceEstimates estimated_traces(const SelfAdjointOperator& A, Index probes, std::uint64_t seed,
-                                const Progress& progress) {
+double interval_factor(Index samples) {
+  // Student's 0.975 quantile by Cornish and Fisher's expansion, to 1 % from 4 degrees of freedom on, and more
+  // than enough below.
+  constexpr double z = 1.959964;
+  const auto f = static_cast<double>(std::max<Index>(samples - 1, 1));
+  if (f < 4) return f < 2 ? 12.71 : f < 3 ? 4.303 : 3.183;
+  return z + (std::pow(z, 3) + z) / (4 * f) +
+         (5 * std::pow(z, 5) + 16 * std::pow(z, 3) + 3 * z) / (96 * f * f);
+}
+
+TraceEstimates traces_of(const MeasuredMatrix& measured) {
+  const Vectors<double>& A = measured.matrix;
+  TraceEstimates result;
+  result.trace.value = A.trace();
+  result.trace.error = static_cast<double>(A.rows()) * kEps * A.diagonal().cwiseAbs().sum();
+  Vector<double> columns(A.cols());
+  for (Index j = 0; j < A.cols(); ++j) columns[j] = A.col(j).stableNorm();
+  result.frobenius.value = columns.stableNorm();
+  return with_rounding(result, measured.row_errors);
+}
+
+TraceEstimates estimated_traces(const SelfAdjointOperator& A, const Vector<double>& row_errors, Index probes,
+                                std::uint64_t seed, const Progress& progress) {
   const Index n = A.rows(), m = std::min(probes, n), products_before = A.products();
   if (probes < 2) throw InputError("trace: expected at least 2 probes, found " + std::to_string(probes));
+  constexpr double kDropped = 1e-13;  // of the largest singular value: made by rounding
   TraceEstimates result;
+  result.estimated = true;
   Vectors<double> Omega(n, m);
   Random(seed, "trace probes").fill_normal(Omega);
-  const Vectors<double> Y = products_with(A, Omega, 0, 2 * m, progress);
-  const double scale = Y.cwiseAbs().maxCoeff();
+  Vectors<double> Y = products_with(A, Omega, 0, 2 * m, progress);
+  const double largest = Y.cwiseAbs().maxCoeff();
   result.products = A.products() - products_before;
-  if (scale == 0) return result;  // A Omega = 0: zero with probability one
+  if (largest == 0) return with_rounding(result, row_errors);  // A Omega = 0: zero with probability one
+  // All that follows is of A / scale, whose squares neither overflow nor vanish; a power of two changes no
+  // bit.
+  const double scale = std::exp2(std::floor(std::log2(largest)));
+  const auto scaled_back = [&] {
+    for (Estimate* e : {&result.trace, &result.frobenius}) e->value *= scale, e->error *= scale;
+    return with_rounding(result, row_errors);
+  };
+  Y /= scale;
   // Y = Q R, with directions dropped that rounding alone has made.
-  const SingularPairs svd = singular_pairs(Y / scale);
+  const SingularPairs svd = singular_pairs(Y);
   Index rank = 0;
-  while (rank < m && svd.values[rank] > 1e-13 * svd.values[0]) ++rank;
+  while (rank < m && svd.values[rank] > kDropped * svd.values[0]) ++rank;
   const Vectors<double> Q = svd.left.leftCols(rank);
-  const Vectors<double> Z = products_with(A, Q, m, m + rank, progress);
+  const Vectors<double> Z = products_with(A, Q, m, m + rank, progress) / scale;
   result.products = A.products() - products_before;
   const Vectors<double> H = Q.transpose() * Z, W = Q.transpose() * Omega, B = Q.transpose() * Y;
   const double low_rank = H.trace(), low_rank_squares = Z.squaredNorm();
   if (rank < m) {  // the range of A is in Q
-    result.trace.value = low_rank;
-    result.frobenius.value = std::sqrt(low_rank_squares);
-    return result;
+    result.trace = {low_rank, kDropped * static_cast<double>(m) * svd.values[0]};
+    result.frobenius = {std::sqrt(low_rank_squares), result.trace.error};
+    return scaled_back();
   }
   // Without test vector i the range is Q without s_i, the direction in Q orthogonal to all other columns of
   // Y: column i of R^-T, here with R = diag(values) vectors^T.
@@ -84,10 +131,8 @@ TraceEstimates estimated_traces(const SelfAdjointOperator& A, Index probes, std:
     squares[i] = low_rank_squares - (Z * s).squaredNorm() + length * (Y.col(i) - Z * x).squaredNorm();
   }
   result.trace = mean_of(traces);
-  const Estimate square = mean_of(squares);
-  result.frobenius.value = std::sqrt(std::max(0.0, square.value));
-  result.frobenius.error = result.frobenius.value > 0 ? square.error / (2 * result.frobenius.value) : 0;
-  return result;
+  result.frobenius = root_of(mean_of(squares));
+  return scaled_back();
 }
 
 double estimated_traces_bytes(Index size, Index probes) {

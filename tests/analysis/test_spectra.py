@@ -12,6 +12,7 @@ from basin_analysis.ntk import Kernel
 from basin_analysis.results import ResultError
 from basin_analysis.scales import symlog_exponents, symlog_threshold, use_symlog
 from basin_analysis.spectrum import classify, symlog_bins
+from basin_analysis.style import bound_label, safe_side
 
 
 class Signs(unittest.TestCase):
@@ -20,6 +21,22 @@ class Signs(unittest.TestCase):
         self.assertEqual(classify(values, np.full(7, 1e-6)).tolist(), [-1, -1, 0, 0, 0, 1, 1])
         self.assertEqual(classify(values, np.zeros(7)).tolist(), [-1, -1, -1, 0, 1, 1, 1])
         self.assertEqual(classify(np.array([-1.0, 1.0]), np.ones(2)).tolist(), [0, 0])  # the bound reaches 0
+
+
+class Bounds(unittest.TestCase):
+    def test_bounds_are_rounded_to_their_safe_side_as_in_print(self):
+        # The pairs of tests/tools/common/command.cpp.
+        for value, upper, digits, expected in ((-9.9312, True, 3, -9.93), (-9.9312, False, 3, -9.94), (-1.234e-5, True, 2, -1.2e-5),
+                                               (-1.234e-5, False, 2, -1.3e-5), (1.231e-7, True, 3, 1.24e-7), (1.239e-7, False, 3, 1.23e-7),
+                                               (0.1, True, 3, 0.1), (-0.1, True, 3, -0.1), (0.02060875669, False, 4, 0.0206),
+                                               (0.02060875669, True, 4, 0.02061), (9.996, True, 3, 10), (1.0004, False, 4, 1), (0, True, 3, 0)):
+            self.assertEqual(safe_side(value, upper, digits), expected)
+        self.assertEqual(bound_label(1.231e-7, True), r"$1.24{\times}10^{-7}$")
+        self.assertEqual(bound_label(1.231e-7, False), r"$1.23{\times}10^{-7}$")
+        self.assertEqual(bound_label(12.3451, True), "12.35")
+        for value in 10.0 ** np.random.default_rng(0).uniform(-300, 300, 1000):
+            self.assertTrue(safe_side(value, False, 3) <= value <= safe_side(value, True, 3))
+            self.assertTrue(safe_side(-value, False, 3) <= -value <= safe_side(-value, True, 3))
 
 
 class Scales(unittest.TestCase):
@@ -133,7 +150,11 @@ class Sheet(FileCase):
         ends, counts = figure.axes[:2]
         self.assertIn("\N{MULTIPLICATION SIGN}3", [text.get_text() for text in ends.texts])
         widths = [bar.get_width() for bar in counts.patches]
-        self.assertEqual(sorted(widths), sorted([29, 20, 1, 50, 0, 20, 20, 60, 41, 20, 0, 39]))
+        whole, restricted = [30, 0, 21, 49, 0, 0, 40, 60, 41, 0, 20, 39], [29, 20, 1, 50, 0, 20, 20, 60, 41, 20, 0, 39]
+        self.assertEqual(sorted(widths), sorted(whole + restricted))
+        names = [text.get_text() for text in counts.get_yticklabels()]
+        self.assertEqual(names[::-1][:2], ["$H$", "$H$\nmod. sym."])
+        self.assertEqual(len(set(names)), 6)
         densities = next(axes for axes in figure.axes if axes.get_title().startswith("density"))
         self.assertEqual(len(densities.collections), 6)  # two bands for each matrix
 
@@ -160,7 +181,22 @@ class Sheet(FileCase):
                 file[f"entry/{end}"].attrs["symmetry"] = np.int64(3)
         pictures = figures(path)
         self.assertIn("Hessian modulo symmetries: 4 largest", pictures["extremes"]._suptitle.get_text())
-        self.assertIn("ends modulo symmetries", pictures["sheet"].axes[0].get_title())
+        ends = pictures["sheet"].axes[0]  # those of the parts are not restricted
+        self.assertEqual([text.get_text() for text in ends.get_xticklabels()], ["$H$\nmod. sym.", "$G = J^T J$", "$R = H - G$"])
+
+    def test_the_name_of_the_matrix_is_that_of_the_file(self):
+        path = examples.sheet_file(self.path("h.h5"))
+        with h5py.File(path, "a") as file:
+            file["entry/block"] = "W_Q"
+            for name in ("largest", "smallest"):
+                file[f"entry/{name}"].attrs["matrix"] = "W_Q block of the Hessian"
+            file.create_group("entry/quadrature").attrs["symmetry"] = np.int64(3)
+        pictures = figures(path)
+        self.assertIn("W_Q block of the Hessian: 4 largest", pictures["extremes"]._suptitle.get_text())
+        self.assertIn("Spectrum of the W_Q block of the Hessian", pictures["sheet"]._suptitle.get_text())
+        density = next(axes for axes in pictures["sheet"].axes if axes.get_title().startswith("density"))
+        labels = [text.get_text() for text in density.get_legend().get_texts()]
+        self.assertEqual(labels, ["$H$ mod. sym.", "$G = J^T J$", "$R = H - G$"])
 
     def test_what_was_not_counted_is_not_called_positive(self):
         path = examples.sheet_file(self.path("h.h5"))
@@ -170,14 +206,14 @@ class Sheet(FileCase):
                 counts[name][...] = values
         axes = figures(path)["sheet"].axes[1]
         grey = [bar.get_width() for bar in axes.patches if bar.get_facecolor()[:3] == to_rgb(sheet.UNKNOWN_LOOK[0])]
-        self.assertEqual(grey, [74])
+        self.assertEqual(grey, [74, 74])
         texts = [text.get_text() for text in axes.texts]
-        self.assertIn("\N{GREATER-THAN OR EQUAL TO} 6 negative, \N{GREATER-THAN OR EQUAL TO} 0 further zero", texts)
+        self.assertIn("\N{GREATER-THAN OR EQUAL TO} 6 negative, \N{GREATER-THAN OR EQUAL TO} 0 zero", texts)
         self.assertIn("not determined", [text.get_text() for text in axes.get_legend().get_texts()])
 
     def test_norms_in_words(self):
         self.assertEqual([sheet.percent(share) for share in (0.0012, 0.097, 0.1, 0.25, 1, 40)],
-                         ["0.1%", "10%", "10%", "25%", "100%", ">999%"])
+                         ["0.2%", "10%", "10%", "25%", "100%", ">999%"])  # never less than the error
         path = examples.sheet_file(self.path("h.h5"))
         with h5py.File(path, "a") as file:
             file["entry/block_norms/frobenius"][...] = 0

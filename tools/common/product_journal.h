@@ -55,7 +55,9 @@ class ProductJournal {
 class RecordedOperator final : public SelfAdjointOperator {
  public:
   RecordedOperator(const SelfAdjointOperator& A, ProductJournal& journal, std::uint64_t number)
-      : SelfAdjointOperator(A.rows()), A_(A), journal_(journal), number_(number) {}
+      : SelfAdjointOperator(A.rows()), A_(A), journal_(journal), number_(number) {
+    set_underflow(A.underflow());
+  }
 
  private:
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;

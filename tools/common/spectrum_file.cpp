@@ -9,24 +9,17 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-/// Appended to the name of a matrix that is restricted to the complement of the symmetry directions.
-std::string restriction(Index removed) {
-  return removed > 0 ? " modulo symmetries" : "";
-}
-
-/// G = J^T J and its blocks have no negative eigenvalue, and no restriction of them has.
-bool semidefinite(const SpectrumResults& r) {
-  return r.matrix == "gauss-newton";
-}
-
-Mass share_below(const SpectrumResults& r, double x) {
-  return semidefinite(r) && x <= 0 ? Mass{} : mass_below(*r.quadrature, x);
+/// Which matrix the numbers of a group are of, and how many eigenvalues it has.
+void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumResults& r, Index removed) {
+  file.attribute(group, "matrix", matrix_title(r, removed));
+  file.attribute(group, "symmetry", static_cast<std::int64_t>(removed));
 }
 
 void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::string& which,
-                       const std::string& matrix, const EigenResult& r, bool with_vectors) {
+                       const SpectrumResults& of, const EigenResult& r, bool with_vectors) {
   hdf5::make_plot(file, group, "eigenvalue", {"index"});
-  file.attribute(group, "operator", matrix);
+  name_matrix(file, group, of, r.removed);
+  file.attribute(group, "operator", of.matrix);
   file.attribute(group, "method", r.method);
   file.attribute(group, "completeness", r.completeness);
   file.attribute(group, "products", static_cast<std::int64_t>(r.products));
@@ -35,7 +28,6 @@ void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::
   file.attribute(group, "joint_bound", r.joint_bound);
   file.attribute(group, "no_more_beyond", r.no_more_beyond);
   file.attribute(group, "resolution", r.resolution);
-  file.attribute(group, "symmetry", static_cast<std::int64_t>(r.removed));
   std::vector<double> index, value, error, residual;
   std::vector<std::uint8_t> converged;
   for (const Eigenvalue& e : r.eigenvalues) {
@@ -51,14 +43,14 @@ void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::
   if (residual.empty() || !std::isnan(residual.front())) file.write(group + "/residual", residual);
   file.write_bytes(group + "/converged", converged, {static_cast<Index>(converged.size())});
   file.write(group + "/title",
-             which + " eigenvalues of the " + matrix_title(matrix) + restriction(r.removed));
+             (which == "spectrum" ? "all" : which) + " eigenvalues of the " + matrix_title(of, r.removed));
   if (with_vectors)
     file.write(group + "/eigenvectors", r.eigenvectors.data(),
                {r.eigenvectors.cols(), r.eigenvectors.rows()});
 }
 
-void write_counts(hdf5::Writer& file, const std::string& group,
-                  const std::vector<std::pair<std::string, EigenvalueCounts>>& counts) {
+void write_counts(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
+  const std::vector<EigenvalueCounts>& counts = r.counts;
   file.group(group, "NXcollection");
   const auto rows = static_cast<Index>(counts.size());
   const auto texts = [&](const char* name, const auto& get) {
@@ -68,20 +60,21 @@ void write_counts(hdf5::Writer& file, const std::string& group,
   };
   const auto integers = [&](const char* name, Index EigenvalueCounts::*member) {
     std::vector<std::int64_t> column;
-    for (const auto& c : counts) column.push_back(c.second.*member);
+    for (const auto& c : counts) column.push_back(c.*member);
     file.write(group + "/" + name, column);
   };
   const auto doubles = [&](const char* name, double EigenvalueCounts::*member) {
     std::vector<double> column;
-    for (const auto& c : counts) column.push_back(c.second.*member);
+    for (const auto& c : counts) column.push_back(c.*member);
     file.write(group + "/" + name, column);
   };
   const auto flags = [&](const char* name, bool EigenvalueCounts::*member) {
     std::vector<std::uint8_t> column;
-    for (const auto& c : counts) column.push_back(c.second.*member ? 1 : 0);
+    for (const auto& c : counts) column.push_back(c.*member ? 1 : 0);
     file.write_bytes(group + "/" + name, column, {rows});
   };
-  texts("of", [](const auto& c) { return c.first; });
+  texts("of", [](const auto& c) { return std::string(c.removed > 0 ? "modulo symmetries" : "whole"); });
+  texts("matrix", [&](const auto& c) { return matrix_title(r, c.removed); });
   integers("size", &EigenvalueCounts::size);
   integers("symmetry", &EigenvalueCounts::removed);
   integers("zero", &EigenvalueCounts::zero);
@@ -91,9 +84,9 @@ void write_counts(hdf5::Writer& file, const std::string& group,
   flags("zero_exact", &EigenvalueCounts::zero_exact);
   doubles("tolerance", &EigenvalueCounts::tolerance);
   doubles("rounding", &EigenvalueCounts::rounding);
-  texts("tolerance_reason", [](const auto& c) { return c.second.tolerance_reason; });
-  texts("method", [](const auto& c) { return c.second.method; });
-  texts("completeness", [](const auto& c) { return c.second.completeness; });
+  texts("tolerance_reason", [](const auto& c) { return c.tolerance_reason; });
+  texts("method", [](const auto& c) { return c.method; });
+  texts("completeness", [](const auto& c) { return c.completeness; });
 }
 
 void write_curve(hdf5::Writer& file, const std::string& group, const std::string& title,
@@ -113,7 +106,7 @@ void write_curve(hdf5::Writer& file, const std::string& group, const std::string
 
 void write_density(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
   const LanczosQuadrature& q = *r.quadrature;
-  const std::string title = "spectral density of the " + matrix_title(r.matrix) + restriction(q.removed);
+  const std::string matrix = matrix_title(r, q.removed), title = "spectral density of the " + matrix;
   write_curve(file, prefix + "/density", title, *r.density, "eigenvalue", "linear");
   write_curve(file, prefix + "/density_symlog", title + ", per unit of asinh(eigenvalue / scale)",
               density_curve(q, DensityAxis::symmetric_log, 400), "asinh(eigenvalue / scale)", "symlog");
@@ -139,7 +132,6 @@ void write_density(hdf5::Writer& file, const std::string& prefix, const Spectrum
   file.attribute(group, "size", static_cast<std::int64_t>(q.size));
   file.attribute(group, "products", static_cast<std::int64_t>(q.products));
   file.attribute(group, "rounding", q.rounding);
-  file.attribute(group, "symmetry", static_cast<std::int64_t>(q.removed));
 
   // The cumulative share on the grid of the symmetric logarithmic axis, and just below zero.
   const std::string cumulative = prefix + "/cumulative";
@@ -156,7 +148,7 @@ void write_density(hdf5::Writer& file, const std::string& prefix, const Spectrum
   file.write(cumulative + "/upper", upper);
   file.write(cumulative + "/share_errors", Vector<double>((upper - share).cwiseMax(share - lower)));
   file.write(cumulative + "/title",
-             std::string("share of the eigenvalues below a value, with its 95 % band"));
+             "share of the eigenvalues of the " + matrix + " below a value, with its 95 % band");
   // At zero, and as close to it as the quadrature tells what is there from what is near it.
   for (const auto& [name, x] : {std::pair<std::string, double>{"/negative_mass", -zero_threshold(q)},
                                 {"/resolved_mass", -resolved_threshold(q)}}) {
@@ -169,6 +161,15 @@ void write_density(hdf5::Writer& file, const std::string& prefix, const Spectrum
     file.write(prefix + name + "/noise", m.noise);
     file.write(prefix + name + "/truncation", m.truncation);
   }
+  for (const char* name :
+       {"/density", "/density_symlog", "/quadrature", "/cumulative", "/negative_mass", "/resolved_mass"})
+    name_matrix(file, prefix + name, r, q.removed);
+}
+
+/// What the errors of traces and norms are.
+std::string error_kind(bool estimated) {
+  return estimated ? "estimated: 95 % intervals of random vectors, and rounding"
+                   : "bounded: rounding, as measured";
 }
 
 void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
@@ -179,7 +180,7 @@ void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumRe
   file.write(traces + "/trace_error", t.trace.error);
   file.write(traces + "/frobenius", t.frobenius.value);
   file.write(traces + "/frobenius_error", t.frobenius.error);
-  file.attribute(traces, "exact", static_cast<std::int64_t>(t.exact ? 1 : 0));
+  file.attribute(traces, "errors", error_kind(t.estimated));
   const BlockNorms& b = *r.norms;
   const auto count = static_cast<Index>(b.blocks.size());
   std::vector<std::string> names;
@@ -194,23 +195,34 @@ void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumRe
   file.write(norms + "/column", number);
   file.write(norms + "/frobenius", b.norms.data(), {count, count});
   file.write(norms + "/frobenius_errors", b.errors.data(), {count, count});
-  file.attribute(norms, "exact", static_cast<std::int64_t>(b.exact ? 1 : 0));
-  file.write(norms + "/title", "Frobenius norms of the blocks of the " + matrix_title(r.matrix));
+  file.attribute(norms, "errors", error_kind(b.estimated));
+  file.write(norms + "/title", "Frobenius norms of the blocks of the " + matrix_title(r, 0));
+  for (const std::string& group : {traces, norms}) name_matrix(file, group, r, 0);
 }
 
-std::string percent(double share) {
-  return number(100 * share, 3) + " %";
+void write_ends(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
+  file.group(group, "NXcollection");
+  name_matrix(file, group, r, r.removed);
+  for (const auto& [name, end] :
+       {std::pair<std::string, const SpectrumEnd&>{"/smallest", r.smallest}, {"/largest", r.largest}}) {
+    file.write(group + name, end.value);
+    file.write(group + name + "_error", end.error);
+    file.write(group + name + "_known", std::string(end.found ? "found" : "at or beyond"));
+  }
 }
 
-std::string mass_text(const LanczosQuadrature& quadrature, double x) {
-  const Mass m = mass_below(quadrature, x);
-  return percent(m.value) + " of the eigenvalues are below " + number(x, 3) + " (95 %: " + percent(m.lower) +
-         " to " + percent(m.upper) + "; noise " + percent(m.noise) + ", quadrature " + percent(m.truncation) +
-         ")";
+}  // namespace
+
+std::string matrix_title(const SpectrumResults& r, Index removed) {
+  const std::string matrix = r.matrix == "hessian"        ? "Hessian"
+                             : r.matrix == "gauss-newton" ? "Gauss-Newton matrix"
+                                                          : "residual part";
+  return (r.block.empty() ? "" : r.block + " block of the ") + matrix +
+         (removed > 0 ? " modulo symmetries" : "");
 }
 
-std::string signed_text(const Eigenvalue& e) {
-  return with_error(e.value, e.error_bound) + (e.converged ? "" : " (not converged)");
+bool semidefinite(const SpectrumResults& r) {
+  return r.matrix == "gauss-newton";
 }
 
 const EigenResult* find(const SpectrumResults& r, const std::string& which) {
@@ -219,35 +231,14 @@ const EigenResult* find(const SpectrumResults& r, const std::string& which) {
   return nullptr;
 }
 
-const EigenvalueCounts* find_counts(const SpectrumResults& r, const std::string& which) {
-  for (const auto& [name, counts] : r.counts)
-    if (name == which) return &counts;
+const EigenvalueCounts* find_counts(const SpectrumResults& r, Index removed) {
+  for (const EigenvalueCounts& counts : r.counts)
+    if (counts.removed == removed) return &counts;
   return nullptr;
 }
 
-std::string counts_text(const EigenvalueCounts& c) {
-  const auto least = [](bool exact) { return std::string(exact ? "" : "at least "); };
-  std::string text = "P = " + std::to_string(c.size);
-  if (c.removed > 0)
-    text += " = " + std::to_string(c.removed) + " symmetry modes + " + least(c.zero_exact) +
-            std::to_string(c.zero) + " further zero + ";
-  else
-    text += " = " + least(c.zero_exact) + std::to_string(c.zero) + " zero + ";
-  return text + least(c.negative_exact) + std::to_string(c.negative) + " negative + " +
-         (c.exact() ? "" : "at most ") + std::to_string(c.positive) +
-         " positive (zero: |lambda| <= " + number(c.tolerance, 2) + ", " + c.tolerance_reason + ")";
-}
-
-/// "3.1e5 +- 2" or without error when exact.
-std::string estimate_text(const Estimate& e) {
-  return number(e.value, 6) + (e.error > 0 ? " +- " + number(e.error, 2) : "");
-}
-
-}  // namespace
-
-std::string matrix_title(const std::string& matrix) {
-  if (matrix == "hessian") return "Hessian";
-  return matrix == "gauss-newton" ? "Gauss-Newton matrix" : "residual part";
+Mass share_below(const SpectrumResults& r, double x) {
+  return semidefinite(r) && x <= 0 ? Mass{} : mass_below(*r.quadrature, x);
 }
 
 double zero_threshold(const LanczosQuadrature& quadrature) {
@@ -270,133 +261,11 @@ double resolved_threshold(const LanczosQuadrature& quadrature) {
 void write_results(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r,
                    bool with_vectors) {
   for (const auto& [which, result] : r.eigenvalues)
-    write_eigenvalues(file, prefix + "/" + which, which, r.matrix, result, with_vectors);
-  if (!r.counts.empty()) write_counts(file, prefix + "/counts", r.counts);
+    write_eigenvalues(file, prefix + "/" + which, which, r, result, with_vectors);
+  write_ends(file, prefix + "/ends", r);
+  if (!r.counts.empty()) write_counts(file, prefix + "/counts", r);
   if (r.quadrature) write_density(file, prefix, r);
   if (r.norms) write_norms(file, prefix, r);
-}
-
-bool has_no_negative_curvature(const SpectrumResults& r) {
-  const EigenvalueCounts* counts = find_counts(r, "modulo symmetries");
-  if (counts == nullptr) counts = find_counts(r, "whole");
-  if (counts != nullptr) return counts->negative == 0 && counts->exact();
-  const EigenResult* all = find(r, "spectrum");
-  return all != nullptr && all->eigenvalues.front().value >= -all->eigenvalues.front().error_bound;
-}
-
-std::string curvature_verdict(const SpectrumResults& r) {
-  const std::string matrix = matrix_title(r.matrix);
-  const EigenvalueCounts* counts = find_counts(r, "modulo symmetries");
-  if (counts == nullptr) counts = find_counts(r, "whole");
-  const EigenResult* all = find(r, "spectrum");
-  const EigenResult* smallest = all != nullptr ? all : find(r, "smallest");
-  // Only a value of the same matrix backs a verdict.
-  if (counts != nullptr && smallest != nullptr && smallest->removed != counts->removed)
-    smallest = find(r, "smallest");
-  if (counts != nullptr && smallest != nullptr && smallest->removed != counts->removed) smallest = nullptr;
-  std::string value;
-  if (smallest != nullptr)
-    value =
-        std::string(smallest->dense ? "the smallest eigenvalue is " : "the smallest eigenvalue found is ") +
-        signed_text(smallest->eigenvalues.front());
-  if (counts != nullptr) {
-    const std::string where = restriction(counts->removed), end = value.empty() ? "" : ": " + value;
-    if (counts->removed == counts->size)
-      return "no curvature in the " + matrix + where + ": all " + std::to_string(counts->size) +
-             " directions are symmetries";
-    if (counts->negative > 0)
-      return "negative curvature in the " + matrix + where + ", " +
-             (counts->negative_exact ? "" : "at least ") + std::to_string(counts->negative) +
-             " directions of " + std::to_string(counts->size - counts->removed) + end;
-    if (counts->exact() && counts->zero == 0) return "the " + matrix + " is positive definite" + where + end;
-    return "no negative curvature beyond the tolerance in the " + matrix + where + end;
-  }
-  if (smallest != nullptr) {
-    const Eigenvalue& e = smallest->eigenvalues.front();
-    const std::string where = restriction(smallest->removed);
-    if (e.value < -e.error_bound) return "negative curvature in the " + matrix + where + ": " + value;
-    if (!e.converged)
-      return "no negative curvature found in the " + matrix + where + ", but not converged: " + value;
-    if (e.value <= e.error_bound)
-      return "no negative curvature beyond the error bound in the " + matrix + where + ": " + value;
-    return (smallest->dense ? "the " + matrix + " is positive definite" + where + ": "
-                            : "no negative curvature found in the " + matrix + where + ": ") +
-           value;
-  }
-  if (const EigenResult* largest = find(r, "largest"))
-    return "the largest eigenvalue found" + restriction(largest->removed) + " is " +
-           signed_text(largest->eigenvalues.front());
-  if (r.quadrature) {
-    const LanczosQuadrature& q = *r.quadrature;
-    const std::string where = restriction(q.removed);
-    if (semidefinite(r)) return "no negative curvature in the " + matrix + where + ": it is J^T J";
-    const double x = zero_threshold(q);
-    const Mass m = mass_below(q, -x);
-    // A node is an upper bound on the smallest eigenvalue.
-    if (q.lowest() < -x)
-      return "negative curvature in the " + matrix + where + ": the smallest eigenvalue is at most " +
-             number(q.lowest(), 6) + "; about " + percent(m.value) + " are below " + number(-x, 3);
-    return "no negative curvature seen in the " + matrix + where + ": up to " + percent(m.upper) +
-           " of the eigenvalues (95 %) may be below " + number(-x, 3);
-  }
-  return "the " + matrix + " has trace " + estimate_text(r.traces->trace) + " and Frobenius norm " +
-         estimate_text(r.traces->frobenius);
-}
-
-void say_results(Command& command, const SpectrumResults& r) {
-  std::vector<std::string> said;  // what backs the results, each sentence once
-  for (const auto& [which, result] : r.eigenvalues) {
-    if (which == "spectrum") {
-      Index negative = 0, zero = 0;
-      for (const Eigenvalue& e : result.eigenvalues) {
-        negative += e.value < -e.error_bound ? 1 : 0;
-        zero += std::abs(e.value) <= e.error_bound ? 1 : 0;
-      }
-      const auto total = static_cast<Index>(result.eigenvalues.size());
-      command.say(
-          std::to_string(negative) + " negative, " + std::to_string(zero) +
-          " not distinguishable from zero (|lambda| <= " + number(result.eigenvalues.front().error_bound, 2) +
-          "), " + std::to_string(total - negative - zero) + " positive, of P = " + std::to_string(total));
-    } else {
-      command.say(which + restriction(result.removed) + " (" + std::to_string(result.products) +
-                  (result.shared ? " products for both ends):" : " products):"));
-      for (const Eigenvalue& e : result.eigenvalues) command.say("  " + signed_text(e));
-    }
-    if (std::find(said.begin(), said.end(), result.completeness) == said.end()) {
-      said.push_back(result.completeness);
-      command.say("  " + result.completeness);
-    }
-  }
-  for (const auto& [which, counts] : r.counts) {
-    command.say(which + ": " + counts_text(counts));
-    if (std::find(said.begin(), said.end(), counts.completeness) == said.end()) {
-      said.push_back(counts.completeness);
-      command.say("  " + counts.completeness);
-    }
-  }
-  if (r.quadrature) {
-    const LanczosQuadrature& q = *r.quadrature;
-    const double x = zero_threshold(q);
-    command.say("density" + restriction(q.removed) + " (" + std::to_string(q.products) +
-                " products): " + (semidefinite(r) ? "no eigenvalue of J^T J is below 0" : mass_text(q, -x)));
-    const double resolved = resolved_threshold(q);
-    if (share_below(r, -x).truncation > 0.005 && resolved > 2 * x)
-      command.say("  " + mass_text(q, -resolved));
-  }
-  if (r.traces)
-    command.say("trace " + estimate_text(r.traces->trace) + ", Frobenius norm " +
-                estimate_text(r.traces->frobenius) + (r.traces->exact ? " (exact)" : ""));
-  if (r.norms) {
-    const BlockNorms& b = *r.norms;
-    for (std::size_t i = 0; i < b.blocks.size(); ++i) {
-      std::string line = "  block norms " + b.blocks[i].name + ":";
-      for (std::size_t j = 0; j <= i; ++j) {
-        const auto row = static_cast<Index>(i), column = static_cast<Index>(j);
-        line += "  " + b.blocks[j].name + " " + estimate_text({b.norms(row, column), b.errors(row, column)});
-      }
-      command.say(line);
-    }
-  }
 }
 
 }  // namespace basin::tools

@@ -1,10 +1,11 @@
-/// What basin-hessian finds, written to its result file (FORMAT.md) and said in words.
+/// What basin-hessian finds, and how it is written to its result file (FORMAT.md).
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "common/command.h"
 #include "hdf5/result_file.h"
 #include "spectrum/block_norms.h"
 #include "spectrum/counts.h"
@@ -13,21 +14,46 @@
 
 namespace basin::tools {
 
-/// All results for one matrix: the Hessian, its Gauss-Newton part or the rest.
+/// One end of a spectrum, as far as it is known.
+struct SpectrumEnd {
+  double value = 0, error = 0;
+  /// Whether an eigenvalue lies within `error` of the value, and none was found further out. Else the value
+  /// is a Rayleigh quotient: an eigenvalue lies at it or further out, but for rounding by `error`.
+  bool found = false;
+  bool converged = true;
+};
+
+/// All results for one matrix: the Hessian, its Gauss-Newton part or the rest, or a block of one of these.
+/// Some may be of its restriction to the complement of the symmetry directions; each says so (`removed`).
 struct SpectrumResults {
   std::string matrix;  ///< "hessian", "gauss-newton" or "residual"
+  std::string block;   ///< the diagonal block of this name; empty: the whole matrix
   /// "largest", "smallest" or "spectrum", with its pairs.
   std::vector<std::pair<std::string, EigenResult>> eigenvalues;
-  /// "whole" or "modulo symmetries".
-  std::vector<std::pair<std::string, EigenvalueCounts>> counts;
+  std::vector<EigenvalueCounts> counts;  ///< of the matrix, of its restriction, or both
   std::optional<LanczosQuadrature> quadrature;
   std::optional<DensityCurve> density;  ///< on a linear axis
   std::optional<TraceEstimates> traces;
   std::optional<BlockNorms> norms;
+  /// Both ends of the matrix that the verdict is about, which `removed` directions are set aside of.
+  Index removed = 0;
+  SpectrumEnd smallest, largest;
 };
 
-/// "Hessian", "Gauss-Newton matrix", "residual part".
-std::string matrix_title(const std::string& matrix);
+/// "Hessian", "Gauss-Newton matrix", "residual part"; "W_Q block of the Hessian"; "Hessian modulo symmetries"
+/// where `removed` directions are set aside. Every number that is printed, stored or drawn goes by this name.
+std::string matrix_title(const SpectrumResults& results, Index removed);
+
+/// G = J^T J and its blocks have no negative eigenvalue, and no restriction of them has.
+bool semidefinite(const SpectrumResults& results);
+
+/// The results of that name, or null.
+const EigenResult* find(const SpectrumResults& results, const std::string& which);
+/// The counts of the matrix with so many directions set aside, or null.
+const EigenvalueCounts* find_counts(const SpectrumResults& results, Index removed);
+
+/// The share of the eigenvalues below x.
+Mass share_below(const SpectrumResults& results, double x);
 
 /// What counts as zero in a density: 1e-10 of the largest magnitude, or the rounding of the products.
 double zero_threshold(const LanczosQuadrature& quadrature);
@@ -38,14 +64,5 @@ double resolved_threshold(const LanczosQuadrature& quadrature);
 /// Writes to the groups `prefix`/largest, ..., with `prefix` = "/entry" or "/entry/parts/NAME".
 void write_results(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& results,
                    bool with_vectors);
-
-/// The verdict: what is known of negative curvature, in one line.
-std::string curvature_verdict(const SpectrumResults& results);
-
-/// Whether negative curvature is excluded: by exact counts, or all eigenvalues.
-bool has_no_negative_curvature(const SpectrumResults& results);
-
-/// The summary, after the verdict.
-void say_results(Command& command, const SpectrumResults& results);
 
 }  // namespace basin::tools

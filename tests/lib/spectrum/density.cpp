@@ -164,6 +164,19 @@ TEST_CASE("a removed space is not in the measure") {
   CHECK(mass_below(q, 0).value == 0);
 }
 
+TEST_CASE("where nothing is removed the measure is that of the operator, whatever the removal would do") {
+  const Diagonal A(spectrum(60, 6, 0));
+  const Vectors<double> X = Vectors<double>::Identity(60, 6);
+  const QuadratureOptions options = {.probes = 2, .steps = 20};
+  const LanczosQuadrature q = lanczos_quadrature(A, removal_of(X), 0, options);
+  CHECK(q.size == 60);
+  CHECK(q.probes[1].nodes == lanczos_quadrature(A, kNothing, 0, options).probes[1].nodes);
+  const Mass mass = mass_below(q, 0);
+  CHECK(mass.lower <= 0.1);
+  CHECK(mass.upper >= 0.1);
+  CHECK(mass.lower > 0);
+}
+
 TEST_CASE("any number of probes at once gives the same bits") {
   const MatrixOperator A(spectrum(60, 6, 10), 3);
   const auto nodes = [&](Index at_once) {

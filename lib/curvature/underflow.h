@@ -1,0 +1,16 @@
+/// What results below the range of double precision may take from a product.
+#pragma once
+
+#include "model/attention_model.h"
+
+namespace basin {
+
+/// A bound on |computed - true| for the products of H and of G with a unit vector of theta, and for loss and
+/// gradient, as far as underflow causes it: attention weights, products and sums of less than 2^-1022 may be
+/// lost altogether, and are multiplied by what comes after them. (Softmax or Gaussian weights that are all
+/// lost leave a Hessian of zeros, of which nothing but this is known.) It is far from sharp, and far below
+/// anything that is not lost.
+double product_underflow(const AttentionSpec& spec, const ParameterLayout& layout,
+                         const Vector<double>& weights, const Data<double>& data);
+
+}  // namespace basin
