@@ -1,7 +1,10 @@
 /// basin-evaluate: loss, outputs, gradient, and products with the Jacobian and Hessian.
+#include <cmath>
+
 #include "common/setup.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
+#include "stationary/rounding.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -48,6 +51,11 @@ Vectors<double> vectors_for(const Command& command, const std::string& option, I
 
 void write_vectors(hdf5::Writer& file, const std::string& name, const Vectors<double>& V) {
   file.write("/entry/evaluation/" + name, V.data(), {V.cols(), V.rows()});
+}
+
+/// A number with its rounding, if that was measured.
+std::string text(double value, double rounding, int digits) {
+  return std::isnan(rounding) ? number(value, digits) : with_error(value, rounding);
 }
 
 /// What was asked for, whatever it was computed in.
@@ -107,20 +115,27 @@ void body(Command& command) {
   const Evaluation at = single ? evaluate<float>(setup, command.memory(), V, U)
                                : evaluate<double>(setup, command.memory(), V, U);
   const auto& spec = setup.description.spec;
-  command.say("loss f = " + number(at.loss, single ? 8 : 17) +
-              ", |gradient| = " + number(at.gradient.norm(), single ? 6 : 10) +
+  // What is measured is the rounding of double precision.
+  Rounding rounding = {std::nan(""), std::nan(""), std::nan("")};
+  if (!single)
+    rounding = rounding_at(spec, setup.model, setup.weights, *setup.data, at.loss, at.outputs, at.gradient);
+  command.say("loss f = " + text(at.loss, rounding.loss, 8) +
+              ", |gradient| = " + text(at.gradient.stableNorm(), rounding.gradient, 6) +
               (single ? " (single precision: about 6 digits)" : ""));
   command.say(setup.text());
   const std::string group = "/entry/evaluation/";
   hdf5::make_plot(file, "/entry/evaluation", "gradient", {});
   file.write(group + "loss", at.loss);
+  file.write(group + "loss_error", rounding.loss);
+  file.write(group + "outputs_error", rounding.residual);
+  file.write(group + "gradient_error", rounding.gradient);
   file.write(group + "outputs", at.outputs.data(), {setup.data->samples, spec.tokens, spec.outputs});
   file.write(group + "gradient", at.gradient);
   for (const auto& e : setup.parameters().entries())
     if (e.trainable()) {
       const Vector<double> block = at.gradient.segment(e.theta_offset, e.block.size());
       file.write(group + "gradient_blocks/" + e.block.name, block.data(), e.block.shape);
-      command.say("  |gradient| in " + e.block.name + ": " + number(block.norm(), single ? 6 : 10));
+      command.say("  |gradient| in " + e.block.name + ": " + text(block.stableNorm(), rounding.gradient, 6));
     }
   if (V.cols() > 0) {
     write_vectors(file, "directions", V);

@@ -43,6 +43,25 @@ class Evaluate(ToolTest):
             self.assertEqual([p.shape for p in parts], [problem["weights"][b].shape for b in blocks])
             self.close(np.concatenate([p.ravel() for p in parts]), e["gradient"][()], 0)
 
+    @unittest.skipUnless(np.finfo(np.longdouble).nmant > 60, "no wider numbers here")
+    def test_errors_hold_against_wider_numbers(self):
+        for kernel, seed in itertools.product(("softmax", "gaussian"), range(3)):
+            with self.subTest(kernel=kernel, seed=seed):
+                path, problem = self.problem(kernel=kernel, seed=seed, D=16, d=4)
+                wide = dict(problem, X=problem["X"].astype(np.longdouble), Y=problem["Y"].astype(np.longdouble))
+                weights = {name: W.astype(np.longdouble) for name, W in problem["weights"].items()}
+                F = outputs(wide, weights)
+                out = self.done("basin-evaluate", path, "-o", "r.h5", "--overwrite")
+                loss, found, loss_error, outputs_error, gradient_error = self.results(
+                    "r.h5", *(E + name for name in ("loss", "outputs", "loss_error", "outputs_error", "gradient_error")))
+                true = ((F - wide["Y"]) ** 2).sum() / 2
+                self.assertLessEqual(abs(loss - true), loss_error)
+                self.assertLessEqual(np.sqrt(((found - F) ** 2).sum()), outputs_error)
+                self.assertLess(loss_error, 1e-12 * loss)
+                self.assertLess(outputs_error, 1e-12 * np.linalg.norm(found))
+                self.assertGreater(gradient_error, 0)
+                self.assertRegex(out, r"^loss f = \S+ \+- \S+, \|gradient\| = \S+ \+- \S+\n(?s:.*)\|gradient\| in W_O: \S+ \+- \S+\n")
+
     def test_all_blocks(self):
         for kernel in ("softmax", "gaussian"):
             with self.subTest(kernel=kernel):

@@ -9,7 +9,16 @@
 namespace basin::tools {
 namespace {
 constexpr double kConstant = 1e-12;  // relative: differences that rounding explains
+
+/// A quantity in words, with what its numbers are worth.
+std::string quantity_text(const std::string& quantity) {
+  if (quantity == "gradient_norm") return "norm of the gradient";
+  if (quantity == "min_eig") return "smallest eigenvalue of the Hessian, to 1e-7 of its norm,";
+  if (quantity == "max_eig") return "largest eigenvalue of the Hessian, to 1e-7 of its norm,";
+  if (quantity == "min_ntk") return "smallest eigenvalue of the NTK of the trained blocks";
+  return quantity == "train_acc" ? "accuracy in %" : quantity;
 }
+}  // namespace
 
 std::vector<std::string> summary_lines(const SliceResult& result) {
   const Grid& g = result.grid;
@@ -72,7 +81,8 @@ std::vector<std::string> summary_lines(const SliceResult& result) {
         high = std::max(high, result.values[q][i]);
       }
     if (low <= high)
-      lines.push_back("  " + result.quantities[q] + " from " + number(low, 8) + " to " + number(high, 8));
+      lines.push_back("  " + quantity_text(result.quantities[q]) + " from " + number(low) + " to " +
+                      number(high));
   }
   return lines;
 }
