@@ -301,14 +301,16 @@ class Search {
     if (!(stopping_.gradient > 0)) throw InputError("--tolerance 0: expected a positive number");
   }
 
-  /// The dense Hessian with what its decomposition takes, for every thread; the rows of the catalogue.
+  /// The dense Hessian with what its decomposition or inertia takes, for every thread; the rows of the
+  /// catalogue.
   void check_memory() const {
     const auto allowed = static_cast<double>(command_.memory()),
                P = static_cast<double>(data_.shape.parameters);
+    const double each = P <= static_cast<double>(std::min(request_.dense_limit, kDecompositionLimit)) ? 96
+                        : P <= static_cast<double>(request_.dense_limit)                              ? 24
+                                                                                                      : 0;
     const double rows = 8.0 * static_cast<double>(data_.shape.size()) * static_cast<double>(tasks_.size()),
-                 dense = data_.shape.parameters <= request_.dense_limit
-                             ? 48 * P * P * static_cast<double>(thread_slots())
-                             : 0;
+                 dense = each * P * P * static_cast<double>(thread_slots());
     if (rows > allowed)
       throw InputError("the rows of the catalogue need " + bytes_text(rows) + ", --memory allows " +
                        bytes_text(allowed));
@@ -624,8 +626,8 @@ void body(Command& command) {
        "perturbed starts around each strict minimum that must return to it")  //
       ("return-radius", po::value<double>()->default_value(0.01, "0.01")->value_name("R"),
        "how far they are, relative to the length of theta (MATHEMATICS.md, Units)")  //
-      ("dense-limit", po::value<Index>()->default_value(1200)->value_name("P"),
-       "most parameters for which all eigenvalues are computed")  //
+      ("dense-limit", po::value<Index>()->default_value(kDenseLimit)->value_name("P"),
+       "most parameters for which the Hessian is assembled, and all its eigenvalues are counted")  //
       ("escape", po::value<std::string>()->value_name("FILE"),
        "write the problem at a step from a saddle, in the direction in which the loss falls")               //
       ("entry", po::value<Index>()->value_name("K"), "the entry for --escape (default: the first saddle)")  //

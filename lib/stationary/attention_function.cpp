@@ -1,6 +1,7 @@
 #include "stationary/attention_function.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "linalg/errors.h"
@@ -15,11 +16,25 @@ double relative(ConstMatrixRef<double> a, ConstMatrixRef<double> b, double scale
   return scale > 0 ? (a - b).stableNorm() / scale : 0;
 }
 
-/// The largest norm of the attention, and scale of the values, of the heads of a function.
-std::pair<double, double> sizes(const AttentionFunction& f) {
-  double S = 0, V = 0;
-  for (const HeadFunction& h : f.heads) S = std::max(S, h.S.stableNorm()), V = std::max(V, h.scale);
-  return {S, V};
+/// |S_kl V_l - S'_kl V'_l| over all tokens k and l of each sample; without another head |S_kl V_l|.
+double carried(const HeadFunction& a, const HeadFunction* b = nullptr) {
+  const Index n = a.S.cols();
+  Vector<double> norms(a.S.rows());
+  for (Index row = 0; row < a.S.rows(); ++row) {
+    const Index first = row - row % n;
+    const auto part = [&](const HeadFunction& head) {
+      return Matrix<double>(head.S.row(row).transpose().asDiagonal() * head.V.middleRows(first, n));
+    };
+    norms[row] = b ? (part(a) - part(*b)).stableNorm() : part(a).stableNorm();
+  }
+  return norms.stableNorm();
+}
+
+/// What distances are relative to: outputs or targets, or what heads carry where that cancels.
+double scale_of(const AttentionFunction& f) {
+  double scale = f.scale;
+  for (const HeadFunction& head : f.heads) scale = std::max(scale, head.scale);
+  return scale;
 }
 
 }  // namespace
@@ -42,16 +57,17 @@ AttentionFunction attention_function(const AttentionSpec& spec, const Vector<dou
     const Matrix<double> Q = data.X * block(0, h, D, d), K = data.X * block(1, h, D, d);
     HeadFunction head;
     head.V = data.X * block(2, h, D, d) * block(3, h, d, spec.outputs);
-    head.scale = head.V.stableNorm();
     head.S.resize(rows, n);
+    Matrix<double> shared = Matrix<double>::Zero(data.samples, spec.outputs);
     for (Index i = 0; i < data.samples; ++i) {
       kernel->value(Q.middleRows(i * n, n), K.middleRows(i * n, n), head.S.middleRows(i * n, n));
-      f.outputs.middleRows(i * n, n) += head.S.middleRows(i * n, n) * head.V.middleRows(i * n, n);
-      if (spec.kernel == KernelKind::softmax) {
-        auto V = head.V.middleRows(i * n, n);
-        V.rowwise() -= V.colwise().mean().eval();
-      }
+      const Matrix<double> added = head.S.middleRows(i * n, n) * head.V.middleRows(i * n, n);
+      f.outputs.middleRows(i * n, n) += added;
+      shared.row(i) = added.colwise().mean();
     }
+    head.scale = carried(head);
+    if (spec.kernel == KernelKind::softmax)
+      for (Index i = 0; i < data.samples; ++i) head.V.middleRows(i * n, n).rowwise() -= shared.row(i);
     f.heads.push_back(std::move(head));
   }
   f.scale = std::max(f.outputs.stableNorm(), data.Y.stableNorm());
@@ -113,9 +129,7 @@ double output_distance(const AttentionFunction& a, const AttentionFunction& b) {
 }
 
 double function_distance(const AttentionFunction& a, const AttentionFunction& b) {
-  const auto [Sa, Va] = sizes(a);
-  const auto [Sb, Vb] = sizes(b);
-  const double S = std::max(Sa, Sb), V = std::max(Va, Vb);
+  const double scale = std::max(scale_of(a), scale_of(b));
   double distance = output_distance(a, b);
   std::vector<bool> used(b.heads.size(), false);
   for (const HeadFunction& head : a.heads) {
@@ -123,11 +137,11 @@ double function_distance(const AttentionFunction& a, const AttentionFunction& b)
     std::size_t which = 0;
     for (std::size_t h = 0; h < b.heads.size(); ++h) {
       if (used[h]) continue;
-      const double d = std::max(relative(head.S, b.heads[h].S, S), relative(head.V, b.heads[h].V, V));
+      const double d = carried(head, &b.heads[h]);
       if (d < nearest) nearest = d, which = h;
     }
     used[which] = true;
-    distance = std::max(distance, nearest);
+    if (scale > 0) distance = std::max(distance, nearest / scale);
   }
   return distance;
 }

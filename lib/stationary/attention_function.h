@@ -8,12 +8,12 @@
 
 namespace basin {
 
-/// One head: its attention S (N n x n) and what its values contribute, X_i W_V W_O (N n x D_out), for softmax
-/// without the mean over the tokens of a sample, which the rows of S hand on unchanged and other heads may
-/// carry.
+/// One head: its attention S (N n x n) and its values X_i W_V W_O (N n x D_out), for softmax without what the
+/// head adds to all tokens of a sample alike (the mean over k of S_k V), which other heads may carry instead.
 struct HeadFunction {
   Matrix<double> S, V;
-  double scale = 0;  ///< |X W_V W_O|: what rounding and differences of the values are relative to
+  double scale =
+      0;  ///< |S_kl V_l| over all k and l, with that mean: what rounding of the head is relative to
 };
 
 /// Neither the gauges of theory nor the data tell points apart that agree in these, up to the order of heads.
@@ -39,9 +39,11 @@ AttentionFunction attention_function(const AttentionSpec& spec, const Vector<dou
 /// |F - F'| over the larger scale.
 double output_distance(const AttentionFunction& a, const AttentionFunction& b);
 
-/// The largest of the distances of outputs, attention and values, each relative to its size, with the heads
-/// of b in the order that fits those of a: head by head the nearest one that is left. (Where two points are
-/// the same to a tolerance far below the distance of different heads, that is the only order that can fit.)
+/// The largest of the distances of outputs and of what each head carries from each token to each other,
+/// S_kl V_l, relative to the largest scale there is: attention and values count as far as they contribute.
+/// The heads of b are taken in the order that fits those of a: head by head the nearest one that is left.
+/// (Where two points are the same to a tolerance far below the distance of different heads, that is the only
+/// order that can fit.)
 double function_distance(const AttentionFunction& a, const AttentionFunction& b);
 
 }  // namespace basin

@@ -22,22 +22,23 @@ bool isolated(const CatalogueItem& item) {
 
 double distance(const CatalogueItem& a, const CatalogueItem& b) {
   if (a.kind == PointKind::zero_loss && b.kind == PointKind::zero_loss) return 0;  // the outputs are Y
-  return isolated(a) ? function_distance(a.function, b.function) : output_distance(a.function, b.function);
+  return isolated(a) || isolated(b) ? function_distance(a.function, b.function)
+                                    : output_distance(a.function, b.function);
 }
 
 double tolerance(const CatalogueItem& a, const CatalogueItem& b) {
-  if (!isolated(a)) return kSameFunction;
+  if (!isolated(a) && !isolated(b)) return kSameFunction;
   return std::clamp(a.function_error + b.function_error, kSameFunction, kLargestTolerance);
 }
 
 /// Points with the same function have the same loss; of a continuum, or on the way to infinity, only about.
 bool same_loss(const CatalogueItem& a, const CatalogueItem& b) {
-  return !isolated(a) || std::abs(a.loss - b.loss) <= a.loss_error + b.loss_error;
+  return !isolated(a) || !isolated(b) || std::abs(a.loss - b.loss) <= a.loss_error + b.loss_error;
 }
 
 bool same_kind(const CatalogueItem& a, const CatalogueItem& b) {
-  return a.kind == b.kind &&
-         (a.kind != PointKind::saddle || (a.negative == b.negative && isolated(a) == isolated(b)));
+  return a.kind == b.kind && (a.kind != PointKind::saddle || (a.negative <= b.negative + b.doubtful &&
+                                                              b.negative <= a.negative + a.doubtful));
 }
 
 void find_entries(const std::vector<CatalogueItem>& items, Catalogue& c) {

@@ -30,6 +30,7 @@ struct CatalogueItem {
   double loss = 0, loss_error = 0;
   AttentionFunction function;
   double function_error = 0;
+  Index doubtful = 0;  ///< so many more may be negative: eigenvalues that are undecided, or were not counted
 };
 
 struct CatalogueEntry {
@@ -48,9 +49,10 @@ struct Catalogue {
 };
 
 /// Two points are the same when their functions agree so far, relative to their size, or to their errors if
-/// these are larger, but no further than 1e-3, and their losses to the errors of these. Points that are
-/// isolated modulo symmetry (strict minima, saddles without zero modes) compare outputs, attention and values
-/// of heads; others lie on a continuum, or run along a valley, and compare outputs alone.
+/// these are larger, but no further than 1e-3, and their losses to the errors of these. Points of which one
+/// is isolated modulo symmetry (strict minima, saddles without zero modes) compare outputs, and what heads
+/// carry from token to token; others lie on a continuum, or run along a valley, and compare outputs alone.
+/// Indices of saddles differ if they do whatever the doubtful eigenvalues are.
 inline constexpr double kSameFunction = 1e-6;
 bool same_point(const CatalogueItem& a, const CatalogueItem& b);
 

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "curvature/operators.h"
+#include "linalg/dense.h"
+#include "linalg/random.h"
 #include "model/twin.h"
 #include "spectrum/counts.h"
 #include "spectrum/eigenpairs.h"
@@ -18,12 +20,15 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // Attention below this, relative to its row or in a row's sum, is a sign of a limit at infinity: what is left
 // of gradient and curvature there is at the square root of rounding.
 constexpr double kSaturated = 1e-8;
-constexpr double kKnown = 1e-6;       // of the targets: a residual known less well says nothing of f = 0
-constexpr double kRounding = 1e-16;   // below this the limit is reached to rounding
-constexpr double kGrowth = 1.0;       // of the logarithm of attention, between descent and now
-constexpr double kExplosion = 1.5;    // of |theta|
-constexpr double kClear = 1e-8;       // of |H|: smaller negative curvature is no saddle in a valley
-constexpr double kCurved = 1e-8;      // of |H|: a symmetry direction t with a larger |H t| is none here
+constexpr double kKnown = 1e-6;          // of the targets: a residual known less well says nothing of f = 0
+constexpr double kKnownGradient = 1e-8;  // of what it is elsewhere: half of the digits
+constexpr double kContraction = 0.25;    // of Newton's steps
+constexpr double kNear = 1e-3;           // the same function, but for what the last Newton step changes
+constexpr double kRounding = 1e-16;      // below this the limit is reached to rounding
+constexpr double kGrowth = 1.0;          // of the logarithm of attention, between descent and now
+constexpr double kExplosion = 1.5;       // of |theta|
+constexpr double kClear = 1e-8;          // of |H|: smaller negative curvature is no saddle in a valley
+constexpr double kCurved = 1e-8;         // of |H|: a symmetry direction t with a larger |H t| is none here
 constexpr double kSmallBlock = 1e-4;  // of |theta|: rounding of the gradient turns symmetries of such blocks
 constexpr double kFlat = 1e-3;        // share of the loss that the gradient promises over a distance |theta|
 
@@ -35,32 +40,60 @@ double curvature_of(ModelObjective& f, const Vector<double>& theta, const Vector
   return v.dot(Hv.col(0));
 }
 
-/// Whether lambda, of the unit eigenvector v, is what it is to a factor 2 wherever the point may be: along v,
-/// and a Newton step away.
-bool holds(ModelObjective& f, const Point& x, double rounding, const Vector<double>& v, double lambda,
-           double norm, const Vector<double>& newton) {
-  const double away = (std::abs(v.dot(x.gradient)) + rounding) / std::abs(lambda);
-  const auto same = [&](const Vector<double>& move, double length) {
-    // Where the Hessian would have to change by |H| over a thousandth of |theta| it need not be asked.
-    return length * norm < 1e-3 * std::abs(lambda) * f.length(x.theta) * 1e-3 ||
-           std::abs(curvature_of(f, x.theta + move, v) - lambda) <= std::abs(lambda) / 2;
-  };
-  return same(-away * v, away) && same(away * v, away) && same(newton, newton.stableNorm());
+/// Eigenvalues of D H D on the complement, ascending, D diagonal, and D times their unit eigenvectors: u_i^T
+/// H u_j = lambda_i delta_ij, and H^+ = sum u_i u_i^T / lambda_i. Signs are those of H, whatever D is
+/// (Sylvester).
+struct Diagonal {
+  Vector<double> lambda;
+  Vectors<double> U;     ///< P x k
+  double tolerance = 0;  ///< of lambda
+  double allowance = 0;  ///< |D (g - g')|: the rounding of the gradient
+};
+
+Diagonal diagonal(const EigenResult& found, double allowance) {
+  Diagonal d;
+  d.lambda.resize(static_cast<Index>(found.eigenvalues.size()));
+  for (Index i = 0; i < d.lambda.size(); ++i)
+    d.lambda[i] = found.eigenvalues[static_cast<std::size_t>(i)].value;
+  d.U = found.eigenvectors;
+  d.allowance = allowance;
+  return d;
 }
 
-/// Counts the eigenvalues that were found on the complement, ascending, by sign.
-void count(PointCurvature& c, ModelObjective& f, const Point& x, const std::vector<Eigenvalue>& eigenvalues,
-           const Vectors<double>& vectors, const Vector<double>& newton, double rounding, double invisible) {
-  c.negative = c.zero = c.positive = 0;
-  for (std::size_t i = 0; i < eigenvalues.size(); ++i) {
-    const double lambda = eigenvalues[i].value;
-    const Vector<double> v = vectors.col(static_cast<Index>(i));
-    if (std::abs(lambda) <= c.tolerance) {
+/// Whether lambda = u^T H u is what it is to a factor 2 wherever the point may be: along u, and a Newton step
+/// away; and as far as f changes by `visible`.
+bool holds(ModelObjective& f, const Point& x, double allowance, double visible, const Vector<double>& u,
+           double lambda, double norm, const Vector<double>& newton) {
+  const double away = std::max((std::abs(u.dot(x.gradient)) + allowance) / std::abs(lambda),
+                               std::sqrt(2 * visible / std::abs(lambda))),
+               length = u.stableNorm(), curvature = std::abs(lambda) / (length * length);
+  const auto same = [&](const Vector<double>& move, double moved) {
+    // Where the Hessian would have to change by |H| over a thousandth of |theta| it need not be asked.
+    return moved * norm < 1e-3 * curvature * f.length(x.theta) * 1e-3 ||
+           std::abs(curvature_of(f, x.theta + move, u) - lambda) <= std::abs(lambda) / 2;
+  };
+  return same(-away * u, away * length) && same(away * u, away * length) && same(newton, newton.stableNorm());
+}
+
+/// Counts the eigenvalues that were found by sign.
+void count(PointCurvature& c, ModelObjective& f, const Point& x, const Diagonal& d, double invisible,
+           double visible) {
+  c.negative = c.zero = c.positive = c.undecided = 0;
+  double softest = 0;
+  for (Index i = 0; i < d.lambda.size(); ++i) {
+    const double lambda = d.lambda[i];
+    const Vector<double> u = d.U.col(i);
+    if (std::abs(lambda) <= d.tolerance) {
       ++c.zero;
       continue;
     }
-    if (c.softest == 0 || std::abs(lambda) < c.softest) c.softest = std::abs(lambda), c.soft_direction = v;
-    if (std::abs(lambda) <= invisible || !holds(f, x, rounding, v, lambda, c.norm, newton))
+    if (softest == 0 || std::abs(lambda) < softest) {
+      softest = std::abs(lambda);
+      c.soft_move = d.allowance / softest * u;
+      c.soft_loss = d.allowance * d.allowance / (2 * softest);
+    }
+    if (std::abs(lambda) <= invisible * u.squaredNorm() ||
+        !holds(f, x, d.allowance, visible, u, lambda, c.norm, c.newton))
       ++c.zero, ++c.undecided;
     else
       ++(lambda < 0 ? c.negative : c.positive);
@@ -68,93 +101,242 @@ void count(PointCurvature& c, ModelObjective& f, const Point& x, const std::vect
   f.at(x.theta);
 }
 
+/// The Newton step and how Newton's method goes on from its far end. solve: g -> y, H^+ g = combine(y), asked
+/// for when f is at x; |y| measures steps.
+template <class Solve, class Combine>
+void look_ahead(PointCurvature& c, ModelObjective& f, const Point& x, const Solve& solve,
+                const Combine& combine) {
+  const Vector<double> y = solve(x.gradient);
+  c.newton = -combine(y);
+  c.newton_step = c.newton.stableNorm();
+  c.decrement = std::sqrt(std::abs(c.newton.dot(x.gradient)));
+  c.far_gradient = x.gradient.stableNorm();
+  c.contraction = 0;
+  if (c.newton_step == 0) return;
+  const std::optional<Point> there = f.at(x.theta + c.newton);
+  f.at(x.theta);
+  c.far_gradient = there ? there->gradient.stableNorm() : HUGE_VAL;
+  c.contraction = there ? solve(there->gradient).stableNorm() / y.stableNorm() : HUGE_VAL;
+}
+
+void look_ahead(PointCurvature& c, ModelObjective& f, const Point& x, const Diagonal& d) {
+  look_ahead(
+      c, f, x,
+      [&](const Vector<double>& g) {
+        Vector<double> y = d.U.transpose() * g;
+        for (Index i = 0; i < y.size(); ++i)
+          y[i] = std::abs(d.lambda[i]) > d.tolerance ? y[i] / d.lambda[i] : 0;
+        return y;
+      },
+      [&](const Vector<double>& y) { return Vector<double>(d.U * y); });
+}
+
+/// What a point's curvature is asked with.
+struct Question {
+  ModelObjective& f;
+  const Point& x;
+  const SelfAdjointOperator &H, &twin;
+  Removal remove;
+  const Rounding& rounding;
+  double invisible;  ///< an eigenvalue that changes f by less than its rounding
+  double visible;    ///< a change of f over which curvature must stay what it is
+};
+
+/// Powers of two d with which the largest entries of the rows of diag(d) H diag(d) are about one (Ruiz,
+/// RAL-TR-2001-034: by the square roots of these entries, again and again).
+Vector<double> balance(const Vectors<double>& H) {
+  constexpr int kRounds = 8;
+  Vector<double> d = Vector<double>::Ones(H.rows());
+  for (int round = 0; round < kRounds; ++round) {
+    const Vectors<double> scaled = d.asDiagonal() * H * d.asDiagonal();
+    const Vector<double> largest = scaled.cwiseAbs().rowwise().maxCoeff();
+    for (Index i = 0; i < d.size(); ++i)
+      if (largest[i] > 0) d[i] /= std::sqrt(largest[i]);
+  }
+  for (double& value : d) value = std::exp2(std::round(std::log2(value)));
+  return d;
+}
+
+/// D H D: where weights are of very different scales the rounding of the largest entries of H hides curvature
+/// that its own entries know well.
+Diagonal balanced(const Question& q, const PointCurvature& c, const Vectors<double>& H) {
+  const Vector<double> d = balance(H);
+  const Vectors<double> twin = assemble(q.twin);
+  MeasuredMatrix A;
+  A.matrix = d.asDiagonal() * H * d.asDiagonal();
+  const Vectors<double> error = d.asDiagonal() * ((twin + twin.transpose()) / 2 - H).eval() * d.asDiagonal();
+  A.rounding = 4 * error.norm();
+  Vectors<double> span(c.size, c.removed);  // D^-1 T
+  if (c.removed > 0) {
+    Random(0, "balanced").fill_normal(span);
+    const Vectors<double> all = span;
+    q.remove(span);
+    span = orthonormal_columns(d.cwiseInverse().asDiagonal() * (all - span));
+  }
+  const auto remove = [&](VectorsRef<double> V) { V -= span * (span.transpose() * V); };
+  const EigenResult found = full_spectrum(std::move(A), true, remove, c.removed);
+  Diagonal all = diagonal(found, d.cwiseProduct(q.rounding.entries).stableNorm());
+  all.U = d.asDiagonal() * all.U;
+  all.tolerance = found.eigenvalues[0].error_bound;
+  return all;
+}
+
 /// All eigenvalues.
-PointCurvature dense_curvature(ModelObjective& f, const Point& x, const SelfAdjointOperator& H,
-                               const SelfAdjointOperator& twin, const Removal& remove, Index removed,
-                               double norm, double rounding, double invisible) {
-  PointCurvature c;
-  c.size = H.rows();
-  c.removed = removed;
-  c.norm = norm;
-  const EigenResult all = full_spectrum(measured_matrix(H, &twin), true, remove, removed);
+void from_spectrum(const Question& q, PointCurvature& c) {
+  const MeasuredMatrix H = measured_matrix(q.H, &q.twin);
+  const EigenResult all = full_spectrum(H, true, q.remove, c.removed);
   c.smallest = all.eigenvalues[0].value;
   c.smallest_bound = all.eigenvalues[0].error_bound;
   c.direction = all.eigenvectors.col(0);
-  c.tolerance = std::max(c.smallest_bound, invisible);
-  Vector<double> newton = Vector<double>::Zero(c.size);
-  double decrement = 0;
-  for (std::size_t i = 0; i < all.eigenvalues.size(); ++i) {
-    const double lambda = all.eigenvalues[i].value;
-    if (std::abs(lambda) <= c.tolerance) continue;
-    const auto v = all.eigenvectors.col(static_cast<Index>(i));
-    const double along = v.dot(x.gradient);
-    decrement += along * along / std::abs(lambda);
-    newton -= along / lambda * v;
-  }
-  c.decrement = std::sqrt(decrement);
-  c.newton_step = newton.stableNorm();
-  count(c, f, x, all.eigenvalues, all.eigenvectors, newton, rounding, invisible);
-  return c;
+  Diagonal d = diagonal(all, q.rounding.gradient);
+  c.tolerance = d.tolerance = std::max(c.smallest_bound, q.invisible);
+  look_ahead(c, q.f, q.x, d);
+  count(c, q.f, q.x, d, q.invisible, q.visible);
+  if (c.zero == 0) return;
+  PointCurvature other = c;
+  d = balanced(q, c, H.matrix);
+  look_ahead(other, q.f, q.x, d);
+  count(other, q.f, q.x, d, q.invisible, q.visible);
+  if (other.zero >= c.zero) return;
+  c = std::move(other);
+  c.from = CountsFrom::balanced;
 }
 
-/// The smallest eigenvalues, from products.
-PointCurvature krylov_curvature(ModelObjective& f, const Point& x, const SelfAdjointOperator& H,
-                                const SelfAdjointOperator& twin, const Removal& remove, Index removed,
-                                double norm, const Vector<double>& newton, double rounding,
-                                double invisible) {
+/// The smallest eigenvalues, from products; with the inertia of the assembled matrix if wanted.
+void from_products(const Question& q, PointCurvature& c, bool inertia) {
   constexpr Index kPairs = 6;
-  PointCurvature c;
-  c.size = H.rows();
-  c.removed = removed;
-  c.norm = norm;
-  c.dense = false;
-  const Index left = c.size - removed;
+  const Index left = c.size - c.removed;
   EigenOptions options;
-  options.twin = &twin;
+  options.twin = &q.twin;
   options.dense_limit = 0;
-  const EigenResult found = restricted_eigenpairs(H, remove, removed, kPairs, 0, options).smallest;
-  const EigenvalueCounts counts = krylov_counts(found, c.size, removed);
-  c.tolerance = counts.tolerance;
+  const EigenResult found = restricted_eigenpairs(q.H, q.remove, c.removed, kPairs, 0, options).smallest;
+  const EigenvalueCounts counts =
+      inertia ? dense_counts(measured_matrix(q.H, &q.twin), q.remove, c.removed, q.invisible)
+              : krylov_counts(found, c.size, c.removed);
+  c.tolerance = std::max(counts.tolerance, q.invisible);
   c.smallest = found.eigenvalues[0].value;
   c.smallest_bound = found.eigenvalues[0].error_bound;
   c.direction = found.eigenvectors.col(0);
-  c.decrement = std::sqrt(std::abs(newton.dot(x.gradient)));
-  c.newton_step = newton.stableNorm();
-  count(c, f, x, found.eigenvalues, found.eigenvectors, newton, rounding, invisible);
+  look_ahead(
+      c, q.f, q.x, [&](const Vector<double>& g) { return Vector<double>(-newton_step(q.f, q.remove, g)); },
+      [](const Vector<double>& y) { return y; });
+  Diagonal d = diagonal(found, q.rounding.gradient);
+  d.tolerance = c.tolerance;
+  count(c, q.f, q.x, d, q.invisible, q.visible);
+  if (inertia) {
+    c.from = CountsFrom::inertia;
+    // all of them, and of the smallest what a closer look says
+    Index negative = counts.negative, zero = counts.zero;
+    for (const Eigenvalue& e : found.eigenvalues)
+      if (e.value <= c.tolerance) --(e.value < -c.tolerance ? negative : zero);
+    c.negative += std::max<Index>(0, negative), c.zero += std::max<Index>(0, zero);
+    c.positive = left - c.negative - c.zero;
+    return;
+  }
+  c.from = CountsFrom::smallest;
   c.exact = counts.exact() && (c.positive > 0 || found.requested == left);
-  c.positive = left - c.negative - c.zero;
-  return c;
+  if (c.exact) c.positive = left - c.negative - c.zero;  // a search for missed ones found none
 }
 
 PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const Point& x,
-                            const Vector<double>& weights, const Rounding& rounding, Index dense_limit) {
+                            const Vector<double>& weights, const Rounding& rounding, bool faint,
+                            Index dense_limit) {
   const Linearization<double> at(loss.model, weights, loss.data, {.memory = loss.memory});
   Twin twin = make_twin(weights, *loss.data);
   const Linearization<double> at_twin(loss.model, std::move(twin.weights), std::move(twin.data),
                                       {.memory = loss.memory});
   const HessianOperator H(at), H_twin(at_twin);
-  const double norm = norm_estimate(H, 0), reach = f.length(x.theta);
+  PointCurvature c;
+  c.size = f.size();
+  c.norm = norm_estimate(H, 0);
+  c.newton = Vector<double>::Zero(c.size);
+  const double reach = f.length(x.theta);
   const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
   // Theory has them as null vectors at stationary points only.
   const bool stationary = x.gradient.stableNorm() <= rounding.gradient;
   const NullDirections null(
-      symmetries, H, stationary ? kCurved * norm + rounding.gradient / (kSmallBlock * reach) : HUGE_VAL);
-  const Index removed = null.modes();
-  if (removed == f.size()) {
-    PointCurvature c;
-    c.size = c.removed = removed;
-    c.norm = norm;
+      symmetries, H, stationary ? kCurved * c.norm + rounding.gradient / (kSmallBlock * reach) : HUGE_VAL);
+  c.removed = null.modes();
+  if (c.removed == c.size) {
     c.smallest = c.smallest_bound = kNaN;
-    c.direction = Vector<double>::Zero(removed);
+    c.direction = Vector<double>::Zero(c.size);
     return c;
   }
-  const Removal remove = [&](VectorsRef<double> V) { null.remove(V); };
-  // A curvature that changes f by less than its rounding over a distance of the length of theta.
-  const double invisible = 2 * rounding.loss / (reach * reach);
-  if (f.size() <= dense_limit)
-    return dense_curvature(f, x, H, H_twin, remove, removed, norm, rounding.gradient, invisible);
-  return krylov_curvature(f, x, H, H_twin, remove, removed, norm, newton_step(f, remove, x),
-                          rounding.gradient, invisible);
+  const Question question = {f, x, H, H_twin, [&](VectorsRef<double> V) { null.remove(V); }, rounding,
+                             // over a distance of the length of theta
+                             2 * rounding.loss / (reach * reach), faint ? rounding.loss : 0};
+  if (c.size <= std::min(dense_limit, kDecompositionLimit))
+    from_spectrum(question, c);
+  else
+    from_products(question, c, c.size <= dense_limit);
+  return c;
+}
+
+/// At f = 0, where H = J^T J is positive semidefinite of rank at most m: the rank by the singular values of J
+/// if they can be had (m P <= 4e7), which tell zeros from others to twice as many digits as H does.
+PointCurvature curvature_at_zero(const AttentionLoss& loss, ModelObjective& f, const Point& x,
+                                 const Vector<double>& weights) {
+  constexpr double kLargest = 4e7, kEps = std::numeric_limits<double>::epsilon();
+  PointCurvature c;
+  const Linearization<double>& at = f.here();
+  const Index m = at.output_size(), P = f.size();
+  const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
+  c.size = P;
+  c.removed = symmetries.modes();
+  c.newton = Vector<double>::Zero(P);
+  c.direction = Vector<double>::Constant(P, kNaN);
+  c.smallest = c.smallest_bound = kNaN;
+  const Index left = P - c.removed;
+  if (static_cast<double>(m) * static_cast<double>(P) > kLargest) {
+    c.norm = norm_estimate(GaussNewtonOperator(at), 0);
+    c.from = CountsFrom::outputs;
+    c.exact = false;
+    c.zero = std::max<Index>(0, left - m);
+    return c;
+  }
+  Twin twin = make_twin(weights, *loss.data);
+  const Linearization<double> at_twin(loss.model, std::move(twin.weights), std::move(twin.data),
+                                      {.memory = loss.memory});
+  const Vectors<double> Jt = at.jacobian_transposed();
+  const SingularPairs svd = singular_pairs(Jt);
+  const double largest = svd.values.size() > 0 ? svd.values[0] : 0;
+  const double tolerance = 4 * (at_twin.jacobian_transposed() - Jt).stableNorm() +
+                           static_cast<double>(std::max(m, P)) * kEps * largest;
+  const Vector<double> r = (at.outputs() - loss.data->Y).reshaped<Eigen::RowMajor>();
+  Index rank = 0;
+  while (rank < std::min(left, svd.values.size()) && svd.values[rank] > tolerance) ++rank;
+  const Vector<double> along = svd.vectors.leftCols(rank).transpose() * r;
+  c.newton = -svd.left.leftCols(rank) * along.cwiseQuotient(svd.values.head(rank));
+  c.newton_step = c.newton.stableNorm();
+  c.decrement = along.stableNorm();
+  c.from = CountsFrom::jacobian;
+  c.norm = largest * largest;
+  c.tolerance = tolerance * tolerance;
+  c.positive = rank;
+  c.zero = left - rank;
+  if (left > 0) {
+    const double sigma = c.zero == 0 ? svd.values[rank - 1] : 0;
+    c.smallest = sigma * sigma;
+    c.smallest_bound = (2 * sigma + tolerance) * tolerance;
+  }
+  f.at(x.theta);
+  return c;
+}
+
+/// The largest |grad f| at some random points a natural length away (MATHEMATICS.md, "Units"). f is left at
+/// theta.
+double gradient_near(ModelObjective& f, const Vector<double>& theta) {
+  constexpr std::uint64_t kPoints = 3;
+  const double length = f.length(Vector<double>::Zero(theta.size()));
+  double most = 0;
+  for (std::uint64_t k = 0; k < kPoints; ++k) {
+    Vector<double> u(theta.size());
+    Random(k, "gradient near").fill_normal(u);
+    if (const auto there = f.at(theta + length / u.stableNorm() * u))
+      most = std::max(most, there->gradient.stableNorm());
+  }
+  f.at(theta);
+  return most;
 }
 
 /// The sign of a limit at infinity, if there is one.
@@ -169,17 +351,40 @@ Valley valley_of(const StationaryPoint& p, KernelKind kernel, bool with_history)
   return Valley::none;
 }
 
+/// Attention of which little is left somewhere, or the sign of a limit at infinity.
+bool is_faint(const StationaryPoint& p) {
+  return p.valley != Valley::none || p.saturation.smallest_sum <= kSaturated ||
+         std::exp(-p.saturation.range) <= kSaturated;
+}
+
+/// f = 0 to rounding, or as it underflows.
+bool is_zero(const StationaryPoint& p) {
+  return p.residual <= p.rounding.residual || p.at.loss == 0;
+}
+
+/// Whether the point is stationary, or Newton's method goes to one next to it that is, where it sees the same
+/// signs: it contracts (Newton and Kantorovich: h <= 1/2, which makes the next step a quarter of this one),
+/// or is within rounding, and the model there is the same to three digits.
+bool is_stationary(const StationaryPoint& p) {
+  const PointCurvature& c = p.curvature;
+  if (!p.gradient_known) return false;
+  if (p.at.gradient.stableNorm() <= p.rounding.gradient) return true;
+  return c.exact && c.zero == 0 && p.step_distance <= kNear &&
+         (c.contraction <= kContraction || c.far_gradient <= p.rounding.gradient);
+}
+
 PointKind kind_of(const StationaryPoint& p) {
   const PointCurvature& c = p.curvature;
-  if (p.residual <= p.rounding.residual) return p.zero_known ? PointKind::zero_loss : PointKind::degenerate;
-  const double slope = p.at.gradient.stableNorm();
-  const bool stationary = slope <= p.rounding.gradient, sign = p.valley != Valley::none;
+  if (is_zero(p)) return p.zero_known ? PointKind::zero_loss : PointKind::degenerate;
+  const bool stationary = is_stationary(p), decided = c.exact && c.zero == 0, sign = p.valley != Valley::none;
   // On the way to infinity curvature fades, and what is left of it there means nothing.
-  const bool negative =
-      c.negative > 0 && (!sign || -c.smallest > std::max(c.smallest_bound, kClear * c.norm));
+  const bool negative = c.negative > 0 && (!sign || (stationary && decided) ||
+                                           -c.smallest > std::max(c.smallest_bound, kClear * c.norm));
   if (!stationary)
-    return sign && !negative && slope * p.norm <= kFlat * p.at.loss ? PointKind::valley
-                                                                    : PointKind::not_stationary;
+    return sign && !negative &&
+                   std::max(p.at.gradient.stableNorm(), p.rounding.gradient) * p.norm <= kFlat * p.at.loss
+               ? PointKind::valley
+               : PointKind::not_stationary;
   if (negative) return PointKind::saddle;
   if (c.negative + c.zero > 0) return sign ? PointKind::valley : PointKind::degenerate;
   return c.exact ? PointKind::strict_minimum : PointKind::degenerate;
@@ -206,10 +411,22 @@ std::string name_of(PointKind kind) {
   }
 }
 
-std::string completeness(const PointCurvature& c) {
-  if (c.dense) return "all eigenvalues were computed";
-  return c.exact ? "from the smallest eigenvalues; a search for missed ones found none"
-                 : "at least so many: from the smallest eigenvalues";
+std::string completeness(CountsFrom from, bool exact) {
+  switch (from) {
+    case CountsFrom::spectrum:
+      return "all eigenvalues were computed";
+    case CountsFrom::balanced:
+      return "all eigenvalues were computed, with every weight in a unit of its own";
+    case CountsFrom::inertia:
+      return "by the inertia of the assembled matrix";
+    case CountsFrom::jacobian:
+      return "H = J^T J at f = 0: by the singular values of J";
+    case CountsFrom::outputs:
+      return "H = J^T J at f = 0: no more positive ones than outputs";
+    default:
+      return exact ? "from the smallest eigenvalues; a search for missed ones found none"
+                   : "at least so many: from the smallest eigenvalues";
+  }
 }
 
 Before state_of(const AttentionLoss& loss, ModelObjective& f, const Vector<double>& theta) {
@@ -228,24 +445,30 @@ StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Poi
   p.saturation = p.saturation_before = p.function.saturation();
   p.norm = p.norm_before = x.theta.stableNorm();
   if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
+  p.valley = valley_of(p, loss.spec.kernel, before.has_value());
   Vectors<double> Hg(f.size(), 1);
   f.hessian(p.at.gradient, Hg);
-  p.curvature = curvature_at(loss, f, p.at, p.weights, p.rounding, dense_limit);
+  const double targets = loss.data->Y.stableNorm();
+  p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
+  const bool zero = is_zero(p) && p.zero_known;
+  p.curvature = zero ? curvature_at_zero(loss, f, p.at, p.weights)
+                     : curvature_at(loss, f, p.at, p.weights, p.rounding, is_faint(p), dense_limit);
+  p.gradient_scale = gradient_near(f, p.at.theta);
+  p.gradient_known = p.rounding.gradient <= kKnownGradient * p.gradient_scale;
   if (const double scale = p.curvature.norm * p.at.gradient.stableNorm(); scale > 0)
     p.curvature.gradient_slope = Hg.stableNorm() / scale;
   // The point that is meant lies a Newton step away, and by the rounding of the gradient in the softest
   // direction.
-  const double softest = p.curvature.softest, allowance = p.rounding.gradient;
-  p.loss_error = p.rounding.loss + p.curvature.decrement * p.curvature.decrement / 2;
-  if (softest > 0) {
-    p.loss_error += allowance * allowance / (2 * softest);
-    const double away = p.curvature.newton_step + allowance / softest;
-    const Vector<double> moved = f.weights_at(p.at.theta + away * p.curvature.soft_direction);
+  p.loss_error = p.rounding.loss + p.curvature.decrement * p.curvature.decrement / 2 + p.curvature.soft_loss;
+  if (const double soft = p.curvature.soft_move.stableNorm(); soft > 0) {
+    const Vector<double> moved =
+        f.weights_at(p.at.theta + (1 + p.curvature.newton_step / soft) * p.curvature.soft_move);
     p.function_error = function_distance(p.function, attention_function(loss.spec, moved, *loss.data));
   }
-  const double targets = loss.data->Y.stableNorm();
-  p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
-  p.valley = valley_of(p, loss.spec.kernel, before.has_value());
+  if (p.curvature.newton_step > 0) {
+    const Vector<double> moved = f.weights_at(p.at.theta + p.curvature.newton);
+    p.step_distance = function_distance(p.function, attention_function(loss.spec, moved, *loss.data));
+  }
   p.kind = kind_of(p);
   return p;
 }

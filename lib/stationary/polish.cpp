@@ -11,23 +11,26 @@ namespace basin {
 namespace {
 
 constexpr double kEps = std::numeric_limits<double>::epsilon();
-constexpr double kFall = 0.99;  // a trial that does not lower |grad f| at least so far is no progress
-constexpr double kDecade = 10;  // from one damping to the next
+constexpr double kFall = 0.99;         // a trial that does not lower |grad f| at least so far is no progress
+constexpr double kContraction = 0.25;  // of the next Newton step to this one; 1/e in a valley to infinity
+constexpr double kDecade = 10;         // from one damping to the next
 constexpr int kTrials = 30;
+constexpr double kShort = 0.03;     // of the length of theta: steps that may raise |grad f|
+constexpr Index kPatience = 4;      // steps without a new lowest |grad f|
 constexpr double kDropped = 1e-10;  // of |H|: where symmetries are not removed their eigenvalues are smaller
 
-/// The steps that a point allows, one for every damping.
+/// The steps that a point allows, one for every damping: for its gradient, or another one.
 class Steps {
  public:
   virtual ~Steps() = default;
   virtual double scale() const = 0;  ///< |H|, about
-  virtual Vector<double> step(double mu) const = 0;
+  virtual Vector<double> step(double mu, const Vector<double>& g) const = 0;
 };
 
 /// From the eigenvectors of H on the complement of what is removed. Eigenvalues below `cut` |H| are dropped.
 class DenseSteps final : public Steps {
  public:
-  DenseSteps(ModelObjective& f, const Removal& remove, const Vector<double>& g, double cut) : cut_(cut) {
+  DenseSteps(ModelObjective& f, const Removal& remove, double cut) : cut_(cut) {
     const Index P = f.size();
     Vectors<double> H(P, P);
     f.hessian(Vectors<double>::Identity(P, P), H);
@@ -36,16 +39,15 @@ class DenseSteps final : public Steps {
       H.transposeInPlace();
     }
     eigen_ = symmetric_eigen(std::move(H), true);
-    c_ = eigen_.vectors.transpose() * g;
     scale_ = eigen_.values.cwiseAbs().maxCoeff();
   }
   double scale() const override { return scale_; }
-  Vector<double> step(double mu) const override {
+  Vector<double> step(double mu, const Vector<double>& g) const override {
     const double cut = std::max(mu, cut_ * scale_);
-    Vector<double> weights(c_.size());
-    for (Index i = 0; i < c_.size(); ++i) {
+    Vector<double> weights = eigen_.vectors.transpose() * g;
+    for (Index i = 0; i < weights.size(); ++i) {
       const double lambda = eigen_.values[i];
-      weights[i] = -lambda * c_[i] / (lambda * lambda + cut * cut);
+      weights[i] *= -lambda / (lambda * lambda + cut * cut);
     }
     return eigen_.vectors * weights;
   }
@@ -53,31 +55,31 @@ class DenseSteps final : public Steps {
  private:
   double cut_;
   SymmetricEigen eigen_;
-  Vector<double> c_;
   double scale_ = 0;
 };
 
-/// By conjugate gradients on the normal equations (Paige and Saunders 1982, section 7: CGLS).
+/// By conjugate gradients on the normal equations (Paige and Saunders 1982, section 7: CGLS). f must have
+/// been asked for the point last whenever a step is.
 class KrylovSteps final : public Steps {
  public:
   KrylovSteps(ModelObjective& f, const Removal& remove, const Vector<double>& g, double cut)
-      : f_(f), remove_(remove), g_(g), cut_(cut) {
-    Vector<double> v = g / g.norm();
+      : f_(f), remove_(remove), cut_(cut) {
+    Vector<double> v = g / g.stableNorm();
     for (int i = 0; i < 8; ++i) {
       v = product(v);
-      scale_ = std::max(scale_, v.norm());
-      if (!(v.norm() > 0)) break;
-      v /= v.norm();
+      scale_ = std::max(scale_, v.stableNorm());
+      if (!(v.stableNorm() > 0)) break;
+      v /= v.stableNorm();
     }
   }
   double scale() const override { return scale_; }
-  Vector<double> step(double mu) const override {
+  Vector<double> step(double mu, const Vector<double>& g) const override {
     constexpr double kTolerance = 1e-12;  // of H r: what is soft is in its last digits
     const double damping = std::max(mu, cut_ * scale_) * std::max(mu, cut_ * scale_);
-    Vector<double> p = Vector<double>::Zero(g_.size()), r = -g_, s = product(r), d = s;
+    Vector<double> p = Vector<double>::Zero(g.size()), r = -g, s = product(r), d = s;
     double norm = s.squaredNorm();
     const double first = norm;
-    const Index most = 2 * g_.size();
+    const Index most = 2 * g.size();
     for (Index k = 0; k < most && norm > kTolerance * kTolerance * first; ++k) {
       const Vector<double> q = product(d);
       const double alpha = norm / (q.squaredNorm() + damping * d.squaredNorm());
@@ -100,73 +102,106 @@ class KrylovSteps final : public Steps {
   }
   ModelObjective& f_;
   Removal remove_;
-  Vector<double> g_;
   double cut_, scale_ = 0;
 };
 
 std::unique_ptr<const Steps> make_steps(ModelObjective& f, const Removal& remove, const Vector<double>& g,
                                         bool dense, double cut) {
-  if (dense) return std::make_unique<DenseSteps>(f, remove, g, cut);
+  if (dense) return std::make_unique<DenseSteps>(f, remove, cut);
   return std::make_unique<KrylovSteps>(f, remove, g, cut);
+}
+
+/// The ways from x: on the complement of the symmetry directions, and where there are any on the whole space.
+std::vector<std::unique_ptr<const Steps>> ways_from(const AttentionLoss& loss, ModelObjective& f,
+                                                    const Point& x, bool dense) {
+  const auto symmetries = std::make_shared<const Symmetries>(loss.spec, loss.model->parameters(),
+                                                             f.weights_at(x.theta), *loss.data);
+  std::vector<std::unique_ptr<const Steps>> ways;
+  ways.push_back(make_steps(
+      f, [symmetries](VectorsRef<double> V) { symmetries->remove(V); }, x.gradient, dense,
+      static_cast<double>(f.size()) * kEps));
+  if (symmetries->modes() > 0)
+    ways.push_back(make_steps(
+        f, [](VectorsRef<double>) {}, x.gradient, dense, kDropped));
+  return ways;
 }
 
 }  // namespace
 
 Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const PolishOptions& options) {
   Polished result;
-  result.at = *f.at(start.theta);
-  result.first_gradient = result.at.gradient.stableNorm();
+  Point x = *f.at(start.theta);
+  result.first_gradient = x.gradient.stableNorm();
+  Index lowest = 0;     // the step that led to the smallest |grad f|
+  bool patient = true;  // steps that raise it may be taken
   double mu = 0;
-  for (;;) {
-    Point& x = result.at;
-    const Vector<double> weights = f.weights_at(x.theta);
-    const double slope = x.gradient.stableNorm();
-    result.rounding =
-        rounding_at(loss.spec, loss.model, weights, *loss.data, x.loss, f.here().outputs(), x.gradient);
-    // a quarter of the allowance: the rounding itself
-    if (slope <= result.rounding.gradient / 4 || result.steps >= options.steps) return result;
-    const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
-    const bool dense = f.size() <= options.dense_limit;
-    std::vector<std::unique_ptr<const Steps>> ways;
-    ways.push_back(make_steps(
-        f, [&](VectorsRef<double> V) { symmetries.remove(V); }, x.gradient, dense,
-        static_cast<double>(f.size()) * kEps));
-    if (symmetries.modes() > 0)
-      ways.push_back(make_steps(
-          f, [](VectorsRef<double>) {}, x.gradient, dense, kDropped));
+  for (;; ++result.steps) {
+    double slope = x.gradient.stableNorm();
+    if (result.steps == 0 || slope < result.at.gradient.stableNorm()) {
+      lowest = result.steps, patient = true;
+      result.at = x;
+      result.rounding = rounding_at(loss.spec, loss.model, f.weights_at(x.theta), *loss.data, x.loss,
+                                    f.here().outputs(), x.gradient);
+      // a quarter of the allowance: the rounding itself
+      if (slope <= result.rounding.gradient / 4) break;
+    }
+    if (result.steps >= options.steps) break;
+    if (patient && result.steps - lowest >= kPatience) {  // back to where they began
+      patient = false;
+      x = *f.at(result.at.theta);
+      slope = x.gradient.stableNorm();
+      mu = 0;
+    }
+    const auto ways = ways_from(loss, f, x, f.size() <= std::min(options.dense_limit, kDecompositionLimit));
     const double scale = ways[0]->scale();
     std::optional<Point> next;
     for (int trial = 0; trial < kTrials && !next; ++trial) {
       bool moves = false;
       double least = kFall * slope;
+      std::optional<Point> newton;  // where a full step leads
+      double newton_length = 0;
       for (std::size_t way = 0; way < ways.size(); ++way) {
         f.at(x.theta);  // products here, for steps that are not stored
         // Damping by |grad f| converges quadratically to manifolds, too (Yamashita and Fukushima 2001).
-        Vector<double> p = ways[way]->step(way == 0 ? mu : std::max(mu, slope / f.length(x.theta)));
-        if (const double length = p.stableNorm(); length > options.reach) p *= options.reach / length;
+        Vector<double> p =
+            ways[way]->step(way == 0 ? mu : std::max(mu, slope / f.length(x.theta)), x.gradient);
+        const double length = p.stableNorm();
+        if (length > options.reach) p *= options.reach / length;
         if (x.theta + p == x.theta) continue;
         moves = true;
         std::optional<Point> there = f.at(x.theta + p);
-        if (there && there->gradient.stableNorm() <= least)
+        if (!there) continue;
+        if (way == 0 && mu == 0 && length <= std::min(options.reach, kShort * f.length(x.theta)))
+          newton = there, newton_length = length;
+        if (there->gradient.stableNorm() <= least)
           least = there->gradient.stableNorm(), next = std::move(there);
       }
       if (!moves) break;
+      if (!next && newton && patient) {
+        f.at(x.theta);
+        if (ways[0]->step(0, newton->gradient).stableNorm() <= kContraction * newton_length)
+          next = std::move(newton);
+      }
       if (!next) mu = mu > 0 ? kDecade * mu : 1e-10 * scale;
     }
-    if (!next) {
-      f.at(x.theta);
-      return result;
+    if (!next && x.theta != result.at.theta) {
+      patient = false;
+      x = *f.at(result.at.theta);
+      mu = 0;
+      continue;
     }
+    if (!next) break;
     result.length += (next->theta - x.theta).stableNorm();
     x = *f.at(next->theta);
-    ++result.steps;
     mu = mu > 1e-10 * scale ? mu / kDecade / kDecade : 0;
   }
+  f.at(result.at.theta);
+  return result;
 }
 
-Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Point& x) {
-  if (x.gradient.isZero(0)) return Vector<double>::Zero(x.gradient.size());
-  return KrylovSteps(f, remove, x.gradient, kEps).step(0);
+Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g) {
+  if (g.isZero(0)) return Vector<double>::Zero(g.size());
+  return KrylovSteps(f, remove, g, kEps).step(0, g);
 }
 
 Point polish_to_zero(ModelObjective& f, Point start, Index steps) {

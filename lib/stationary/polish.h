@@ -5,6 +5,7 @@
 
 #include "curvature/symmetries.h"
 #include "linalg/combinators.h"
+#include "spectrum/measured_matrix.h"
 #include "stationary/objective.h"
 #include "stationary/rounding.h"
 
@@ -24,8 +25,8 @@ struct AttentionLoss {
 };
 
 struct PolishOptions {
-  Index steps = 60;
-  Index dense_limit = 1200;  ///< up to so many parameters the Hessian is decomposed, above products only
+  Index steps = 80;
+  Index dense_limit = kDecompositionLimit;  ///< up to so many parameters the Hessian is decomposed
   double reach = std::numeric_limits<double>::infinity();  ///< the longest step
 };
 
@@ -42,14 +43,16 @@ struct Polished {
 ///     min_p |H p + g|^2 + mu^2 |p|^2     on the complement of the symmetry directions, or on the whole space
 ///
 /// whichever lowers |grad f| more (towards a block that collapses the way is along its gauge), mu as small as
-/// it takes for it to fall, until |grad f| is within rounding or falls no more. Converges to minima and
-/// saddles alike, quadratically also where the stationary points are no more than a manifold. f is left at
-/// the result.
+/// it takes for it to fall, until |grad f| is within rounding or falls no more. A full Newton step that
+/// raises |grad f| is taken, too, where Newton's method contracts: where the next step, by the same H, is
+/// shorter (the natural monotonicity test: Deuflhard, Newton Methods for Nonlinear Problems, 2011,
+/// section 3.3). Converges to minima and saddles alike, quadratically also where the stationary points are no
+/// more than a manifold. The result is the point of the smallest |grad f| on the way; f is left there.
 Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const PolishOptions& options = {});
 
-/// The Newton step -H^+ g at x on the complement of the space that is removed, from products. f must have
-/// been asked for x last.
-Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Point& x);
+/// The Newton step -H^+ g on the complement of the space that is removed, from products of H at the point
+/// that f was asked for last; g: the gradient there, or another one.
+Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g);
 
 /// The same for the residual, min_p |J p + r|^2 + mu^2 |p|^2, accepted where f falls by half: towards f = 0
 /// this reaches the rounding of r itself, which the gradient J^T r blurs. Returns where it gets to; f is left

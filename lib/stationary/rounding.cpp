@@ -42,6 +42,7 @@ Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Mode
   constexpr double kAllowance = 4, kFewDigits = 16;
   const Vector<double> size = sizes(spec, model->parameters(), weights);
   Rounding most;
+  most.entries = Vector<double>::Zero(gradient.size());
   for (std::uint64_t k = 0; k < kTwins; ++k) {
     Twin twin = make_twin(weights, data, k);
     const auto moved = twin.data;
@@ -51,13 +52,15 @@ Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Mode
     const Linearization<double> there(model, std::move(twin.weights), moved, {.memory = 0});
     most.loss = std::max(most.loss, std::abs(there.loss() - loss));
     most.residual = std::max(most.residual, (there.outputs() - moved->Y - (outputs - data.Y)).stableNorm());
-    most.gradient = std::max(most.gradient, (there.gradient() - gradient).stableNorm());
+    const Vector<double> moved_by = (there.gradient() - gradient).cwiseAbs();
+    most.gradient = std::max(most.gradient, moved_by.stableNorm());
+    most.entries = most.entries.cwiseMax(moved_by);
   }
   // A residual whose square underflows is none to f.
   if (loss == 0) most.residual = std::max(most.residual, (outputs - data.Y).stableNorm());
   // Twins may agree by chance in the few digits of a sum.
   return {std::max(kAllowance * most.loss, kFewDigits * kEps * loss), kAllowance * most.residual,
-          kAllowance * most.gradient};
+          kAllowance * most.gradient, kAllowance * most.entries};
 }
 
 }  // namespace basin

@@ -10,9 +10,10 @@ namespace basin {
 /// its allowance is that of a stationary point whose weights and data differ from these by their rounding, as
 /// far as can be told.
 struct Rounding {
-  double loss = 0;      ///< |f - f'|, and at least 16 eps f
-  double residual = 0;  ///< |r - r'|, r = F - Y
-  double gradient = 0;  ///< |g - g'|
+  double loss = 0;         ///< |f - f'|, and at least 16 eps f
+  double residual = 0;     ///< |r - r'|, r = F - Y
+  double gradient = 0;     ///< |g - g'|
+  Vector<double> entries;  ///< P, of each entry of g
 };
 
 /// loss, outputs and gradient are those at the weights; three twins, an evaluation of the gradient each.

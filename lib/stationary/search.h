@@ -20,7 +20,7 @@ struct SearchOptions {
   Stopping stopping = {};    ///< of the method, or of L-BFGS on |grad f|^2 / 2 (any)
   Index finish_steps = 300;  ///< of trust-region Newton after it (minima)
   Index escapes = 10;        ///< saddles that may be left
-  Index dense_limit = 1200;
+  Index dense_limit = kDenseLimit;
 };
 
 /// What happened on the way.
@@ -42,7 +42,7 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
 
 /// The point itself, polished. It is `not_stationary` unless Newton's method stays within a thousandth of
 /// the length of theta: then the point given is judged as it is. Throws WorkError where the loss overflows.
-Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dense_limit = 1200);
+Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dense_limit = kDenseLimit);
 
 /// A step from a stationary point after which the loss is lower by more than rounding.
 struct Escape {

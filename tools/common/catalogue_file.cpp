@@ -159,53 +159,82 @@ std::string gap_text(const StartRecord& r, const Catalogue& catalogue) {
                                 : ", " + number(above, 5) + " above the lowest loss found";
 }
 
+CountsFrom from(const StartRecord& r) {
+  return static_cast<CountsFrom>(static_cast<int>(r.counts_from));
+}
+
+/// The eigenvalues that were counted, and how many were not.
 std::string counts_text(const StartRecord& r) {
-  const auto count = [](double value, const std::string& what) { return number(value) + " " + what; };
-  return count(r.negative, "negative, ") + count(r.zero, "zero and ") + count(r.positive, "positive") +
-         " eigenvalues modulo " + number(r.removed) + " modes of symmetry" +
-         (r.counts_exact == 0 ? " (at least so many negative and zero)" : "");
+  const std::string negative = number(r.negative) + " negative",
+                    zero = number(r.zero - r.undecided) + " zero",
+                    undecided = r.undecided > 0 ? number(r.undecided) + " undecided" : "",
+                    rest = " eigenvalues modulo " + number(r.removed) + " modes of symmetry";
+  if (from(r) == CountsFrom::outputs)
+    return negative + ", at least " + zero + " and at most " + number(r.uncounted) + " positive" + rest;
+  if (r.uncounted > 0)
+    return "at least " + negative + ", " + zero + (undecided.empty() ? "" : ", " + undecided) + " and " +
+           number(r.positive) + " positive" + rest + ", " + number(r.uncounted) + " not counted";
+  return negative + ", " + zero + (undecided.empty() ? "" : ", " + undecided) + " and " + number(r.positive) +
+         " positive" + rest;
 }
 
 std::string smallest_text(const StartRecord& r) {
   if (std::isnan(r.smallest_eigenvalue)) return "none of which is left";
-  return "smallest eigenvalue " + with_error(r.smallest_eigenvalue, r.smallest_eigenvalue_bound);
+  return "smallest eigenvalue " + with_error(r.smallest_eigenvalue, r.smallest_eigenvalue_bound) +
+         (from(r) == CountsFrom::balanced ? ", signs with every weight in its own unit" : "");
+}
+
+/// |grad f|, how well it is known, and how far the stationary point that is meant is.
+std::string slope_text(const StartRecord& r) {
+  return "|grad f| = " + number(r.gradient_norm, 3) + " (rounding " + number(r.gradient_rounding, 2) +
+         "), Newton step " + number(r.norm > 0 ? r.newton_step / r.norm : r.newton_step, 2) +
+         (r.norm > 0 && r.newton_step > 0 ? " |theta|" : "");
+}
+
+/// The index of a saddle.
+std::string index_text(const StartRecord& r) {
+  return (r.undecided + r.uncounted > 0 ? "at least " : "") + number(r.negative);
+}
+
+std::string residual_text(const StartRecord& r) {
+  return "|r| = " + number(r.residual_norm, 2) + " (rounding " + number(r.residual_rounding, 2) + ")";
 }
 
 std::string describe_point(const StartRecord& r, Verdict verdict, const Catalogue& catalogue,
                            const std::string& minimum_source) {
-  const std::string loss = "f = " + number(r.loss, 7), slope = "|grad f| = " + number(r.gradient_norm, 3),
-                    within = slope + " (rounding " + number(r.gradient_rounding, 2) + ")",
-                    gap = gap_text(r, catalogue);
+  const std::string loss = "f = " + number(r.loss, 7), slope = slope_text(r), gap = gap_text(r, catalogue);
   switch (verdict) {
     case Verdict::global_minimum:
       if (r.kind == PointKind::zero_loss)
-        return "global minimum: f = 0 to rounding (|r| = " + number(r.residual_norm, 2) + ", rounding " +
-               number(r.residual_rounding, 2) + "); " + counts_text(r);
-      return "global minimum: " + loss + ", " + minimum_source + "; " + within + ", " + counts_text(r) +
-             ", " + smallest_text(r);
+        return "global minimum: f = 0 to rounding, " + residual_text(r) + "; " + slope + ", " +
+               counts_text(r);
+      return "global minimum: " + loss + ", " + minimum_source + "; " + slope + ", " + counts_text(r) + ", " +
+             smallest_text(r);
     case Verdict::best_minimum:
-      return "strict local minimum modulo symmetry, the lowest that is known: " + loss + ", " + within +
-             ", " + counts_text(r) + ", " + smallest_text(r) + "; whether it is global is not known";
+      return "strict local minimum modulo symmetry, the lowest that is known: " + loss + "; " + slope + ", " +
+             counts_text(r) + ", " + smallest_text(r) + "; whether it is global is not known";
     case Verdict::suboptimal_minimum:
-      return "suboptimal strict local minimum modulo symmetry: " + loss + gap + "; " + within + ", " +
+      return "suboptimal strict local minimum modulo symmetry: " + loss + gap + "; " + slope + ", " +
              counts_text(r) + ", " + smallest_text(r);
     case Verdict::saddle:
-      return "saddle of index " + number(r.negative) + ": " + loss + gap + "; " + within + ", " +
-             counts_text(r) + ", " + smallest_text(r) +
-             (r.valley != Valley::none ? "; " + valley_text(r) : "");
+      return "saddle of index " + index_text(r) + ": " + loss + gap + "; " + slope + ", " + counts_text(r) +
+             ", " + smallest_text(r) + (r.valley != Valley::none ? "; " + valley_text(r) : "");
     case Verdict::degenerate:
       if (r.residual_norm <= r.residual_rounding)
-        return "degenerate, not decided in double precision: " + loss +
-               ", |r| = " + number(r.residual_norm, 2) + " to a rounding of " +
-               number(r.residual_rounding, 2) + ", which hides the targets";
-      return "degenerate, not decided by second order: " + loss + gap + "; " + within + ", " +
-             counts_text(r) + ", " + smallest_text(r);
+        return "degenerate, not decided in double precision: " + loss + ", " + residual_text(r) +
+               ", which hides the targets";
+      return std::string(r.uncounted > 0 ? "not decided by the eigenvalues that were counted: "
+                                         : "degenerate, not decided by second order: ") +
+             loss + gap + "; " + slope + ", " + counts_text(r) + ", " + smallest_text(r);
     case Verdict::valley:
-      return "valley to infinity: " + loss + gap + "; " + valley_text(r) + "; " + within + ", " +
+      return "valley to infinity: " + loss + gap + "; " + valley_text(r) + "; " + slope + ", " +
              counts_text(r);
     case Verdict::not_stationary:
-      return "not stationary: " + loss + ", " + within +
-             (r.newton_step > 0 ? ", Newton step " + number(r.newton_step, 3) : "") +
+      if (r.gradient_known == 0)
+        return "not decided in double precision: " + loss + "; " + slope + ", at random points near by " +
+               number(r.gradient_scale, 2) + "; at |theta| = " + number(r.norm, 3) +
+               " rounding hides whether it is stationary";
+      return "not stationary: " + loss + ", " + slope +
              (r.origin != Origin::any               ? ""
               : r.gradient_slope <= kMinimumOfSlope ? "; a minimum of |grad f|^2"
                                                     : "; unfinished");
@@ -254,13 +283,15 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.loss = p.kind == PointKind::not_finite ? std::nan("") : p.at.loss;
   r.loss_error = p.loss_error, r.gradient_norm = p.at.gradient.stableNorm();
   r.gradient_rounding = p.rounding.gradient;
+  r.gradient_scale = p.gradient_scale, r.gradient_known = p.gradient_known ? 1 : 0;
   r.residual_norm = p.residual, r.residual_rounding = p.rounding.residual;
   r.newton_decrement = c.decrement, r.newton_step = c.newton_step;
   r.gradient_slope = c.gradient_slope, r.function_error = p.function_error;
+  r.contraction = c.contraction, r.far_gradient = c.far_gradient, r.step_distance = p.step_distance;
   r.removed = static_cast<double>(c.removed), r.negative = static_cast<double>(c.negative);
   r.zero = static_cast<double>(c.zero), r.undecided = static_cast<double>(c.undecided);
-  r.positive = static_cast<double>(c.positive);
-  r.counts_exact = c.exact ? 1 : 0, r.dense = c.dense ? 1 : 0;
+  r.positive = static_cast<double>(c.positive), r.uncounted = static_cast<double>(c.uncounted());
+  r.counts_exact = c.exact ? 1 : 0, r.counts_from = static_cast<double>(c.from);
   r.count_tolerance = c.tolerance, r.smallest_eigenvalue = c.smallest;
   r.smallest_eigenvalue_bound = c.smallest_bound;
   r.saturation = p.saturation, r.before = p.saturation_before;
@@ -327,7 +358,8 @@ CatalogueItem item_of(const StartRecord& r, const RecordShape& s) {
           r.loss,
           r.loss_error,
           AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
-          r.function_error};
+          r.function_error,
+          static_cast<Index>(r.undecided + r.uncounted)};
 }
 
 Catalogue make_catalogue(const CatalogueData& data) {
@@ -386,9 +418,7 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
     verdicts.push_back(name_of(catalogue.verdicts[first]));
     codes.push_back(static_cast<std::int64_t>(catalogue.verdicts[first]));
     texts.push_back(describe(*rows[first], catalogue.verdicts[first], catalogue, data.minimum_source));
-    PointCurvature c;
-    c.dense = rows[first]->dense != 0, c.exact = rows[first]->counts_exact != 0;
-    complete.push_back(completeness(c));
+    complete.push_back(completeness(from(*rows[first]), rows[first]->counts_exact != 0));
   }
   if (const auto entries = static_cast<Index>(firsts.size()); entries > 0) {
     write_rows(file, kEntries, firsts, data.shape);
@@ -488,19 +518,22 @@ std::string place_of(const StartRecord& r, const CatalogueData& data) {
 
 std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalogue) {
   std::string text = name_of(verdict);
-  if (verdict == Verdict::saddle) text += " of index " + number(r.negative);
+  if (verdict == Verdict::saddle) text += " of index " + index_text(r);
   if (verdict == Verdict::not_finite) return text;
-  text += ", f = " + (r.kind == PointKind::zero_loss ? "0" : number(r.loss, 10));
-  if (const double above = r.loss - catalogue.lowest; above > r.loss_error && r.kind != PointKind::zero_loss)
+  if (r.kind == PointKind::zero_loss) return text + ", f = 0, " + residual_text(r);
+  text += ", f = " + number(r.loss, 10);
+  if (const double above = r.loss - catalogue.lowest; above > r.loss_error)
     text += catalogue.lowest_known ? " (gap " + number(above, 4) + ")"
                                    : " (" + number(above, 4) + " above the lowest)";
-  if (verdict == Verdict::valley) return text + ": " + valley_text(r);
-  if (r.valley != Valley::none && r.kind != PointKind::zero_loss) text += " (" + valley_text(r) + ")";
-  if (verdict == Verdict::not_stationary) return text + ", |grad f| = " + number(r.gradient_norm, 3);
-  if (r.kind != PointKind::zero_loss) text += ", " + smallest_text(r);
-  if (r.zero > 0)
-    text += ", " + std::string(r.counts_exact == 0 ? "at least " : "") + number(r.zero) +
-            (r.zero == 1 ? " zero mode" : " zero modes") + " beyond symmetry";
+  if (verdict == Verdict::valley) return text + ": " + valley_text(r) + ", " + slope_text(r);
+  if (r.valley != Valley::none) text += " (" + valley_text(r) + ")";
+  text += ", " + slope_text(r);
+  if (verdict == Verdict::not_stationary) return text;
+  text += ", " + smallest_text(r);
+  if (const double zero = r.zero - r.undecided; zero > 0)
+    text += ", " + number(zero) + (zero == 1 ? " zero mode" : " zero modes") + " beyond symmetry";
+  if (r.undecided > 0) text += ", " + number(r.undecided) + " undecided";
+  if (r.uncounted > 0) text += ", " + number(r.uncounted) + " not counted";
   return text;
 }
 

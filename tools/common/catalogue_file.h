@@ -31,8 +31,11 @@ struct StartRecord {
   double start_loss = 0, descent_loss = 0, descent_gradient_norm = 0;
   double loss = 0, loss_error = 0, gradient_norm = 0, gradient_rounding = 0;
   double residual_norm = 0, residual_rounding = 0;
+  double gradient_scale = 0, gradient_known = 0;
   double newton_decrement = 0, newton_step = 0, gradient_slope = 0, function_error = 0;
-  double removed = 0, negative = 0, zero = 0, undecided = 0, positive = 0, counts_exact = 0, dense = 0;
+  double contraction = 0, far_gradient = 0, step_distance = 0;
+  double removed = 0, negative = 0, zero = 0, undecided = 0, positive = 0, uncounted = 0;
+  double counts_exact = 0, counts_from = 0;  ///< of CountsFrom
   double count_tolerance = 0, smallest_eigenvalue = 0, smallest_eigenvalue_bound = 0;
   double source = -1,
          row = -1;  ///< of what is given: the number of its file, and the row there (-1: no rows)
@@ -114,11 +117,14 @@ void StartRecord::numbers(Record& r, const Visit& visit) {
   visit("loss", r.loss), visit("loss_error", r.loss_error);
   visit("gradient_norm", r.gradient_norm), visit("gradient_rounding", r.gradient_rounding);
   visit("residual_norm", r.residual_norm), visit("residual_rounding", r.residual_rounding);
+  visit("gradient_scale", r.gradient_scale), visit("gradient_known", r.gradient_known);
   visit("newton_decrement", r.newton_decrement), visit("newton_step", r.newton_step);
+  visit("newton_contraction", r.contraction), visit("newton_gradient", r.far_gradient);
+  visit("newton_distance", r.step_distance);
   visit("gradient_slope", r.gradient_slope), visit("function_error", r.function_error);
   visit("symmetry_modes", r.removed), visit("negative", r.negative), visit("zero", r.zero);
-  visit("undecided", r.undecided), visit("positive", r.positive);
-  visit("counts_exact", r.counts_exact), visit("all_eigenvalues", r.dense);
+  visit("undecided", r.undecided), visit("positive", r.positive), visit("uncounted", r.uncounted);
+  visit("counts_exact", r.counts_exact), visit("counts_from_code", r.counts_from);
   visit("count_tolerance", r.count_tolerance);
   visit("smallest_eigenvalue", r.smallest_eigenvalue);
   visit("smallest_eigenvalue_bound", r.smallest_eigenvalue_bound);

@@ -74,9 +74,9 @@ TEST_CASE("other points are told apart, also where outputs agree") {
     AttentionFunction g = f;
     g.heads[0].V *= 2;
     CHECK(output_distance(f, g) == 0);
-    CHECK(function_distance(f, g) > 0.1);
+    CHECK(function_distance(f, g) > 0.01);
     std::swap(g.heads[0], g.heads[1]);
-    CHECK(function_distance(f, g) > 0.1);
+    CHECK(function_distance(f, g) > 0.01);
   }
 }
 
@@ -93,6 +93,33 @@ TEST_CASE("what is only rounding makes no distance: values without differences, 
   const AttentionFunction zero = attention_function(c.spec(), small, *x.data),
                           other = attention_function(c.spec(), -small, *x.data);
   CHECK(output_distance(zero, other) <= 1e-18);
+}
+
+TEST_CASE("attention and values count as far as they contribute") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
+    const Case c = {"contributions", 3, 4, 5, 2, 3, 2, kind};
+    const Instance<double> x = make_instance(c);
+    const Index size = c.D * c.d;
+    // a head without values: its attention may be anything
+    Vector<double> silent = x.weights;
+    silent.segment(2 * 2 * size + size, size) *= 1e-17;
+    Vector<double> other = silent;
+    other.segment(size, size) *= -1;  // other queries
+    const auto function = [&](const Vector<double>& weights) {
+      return attention_function(c.spec(), weights, *x.data);
+    };
+    CHECK(function_distance(function(silent), function(other)) <= 1e-15);
+    if (kind == KernelKind::softmax) continue;
+    // a head of vanished attention: its values may be anything
+    Vector<double> vanished = x.weights;
+    vanished.segment(size, size) *= 1e3;
+    AttentionFunction a = function(vanished), b = a;
+    b.heads[1].V *= -2;
+    CHECK(function_distance(a, b) <= 1e-15);
+    b = a;
+    b.heads[0].V *= 1.001;
+    CHECK(function_distance(a, b) > 1e-5);
+  }
 }
 
 TEST_CASE("softmax heads may trade constants: the function is the same") {

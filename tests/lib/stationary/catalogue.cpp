@@ -90,6 +90,24 @@ TEST_CASE("points of a continuum are one entry by their outputs") {
   CHECK(make_catalogue({a, b}, std::nullopt).entries.size() == 2);
 }
 
+TEST_CASE("what does not contribute, and what is not decided, makes no other point") {
+  CatalogueItem a = item(strict, 1, 1);
+  a.function.heads[1].S *= 1e-30;  // a head of vanished attention
+  std::vector<CatalogueItem> items;
+  for (int k = 0; k < 6; ++k) {
+    items.push_back(a);
+    items.back().function.heads[1].V.setRandom();
+  }
+  CHECK(make_catalogue(items, std::nullopt).entries.size() == 1);
+  // a saddle whose last eigenvalue is decided in one copy, and not in the other
+  CatalogueItem b = item(saddle, 3, 3, 0, 2), c = item(saddle, 3, 3, 1e-9, 1);
+  CHECK_FALSE(same_point(b, c));
+  c.zero = c.doubtful = 1;
+  CHECK(same_point(b, c));
+  b.negative = 3;
+  CHECK_FALSE(same_point(b, c));
+}
+
 TEST_CASE("points that are known less well than the tolerance may differ by their errors") {
   CatalogueItem a = item(strict, 1, 1), b = item(strict, 1, 1, 1e-4);
   CHECK_FALSE(same_point(a, b));

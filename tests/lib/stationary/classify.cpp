@@ -21,12 +21,13 @@ AttentionLoss loss_of(const Construction& c, KernelKind kernel, const std::vecto
           std::make_shared<Data<double>>(c.problem.data)};
 }
 
-StationaryPoint judge(const AttentionLoss& loss, const Vector<double>& theta, Index dense_limit = 1200) {
+StationaryPoint judge(const AttentionLoss& loss, const Vector<double>& theta,
+                      Index dense_limit = kDenseLimit) {
   ModelObjective f = loss.objective();
   return classify(loss, f, *f.at(theta), std::nullopt, dense_limit);
 }
 
-StationaryPoint judge(const AttentionLoss& loss, Index dense_limit = 1200) {
+StationaryPoint judge(const AttentionLoss& loss, Index dense_limit = kDenseLimit) {
   return judge(loss, loss.model->parameters().extract(loss.weights), dense_limit);
 }
 
@@ -86,7 +87,7 @@ TEST_CASE("counts on the complement are the inertia of the dense Hessian, symmet
       CHECK(p.curvature.newton_step <= 1e-9);
       // the same from products
       const StationaryPoint q = judge(loss, 0);
-      CHECK_FALSE(q.curvature.dense);
+      CHECK(q.curvature.from == CountsFrom::smallest);
       CHECK(q.kind == p.kind);
       CHECK(q.curvature.smallest == Approx(p.curvature.smallest).margin(1e-9));
       if (q.curvature.exact) CHECK(q.curvature.negative == p.curvature.negative);
@@ -118,7 +119,7 @@ AttentionLoss collapsed(KernelKind kind, double size) {
 
 TEST_CASE("a block that has collapsed to rounding hides no negative eigenvalue behind its gauge") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
-    for (const Index dense_limit : {1200, 0}) {
+    for (const Index dense_limit : {kDenseLimit, Index{0}}) {
       const StationaryPoint zero = judge(collapsed(kind, 0), dense_limit);
       CHECK(zero.kind == PointKind::saddle);
       CHECK(zero.curvature.negative == 2);
@@ -160,6 +161,143 @@ TEST_CASE("small residuals give strict minima, large ones saddles: both kinds ar
   CHECK(saddles == 2);
 }
 
+TEST_CASE("a strict minimum is one also a Newton step away, whatever the allowance, and whatever has grown") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (const Index dense_limit : {kDenseLimit, Index{0}}) {
+      const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
+      const Instance<double> x = made_stationary(make_instance(c), 1e-3);
+      const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+      const StationaryPoint p = judge(loss, dense_limit);
+      REQUIRE(p.kind == PointKind::strict_minimum);
+      ModelObjective f = loss.objective();
+      Before before = state_of(loss, f, x.theta());
+      before.norm /= 10;  // the sign of weights that explode
+      for (const double away : {1e-8, 1e-6}) {
+        const Point near = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
+        const StationaryPoint q = classify(loss, f, near, before, dense_limit);
+        CAPTURE(kernel_name(kind), dense_limit, away, q.at.gradient.norm(), q.rounding.gradient,
+                q.curvature.contraction, q.curvature.zero);
+        CHECK(q.at.gradient.norm() > q.rounding.gradient);
+        CHECK(q.valley == Valley::exploding);
+        CHECK(q.kind == PointKind::strict_minimum);
+        CHECK(q.curvature.newton_step == Approx(away).epsilon(0.1));
+        CHECK(q.curvature.contraction < 0.1);
+        CHECK(std::abs(q.at.loss - p.at.loss) <= q.loss_error);
+      }
+      // too far for Newton's method to be trusted
+      const Point far = *f.at(x.theta() + p.curvature.soft_move.normalized());
+      CHECK(classify(loss, f, far, std::nullopt, dense_limit).kind == PointKind::not_stationary);
+    }
+}
+
+TEST_CASE("blocks of different scales hide no curvature: W_V and W_O in another gauge") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (const double residual : {1e-3, 5.0}) {
+      const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
+      const Instance<double> x = made_stationary(make_instance(c), residual);
+      const StationaryPoint p = judge({c.spec(), x.model, x.weights, x.data});
+      const Index size = c.H * c.D * c.d;
+      for (const double factor : {0x1p-20, 0x1p10, 0x1p22}) {
+        Vector<double> weights = x.weights;
+        weights.segment(2 * size, size) *= factor;
+        weights.tail(c.H * c.d * c.D_out) /= factor;
+        const StationaryPoint q = judge({c.spec(), x.model, weights, x.data});
+        CAPTURE(kernel_name(kind), residual, factor, completeness(q.curvature.from, q.curvature.exact),
+                q.curvature.tolerance, q.curvature.undecided);
+        CHECK(q.kind == p.kind);
+        CHECK(q.curvature.negative == p.curvature.negative);
+        CHECK(q.curvature.zero == 0);
+        CHECK(q.curvature.positive == p.curvature.positive);
+        CHECK(q.curvature.removed == p.curvature.removed);
+      }
+    }
+}
+
+TEST_CASE("what is not counted is not called positive") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
+    const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
+    const Instance<double> x = made_stationary(make_instance(c), 50);
+    const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+    const PointCurvature all = judge(loss).curvature, few = judge(loss, 0).curvature;
+    CAPTURE(kernel_name(kind), all.negative, few.negative);
+    REQUIRE(all.negative > 6);
+    CHECK(all.uncounted() == 0);
+    CHECK_FALSE(few.exact);
+    CHECK(few.negative == 6);  // so many eigenvalues are looked at
+    CHECK(few.positive == 0);
+    CHECK(few.uncounted() == all.size - all.removed - 6);
+  }
+}
+
+TEST_CASE(
+    "counts by inertia are those of all eigenvalues: a model with many features that the data do not see") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (const double residual : {1e-3, 5.0}) {
+      const Case c = {"features", 8, 4, 3, 1, 2, 2, kind};
+      const Instance<double> x = made_stationary(make_instance(c), residual);
+      const PointCurvature few = judge({c.spec(), x.model, x.weights, x.data}).curvature;
+      REQUIRE(few.from == CountsFrom::spectrum);
+      Case wide = c;
+      wide.D = 200;  // 3 of 200 directions
+      const Vectors<double> B = orthonormal_columns(random_vectors(wide.D, c.D, 7));
+      auto data = std::make_shared<Data<double>>(*x.data);
+      data->X = x.data->X * B.transpose();
+      const auto model = make_attention_model<double>(wide.spec(), wide.trainable);
+      Vector<double> weights(model->parameters().weight_count());
+      for (Index b = 0; b < 3; ++b) {
+        const Matrix<double> W =
+            B * Eigen::Map<const Matrix<double>>(x.weights.data() + b * c.D * c.d, c.D, c.d);
+        weights.segment(b * wide.D * c.d, wide.D * c.d) = W.reshaped<Eigen::RowMajor>();
+      }
+      weights.tail(c.d * c.D_out) = x.weights.tail(c.d * c.D_out);
+      const StationaryPoint p = judge({wide.spec(), model, weights, data});
+      CAPTURE(kernel_name(kind), residual, p.curvature.size, p.curvature.removed);
+      CHECK(p.curvature.size > kDecompositionLimit);
+      CHECK(p.curvature.from == CountsFrom::inertia);
+      CHECK(p.curvature.exact);
+      CHECK(p.curvature.negative == few.negative);
+      CHECK(p.curvature.zero == few.zero);
+      CHECK(p.curvature.positive == few.positive);
+      CHECK(p.curvature.smallest == Approx(few.smallest).margin(1e-9));
+      CHECK(p.kind == (few.negative > 0 ? PointKind::saddle : PointKind::strict_minimum));
+    }
+}
+
+namespace {
+
+/// Gaussian kernel, X = ((1, 1), (1, 2)), keys 0 and 4, values 1 and 2: with W_Q = (size + q, -size) the
+/// first token has the query q, where its output 1/2 below the target is largest, and the second one none
+/// that keys are near to.
+AttentionLoss cancelling(double size) {
+  const AttentionSpec spec = {2, 2, 1, 1, 1, KernelKind::gaussian};
+  const auto slope = [](double q) {
+    return -q * std::exp(-q * q / 2) - 2 * (q - 4) * std::exp(-(q - 4) * (q - 4) / 2);
+  };
+  double q = 3.5, right = 4.5;
+  for (int i = 0; i < 100; ++i) (slope((q + right) / 2) > 0 ? q : right) = (q + right) / 2;
+  Vector<double> weights(7);
+  weights << size + q, -size, -4, 4, 0, 1, 1;
+  Matrix<double> X(2, 2), Y(2, 1);
+  X << 1, 1, 1, 2;
+  Y << 0.5, 1;
+  return {spec, make_attention_model<double>(spec, Blocks{"W_Q"}), weights,
+          std::make_shared<Data<double>>(Data<double>{1, X, Y})};
+}
+
+}  // namespace
+
+TEST_CASE("a gradient that rounding hides gives no verdict") {
+  const StationaryPoint p = judge(cancelling(1e2));
+  CHECK(p.kind == PointKind::saddle);
+  CHECK(p.gradient_known);
+  for (const double size : {1e9, 1e11, 1e13}) {
+    const StationaryPoint q = judge(cancelling(size));
+    CAPTURE(size, q.at.gradient.norm(), q.rounding.gradient, q.gradient_scale);
+    CHECK(q.kind == PointKind::not_stationary);
+    CHECK_FALSE(q.gradient_known);
+  }
+}
+
 TEST_CASE("a zero of the residual is a global minimum, whatever its zero modes") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"zero", 1, 2, 6, 2, 3, 2, kind};
@@ -171,6 +309,14 @@ TEST_CASE("a zero of the residual is a global minimum, whatever its zero modes")
     CHECK(p.kind == PointKind::zero_loss);
     CHECK(p.curvature.positive <= 4);
     CHECK(p.curvature.zero > 0);
+    // H = J^T J: its rank is that of J, whatever the size of the problem
+    for (const Index dense_limit : {kDenseLimit, Index{0}}) {
+      const PointCurvature at = judge({c.spec(), x.model, x.weights, x.data}, dense_limit).curvature;
+      CHECK(at.from == CountsFrom::jacobian);
+      CHECK(at.negative == 0);
+      CHECK(at.positive == (singular_values(x.linearize().jacobian_transposed()).array() > 1e-10).count());
+      CHECK(at.uncounted() == 0);
+    }
     // and next to it there is none
     data = std::make_shared<Data<double>>(*data);
     data->Y(0, 0) += 1e-9;
@@ -225,6 +371,13 @@ TEST_CASE(
     CHECK(classify(loss, f, at(far)).kind == PointKind::valley);
     // beyond rounding there is nothing more to see
     CHECK(classify(loss, f, at(softmax ? 60 : 14)).kind == PointKind::valley);
+    // Newton's steps do not shrink on the way, which is no minimum anywhere
+    for (double q = 1; q < (softmax ? 60 : 14); q += 0.5)
+      for (const auto& history : {std::optional<Before>(), std::optional<Before>(early)}) {
+        const StationaryPoint p = classify(loss, f, at(q), history);
+        CAPTURE(kernel_name(kind), q, p.curvature.contraction, p.curvature.zero);
+        CHECK(p.kind != PointKind::strict_minimum);
+      }
     // and on the way it is no valley yet
     CHECK(classify(loss, f, at(softmax ? 3 : 2), early).kind == PointKind::not_stationary);
   }

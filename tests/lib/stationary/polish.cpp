@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "linalg/dense.h"
+#include "stationary/classify.h"
 #include "support/cases.h"
 #include "support/stationary.h"
 
@@ -38,6 +39,50 @@ TEST_CASE("polishing goes back to stationary points of any index, by either kind
       // f is left there
       CHECK((f.here().gradient() - p.at.gradient).norm() == 0);
     }
+}
+
+TEST_CASE("a Newton step that raises the gradient is taken where the next ones lead to the point") {
+  Index raised = 0;
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+      const Case c = {"raised", 8, 4, 3, 1, 2, 2, kind};
+      const Instance<double> x = made_stationary(make_instance(c, seed), 1e-3);
+      const AttentionLoss loss = loss_of(c, x);
+      ModelObjective f = loss.objective();
+      const StationaryPoint p = classify(loss, f, *f.at(x.theta()));
+      if (p.kind != PointKind::strict_minimum) continue;
+      for (const double away : {0.03, 0.1}) {
+        // along the bottom of the valley, down to its curve: the gradient is that of the softest direction
+        const Point start = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
+        const Symmetries symmetries(c.spec(), x.model->parameters(), f.weights_at(start.theta), *x.data);
+        const Vector<double> step = newton_step(
+            f, [&](VectorsRef<double> V) { symmetries.remove(V); }, start.gradient);
+        const std::optional<Point> there = f.at(start.theta + step);
+        if (!there || there->gradient.norm() <= start.gradient.norm()) continue;
+        // from there on Newton's method, undamped, goes to the point
+        Vector<double> theta = there->theta;
+        bool converges = false;
+        for (int i = 0; i < 6 && !converges; ++i) {
+          const std::optional<Point> at = f.at(theta);
+          if (!at) break;
+          const Symmetries here(c.spec(), x.model->parameters(), f.weights_at(theta), *x.data);
+          theta += newton_step(
+              f, [&](VectorsRef<double> V) { here.remove(V); }, at->gradient);
+          const std::optional<Point> next = f.at(theta);
+          converges = next && next->gradient.norm() <= p.rounding.gradient &&
+                      std::abs(next->loss - p.at.loss) <= 1e-12;
+        }
+        if (!converges) continue;
+        ++raised;
+        const Polished polished = polish(loss, f, *f.at(start.theta));
+        CAPTURE(kernel_name(kind), seed, away, start.gradient.norm(), there->gradient.norm(),
+                polished.at.gradient.norm(), polished.rounding.gradient, polished.steps);
+        CHECK(polished.at.gradient.norm() <= polished.rounding.gradient);
+        CHECK(polished.steps <= 12);
+      }
+    }
+  CAPTURE(raised);
+  CHECK(raised >= 2);
 }
 
 TEST_CASE("towards zero loss the residual gets to its rounding, also where J is ill-conditioned") {
@@ -78,6 +123,6 @@ TEST_CASE("Newton's step from products is that of the dense Hessian on the compl
     if (std::abs(eigen.values[i]) > 1e-10)
       expected -= eigen.vectors.col(i) * (eigen.vectors.col(i).dot(at.gradient) / eigen.values[i]);
   const Vector<double> step = newton_step(
-      f, [&](VectorsRef<double> V) { symmetries.remove(V); }, at);
+      f, [&](VectorsRef<double> V) { symmetries.remove(V); }, at.gradient);
   CHECK((step - expected).norm() <= 1e-5 * expected.norm());  // conjugate gradients to 1e-8 of H times that
 }
