@@ -497,10 +497,15 @@ void body(Command& command) {
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const std::unique_ptr<ProductJournal> journal = open_journal(command, setup);
 
-  const Linearization<double> at = setup.linearize(plan.left()), twin_at = setup.linearize_twin();
+  const Linearization<double> at = setup.linearize(plan.left());
+  const std::vector<Linearization<double>> twins_at = setup.linearize_twins();
   const double underflow =
       product_underflow(setup.description.spec, setup.parameters(), setup.weights, *setup.data);
-  const Operators operators(at, underflow, journal.get(), 0), twins(twin_at, underflow, journal.get(), 2);
+  const Operators operators(at, underflow, journal.get(), 0), uncounted(at, underflow, nullptr, 0);
+  std::vector<std::unique_ptr<const Operators>> twins;
+  for (const Linearization<double>& twin_at : twins_at)
+    twins.push_back(
+        std::make_unique<const Operators>(twin_at, underflow, journal.get(), 2 * twins.size() + 2));
   std::unique_ptr<const Symmetries> symmetries;
   if (request.counts || request.modulo) {
     symmetries = std::make_unique<const Symmetries>(setup.description.spec, setup.parameters(), setup.weights,
@@ -511,8 +516,11 @@ void body(Command& command) {
 
   std::vector<SpectrumResults> all;
   for (const std::string& matrix : request.matrices) {
-    Analysis analysis(command, request, plan, symmetries.get(), operators.get(matrix), twins.get(matrix),
-                      setup.parameters());
+    const SelfAdjointOperator& A = operators.get(matrix);
+    std::vector<const SelfAdjointOperator*> others;
+    for (const auto& twin : twins) others.push_back(&twin->get(matrix));
+    const FarthestTwin twin(uncounted.get(matrix), std::move(others));
+    Analysis analysis(command, request, plan, symmetries.get(), A, twin, setup.parameters());
     all.push_back(analysis.run(matrix));
   }
 

@@ -118,12 +118,9 @@ MatrixFreeMinimum minimum_by_products(Command& command, const Setup& setup, cons
   options.max_products = command.get<Index>("max-products");
   options.seed = command.seed();
   const Linearization<double> at = setup.linearize(command.memory());
-  std::vector<Linearization<double>> twins;
-  for (std::uint64_t index = 0; index < rounding_twins(at.output_size() * at.theta_size()); ++index)
-    twins.push_back(setup.linearize_twin(index));
   const AttentionPoint point = point_of(setup);
   return matrix_free_minimum(
-      at, twins, factors, [&](Index i) { return single_factors(point, i); }, options,
+      at, setup.linearize_twins(), factors, [&](Index i) { return single_factors(point, i); }, options,
       command.progress("products with the kernel"));
 }
 
@@ -313,7 +310,7 @@ void compare(Command& command, hdf5::Writer& file, const Setup& setup,
 
 CertificateInput certificate_input(const Setup& setup, const KernelMinimum& sum) {
   return basin::certificate_input(setup.description.spec, setup.weights, *setup.data, setup.linearize(0),
-                                  setup.linearize_twin(), sum);
+                                  setup.linearize_twins(), sum);
 }
 
 std::string verdict(const Certificate& c, const KernelMinimum& sum) {

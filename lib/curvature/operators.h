@@ -1,7 +1,10 @@
 /// The Hessian, its Gauss-Newton part, the Jacobian and the NTK as linear operators.
 #pragma once
 
-#include "linalg/linear_operator.h"
+#include <deque>
+#include <vector>
+
+#include "linalg/combinators.h"
 #include "model/linearization.h"
 
 namespace basin {
@@ -33,6 +36,23 @@ class GaussNewtonOperator final : public SelfAdjointOperator {
  private:
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
   const Linearization<double>& at_;
+};
+
+/// The Hessian at several twins of a point (model/twins.h), of which the farthest from H counts.
+class TwinHessians {
+ public:
+  TwinHessians(const HessianOperator& H, const std::vector<Linearization<double>>& twins)
+      : twins_(twins.begin(), twins.end()), farthest_(H, pointers()) {}
+  const SelfAdjointOperator& farthest() const { return farthest_; }
+
+ private:
+  std::vector<const SelfAdjointOperator*> pointers() const {
+    std::vector<const SelfAdjointOperator*> all;
+    for (const HessianOperator& twin : twins_) all.push_back(&twin);
+    return all;
+  }
+  std::deque<HessianOperator> twins_;
+  FarthestTwin farthest_;
 };
 
 /// J, the Jacobian of vec(F) in theta.  m x P.

@@ -9,6 +9,7 @@
 #include "linalg/lobpcg.h"
 #include "linalg/parallel.h"
 #include "linalg/random.h"
+#include "model/twin.h"
 #include "ntk/attention_rounding.h"
 
 namespace basin {
@@ -88,8 +89,9 @@ MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
   const Vectors<double> pulled = pulled_back(at, ends);
   const Vector<double> sigma = norms(pulled);
   Vector<double> rounding = Vector<double>::Zero(2);
-  for (const Linearization<double>& twin : twins)
-    rounding = rounding.cwiseMax(4 * norms(pulled - pulled_back(twin, ends)));
+  for (std::size_t t = 0; t < twins.size(); ++t)  // moved, too: rows of J may cancel (model/twin.h)
+    for (const Vectors<double>& x : {ends, moved(ends, t)})
+      rounding = rounding.cwiseMax(4 * norms(pulled - pulled_back(twins[t], x)));
   double common = factorisation_error(at.output_size() + at.theta_size(), sigma[1]);
   for (const double hidden : centring_rounding(factors, at.parameters().trained())) common += hidden;
   rounding.array() += common;

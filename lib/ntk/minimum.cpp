@@ -200,7 +200,7 @@ void minima_from_jacobian(Minima& result, const AttentionPoint& point, const Att
   Vectors<double> Jt = at.jacobian_transposed(progress);
   std::vector<double> rounding = measured_rounding(Jt, point, reduction, model, progress);
   const std::vector<double> hidden = centring_rounding(f, at.parameters().trained());
-  for (std::size_t b = 0; b < rounding.size(); ++b) rounding[b] += hidden[b];
+  for (std::size_t b = 0; b < rounding.size(); ++b) rounding[b] += hidden[b] + kUnderflowError;
   std::vector<std::vector<std::string>> needed;
   for (std::size_t k = 0; k < sets.size(); ++k)
     if (open[k]) needed.push_back(sets[k]);

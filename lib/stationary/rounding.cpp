@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "curvature/underflow.h"
 #include "linalg/random.h"
 #include "model/linearization.h"
 #include "model/twin.h"
@@ -38,12 +39,12 @@ Vector<double> sizes(const AttentionSpec& spec, const ParameterLayout& layout,
 Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Model<double>>& model,
                      const Vector<double>& weights, const Data<double>& data, double loss,
                      const Matrix<double>& outputs, const Vector<double>& gradient) {
-  constexpr std::uint64_t kTwins = 3;
+  const std::uint64_t twins = std::max<std::uint64_t>(3, rounding_twins(outputs.size() * gradient.size()));
   constexpr double kAllowance = 4, kFewDigits = 16;
   const Vector<double> size = sizes(spec, model->parameters(), weights);
   Rounding most;
   most.entries = Vector<double>::Zero(gradient.size());
-  for (std::uint64_t k = 0; k < kTwins; ++k) {
+  for (std::uint64_t k = 0; k < twins; ++k) {
     Twin twin = make_twin(weights, data, k);
     const auto moved = twin.data;
     Random random(k, "rounding");
@@ -58,9 +59,10 @@ Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Mode
   }
   // A residual whose square underflows is none to f.
   if (loss == 0) most.residual = std::max(most.residual, (outputs - data.Y).stableNorm());
+  const double underflow = product_underflow(spec, model->parameters(), weights, data);
   // Twins may agree by chance in the few digits of a sum.
-  return {std::max(kAllowance * most.loss, kFewDigits * kEps * loss), kAllowance * most.residual,
-          kAllowance * most.gradient, kAllowance * most.entries};
+  return {std::max(kAllowance * most.loss, kFewDigits * kEps * loss), kAllowance * most.residual + underflow,
+          kAllowance * most.gradient + underflow, kAllowance * most.entries};
 }
 
 }  // namespace basin

@@ -11,12 +11,13 @@ namespace basin {
 /// far as can be told.
 struct Rounding {
   double loss = 0;         ///< |f - f'|, and at least 16 eps f
-  double residual = 0;     ///< |r - r'|, r = F - Y
-  double gradient = 0;     ///< |g - g'|
+  double residual = 0;     ///< |r - r'|, r = F - Y, and what underflows
+  double gradient = 0;     ///< |g - g'|, and what underflows (curvature/underflow.h)
   Vector<double> entries;  ///< P, of each entry of g
 };
 
-/// loss, outputs and gradient are those at the weights; three twins, an evaluation of the gradient each.
+/// loss, outputs and gradient are those at the weights; at least three twins, more where
+/// numbers are few (rounding_twins), an evaluation of the gradient each.
 Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Model<double>>& model,
                      const Vector<double>& weights, const Data<double>& data, double loss,
                      const Matrix<double>& outputs, const Vector<double>& gradient);

@@ -1,16 +1,19 @@
 /// Every bound that a tool prints against a witness of 113 bits, over families of random problems that are
 /// hard on rounding: no bound may be broken, and none may be so wide that it says nothing.
 #include <catch2/catch.hpp>
+#include <deque>
 
 #include "bounds/draws.h"
 #include "bounds/table.h"
 #include "curvature/operators.h"
+#include "curvature/underflow.h"
 #include "linalg/errors.h"
-#include "model/twin.h"
+#include "model/twins.h"
 #include "ntk/certificate_input.h"
 #include "ntk/matrix_free.h"
 #include "spectrum/counts.h"
 #include "spectrum/eigenpairs.h"
+#include "spectrum/trace.h"
 #include "stationary/rounding.h"
 #include "support/quad_model.h"
 
@@ -22,21 +25,32 @@ namespace {
 constexpr double kNone = 1e-22;  // of the largest: what the witness, too, cannot tell from zero
 const char* const kSmallest = ", lambda_min, relative";
 
-Linearization<double> at_twin(const Draw& draw, const std::shared_ptr<const Model<double>>& model,
-                              std::uint64_t index = 0) {
-  Twin twin = make_twin(draw.weights, *draw.data, index);
-  return Linearization<double>(model, std::move(twin.weights), std::move(twin.data), {.memory = 0});
-}
-
 // ---- neural tangent kernels -------------------------------------------------------------------------------
 
-Index rank_of(const QuadVector& sigma) {
-  return std::count_if(sigma.begin(), sigma.end(), [&](Quad x) { return x > Quad(kNone) * sigma[0]; });
+/// What the witness knows of the kernel of a set of blocks.
+struct Kernel {
+  QuadVector sigma;   ///< singular values of J, descending
+  Index rank = 0;     ///< of J, its rows scaled to length 1
+  bool lost = false;  ///< whether a row is too small even for the witness
+};
+
+Kernel kernel_of(QuadMatrix J) {
+  const Quad lost = expq(-11000);  // 1e-4777, with 150 decades above its underflow
+  Kernel k = {singular_values_of(J), 0, false};
+  for (Index i = 0; i < J.rows; ++i) {
+    const Quad norm = norm_of({J.row(i), J.row(i) + J.cols});
+    k.lost |= norm < lost;
+    for (Index p = 0; p < J.cols && norm > 0; ++p) J(i, p) /= norm;
+  }
+  const QuadVector scaled = singular_values_of(J);
+  k.rank = std::count_if(scaled.begin(), scaled.end(), [&](Quad x) { return x > Quad(kNone) * scaled[0]; });
+  return k;
 }
 
 /// `ways`: other than by conditions, whose bounds are theorems with a width of their own.
-void check_minimum(Table& table, const std::string& kind, const KernelMinimum& k, const QuadVector& sigma,
+void check_minimum(Table& table, const std::string& kind, const KernelMinimum& k, const Kernel& truth,
                    bool computed = true) {
+  const QuadVector& sigma = truth.sigma;
   const Quad smallest = sigma.back() * sigma.back(), largest = sigma[0] * sigma[0];
   const Quad known = Quad(kNone) * Quad(kNone) * largest;  // the witness's own rounding
   table.ordered(kind + ", lambda_min upper", smallest, Quad(k.upper) + known);
@@ -47,7 +61,8 @@ void check_minimum(Table& table, const std::string& kind, const KernelMinimum& k
     table.enclosure(kind + ", lambda_max", k.largest_lower, k.lambda_max, k.largest_upper, largest, largest);
     if (k.lower > 0) table.width(kind + kSmallest, k.lower, k.upper, k.lambda_min);
   }
-  if (k.rank >= 0 && !k.proven_by_conditions) table.holds(kind + ", rank", k.rank <= rank_of(sigma));
+  if (k.rank >= 0 && !k.proven_by_conditions && !truth.lost)
+    table.holds(kind + ", rank", k.rank <= truth.rank);
 }
 
 void check_spectrum(Table& table, const NtkSpectrum& s, const QuadVector& sigma) {
@@ -60,14 +75,15 @@ void check_spectrum(Table& table, const NtkSpectrum& s, const QuadVector& sigma)
   }
 }
 
-void check_conditions(Table& table, const KernelConditions& c, const QuadVector& sigma) {
+void check_conditions(Table& table, const KernelConditions& c, const Kernel& truth) {
+  const QuadVector& sigma = truth.sigma;
   const Quad smallest = sigma.back() * sigma.back(), largest = sigma[0] * sigma[0];
   const Quad known = Quad(kNone) * Quad(kNone) * largest;
   for (const LowerBound& b : c.bounds)
-    table.ordered("conditions, lower: " + b.name, b.value, smallest + known);
+    table.ordered("conditions, lower: " + b.name, b.bound.value, smallest + known);
   table.ordered("conditions, upper", largest, c.upper_bound);
-  if (c.refuted()) table.holds("conditions, refuted", sigma.back() <= Quad(1e-15) * sigma[0]);
-  if (c.sufficient()) table.holds("conditions, sufficient", sigma.back() > 0);
+  if (c.refuted() && !truth.lost) table.holds("conditions, refuted", sigma.back() <= Quad(1e-15) * sigma[0]);
+  if (c.sufficient() && !truth.lost) table.holds("conditions, sufficient", sigma.back() > 0);
 }
 
 void check_kernels(Table& table, const Draw& draw, const QuadModel& truth) {
@@ -75,9 +91,8 @@ void check_kernels(Table& table, const Draw& draw, const QuadModel& truth) {
   if (draw.trained.size() > 1)
     for (const std::string& block : draw.trained) sets.push_back({block});
   sets.push_back(draw.trained);
-  std::vector<QuadVector> sigma;
-  for (const auto& set : sets)
-    sigma.push_back(singular_values_of(columns_of(truth.J, places_of(draw.spec, set))));
+  std::vector<Kernel> sigma;
+  for (const auto& set : sets) sigma.push_back(kernel_of(columns_of(truth.J, places_of(draw.spec, set))));
 
   const MeasuredFactors factors = measured_factors(draw.spec, draw.weights, draw.data);
   const InitialisationConditions conditions(factors);
@@ -93,7 +108,7 @@ void check_kernels(Table& table, const Draw& draw, const QuadModel& truth) {
       check_minimum(table, "NTK " + method, found.minima[k], sigma[k]);
       check_minimum(table, "NTK " + method + " and conditions", with_conditions(found.minima[k], proven[k]),
                     sigma[k], false);
-      if (found.spectra[k]) check_spectrum(table, *found.spectra[k], sigma[k]);
+      if (found.spectra[k]) check_spectrum(table, *found.spectra[k], sigma[k].sigma);
     }
     return found.minima.back();
   };
@@ -108,9 +123,7 @@ void check_kernels(Table& table, const Draw& draw, const QuadModel& truth) {
 
   const auto model = draw.model();
   const Linearization<double> at(model, draw.weights, draw.data);
-  std::vector<Linearization<double>> twins;
-  for (std::uint64_t index = 0; index < rounding_twins(at.output_size() * at.theta_size()); ++index)
-    twins.push_back(at_twin(draw, model, index));
+  const std::vector<Linearization<double>> twins = linearize_twins(model, draw.weights, *draw.data);
   const auto single = [&](Index i) {
     const Index n = draw.spec.tokens;
     auto data = std::make_shared<Data<double>>();
@@ -122,10 +135,11 @@ void check_kernels(Table& table, const Draw& draw, const QuadModel& truth) {
   check_minimum(table, "NTK matrix-free and conditions", with_conditions(free, proven.back()), sigma.back(),
                 false);
 
-  const CertificateInput input = certificate_input(draw.spec, draw.weights, *draw.data, at, twins[0],
-                                                   with_conditions(sum, proven.back()));
-  table.ordered("certificate, s0", input.s0, sigma.back().back() + Quad(kNone) * sigma.back()[0]);
-  table.ordered("certificate, S0", sigma.back()[0], input.S0);
+  const CertificateInput input =
+      certificate_input(draw.spec, draw.weights, *draw.data, at, twins, with_conditions(sum, proven.back()));
+  const QuadVector& of_all = sigma.back().sigma;
+  table.ordered("certificate, s0", input.s0, of_all.back() + Quad(kNone) * of_all[0]);
+  table.ordered("certificate, S0", of_all[0], input.S0);
   const Quad residual = norm_of(truth.residual);
   table.ordered("certificate, |r0|", residual, input.r0);
   Quad distance = 0;
@@ -151,30 +165,49 @@ void check_counts(Table& table, const EigenvalueCounts& counts, const QuadVector
 
 void check_curvature(Table& table, const Draw& draw, const QuadModel& truth) {
   const auto model = draw.model();
-  const Linearization<double> at(model, draw.weights, draw.data), moved = at_twin(draw, model);
-  const HessianOperator H(at), H_twin(moved);
-  const GaussNewtonOperator G(at), G_twin(moved);
-  const DifferenceOperator R(H, G), R_twin(H_twin, G_twin);
+  const Linearization<double> at(model, draw.weights, draw.data);
+  const std::vector<Linearization<double>> at_twins = linearize_twins(model, draw.weights, *draw.data);
+  const double underflow = product_underflow(draw.spec, model->parameters(), draw.weights, *draw.data);
+  // H, G and H - G of the point, and of each twin.
+  struct Operators {
+    HessianOperator H;
+    GaussNewtonOperator G;
+    DifferenceOperator R;
+    Operators(const Linearization<double>& point, double below) : H(point, below), G(point, below), R(H, G) {}
+  };
+  const Operators here(at, underflow);
+  std::deque<Operators> there;
+  for (const Linearization<double>& twin : at_twins) there.emplace_back(twin, underflow);
   const std::vector<Index> places = places_of(draw.spec, draw.trained);
   const QuadMatrix J = columns_of(truth.J, places), squares = product(transposed(J), J),
                    rest = columns_of(transposed(columns_of(truth.curvature, places)), places);
   QuadMatrix whole = squares;
   for (std::size_t i = 0; i < whole.values.size(); ++i) whole.values[i] += rest.values[i];
 
-  const auto check = [&](const std::string& name, const SelfAdjointOperator& A,
-                         const SelfAdjointOperator& twin, const QuadMatrix& true_matrix) {
+  const auto check = [&](const std::string& name, auto Operators::*member, const QuadMatrix& true_matrix) {
+    std::vector<const SelfAdjointOperator*> twins;
+    for (const Operators& twin : there) twins.push_back(&(twin.*member));
+    const SelfAdjointOperator& A = here.*member;
+    const FarthestTwin twin(A, twins);
     const QuadVector lambda = eigenvalues_of(true_matrix);
     const Quad norm = std::max(abs_of(lambda.front()), abs_of(lambda.back()));
     const MeasuredMatrix measured = measured_matrix(A, &twin);
     const EigenResult dense = full_spectrum(measured, true);
     for (std::size_t i = 0; i < lambda.size(); ++i)
-      table.bound(name + ", dense", abs_of(Quad(dense.eigenvalues[i].value) - lambda[i]),
+      table.bound(name + ", eigenvalues", abs_of(Quad(dense.eigenvalues[i].value) - lambda[i]),
                   dense.eigenvalues[i].error_bound, norm);
     check_counts(table, dense_counts(measured, {}, 0), lambda);
+    Quad trace = 0;
+    for (Index i = 0; i < true_matrix.rows; ++i) trace += true_matrix(i, i);
+    const Quad frobenius = norm_of(true_matrix.values);
+    const TraceEstimates traces = traces_of(measured);
+    table.bound(name + ", trace", abs_of(Quad(traces.trace.value) - trace), traces.trace.error, frobenius);
+    table.bound(name + ", Frobenius norm", abs_of(Quad(traces.frobenius.value) - frobenius),
+                traces.frobenius.error, frobenius);
   };
-  check("Hessian", H, H_twin, whole);
-  check("Gauss-Newton matrix", G, G_twin, squares);
-  check("residual part", R, R_twin, rest);
+  check("Hessian", &Operators::H, whole);
+  check("Gauss-Newton matrix", &Operators::G, squares);
+  check("residual part", &Operators::R, rest);
 }
 
 // ---- loss and gradient ------------------------------------------------------------------------------------
@@ -223,6 +256,13 @@ Table attack(long each, std::uint64_t first, const std::string& only = "") {
   return table;
 }
 
+/// Errors of a trace are bounded by the sum of those of all rows, although most of them cancel; those of
+/// formed kernels and norms of matrices by sums over blocks and twins.
+double loosest(const std::string& kind) {
+  const auto has = [&](const char* part) { return kind.find(part) != std::string::npos; };
+  return has(", trace") ? 600 : has("formed") || has("large problems") || has("Frobenius") ? 200 : 100;
+}
+
 /// No bound is broken. Half widths are at most 100 times the errors (medians over the draws, each of which
 /// counts with its widest bound and largest error of a kind: a bound of infinity would never be broken); of
 /// smallest eigenvalues, which are enclosed to a tolerance of 1e-4, that is what the width is held to.
@@ -234,14 +274,14 @@ void judge(const Table& table) {
     if (kind.find(kSmallest) != std::string::npos)
       CHECK(tally.half() <= 1e-4);
     else
-      CHECK(tally.looseness() <= 100);
+      CHECK(tally.looseness() <= loosest(kind));
   }
 }
 
 }  // namespace
 
-TEST_CASE("attack on bounds: 400 draws over all families", "[.long]") {
-  judge(attack(20, 1));
+TEST_CASE("attack on bounds: 200 draws over all families", "[many]") {
+  judge(attack(10, 1));
 }
 
 TEST_CASE("attack on bounds: 10 000 draws over all families", "[.long]") {

@@ -101,4 +101,8 @@ TEST_CASE("the witness of 113 bits: eigenvalues and singular values that are kno
   CHECK(abs_of(sigma[0] - sqrtq(2)) <= Quad(1e-32));
   CHECK(abs_of(sigma[1] / (Quad(1e-200) * Quad(1e-200)) - 1) <= Quad(1e-32));
   CHECK(sigma[2] == 0);
+  QuadMatrix tiny = A;
+  for (Quad& x : tiny.values) x *= expq(-8000);  // 1e-3474, whose square underflows
+  for (Index i = 0; i < 5; ++i)
+    CHECK(abs_of(singular_values_of(tiny)[4 - i] / expq(-8000) - exact[i]) <= Quad(1e-31));
 }

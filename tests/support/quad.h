@@ -79,6 +79,10 @@ inline QuadMatrix transposed(const QuadMatrix& A) {
 /// scale.
 inline QuadVector singular_values_of(const QuadMatrix& A) {
   QuadMatrix R = A.rows <= A.cols ? A : transposed(A);
+  Quad scale = 0;  // or squares might underflow
+  for (const Quad x : R.values) scale = std::max(scale, abs_of(x));
+  if (scale == 0) return QuadVector(A.rows, Quad(0));
+  for (Quad& x : R.values) x /= scale;
   const Quad tiny = 1e-32;
   for (int sweep = 0; sweep < 60; ++sweep) {
     bool turned = false;
@@ -100,7 +104,7 @@ inline QuadVector singular_values_of(const QuadMatrix& A) {
     if (!turned) break;
   }
   QuadVector values(A.rows, Quad(0));
-  for (Index i = 0; i < R.rows; ++i) values[i] = norm_of({R.row(i), R.row(i) + R.cols});
+  for (Index i = 0; i < R.rows; ++i) values[i] = scale * norm_of({R.row(i), R.row(i) + R.cols});
   std::sort(values.begin(), values.end(), [](Quad a, Quad b) { return a > b; });
   return values;
 }

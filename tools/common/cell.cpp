@@ -5,7 +5,7 @@
 
 #include "linalg/errors.h"
 #include "model/linearization.h"
-#include "model/twin.h"
+#include "model/twins.h"
 #include "ntk/certificate_input.h"
 #include "ntk/conditions.h"
 #include "ntk/minimum.h"
@@ -57,9 +57,7 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
   const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
   const auto model = make_attention_model<double>(spec, options.train);
   const auto data = std::make_shared<Data<double>>(problem.data);
-  const Twin twin = make_twin(weights.values, *data);
   const Linearization<double> at(model, weights.values, data, {.memory = 0});
-  const Linearization<double> twin_at(model, twin.weights, twin.data, {.memory = 0});
   set(quantities, "loss", at.loss());
   set(quantities, "gradient_norm", at.gradient().norm());
 
@@ -96,7 +94,8 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
           if (kernel == name && condition == c.name)
             set(quantities, name + "/" + condition, c.holds() ? 1 : 0);
   }
-  const CertificateInput input = certificate_input(spec, weights.values, *data, at, twin_at, sum);
+  const CertificateInput input =
+      certificate_input(spec, weights.values, *data, at, linearize_twins(model, weights.values, *data), sum);
   const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
   set(quantities, "certificate/margin", certificate.margin);
   set(quantities, "certificate/passes", certificate.passes ? 1 : 0);

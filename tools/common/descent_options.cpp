@@ -40,7 +40,7 @@ Certificate certificate_at_start(const Setup& setup) {
   const Minima found =
       kernel_minima(point, measured_factors(point.spec, point.weights, point.data), trained, {trained});
   const CertificateInput input = certificate_input(point.spec, setup.weights, *setup.data, setup.linearize(0),
-                                                   setup.linearize_twin(), found.minima.back());
+                                                   setup.linearize_twins(), found.minima.back());
   return ball_certificate(input.norms, input.s0, input.S0, input.r0);
 }
 

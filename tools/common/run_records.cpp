@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "hdf5/result_file.h"
-#include "model/twin.h"
+#include "model/twins.h"
 #include "ntk/attention_factors.h"
 #include "stationary/saturation.h"
 
@@ -69,9 +69,8 @@ void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const V
   if (!options.certify) return;
 
   const Linearization<double> at(setup.model, weights, setup.data, {.memory = 0});
-  const Twin twin = make_twin(weights, *setup.data);
-  const Linearization<double> at_twin(setup.model, twin.weights, twin.data, {.memory = 0});
-  const CertificateInput input = certificate_input(spec, weights, *setup.data, at, at_twin, sum);
+  const CertificateInput input = certificate_input(spec, weights, *setup.data, at,
+                                                   linearize_twins(setup.model, weights, *setup.data), sum);
   const Certificate c = ball_certificate(input.norms, input.s0, input.S0, input.r0);
   const std::pair<const char*, double> numbers[] = {
       {"step", row["step"]},

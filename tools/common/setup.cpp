@@ -7,7 +7,7 @@
 
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
-#include "model/twin.h"
+#include "model/twins.h"
 
 namespace basin::tools {
 namespace {
@@ -122,9 +122,8 @@ Linearization<double> Setup::linearize(std::size_t memory) const {
   return Linearization<double>(model, weights, data, {.memory = memory});
 }
 
-Linearization<double> Setup::linearize_twin(std::uint64_t index) const {
-  Twin twin = make_twin(weights, *data, index);
-  return Linearization<double>(model, std::move(twin.weights), std::move(twin.data), {.memory = 0});
+std::vector<Linearization<double>> Setup::linearize_twins() const {
+  return basin::linearize_twins(model, weights, *data);
 }
 
 template <class S>

@@ -41,8 +41,8 @@ struct Setup {
   const ParameterLayout& parameters() const { return model->parameters(); }
   /// memory: bytes that may be kept between products.
   Linearization<double> linearize(std::size_t memory) const;
-  /// A twin (model/twin.h), which keeps nothing between products.
-  Linearization<double> linearize_twin(std::uint64_t index = 0) const;
+  /// The twins (model/twins.h), which keep nothing between products.
+  std::vector<Linearization<double>> linearize_twins() const;
   /// Model and data for computing in S, from weights that are cast.
   template <class S>
   std::pair<std::shared_ptr<const Model<S>>, std::shared_ptr<const Data<S>>> in_precision() const;

@@ -146,11 +146,13 @@ class Maker {
     } else if (kind == "largest" || kind == "smallest") {
       const Index k = parse_count(what, rest);
       if (k > P) throw InputError(what + ": expected at most P = " + std::to_string(P));
-      const Linearization<double> at = setup_.linearize(command_.memory()), twin_at = setup_.linearize_twin();
-      const HessianOperator H(at), twin(twin_at);
+      const Linearization<double> at = setup_.linearize(command_.memory());
+      const std::vector<Linearization<double>> twins_at = setup_.linearize_twins();
+      const HessianOperator H(at);
+      const TwinHessians twins(H, twins_at);
       EigenOptions options;
       options.seed = command_.seed();
-      options.twin = &twin;
+      options.twin = &twins.farthest();
       const EigenResult found =
           extreme_eigenpairs(H, kind == "largest" ? End::largest : End::smallest, k, options,
                              command_.progress(kind + " eigenvector, products"));

@@ -256,7 +256,7 @@ TEST_CASE("no upper bound underflows, whatever the method: Gaussian attention of
   data->Y.setZero();
   const Linearization<double> fitted = instance.linearize();
   const KernelMinimum sum = with_conditions(products.kernel, conditions.of(attention_blocks()));
-  const CertificateInput input = certificate_input(point.spec, instance.weights, *data, fitted, fitted, sum);
+  const CertificateInput input = certificate_input(point.spec, instance.weights, *data, fitted, twins, sum);
   CHECK(input.r0 > 0);
   CHECK_FALSE(ball_certificate(input.norms, input.s0, input.S0, input.r0).passes);
   CHECK(jacobian_norm_bound(factors.factors, attention_blocks()) > 0);
