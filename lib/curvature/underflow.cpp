@@ -8,6 +8,7 @@ namespace basin {
 
 double product_underflow(const AttentionSpec& spec, const ParameterLayout& layout,
                          const Vector<double>& weights, const Data<double>& data) {
+  if (data.X.isZero(0)) return 0;  // then so is every term, and nothing is lost
   // Every factor that a lost number may be multiplied by, and at least 1, so that no partial product of them
   // is larger than the product of all.
   const auto size = [](const auto& values) { return std::max(1.0, values.stableNorm()); };
