@@ -116,7 +116,7 @@ void body(Command& command) {
                                : evaluate<double>(setup, command.memory(), V, U);
   const auto& spec = setup.description.spec;
   // What is measured is the rounding of double precision.
-  Rounding rounding = {std::nan(""), std::nan(""), std::nan("")};
+  Rounding rounding = {std::nan(""), std::nan(""), std::nan(""), {}};
   if (!single)
     rounding = rounding_at(spec, setup.model, setup.weights, *setup.data, at.loss, at.outputs, at.gradient);
   command.say("loss f = " + text(at.loss, rounding.loss, 8) +

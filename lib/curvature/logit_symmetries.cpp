@@ -82,7 +82,8 @@ std::optional<Vectors<double>> score_symmetries(KernelKind kernel, const ScoreWe
     Matrix<double> noise(W->rows(), W->cols());
     random.fill_normal(noise);
     const double size = weights.W_Q.norm() + weights.W_K.norm();
-    *W += (size > 0 ? 0.01 * size : 1) / noise.norm() * noise;  // ranks do not depend on the size of all weights
+    *W += (size > 0 ? 0.01 * size : 1) / noise.norm() *
+          noise;  // ranks do not depend on the size of all weights
   }
   if (score_rank(kernel, nearby, X, tokens) != rank) return {};
   return singular_pairs(R).vectors.rightCols(R.cols() - rank);

@@ -22,7 +22,7 @@ void check_kind(const Reader& file, const std::string& kind);
 
 struct Provenance {
   std::string program, version, build, command_line;
-  std::string lapack;  ///< library and core that served (linalg/lapack.h)
+  std::string lapack;                          ///< library and core that served (linalg/lapack.h)
   std::map<std::string, std::string> options;  ///< as resolved
   std::uint64_t seed = 0;
   std::string input_file, input_sha256;
