@@ -137,7 +137,7 @@ class Draws(SweepTest):
     def test_threads_and_memory_do_not_matter(self):
         self.sweep("a.h5", *SWEEP, "--threads", 1)
         self.sweep("b.h5", *SWEEP, "--threads", 3)
-        self.sweep("c.h5", *SWEEP, "--threads", 3, "--memory", "150k")  # one draw after another
+        self.sweep("c.h5", *SWEEP, "--threads", 3, "--memory", "200k")  # one draw after another
         self.assert_same("a.h5", "b.h5")
         self.assert_same("a.h5", "c.h5")
 
