@@ -143,15 +143,19 @@ struct Question {
 };
 
 /// Powers of two d with which the largest entries of the rows of diag(d) H diag(d) are about one (Ruiz,
-/// RAL-TR-2001-034: by the square roots of these entries, again and again).
+/// RAL-TR-2001-034: by the square roots of these entries, again and again), but for rows that are next to
+/// nothing.
 Vector<double> balance(const Vectors<double>& H) {
   constexpr int kRounds = 8;
-  Vector<double> d = Vector<double>::Ones(H.rows());
+  const double whole = H.cwiseAbs().maxCoeff();
+  if (!(whole > 0)) return Vector<double>::Ones(H.rows());
+  const double least = 1 / std::sqrt(whole), most = 0x1p100 * least;
+  Vector<double> d = Vector<double>::Constant(H.rows(), least);
   for (int round = 0; round < kRounds; ++round) {
     const Vectors<double> scaled = d.asDiagonal() * H * d.asDiagonal();
     const Vector<double> largest = scaled.cwiseAbs().rowwise().maxCoeff();
     for (Index i = 0; i < d.size(); ++i)
-      if (largest[i] > 0) d[i] /= std::sqrt(largest[i]);
+      if (largest[i] > 0) d[i] = std::min(most, d[i] / std::sqrt(largest[i]));
   }
   for (double& value : d) value = std::exp2(std::round(std::log2(value)));
   return d;

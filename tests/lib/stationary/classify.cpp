@@ -378,6 +378,8 @@ TEST_CASE(
         CAPTURE(kernel_name(kind), q, p.curvature.contraction, p.curvature.zero);
         CHECK(p.kind != PointKind::strict_minimum);
       }
+    for (const double q : {20.0, 26.0, 30.0, 37.0, 38.0, 50.0})  // to the end of the range of numbers
+      CHECK(classify(loss, f, at(q), early).kind != PointKind::strict_minimum);
     // and on the way it is no valley yet
     CHECK(classify(loss, f, at(softmax ? 3 : 2), early).kind == PointKind::not_stationary);
   }
