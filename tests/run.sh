@@ -15,7 +15,7 @@ case "${1:-}" in
 esac
 
 # shellcheck disable=SC2086  # lists of words
-install $basin_packages catch2 $($ci && echo libbenchmark-dev clang-format clang-tidy)
+install $basin_packages catch2 python3-mpmath $($ci && echo libbenchmark-dev clang-format clang-tidy)
 if ! $ci; then
   build release -DBASIN_TESTS=ON
   if $long; then ctest --preset release -C long -L long; else ctest --preset release; fi
