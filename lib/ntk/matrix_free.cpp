@@ -94,7 +94,7 @@ MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
       rounding = rounding.cwiseMax(4 * norms(pulled - pulled_back(twins[t], x)));
   double common = factorisation_error(at.output_size() + at.theta_size(), sigma[1]);
   for (const double hidden : centring_rounding(factors, at.parameters().trained())) common += hidden;
-  rounding.array() += common;
+  rounding.array() += common + kUnderflowError;
   const auto squared_up = [](double x) { return std::max(x * x, std::numeric_limits<double>::min()); };
   MatrixFreeMinimum result;
   result.kernel.name = "sum";

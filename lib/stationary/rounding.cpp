@@ -40,8 +40,7 @@ Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Mode
                      const Vector<double>& weights, const Data<double>& data, double loss,
                      const Matrix<double>& outputs, const Vector<double>& gradient) {
   const std::uint64_t twins = std::max<std::uint64_t>(3, rounding_twins(outputs.size() * gradient.size()));
-  // Outputs are plain sums: twins show more of their rounding than of the loss's and the gradient's.
-  constexpr double kAllowance = 4, kOfOutputs = 3, kFewDigits = 16;
+  constexpr double kAllowance = 4, kFewDigits = 16;
   const Vector<double> size = sizes(spec, model->parameters(), weights);
   Rounding most;
   most.entries = Vector<double>::Zero(gradient.size());
@@ -62,7 +61,7 @@ Rounding rounding_at(const AttentionSpec& spec, const std::shared_ptr<const Mode
   if (loss == 0) most.residual = std::max(most.residual, (outputs - data.Y).stableNorm());
   const double underflow = product_underflow(spec, model->parameters(), weights, data);
   // Twins may agree by chance in the few digits of a sum.
-  return {std::max(kAllowance * most.loss, kFewDigits * kEps * loss), kOfOutputs * most.residual + underflow,
+  return {std::max(kAllowance * most.loss, kFewDigits * kEps * loss), kAllowance * most.residual + underflow,
           kAllowance * most.gradient + underflow, kAllowance * most.entries};
 }
 

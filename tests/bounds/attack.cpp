@@ -256,17 +256,18 @@ Table attack(long each, std::uint64_t first, const std::string& only = "") {
   return table;
 }
 
-/// Errors of a trace are bounded by the sum of those of all rows, although most of them cancel; those of
-/// formed kernels and norms of matrices by sums over blocks and twins.
+/// 100, but for traces, bounded by the sum of the errors of all rows, although most of it cancels, and formed
+/// kernels, whose errors are measured block by block and added.
 double loosest(const std::string& kind) {
   const auto has = [&](const char* part) { return kind.find(part) != std::string::npos; };
-  return has(", trace") ? 600 : has("formed") || has("large problems") || has("Frobenius") ? 200 : 100;
+  return has(", trace") ? 500 : has("formed") ? 120 : 100;
 }
 
 /// No bound is broken. Half widths are at most 100 times the errors (medians over the draws, each of which
 /// counts with its widest bound and largest error of a kind: a bound of infinity would never be broken); of
 /// smallest eigenvalues, which are enclosed to a tolerance of 1e-4, that is what the width is held to.
-void judge(const Table& table) {
+/// `scatter`: of medians, where draws are few.
+void judge(const Table& table, double scatter = 1) {
   table.print();
   for (const auto& [kind, tally] : table.tallies()) {
     CAPTURE(kind, tally.worst_draw, tally.half(), tally.error());
@@ -274,14 +275,14 @@ void judge(const Table& table) {
     if (kind.find(kSmallest) != std::string::npos)
       CHECK(tally.half() <= 1e-4);
     else
-      CHECK(tally.looseness() <= loosest(kind));
+      CHECK(tally.looseness() <= scatter * loosest(kind));
   }
 }
 
 }  // namespace
 
 TEST_CASE("attack on bounds: 200 draws over all families", "[many]") {
-  judge(attack(10, 1));
+  judge(attack(10, 1), 1.5);
 }
 
 TEST_CASE("attack on bounds: 10 000 draws over all families", "[.long]") {

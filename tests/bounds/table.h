@@ -109,7 +109,7 @@ class Table {
     if (!(share <= t.worst)) t.worst = share, t.worst_draw = draw_;
     if (ok) return;
     if (std::getenv("VERBOSE"))
-      std::printf("%s: %s: %.6g > %.6g\n", draw_.c_str(), kind_.c_str(), static_cast<double>(error),
+      std::printf("%s: %s: %.17g > %.17g\n", draw_.c_str(), kind_.c_str(), static_cast<double>(error),
                   static_cast<double>(half));
     ++t.violations;
     if (t.broken.size() < 6 && (t.broken.empty() || t.broken.back() != draw_)) t.broken.push_back(draw_);
