@@ -15,7 +15,7 @@ constexpr double kFall = 0.99;         // a trial that does not lower |grad f| a
 constexpr double kContraction = 0.25;  // of the next Newton step to this one; 1/e in a valley to infinity
 constexpr double kDecade = 10;         // from one damping to the next
 constexpr int kTrials = 30;
-constexpr double kShort = 0.03;     // of the length of theta: steps that may raise |grad f|
+constexpr double kShort = 0.05;     // of the length of theta: steps that may raise |grad f|
 constexpr Index kPatience = 4;      // steps without a new lowest |grad f|
 constexpr double kDropped = 1e-10;  // of |H|: where symmetries are not removed their eigenvalues are smaller
 
@@ -24,13 +24,14 @@ class Steps {
  public:
   virtual ~Steps() = default;
   virtual double scale() const = 0;  ///< |H|, about
-  virtual Vector<double> step(double mu, const Vector<double>& g) const = 0;
+  /// g may be the gradient elsewhere: only its part on the complement counts, since symmetries bend.
+  virtual Vector<double> step(double mu, Vector<double> g) const = 0;
 };
 
 /// From the eigenvectors of H on the complement of what is removed. Eigenvalues below `cut` |H| are dropped.
 class DenseSteps final : public Steps {
  public:
-  DenseSteps(ModelObjective& f, const Removal& remove, double cut) : cut_(cut) {
+  DenseSteps(ModelObjective& f, const Removal& remove, double cut) : remove_(remove), cut_(cut) {
     const Index P = f.size();
     Vectors<double> H(P, P);
     f.hessian(Vectors<double>::Identity(P, P), H);
@@ -42,7 +43,8 @@ class DenseSteps final : public Steps {
     scale_ = eigen_.values.cwiseAbs().maxCoeff();
   }
   double scale() const override { return scale_; }
-  Vector<double> step(double mu, const Vector<double>& g) const override {
+  Vector<double> step(double mu, Vector<double> g) const override {
+    remove_(g);
     const double cut = std::max(mu, cut_ * scale_);
     Vector<double> weights = eigen_.vectors.transpose() * g;
     for (Index i = 0; i < weights.size(); ++i) {
@@ -53,6 +55,7 @@ class DenseSteps final : public Steps {
   }
 
  private:
+  Removal remove_;
   double cut_;
   SymmetricEigen eigen_;
   double scale_ = 0;
@@ -73,7 +76,8 @@ class KrylovSteps final : public Steps {
     }
   }
   double scale() const override { return scale_; }
-  Vector<double> step(double mu, const Vector<double>& g) const override {
+  Vector<double> step(double mu, Vector<double> g) const override {
+    remove_(g);
     constexpr double kTolerance = 1e-12;  // of H r: what is soft is in its last digits
     const double damping = std::max(mu, cut_ * scale_) * std::max(mu, cut_ * scale_);
     Vector<double> p = Vector<double>::Zero(g.size()), r = -g, s = product(r), d = s;

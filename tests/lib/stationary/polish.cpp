@@ -44,7 +44,7 @@ TEST_CASE("polishing goes back to stationary points of any index, by either kind
 TEST_CASE("a Newton step that raises the gradient is taken where the next ones lead to the point") {
   Index raised = 0;
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
-    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    for (std::uint64_t seed = 1; seed <= 32; ++seed) {
       const Case c = {"raised", 8, 4, 3, 1, 2, 2, kind};
       const Instance<double> x = made_stationary(make_instance(c, seed), 1e-3);
       const AttentionLoss loss = loss_of(c, x);
@@ -78,7 +78,7 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
         CAPTURE(kernel_name(kind), seed, away, start.gradient.norm(), there->gradient.norm(),
                 polished.at.gradient.norm(), polished.rounding.gradient, polished.steps);
         CHECK(polished.at.gradient.norm() <= polished.rounding.gradient);
-        CHECK(polished.steps <= 12);
+        CHECK(polished.steps <= 6);  // up to 10 where such steps are not taken
       }
     }
   CAPTURE(raised);
