@@ -6,9 +6,10 @@
 #include <vector>
 
 #include "curvature/operators.h"
+#include "curvature/underflow.h"
 #include "linalg/dense.h"
 #include "linalg/random.h"
-#include "model/twin.h"
+#include "model/twins.h"
 #include "spectrum/counts.h"
 #include "spectrum/eigenpairs.h"
 #include "stationary/null_directions.h"
@@ -246,10 +247,9 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
                             const Vector<double>& weights, const Rounding& rounding, bool faint,
                             Index dense_limit) {
   const Linearization<double> at(loss.model, weights, loss.data, {.memory = loss.memory});
-  Twin twin = make_twin(weights, *loss.data);
-  const Linearization<double> at_twin(loss.model, std::move(twin.weights), std::move(twin.data),
-                                      {.memory = loss.memory});
-  const HessianOperator H(at), H_twin(at_twin);
+  const HessianOperator H(at, product_underflow(loss.spec, loss.model->parameters(), weights, *loss.data));
+  const std::vector<Linearization<double>> twins = linearize_twins(loss.model, weights, *loss.data);
+  const TwinHessians H_twins(H, twins);
   PointCurvature c;
   c.size = f.size();
   c.norm = norm_estimate(H, 0);
@@ -266,7 +266,8 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
     c.direction = Vector<double>::Zero(c.size);
     return c;
   }
-  const Question question = {f, x, H, H_twin, [&](VectorsRef<double> V) { null.remove(V); }, rounding,
+  const Question question = {f, x, H, H_twins.farthest(), [&](VectorsRef<double> V) { null.remove(V); },
+                             rounding,
                              // over a distance of the length of theta
                              2 * rounding.loss / (reach * reach), faint ? rounding.loss : 0};
   if (c.size <= std::min(dense_limit, kDecompositionLimit))
@@ -298,14 +299,13 @@ PointCurvature curvature_at_zero(const AttentionLoss& loss, ModelObjective& f, c
     c.zero = std::max<Index>(0, left - m);
     return c;
   }
-  Twin twin = make_twin(weights, *loss.data);
-  const Linearization<double> at_twin(loss.model, std::move(twin.weights), std::move(twin.data),
-                                      {.memory = loss.memory});
   const Vectors<double> Jt = at.jacobian_transposed();
   const SingularPairs svd = singular_pairs(Jt);
   const double largest = svd.values.size() > 0 ? svd.values[0] : 0;
-  const double tolerance = 4 * (at_twin.jacobian_transposed() - Jt).stableNorm() +
-                           static_cast<double>(std::max(m, P)) * kEps * largest;
+  double rounding = 0;
+  for (const Linearization<double>& twin : linearize_twins(loss.model, weights, *loss.data))
+    rounding = std::max(rounding, (twin.jacobian_transposed() - Jt).stableNorm());
+  const double tolerance = 4 * rounding + static_cast<double>(std::max(m, P)) * kEps * largest;
   const Vector<double> r = (at.outputs() - loss.data->Y).reshaped<Eigen::RowMajor>();
   Index rank = 0;
   while (rank < std::min(left, svd.values.size()) && svd.values[rank] > tolerance) ++rank;

@@ -96,7 +96,7 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
     run.at = from, run.memory = {};
     Stopping from_here = stopping;
     from_here.steps += run.step;
-    const DescentStatus status = descend(f, *method, run, from_here);
+    DescentStatus status = descend(f, *method, run, from_here);
     found.not_finite = status.reason == DescentStatus::Reason::not_finite;
     found.descent_steps = run.step, found.taken = run.taken;
     x = run.at;
