@@ -33,10 +33,6 @@ std::string utc_now() {
   return text;
 }
 
-double physical_memory() {
-  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-}
-
 /// "200M" -> 2e8
 std::size_t parse_bytes(const std::string& text) {
   std::size_t used = 0;
@@ -143,7 +139,7 @@ void Command::add_precision_option() {
 void Command::add_memory_option() {
   options.add_options()("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
                         "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; "
-                        "auto: half of the machine's");
+                        "auto: half of what the machine, ulimit and control groups allow");
 }
 
 void Command::add_part_option(const std::string& work) {
@@ -242,7 +238,7 @@ bool Command::parse() {
   }
   if (values_.count("memory") > 0) {
     const std::string memory = get<std::string>("memory");
-    memory_ = memory == "auto" ? static_cast<std::size_t>(physical_memory() / 2) : parse_bytes(memory);
+    memory_ = memory == "auto" ? static_cast<std::size_t>(available_memory() / 2) : parse_bytes(memory);
     resolve("memory", std::to_string(memory_));
   }
   if (given("assert")) asserted();
@@ -363,13 +359,6 @@ int run_tool(const Introduction& introduction, int argc, const char* const* argv
 
 const char* version() {
   return kVersion;
-}
-
-std::string bytes_text(double bytes) {
-  const char* units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
-  int unit = 0;
-  for (; bytes >= 1000 && unit < 5; ++unit) bytes /= 1000;
-  return number(bytes, 3) + " " + units[unit];
 }
 
 std::string number(double value, int digits) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hdf5/provenance.h"
+#include "linalg/memory.h"
 #include "linalg/progress.h"
 #include "linalg/types.h"
 
@@ -151,9 +152,6 @@ int run_tool(const Introduction& introduction, int argc, const char* const* argv
 
 /// The version of Basin.
 const char* version();
-
-/// "1.5e9" -> "1.5 GB"
-std::string bytes_text(double bytes);
 
 /// A number with so many significant digits.
 std::string number(double value, int digits = 6);
