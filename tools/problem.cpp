@@ -91,7 +91,9 @@ void text(int argc, const char* const* argv) {
       {kName + " text", "a problem from labelled text", "FOLDER -o PROBLEM.h5 [options]",
        R"(FOLDER holds {pos,neg}/*.txt, one review a file (the Large Movie Review Dataset, Maas et al., ACL 2011, is laid
 out so). Reviews are taken from both classes in turn, in the order of their names; the first n lower-cased words of
-each are its tokens, shorter reviews are skipped and counted. A token is a random vector of its word (the same for
+each are its tokens, shorter reviews are skipped and counted. Blanks and punctuation separate words, those beyond
+ASCII, too; texts that are not UTF-8, nor UTF-16 or UTF-32 with a byte order mark, are taken for Windows-1252, and
+it is said how many. A token is a random vector of its word (the same for
 the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and -1 (neg) at every token.
 )",
        R"(  basin-problem text aclImdb/train -o reviews.h5 -N 32 -n 16 -D 512 -H 4 -d 16
@@ -106,12 +108,14 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const auto n = command.get<Index>("tokens");
   const auto folder = command.get<std::string>("folder");
-  TextProblem made = text_problem(command, read_reviews(folder, n));
+  const Reviews reviews = read_reviews(folder, n);
+  TextProblem made = text_problem(command, reviews);
   add_weights(command, made.problem);
   command.say(std::to_string(made.problem.data.samples) + " reviews, " + std::to_string(made.words) +
               " different words; " + std::to_string(made.too_short) +
               " reviews skipped as shorter than n = " + std::to_string(n) + " words, " +
               std::to_string(made.unused) + " left over");
+  if (const std::string note = encoding_note(reviews); !note.empty()) command.say(note);
   write(command, file, made.problem,
         command.provenance(folder, hdf5::sha256_of_files(folder, review_names(folder))));
 }

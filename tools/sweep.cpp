@@ -58,6 +58,7 @@ class Source {
     const auto tokens = values.get<Index>("tokens");
     if (!reviews_.contains(tokens)) reviews_.emplace(tokens, read_reviews(folder_, tokens));
   }
+  std::string note() const { return reviews_.empty() ? "" : encoding_note(reviews_.begin()->second); }
   Problem make(OptionValues values) const {
     Problem problem = kind_ == "text" ? text_problem(values, reviews_.at(values.get<Index>("tokens"))).problem
                                       : teacher_problem(values);
@@ -193,6 +194,7 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
   { const hdf5::Writer early_refusal(command.output(), command.get<bool>("overwrite")); }
   Source source(kind, plan.folder);
   const std::vector<double> bytes = check_cells(command, plan, source);
+  if (const std::string note = source.note(); !note.empty()) command.message(note);
 
   Specification specification = plan.specification();
   specification.emplace_back("part", command.get<std::string>("part"));

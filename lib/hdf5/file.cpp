@@ -16,6 +16,7 @@
 #include <stdexcept>
 
 #include "linalg/errors.h"
+#include "problem/encoding.h"
 
 namespace basin::hdf5 {
 namespace {
@@ -80,6 +81,20 @@ Handle string_type() {
   H5Tset_cset(type.get(), H5T_CSET_UTF8);
   return type;
 }
+
+/// Strings as they are written: UTF-8, with escapes for bytes that are none (of file names, say).
+class Strings {
+ public:
+  explicit Strings(const std::vector<std::string>& values) {
+    for (const std::string& value : values) values_.push_back(escaped(value));
+    for (const std::string& value : values_) pointers_.push_back(value.c_str());
+  }
+  const char* const* pointers() const { return pointers_.data(); }
+
+ private:
+  std::vector<std::string> values_;
+  std::vector<const char*> pointers_;
+};
 
 std::string type_name(hid_t type) {
   const std::size_t bits = 8 * H5Tget_size(type);
@@ -148,8 +163,13 @@ Handle Reader::open_dataset(const std::string& path) const {
     const auto slash = path.rfind('/');
     const std::string group = slash == 0 ? "/" : path.substr(0, slash);
     std::string found;
-    if (group == "/" || has(group))
-      for (const std::string& name : members(group)) found += (found.empty() ? "" : ", ") + name;
+    if (group == "/" || has(group)) {
+      const auto names = members(group);
+      constexpr std::size_t kMost = 20;
+      for (std::size_t i = 0; i < names.size() && i < kMost; ++i)
+        found += (found.empty() ? "" : ", ") + shortened(names[i]);
+      if (names.size() > kMost) found += ", ...";
+    }
     fail(path, "dataset is missing; " + group + (found.empty() ? " is missing or empty" : " has " + found));
   }
   Handle dataset(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), H5Dclose);
@@ -392,9 +412,8 @@ void Writer::write(const std::string& path, const std::string& value) {
 }
 
 void Writer::write(const std::string& path, const std::vector<std::string>& values, const Extent& shape) {
-  std::vector<const char*> pointers;
-  for (const std::string& value : values) pointers.push_back(value.c_str());
-  write_dataset(path, string_type().get(), pointers.data(), shape);
+  const Strings strings(values);
+  write_dataset(path, string_type().get(), strings.pointers(), shape);
 }
 
 void Writer::write_bytes(const std::string& path, const std::vector<std::uint8_t>& values,
@@ -412,8 +431,7 @@ void Writer::write_attribute(const std::string& object, const std::string& name,
 }
 
 void Writer::attribute(const std::string& object, const std::string& name, const std::string& value) {
-  const char* pointer = value.c_str();
-  write_attribute(object, name, string_type().get(), &pointer, {});
+  write_attribute(object, name, string_type().get(), Strings({value}).pointers(), {});
 }
 
 void Writer::attribute(const std::string& object, const std::string& name, std::int64_t value) {
@@ -426,9 +444,8 @@ void Writer::attribute(const std::string& object, const std::string& name, doubl
 
 void Writer::attribute(const std::string& object, const std::string& name,
                        const std::vector<std::string>& values) {
-  std::vector<const char*> pointers;
-  for (const std::string& value : values) pointers.push_back(value.c_str());
-  write_attribute(object, name, string_type().get(), pointers.data(), {static_cast<Index>(values.size())});
+  write_attribute(object, name, string_type().get(), Strings(values).pointers(),
+                  {static_cast<Index>(values.size())});
 }
 
 void Writer::attribute(const std::string& object, const std::string& name,

@@ -4,75 +4,71 @@
 #include <cctype>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <map>
 
 #include "linalg/errors.h"
 #include "linalg/random.h"
+#include "problem/encoding.h"
 
 namespace basin {
 namespace {
 
 namespace fs = std::filesystem;
 
-void check_folder(const std::string& folder) {
+constexpr const char* kLayout = "{pos,neg}/*.txt";
+
+void check_folder(const fs::path& folder, const std::string& expected) {
   std::error_code error;
-  if (!fs::is_directory(folder, error))
-    throw InputError(folder + ": no such folder; expected one with {pos,neg}/*.txt");
+  if (fs::is_directory(folder, error)) return;
+  const bool there = fs::exists(fs::symlink_status(folder, error));
+  throw InputError(folder.string() + ": " + (there ? "not a folder" : "no such folder") + "; expected " +
+                   expected);
 }
 
-/// The .txt files of a class, in the order of their names.
-std::vector<fs::path> reviews(const fs::path& folder) {
+/// Refuses what cannot be read as a file, for its true reason.
+void check_review(const fs::directory_entry& entry) {
   std::error_code error;
-  if (!fs::is_directory(folder, error))
-    throw InputError(folder.string() + ": no such folder; expected {pos,neg}/*.txt");
+  const fs::file_status status = entry.status(error);
+  if (fs::is_regular_file(status)) return;
+  const bool link = entry.is_symlink(error);
+  throw InputError(
+      entry.path().string() + ": " +
+      (link ? "a link to " + fs::read_symlink(entry.path(), error).string() + ", which is " : "") +
+      (!fs::exists(status)                         ? "not there"
+       : status.type() == fs::file_type::directory ? "a folder"
+       : status.type() == fs::file_type::fifo      ? "a pipe"
+                                                   : "not a regular file") +
+      "; expected a review");
+}
+
+/// The .txt files of a class, in the order of their names; as for the shell, without hidden ones.
+std::vector<fs::path> reviews(const fs::path& folder) {
+  check_folder(folder, kLayout);
+  std::error_code error;
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.is_regular_file() && entry.path().extension() == ".txt") files.push_back(entry.path());
-  if (files.empty()) throw InputError(folder.string() + ": no .txt file; expected {pos,neg}/*.txt");
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const fs::path& path = entry->path();
+    if (path.extension() != ".txt" || path.filename().native()[0] == '.') continue;
+    check_review(*entry);
+    files.push_back(path);
+  }
+  if (error) throw InputError(folder.string() + ": cannot be read: " + error.message());
+  if (files.empty()) throw InputError(folder.string() + ": no .txt file; expected " + kLayout);
   std::sort(files.begin(), files.end());
   return files;
 }
 
-/// Whether the bytes are UTF-8: every lead byte is followed by as many continuation bytes as it announces.
-bool is_utf8(std::string_view bytes) {
-  for (std::size_t i = 0; i < bytes.size();) {
-    const auto lead = static_cast<unsigned char>(bytes[i++]);
-    const int more = lead < 0x80                   ? 0
-                     : lead >= 0xf0 && lead < 0xf5 ? 3
-                     : lead >= 0xe0                ? 2
-                     : lead >= 0xc2                ? 1
-                                                   : -1;
-    if (more < 0 || lead >= 0xf5) return false;
-    for (int k = 0; k < more; ++k)
-      if (i >= bytes.size() || (static_cast<unsigned char>(bytes[i++]) & 0xc0U) != 0x80U) return false;
-  }
-  return true;
-}
-
-/// The text of a file in UTF-8; one that is not is taken for Latin-1.
-std::string contents(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file) throw InputError(path.string() + ": cannot be read");
-  if (is_utf8(bytes)) return bytes;
-  std::string text;
-  for (const char c : bytes) {
-    const auto code = static_cast<unsigned char>(c);
-    if (code >= 0x80) text += static_cast<char>(0xc0U | (code >> 6U));
-    text += static_cast<char>(code >= 0x80 ? 0x80U | (code & 0x3fU) : code);
-  }
-  return text;
-}
-
-/// The reviews of a class that are long enough; counts the others.
-std::vector<Reviews::Review> long_enough(const fs::path& folder, Index n, double label, Index& too_short) {
+/// The reviews of a class that are long enough; counts the others, and those whose encoding is guessed.
+std::vector<Reviews::Review> long_enough(const fs::path& folder, Index n, double label, Reviews& all) {
   std::vector<Reviews::Review> found;
   for (const fs::path& file : reviews(folder)) {
-    std::vector<std::string> words = tokenise(contents(file));
+    bool guessed = false;
+    std::vector<std::string> words =
+        tokenise(to_utf8(unmarked(file.string(), read_bytes(file.string())), guessed));
+    if (guessed && all.guessed++ == 0) all.first_guessed = file.string();
     if (static_cast<Index>(words.size()) < n) {
-      ++too_short;
+      ++all.too_short;
       continue;
     }
     words.resize(n);
@@ -89,6 +85,46 @@ std::vector<Reviews::Review> in_turn(std::vector<Reviews::Review> a, std::vector
     if (i < b.size()) all.push_back(std::move(b[i]));
   }
   return all;
+}
+
+struct Range {
+  char32_t first, last;
+};
+
+/// Beyond ASCII: blanks, quotes, dashes and other punctuation, signs of currencies.
+constexpr Range kSeparators[] = {
+    {0x80, 0xa9},     {0xab, 0xac},     {0xae, 0xb1},     {0xb4, 0xb4},     {0xb6, 0xb8},
+    {0xbb, 0xbb},     {0xbf, 0xbf},     {0xd7, 0xd7},     {0xf7, 0xf7},     {0x37e, 0x37e},
+    {0x387, 0x387},   {0x55a, 0x55f},   {0x589, 0x58a},   {0x5be, 0x5be},   {0x5c0, 0x5c0},
+    {0x5c3, 0x5c3},   {0x5f3, 0x5f4},   {0x60c, 0x60c},   {0x61b, 0x61b},   {0x61f, 0x61f},
+    {0x66a, 0x66d},   {0x6d4, 0x6d4},   {0x964, 0x965},   {0x1680, 0x1680}, {0x2000, 0x200b},
+    {0x2010, 0x205f}, {0x20a0, 0x20cf}, {0x2122, 0x2122}, {0x2212, 0x2212}, {0x2e00, 0x2e7f},
+    {0x3000, 0x3003}, {0x3008, 0x3011}, {0x3014, 0x301f}, {0x3030, 0x3030}, {0x30fb, 0x30fb},
+    {0xfe10, 0xfe19}, {0xfe30, 0xfe6b}, {0xff01, 0xff0f}, {0xff1a, 0xff20}, {0xff3b, 0xff40},
+    {0xff5b, 0xff65}, {0xffe0, 0xffe6}};
+
+/// What shows nothing and separates nothing: the soft hyphen, marks of direction, the word joiner, the byte
+/// order mark.
+constexpr Range kInvisible[] = {
+    {0xad, 0xad}, {0x200e, 0x200f}, {0x202a, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}};
+
+template <std::size_t n>
+bool among(const Range (&ranges)[n], char32_t code) {
+  return std::any_of(std::begin(ranges), std::end(ranges),
+                     [&](const Range& r) { return code >= r.first && code <= r.last; });
+}
+
+bool is_apostrophe(char32_t code) {
+  return (code >= 0x2018 && code <= 0x201b) || code == 0x2bc || code == 0xff07;
+}
+
+bool is_invisible(char32_t code) {
+  return code >= 0x80 && among(kInvisible, code);
+}
+
+bool is_separator(char32_t code) {
+  if (code >= 0x80) return among(kSeparators, code);
+  return std::isalnum(static_cast<unsigned char>(code)) == 0 && code != '\'';
 }
 
 /// n x D
@@ -112,29 +148,35 @@ std::vector<std::string> tokenise(std::string_view text) {
     if (!word.empty()) words.push_back(std::move(word));
     word.clear();
   };
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
+  for (std::size_t i = 0; i < text.size();) {
     // A tag starts with '<' and a letter or '/', so that "a < b" is not one.
-    if (c == '<' && i + 1 < text.size() &&
+    if (text[i] == '<' && i + 1 < text.size() &&
         (std::isalpha(static_cast<unsigned char>(text[i + 1])) || text[i + 1] == '/')) {
       const std::size_t end = text.find('>', i);
       if (end != std::string_view::npos) {
         finish();
-        i = end;
+        i = end + 1;
         continue;
       }
     }
-    if (c > 127 || std::isalnum(c) || c == '\'')
-      word += static_cast<char>(c < 128 ? std::tolower(c) : c);
-    else
+    auto [code, bytes] = character_at(text, i);
+    i += std::max<std::size_t>(bytes, 1);
+    if (code < 0x100) code = windows_1252(static_cast<unsigned char>(code));
+    if (is_apostrophe(code)) code = '\'';
+    if (is_invisible(code)) continue;
+    if (is_separator(code))
       finish();
+    else if (code < 0x80)
+      word += static_cast<char>(std::tolower(static_cast<unsigned char>(code)));
+    else
+      append_utf8(word, code);
   }
   finish();
   return words;
 }
 
 std::vector<std::string> review_names(const std::string& folder) {
-  check_folder(folder);
+  check_folder(folder, std::string("one with ") + kLayout);
   std::vector<std::string> names;
   for (const char* label : {"pos", "neg"})
     for (const fs::path& file : reviews(fs::path(folder) / label))
@@ -144,10 +186,11 @@ std::vector<std::string> review_names(const std::string& folder) {
 
 Reviews read_reviews(const std::string& folder, Index tokens) {
   if (tokens < 1) throw InputError("tokens n = " + std::to_string(tokens) + "; expected at least 1");
-  check_folder(folder);
-  Reviews reviews{folder, tokens, 0, {}};
-  auto positive = long_enough(fs::path(folder) / "pos", tokens, 1, reviews.too_short);
-  auto negative = long_enough(fs::path(folder) / "neg", tokens, -1, reviews.too_short);
+  check_folder(folder, std::string("one with ") + kLayout);
+  Reviews reviews;
+  reviews.folder = folder, reviews.tokens = tokens;
+  auto positive = long_enough(fs::path(folder) / "pos", tokens, 1, reviews);
+  auto negative = long_enough(fs::path(folder) / "neg", tokens, -1, reviews);
   reviews.taken = in_turn(std::move(positive), std::move(negative));
   return reviews;
 }

@@ -33,14 +33,19 @@ struct Reviews {
     double label;
   };
   std::string folder;
-  Index tokens = 0;     ///< n
-  Index too_short = 0;  ///< reviews with fewer words
+  Index tokens = 0;           ///< n
+  Index too_short = 0;        ///< reviews with fewer words
+  Index guessed = 0;          ///< texts that are not UTF-8, and taken for Windows-1252
+  std::string first_guessed;  ///< the first of these
   std::vector<Review> taken;
 };
 
-/// Lower-cased words: longest runs of ASCII letters, digits, apostrophes and bytes above 127 (so that words
-/// in UTF-8 stay whole; only ASCII is lower-cased; files that are not UTF-8 are taken for Latin-1). Tags as
-/// in `<br />` separate words and are dropped.
+/// The words of a text in UTF-8: longest runs of letters, digits, apostrophes and signs such as emoji. Only
+/// ASCII letters are lower-cased. Blanks and punctuation beyond ASCII separate words as those of ASCII do:
+/// no-break, thin and ideographic spaces, the zero width space, quotes, dashes, the ellipsis. A typographic
+/// apostrophe or single quote is an apostrophe. What is invisible (soft hyphens, marks of direction, byte
+/// order marks) is left out. C1 control characters are taken for what Windows-1252 has there. Tags as in
+/// `<br />` separate words and are dropped.
 std::vector<std::string> tokenise(std::string_view text);
 
 /// The names of all reviews of a folder, in order: "neg/0_3.txt" comes after "pos/9_7.txt". Throws as below.
@@ -48,8 +53,10 @@ std::vector<std::string> review_names(const std::string& folder);
 
 /// A folder in the layout of the Large Movie Review Dataset (Maas et al., ACL 2011): {pos,neg}/*.txt, one
 /// review a file. Reviews are taken from pos and neg in turn, each in the order of its file names, the first
-/// n words of each; when one class has run out the other goes on.
-/// Throws InputError for n < 1 or a missing or empty folder.
+/// n words of each; when one class has run out the other goes on. Names with a dot in front are passed over.
+/// Texts are in UTF-8, or UTF-16 or UTF-32 with a byte order mark; others are taken for Windows-1252.
+/// Throws InputError for n < 1, a missing or empty folder, a folder or text that cannot be read (a link to
+/// nowhere, a pipe), and for what is no text.
 Reviews read_reviews(const std::string& folder, Index tokens);
 
 /// The first N reviews. Every word has a random embedding that depends on the word, the seed and D only;

@@ -26,7 +26,7 @@ long_test = unittest.skipUnless("BASIN_LONG" in os.environ, "tests/run.sh --long
 def run(tool, *args, cwd=None, **kwargs):
     """The finished process of a tool, its output as text."""
     command = [str(BIN / tool), *map(str, args)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **kwargs)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, **{"timeout": 300, **kwargs})
 
 
 class ToolTest(unittest.TestCase):

@@ -88,10 +88,37 @@ class CommonOptions(ToolTest):
         self.path("options.cfg").write_text("# a comment\ntrain = W_Q\nrandom = 2\n")
         self.done("basin-evaluate", self.problem_path, "-o", "r.h5", "--config", "options.cfg", "--random", 1)
         self.assertEqual(self.results("r.h5", "entry/evaluation/directions").shape, (1, 30))
-        self.refused(2, ".: configuration file is empty or cannot be read", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", ".")
+        self.refused(2, ".: cannot be read: Is a directory", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", ".")
         self.path("options.cfg").write_text("trane = W_Q\n")
         self.refused(2, "options.cfg: unrecognised option 'trane'", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "options.cfg")
-        self.refused(2, "gone.cfg: configuration file is empty or cannot be read", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "gone.cfg")
+        self.refused(2, "gone.cfg: cannot be read: No such file or directory", "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "gone.cfg")
+
+    def test_configuration_files_of_other_systems(self):
+        text = "random = 2\r\ntrain = W_Q\r\n"
+        for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+            self.path("options.cfg").write_bytes(text.encode(encoding))
+            self.done("basin-evaluate", self.problem_path, "-o", "r.h5", "--config", "options.cfg", "--overwrite")
+            self.assertEqual(self.results("r.h5", "entry/evaluation/directions").shape, (2, 30))
+        for content, message in ((text.encode("utf-16-le"), "options.cfg: found a zero byte at 1"), (b"", "options.cfg: the configuration file is empty")):
+            self.path("options.cfg").write_bytes(content)
+            self.refused(2, message, "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "options.cfg")
+
+    def test_strings_are_utf8(self):
+        name = os.fsdecode(b"\xe9\n.h5")  # in Latin-1, on two lines
+        shutil.copy(self.problem_path, self.path(name))
+        self.done("basin-evaluate", name, "-o", "r.h5")
+        with h5py.File(self.path("r.h5")) as file:
+            def check(_, item):
+                if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype):
+                    item.asstr()[()]  # it decodes
+            file.visititems(check)
+            provenance = file["entry/provenance"]
+            self.assertEqual(provenance["input_file"].asstr()[()], "\\xe9\n.h5")
+            line = provenance["command_line"].asstr()[()]
+        self.assertIn(r" $'\xe9\n.h5' -o r.h5", line)
+        shown = subprocess.run(["bash", "-c", "printf '%s' " + line.split()[1]], capture_output=True).stdout
+        self.assertEqual(shown, os.fsencode(name))  # bash reads it so
+        self.refused(2, r"\xe9\n.h5x: no such file", "basin-evaluate", name + "x", "-o", "q.h5")
 
     def test_quiet_and_verbose(self):
         process = run("basin-ntk", self.problem_path, "-o", "q.h5", "--quiet", cwd=self.folder)

@@ -1,7 +1,9 @@
 """basin-problem: what it writes is what was asked for, and is read by the other tools."""
 
+import codecs
 import hashlib
 import itertools
+import os
 import unittest
 
 import h5py
@@ -122,6 +124,44 @@ class Text(ToolTest):
         self.assertEqual(checksum, hashlib.sha256(lines.encode()).hexdigest())  # sha256sum pos/*.txt neg/*.txt | sha256sum
         self.done("basin-ntk", "p.h5", "-o", "r.h5", "--kernel", "gaussian")
 
+    def reviews(self, **texts):
+        """A folder with one review of each class, or what is given."""
+        for label in ("pos", "neg"):
+            self.path(f"r/{label}").mkdir(parents=True, exist_ok=True)
+            self.path(f"r/{label}/1.txt").write_bytes(texts.get(label, b"a good film"))
+        return self.path("r")
+
+    def words(self, folder, n, *args):
+        self.done("basin-problem", "text", folder, "-o", "p.h5", "--overwrite", "-N", 0, "-n", n, "-D", 4, *args)
+        with h5py.File(self.path("p.h5")) as file:
+            return file["data/tokens"].asstr()[()].tolist()
+
+    def test_encodings(self):
+        text = "don\u2019t\u00a0go \U0001f600"
+        for encoded in (text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"), codecs.BOM_UTF16_BE + text.encode("utf-16-be"), text.encode("utf-32"),
+                        text[:-1].encode() + b"\xed\xa0\xbd\xed\xb8\x80"):  # the last: CESU-8
+            self.assertEqual(self.words(self.reviews(pos=encoded), 3)[0], ["don't", "go", "\U0001f600"], encoded)
+        out = self.done("basin-problem", "text", self.reviews(pos="caf\u00e9 \u2013 noir \u20ac".encode("cp1252")), "-o", "q.h5", "-N", 0, "-n", 2)
+        self.assertIn("1 texts are not UTF-8 and are taken for Windows-1252, the first: ", out)
+        with h5py.File(self.path("q.h5")) as file:
+            self.assertEqual(file["data/tokens"].asstr()[0].tolist(), ["caf\u00e9", "noir"])
+        self.refused(2, "pos/1.txt: found a zero byte at 1", "basin-problem", "text", self.reviews(pos=text.encode("utf-16-le")), "-o", "x.h5", "-n", 2)
+        self.assertEqual(self.done("basin-sweep", "text", self.reviews(), "-o", "s.h5", "--sweep", "n=2,3", "--repeats", 1, "-N", 2, "-D", 4, "-q"), "")
+
+    def test_reviews_that_are_not_there(self):
+        folder = self.reviews()
+        self.path("r/neg/2.txt").symlink_to("store/annexed-away")
+        for line in (["basin-problem", "text", folder], ["basin-sweep", "text", folder, "--sweep", "n=2"]):
+            self.refused(2, "neg/2.txt: a link to store/annexed-away, which is not there; expected a review", *line, "-o", "x.h5")
+        self.path("r/neg/2.txt").unlink()
+        os.mkfifo(self.path("r/neg/2.txt"))
+        self.refused(2, "neg/2.txt: a pipe; expected a review", "basin-problem", "text", folder, "-o", "x.h5", timeout=20)
+        self.path("r/neg/2.txt").unlink()
+        if os.geteuid() != 0:
+            self.path("r/neg").chmod(0)
+            self.refused(2, "neg: cannot be read: Permission denied", "basin-problem", "text", folder, "-o", "x.h5")
+            self.path("r/neg").chmod(0o755)
+
     def test_bad_folders(self):
         self.refused(2, "nowhere: no such folder", "basin-problem", "text", "nowhere", "-o", "p.h5")
         self.path("empty/pos").mkdir(parents=True)
@@ -162,6 +202,19 @@ class Import(ToolTest):
         self.done("basin-problem", "import", "--X", "X.npy", "--Y", "Y.npy", "-H", 4, "-d", 2, "-o", "q.h5")
         self.assertEqual(self.results("q.h5", "parameters/W_V").shape, (4, 5, 2))
 
+    def test_headers_of_other_writers(self):
+        problem = random_problem()
+        np.save(self.path("Y.npy"), problem["Y"])
+        X = problem["X"]
+        for header, data in (("{'shape': (3, 4, 5), 'descr': '<f8', 'fortran_order': False}", X), ('{"descr": "f8", "fortran_order": False, "shape": (3, 4, 5)}', X),
+                             ("{'descr': '<f8', 'fortran_order': True , 'shape' : (3L, 4L, 5L), }", X.T), ("{'descr': '>f8', 'fortran_order': False, 'shape': (3, 4, 5)}", X.astype(">f8"))):
+            text = header.encode() + b" " * 5 + b"\n"
+            self.path("X.npy").write_bytes(b"\x93NUMPY\x01\0" + len(text).to_bytes(2, "little") + text + np.ascontiguousarray(data).tobytes())
+            if b"3L" not in text:  # numpy warns of these
+                self.assertTrue(np.array_equal(np.load(self.path("X.npy")), X), header)
+            self.done("basin-problem", "import", "--X", "X.npy", "--Y", "Y.npy", "-o", "p.h5", "--overwrite")
+            self.assertTrue(np.array_equal(self.results("p.h5", "data/X"), X), header)
+
     def test_bad_arrays(self):
         problem = random_problem()
         for name, values in (("X", problem["X"]), ("Y", problem["Y"]), ("flat", problem["X"][0]), ("other", problem["Y"][:2]),
@@ -173,10 +226,10 @@ class Import(ToolTest):
 
         refused("flat.npy: found shape (4, 5); expected (N, n, D) for --X", "flat.npy")
         refused("other.npy: found shape (2, 4, 2); expected (N, n, D_out)", "X.npy", "other.npy")
-        refused("whole.npy: found data of type '<i8'", "whole.npy")
+        refused("whole.npy: found data of type '<i8', expected float64", "whole.npy")
         refused("nan.npy: found NaN or infinity", "nan.npy")
-        refused("gone.npy: cannot be opened", "gone.npy")
-        refused("/: cannot be opened", "/")
+        refused("gone.npy: cannot be opened: No such file or directory", "gone.npy")
+        refused("/: cannot be opened: not a regular file", "/")
         refused("Q.npy: found shape (2, 4, 3); expected (2, 5, 3)", "X.npy", "Y.npy", "--W_Q", "Q.npy")
         self.refused(2, "--X", "basin-problem", "import", "--Y", "Y.npy", "-o", "p.h5")
         self.assertFalse(self.path("p.h5").exists())

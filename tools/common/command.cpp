@@ -9,13 +9,13 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
-#include <fstream>
 #include <iostream>
 #include <sstream>
 
 #include "common/version.h"
 #include "linalg/errors.h"
 #include "linalg/lapack.h"
+#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {
@@ -55,7 +55,7 @@ std::size_t parse_bytes(const std::string& text) {
   return static_cast<std::size_t>(value * unit);
 }
 
-/// The command line as one could type it again.
+/// The command line as one could type it again, in UTF-8.
 std::string quoted(int argc, const char* const* argv) {
   std::string line;
   for (int i = 0; i < argc; ++i) {
@@ -66,6 +66,15 @@ std::string quoted(int argc, const char* const* argv) {
     line += i > 0 ? " " : "";
     if (plain) {
       line += word;
+    } else if (const std::string safe = escaped(word, true); safe != word) {  // as bash reads it
+      line += "$'";
+      for (std::size_t k = 0; k < word.size();) {
+        const std::size_t bytes = std::max<std::size_t>(character_at(word, k).bytes, 1);
+        const std::string character = word.substr(k, bytes);
+        line += character == "'" || character == "\\" ? "\\" + character : escaped(character, true);
+        k += bytes;
+      }
+      line += '\'';
     } else {
       line += '\'';
       for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
@@ -212,9 +221,8 @@ bool Command::parse() {
   parsed_.push_back(parsed);
   if (values_.count("config") > 0) {
     const std::string path = values_["config"].as<std::string>();
-    std::ifstream file(path);
-    if (!file || file.peek() == std::ifstream::traits_type::eof())
-      throw InputError(path + ": configuration file is empty or cannot be read");
+    std::istringstream file(unmarked(path, read_bytes(path)));
+    if (file.str().empty()) throw InputError(path + ": the configuration file is empty");
     try {
       parsed_.push_back(po::parse_config_file(file, all_));
       po::store(parsed_.back(), values_);
@@ -327,7 +335,7 @@ int run(const std::string& name, const std::function<void()>& body) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file too large is then an error of the write,
   std::signal(SIGPIPE, SIG_IGN);  // and so is a reader who has gone
   const auto fail = [&](const std::string& message, ExitCode code) {
-    std::cerr << name << ": " << message << std::endl;
+    std::cerr << name << ": " << escaped(message, true) << std::endl;  // one line, whatever it quotes
     return code;
   };
   try {

@@ -122,6 +122,12 @@ TextProblem text_problem(OptionValues& values, const Reviews& reviews) {
   return made;
 }
 
+std::string encoding_note(const Reviews& reviews) {
+  if (reviews.guessed == 0) return "";
+  return std::to_string(reviews.guessed) +
+         " texts are not UTF-8 and are taken for Windows-1252, the first: " + reviews.first_guessed;
+}
+
 Network student_network(const OptionValues& values) {
   Network net;
   net.kernel = kernel_from_name(values.get<std::string>("kernel"));

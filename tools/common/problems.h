@@ -24,6 +24,8 @@ void refuse(const OptionValues& values, const std::vector<std::string>& options,
 /// problems have the student's kernel, and no weights.
 Problem teacher_problem(OptionValues& values);
 TextProblem text_problem(OptionValues& values, const Reviews& reviews);
+/// That the encoding of some reviews is guessed, for people; empty if none is.
+std::string encoding_note(const Reviews& reviews);
 
 Network student_network(const OptionValues& values);
 /// Draws the student's weights.

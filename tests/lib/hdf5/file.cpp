@@ -70,6 +70,43 @@ TEST_CASE("files that are not there or not HDF5 are refused") {
   CHECK_THROWS_WITH(Reader(folder / ""), Catch::EndsWith("a folder; expected an HDF5 file"));
 }
 
+TEST_CASE("every string that is written is UTF-8, whatever bytes it is made of") {
+  const TemporaryFolder folder;
+  {
+    Writer file(folder / "x.h5", false);
+    file.write("/name", std::string("\xe9t\xe9 caf\xc3\xa9"));
+    file.write("/list", {"\xc0\xaf", "\xed\xa0\xbd", "plain"}, {3});
+    file.group("/g");
+    file.attribute("/g", "one", std::string("\xff"));
+    file.attribute("/g", "many", std::vector<std::string>{"a", "\xf4\x90\x80\x80"});
+    file.commit();
+  }
+  const Reader file(folder / "x.h5");
+  CHECK(file.read_string("/name") == "\\xe9t\\xe9 caf\xc3\xa9");
+  CHECK(file.string_attribute("/g", "one") == "\\xff");
+  std::ifstream stream(folder / "x.h5", std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  for (const char* escaped : {"\\xc0\\xaf", "\\xed\\xa0\\xbd", "\\xf4\\x90\\x80\\x80"})
+    CHECK(bytes.find(escaped) != std::string::npos);
+  for (const char* raw : {"\xed\xa0\xbd", "\xf4\x90\x80\x80"}) CHECK(bytes.find(raw) == std::string::npos);
+}
+
+TEST_CASE("a list of the members of a group is as long as a line can be") {
+  const TemporaryFolder folder;
+  {
+    Writer file(folder / "x.h5", false);
+    for (int i = 100; i < 200; ++i) file.write("/g/" + std::to_string(i) + std::string(500, 'x'), 1.0);
+    file.commit();
+  }
+  try {
+    Reader(folder / "x.h5").read_array("/g/y");
+    FAIL("there is no /g/y");
+  } catch (const InputError& error) {
+    CHECK(std::string(error.what()).size() < 2000);
+    CHECK_THAT(error.what(), Catch::Contains("has 100xxx") && Catch::EndsWith("..."));
+  }
+}
+
 TEST_CASE("what is written is read back by the HDF5 library") {
   const TemporaryFolder folder;
   {

@@ -1,5 +1,7 @@
 #include "problem/text.h"
 
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
 
 #include "linalg/errors.h"
@@ -15,6 +17,76 @@ TEST_CASE("words are lower-cased runs; tags separate and vanish") {
   CHECK(tokenise("caf\xc3\xa9 <i>Noir</i>") == Words{"caf\xc3\xa9", "noir"});
   CHECK(tokenise("an <unfinished tag") == Words{"an", "unfinished", "tag"});
   CHECK(tokenise(" ... ").empty());
+}
+
+TEST_CASE("blanks, quotes, dashes and punctuation beyond ASCII separate words as those of ASCII do") {
+  using Words = std::vector<std::string>;
+  const Words four = {"one", "two", "three", "four"};
+  // no-break space, thin space, ideographic space; zero width space, line separator, next line
+  CHECK(tokenise("one\u00a0two\u2009three\u3000four") == four);
+  CHECK(tokenise("one\u200btwo\u2028three\u0085four") == four);
+  // en dash, em dash, hyphen, minus sign; quotes, guillemets, ellipsis; ideographic comma, fullwidth ! and ?
+  CHECK(tokenise("one\u2013two\u2014three \u2212four") == four);
+  CHECK(tokenise("one\u2010two\u2011three\u2015four") == four);
+  CHECK(tokenise("\u201cone\u201d \u201etwo\u201f\u00abthree\u00bb\u2026four") == four);
+  CHECK(tokenise("one\u3001two\uff01three\uff1ffour\u3002") == four);
+  CHECK(tokenise("one\u00b7two\u2022three\u20acfour\u2122") == four);
+  // apostrophes are those of ASCII, also as quotes
+  CHECK(tokenise("don\u2019t don\u02bct don't \u2018so\u2019") == Words{"don't", "don't", "don't", "'so'"});
+  // invisible: soft hyphen, word joiner, byte order mark, direction
+  CHECK(tokenise("\ufeffco\u00adope\u2060rate\u200e \ufeff") == Words{"cooperate"});
+  // of Windows-1252, misread as Latin-1: quotes, apostrophe, dash
+  CHECK(tokenise("\u0093don\u0092t\u0094\u0096go") == Words{"don't", "go"});
+  // letters, digits and signs of all scripts are words: ordinals, fractions, emoji with joiners
+  CHECK(tokenise("na\u00efve 1\u00aa \u00bd \u4f60\u597d \U0001f600") ==
+        Words{"na\u00efve", "1\u00aa", "\u00bd", "\u4f60\u597d", "\U0001f600"});
+  CHECK(tokenise("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645").size() ==
+        1);  // Persian, with a non-joiner
+}
+
+TEST_CASE("reviews with byte order marks are the same text; what is no text is refused by name") {
+  using namespace std::string_literals;
+  const TemporaryFolder folder;
+  folder.write("pos/1.txt", "\xef\xbb\xbfthe film");
+  folder.write("pos/2.txt", "\xff\xfet\0h\0e\0 \0f\0i\0l\0m\0"s);
+  folder.write("neg/1.txt", "the film");
+  const Reviews reviews = read_reviews(folder / "", 2);
+  REQUIRE(reviews.taken.size() == 3);
+  for (const auto& review : reviews.taken) CHECK(review.words == std::vector<std::string>{"the", "film"});
+  CHECK(reviews.guessed == 0);
+  folder.write("neg/2.txt", "t\0h\0e\0"s);
+  CHECK_THROWS_WITH(read_reviews(folder / "", 2), Catch::Contains("neg/2.txt: found a zero byte at 1"));
+}
+
+TEST_CASE("reviews that are not there are refused by name, not left out") {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  folder.write("pos/1.txt", "one");
+  folder.write("neg/1.txt", "two");
+  folder.write("neg/.#1.txt", "a lock of an editor");
+  folder.write("store/2", "three");
+  fs::create_symlink("../store/2", folder / "neg/2.txt");
+  CHECK(read_reviews(folder / "", 1).taken.size() == 3);
+  CHECK(review_names(folder / "").size() == 3);
+  const auto refused = [&](const std::string& message) {
+    CHECK_THROWS_WITH(read_reviews(folder / "", 1), Catch::Contains(message));
+    CHECK_THROWS_AS(review_names(folder / ""), InputError);
+    std::error_code none;
+    fs::remove_all(folder / "neg/3.txt", none);
+  };
+  fs::create_symlink("annexed-away", folder / "neg/3.txt");
+  refused("neg/3.txt: a link to annexed-away, which is not there; expected a review");
+  fs::create_symlink("3.txt", folder / "neg/3.txt");
+  refused("neg/3.txt: a link to 3.txt, which is not there");
+  REQUIRE(mkfifo((folder / "neg/3.txt").c_str(), 0600) == 0);
+  refused("neg/3.txt: a pipe; expected a review");
+  fs::create_directory(folder / "neg/3.txt");
+  refused("neg/3.txt: a folder; expected a review");
+  fs::create_symlink("/dev/null", folder / "neg/3.txt");
+  refused("neg/3.txt: a link to /dev/null, which is not a regular file");
+  fs::remove_all(folder / "neg");
+  folder.write("neg", "");
+  refused("neg: not a folder; expected {pos,neg}/*.txt");
 }
 
 TEST_CASE("reviews come in turn, short ones are skipped and counted") {
@@ -61,11 +133,14 @@ TEST_CASE("reviews come in turn, short ones are skipped and counted") {
           .problem.data.X.isApprox(other.data.X));
 }
 
-TEST_CASE("files that are not UTF-8 are taken for Latin-1") {
+TEST_CASE("files that are not UTF-8 are taken for Windows-1252, and counted") {
   const TemporaryFolder folder;
   folder.write("pos/1.txt", "caf\xe9 noir");
   folder.write("neg/1.txt", "caf\xc3\xa9 noir");
-  const TextProblem made = make_text_problem(read_reviews(folder / "", 2), {.samples = 2});
+  const Reviews reviews = read_reviews(folder / "", 2);
+  const TextProblem made = make_text_problem(reviews, {.samples = 2});
+  CHECK(reviews.guessed == 1);
+  CHECK_THAT(reviews.first_guessed, Catch::EndsWith("pos/1.txt"));
   CHECK(made.problem.token_text[0] == "caf\xc3\xa9");
   CHECK(made.words == 2);
 }
