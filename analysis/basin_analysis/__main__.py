@@ -1,6 +1,9 @@
 """python3 -m basin_analysis is basin-plot."""
 import sys
 
-from .cli import main
+from .launch import import_matplotlib
+
+import_matplotlib()
+from .cli import main  # noqa: E402
 
 sys.exit(main())

@@ -25,9 +25,9 @@ def draw(data, scale):
     log = use_log(data.loss.compressed(), scale)
     for low, high, shade, name in (("q05", "q95", 0.18, "5 to 95 %"), ("q25", "q75", 0.35, "25 to 75 %")):
         axes.fill_between(data.a, data.band[low], data.band[high], color=BLUE, alpha=shade, linewidth=0, label=name)
-    axes.plot(data.a, data.band["median"], "-", color=BLUE, label="median")
-    axes.set(xlabel=data.label("a"), ylabel="loss f", yscale="log" if log else "linear",
-             xlim=(min(data.a), max(data.a)))
+    axes.plot(data.a, data.band["median"], "-" if data.a.size > 1 else "o", color=BLUE, label="median")
+    axes.set(xlabel=data.label("a"), ylabel="loss f", yscale="log" if log else "linear")
+    axes.margins(x=0)
     if log:
         label_log(axes.yaxis, *axes.get_ylim())
     missing = np.ma.getmaskarray(data.loss)

@@ -1,12 +1,13 @@
 """The command line of basin-plot."""
 import argparse
 import os
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from . import comparison, evaluation, hessian, ntk, slice, stationary, study, style, sweep, train
-from .output import write
+from .output import NoPicture, check_replaceable, write
 from .results import ResultError, open_result
 
 PICTURES = {
@@ -19,10 +20,11 @@ PICTURES = {
     "basin-sweep": sweep.pictures,
     "basin-train": train.pictures,
 }
+MORE_PICTURES = {"basin-sweep": sweep.more_pictures}  # which --all asks for
 EPILOG = """example:
   basin-slice problem.h5 -o slice.h5
   basin-plot slice.h5 --format pdf
-writes slice_contour.pdf and slice_surface.pdf
+writes slice_contour.pdf and slice_surface.pdf. Pictures of the same names are replaced, other files never
 
 exit code: 0 done, 1 the work failed, 2 wrong command line or wrong input"""
 FORMATS = ("png", "pdf", "svg")
@@ -43,11 +45,13 @@ def main(arguments=None):
     options = parse(arguments)
     style.apply()
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         if options.compare:
             return compare(options)
         return max([plot(path, options) for path in options.results])
     except KeyboardInterrupt:
-        return FAILED
+        return complain(options.results[0], "stopped; the pictures whose paths were printed are whole", FAILED)
 
 
 def parse(arguments):
@@ -62,6 +66,8 @@ def parse(arguments):
                         help="comma separated: png, pdf, svg (default: png,pdf)")
     parser.add_argument("--dpi", type=dpi, default=300, metavar="N",
                         help="pixels per inch of png, and of pixel parts in pdf and svg (default: 300)")
+    parser.add_argument("--all", action="store_true",
+                        help="every picture: of a sweep also where each condition holds")
     parser.add_argument("--compare", action="store_true",
                         help="one picture instead: the slices side by side with the same scales")
     scale = parser.add_mutually_exclusive_group()
@@ -107,11 +113,16 @@ def plot(path, options):
             if result.tool not in PICTURES:
                 raise ResultError(f"found a result of {result.tool}, expected one of {', '.join(PICTURES)}")
             figures = PICTURES[result.tool](result, options.scale)
+            more = MORE_PICTURES[result.tool](result, options.scale) if result.tool in MORE_PICTURES else []
+            if options.all:
+                figures += [(name, draw()) for name, draw in more]
         write_all(figures, stem(path, options.output), options)
-    except ResultError as error:
+        if more and not options.all:
+            announce(f"left out: {', '.join(name for name, _ in more)}; --all draws them, too")
+    except (ResultError, NoPicture) as error:
         return complain(path, error, WRONG_INPUT)
     except OSError as error:
-        return complain(path, f"cannot write the pictures: {error.strerror or error}", FAILED)
+        return complain(path, cannot_write(error), FAILED)
     except Exception as error:  # not foreseen: still one line, and the other files get their turn
         return complain(path, f"cannot be drawn: {type(error).__name__}: {error}", FAILED)
     return DONE
@@ -126,21 +137,41 @@ def compare(options):
             for path, result in zip(options.results, results):
                 if result.tool != "basin-slice":
                     raise ResultError(f"found a result of {result.tool}, expected one of basin-slice for --compare")
+                comparison.read(result)  # so that the file is named that is wrong
+            path = options.results[0]
             figure = comparison.draw(results, options.scale)
-        write_all([("comparison", figure)], stem(options.results[0], options.output), options)
-    except ResultError as error:
+        write_all([("comparison", figure)], stem(path, options.output), options)
+    except (ResultError, NoPicture) as error:
         return complain(path, error, WRONG_INPUT)
     except OSError as error:
-        return complain(path, f"cannot write the pictures: {error.strerror or error}", FAILED)
+        return complain(path, cannot_write(error), FAILED)
+    except Exception as error:
+        return complain(path, f"cannot be drawn: {type(error).__name__}: {error}", FAILED)
     return DONE
 
 
 def write_all(figures, base, options):
     """Write each (name, figure) in every format, to paths that start with `base`; print the paths."""
     os.makedirs(base.parent, exist_ok=True)
-    for name, figure in figures:
-        for ending in options.format:
-            print(write(figure, base.with_name(f"{base.name}_{name}.{ending}"), options.dpi), flush=True)
+    planned = [(figure, base.with_name(f"{base.name}_{name}.{ending}")) for name, figure in figures for ending in options.format]
+    for _, path in planned:
+        check_replaceable(path)
+    for figure, path in planned:
+        announce(write(figure, path, options.dpi))
+
+
+def announce(text):
+    """A line on stdout, at once."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        sys.stdout = None  # or it is tried again at the end
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def cannot_write(error):
+    """An OSError in words: what could not be written, and why."""
+    return f"cannot write {error.filename or 'the pictures'}: {error.strerror or error}"
 
 
 def complain(path, error, code):

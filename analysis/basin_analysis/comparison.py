@@ -17,12 +17,19 @@ LINE = 75  # characters of panel titles side by side
 FOOTER_LINE = 0.17  # inches
 
 
+def read(result):
+    """The Slice in a result file, checked to be of two dimensions and not empty."""
+    data = slice.read(result)
+    if 1 in data.loss.shape or data.band:
+        raise ResultError("found a line, expected slices of two dimensions for --compare")
+    if data.loss.count() == 0:
+        raise ResultError("/train_loss: found no finite computed value, expected some for --compare")
+    return data
+
+
 def draw(results, scale, title=None):
     """The figure for slices of two dimensions, one panel each, levels and colours in common."""
-    slices = [slice.read(result) for result in results]
-    for data in slices:
-        if 1 in data.loss.shape or data.band:
-            raise ResultError("found a line, expected slices of two dimensions for --compare")
+    slices = [read(result) for result in results]
     together = np.ma.concatenate([data.loss.ravel() for data in slices])
     shown = field(together, np.nan, scale)  # levels for all
     same = len({plane(result) for result in results}) == 1

@@ -141,7 +141,7 @@ def read(result):
 def by_block(result, table, names, texts, numbers):
     """Name of a kernel -> its rows of the table."""
     rows = {name: [] for name in names}
-    for row in result.table(f"/entry/{table}", ["block", *texts], numbers):
+    for row in result.table(f"/entry/{table}", ["block", *texts], numbers, empty=True):
         if row["block"] not in rows:
             raise ResultError(f"/entry/{table}/block: found '{row['block']}', "
                               "expected names in /entry/summary/block")

@@ -6,7 +6,7 @@ from matplotlib.colors import TwoSlopeNorm
 from .contour import draw_lines, mark_missing, span
 from .field import field
 from .results import same_shape
-from .style import BLUE, DEFINITENESS_LOOK, FIELD, SMALL, VERMILION, mark_point, new_figure
+from .style import BLUE, DEFINITENESS_LOOK, FIELD, SMALL, VERMILION, mark_point, new_figure, say
 
 NAMES = {"min_eig": "smallest Hessian eigenvalue", "max_eig": "largest Hessian eigenvalue",
          "gradient_norm": "norm of the gradient", "min_ntk": "smallest NTK eigenvalue", "train_acc": "accuracy, %"}
@@ -32,7 +32,7 @@ def pictures(result, data):
         values = np.ma.masked_where(~data.computed | ~np.isfinite(values), values)
         axes.set_title(NAMES[name], fontsize=SMALL)
         if values.count() == 0:
-            axes.text(0.5, 0.5, "no finite value", ha="center", transform=axes.transAxes)
+            say(axes, "no finite value")
         elif line:
             draw_curve(axes, data, values)
         else:
@@ -67,7 +67,7 @@ def mark(axes, data, where, values, colour, meaning):
 def draw_curve(axes, data, values):
     """One curve along the line; the height zero is drawn where the sign changes."""
     steps, label = ((data.a, "step $a$ along $u$") if data.loss.shape[0] == 1 else (data.b, "step $b$ along $v$"))
-    axes.plot(steps, values.ravel(), color=BLUE)
+    axes.plot(steps, values.ravel(), "-o", color=BLUE, markersize=2)
     axes.set(xlabel=label)
     if values.count() and values.min() < 0 < values.max():
         axes.axhline(0, color="black", linewidth=0.8)

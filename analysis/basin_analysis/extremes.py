@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .scales import set_symlog, use_symlog
 from .spectrum import signs
-from .style import BLACK, SIGN_LOOK, new_figure
+from .style import BLACK, SIGN_LOOK, new_figure, say
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,12 @@ def draw(operator, ends, scale, footer):
     panels = [places[name] for name in ends]
     for axes in panels[1:]:
         axes.sharey(panels[0])
-    if use_symlog(values, errors, scale):
+    if values.size and use_symlog(values, errors, scale):
         set_symlog(panels[0].yaxis, values, errors)
     for axes, (name, end) in zip(panels, ends.items()):
         draw_end(axes, end)
+        if end.values.size == 0:
+            say(axes, "no eigenvalue converged")
         axes.set(title=end.title(name), xlabel=f"number, from the {name} on")
     panels[0].set_ylabel(r"eigenvalue $\lambda$ with error bound")
     handles = [Line2D([], [], linestyle="", marker=SIGN_LOOK[sign][1], color=SIGN_LOOK[sign][0],
@@ -47,7 +49,8 @@ def draw(operator, ends, scale, footer):
         handles.append(Line2D([], [], linestyle="", marker="s", color=BLACK, markerfacecolor="none",
                               label=f"hollow: not converged ({np.count_nonzero(~converged)})"))
     places["legend"].set_axis_off()
-    places["legend"].legend(handles=handles, loc="center", ncol=2)
+    if handles:
+        places["legend"].legend(handles=handles, loc="center", ncol=2)
     return figure
 
 

@@ -1,6 +1,8 @@
 """Start a command under an interpreter that has its packages."""
+import logging
 import os
 import sys
+import warnings
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # the interpreter that Debian's packages serve
 
@@ -10,9 +12,25 @@ def with_packages(script):
     what to install."""
     try:
         import h5py  # noqa: F401
-        import matplotlib  # noqa: F401
+        import_matplotlib()
     except Exception as error:  # a numpy of another version raises more than ImportError
         if sys.executable != SYSTEM_PYTHON and os.access(SYSTEM_PYTHON, os.X_OK):
             os.execv(SYSTEM_PYTHON, [SYSTEM_PYTHON, os.path.abspath(script), *sys.argv[1:]])
         reason = str(error).partition("\n")[0]
         sys.exit(f"{os.path.basename(script)}: {reason}; install the Debian packages python3-h5py python3-matplotlib")
+
+
+def import_matplotlib():
+    """Import matplotlib without what the user has set for other programs: a matplotlibrc, styles, a backend. So pictures
+    agree between machines, and none of these settings can keep it from being imported."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of folders for its cache, of fonts
+    warnings.simplefilter("ignore")  # what PYTHONWARNINGS asks for is not about our code
+    os.environ.pop("MPLBACKEND", None)
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    here = os.open(".", os.O_PATH)
+    os.chdir(os.path.dirname(os.path.realpath(__file__)))  # it reads a matplotlibrc in the working directory before all others
+    try:
+        import matplotlib  # noqa: F401
+    finally:
+        os.fchdir(here)
+        os.close(here)

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .panels import Panels
-from .style import BLACK, BLUE, DEFINITENESS_LOOK, FIELD, GREY, SMALL, VERMILION, say
+from .style import BLACK, BLUE, DEFINITENESS_LOOK, FIELD, GREY, SMALL, VERMILION, new_figure, say
 
 NUMBER_WIDTH, NUMBER_HEIGHT = 19, 11  # points that a number of three digits takes
 LONG_LABEL = 1.5  # inches
@@ -32,6 +32,15 @@ def draw(data, what):
     what = {"positive_definite": "NTK positive definite"}.get(what, what.replace("_", " "))
     title = f"Share of initialisations: {what}"
     return (draw_maps if data.y else draw_curves)(data, counts, title)
+
+
+def draw_nothing(data):
+    """A figure that says that no draw has a verdict."""
+    figure = new_figure(2.0, "Share of initialisations", data.footer)
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    say(axes, "no draw with a verdict")
+    return figure
 
 
 def definiteness(data, part):

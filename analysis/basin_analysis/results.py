@@ -93,18 +93,19 @@ class Result:
             raise ResultError(f"{name}: found an array of strings, expected one string")
         return value
 
-    def texts(self, name):
+    def texts(self, name, empty=False):
         """The string dataset `name` of one dimension, as a list."""
         value = self._strings(name)
-        if np.ndim(value) != 1 or len(value) == 0:
-            raise ResultError(f"{name}: expected a list of strings")
+        if np.ndim(value) != 1 or (len(value) == 0 and not empty):
+            found = "one string" if np.ndim(value) == 0 else f"shape {value.shape}"
+            raise ResultError(f"{name}: found {found}, expected a list of strings")
         return list(value)
 
-    def table(self, group, texts, numbers, perhaps=()):
+    def table(self, group, texts, numbers, perhaps=(), empty=False):
         """The rows, as dictionaries, of the table in `group`: a dataset for each of its columns. Numbers in the
-        columns `perhaps` may be NaN: not known."""
-        columns = {name: np.array(self.texts(f"{group}/{name}"), object) for name in texts}
-        columns.update((name, self.numbers(f"{group}/{name}", 1, name not in perhaps)) for name in numbers)
+        columns `perhaps` may be NaN: not known. `empty`: there may be no rows."""
+        columns = {name: np.array(self.texts(f"{group}/{name}", empty), object) for name in texts}
+        columns.update((name, self.numbers(f"{group}/{name}", 1, name not in perhaps, empty)) for name in numbers)
         length = columns[texts[0]].shape
         same_shape(length, **{f"{group}/{name}": column for name, column in columns.items()})
         return [dict(zip(columns, row)) for row in zip(*columns.values())]

@@ -23,6 +23,7 @@ COUNT_LOOK = {
     "zero": (GREY, "xxx", "zero"),
     "positive": (SIGN_LOOK[1][0], None, "positive"),
 }
+FEW = 30  # points of a curve that are seen one by one
 UNKNOWN_LOOK = ("#d0d0d0", "///", "not determined")  # where not all could be counted
 
 
@@ -188,9 +189,9 @@ def draw_spectra(axes, parts):
         _, colour, line = MATRIX_LOOK[part.matrix]
         values = part.spectrum[0]
         axes.plot(np.arange(1, values.size + 1), values, color=colour, linestyle=line, linewidth=1,
-                  label=part.label("spectrum"))
+                  marker="." if values.size < FEW else "", label=part.label("spectrum"))
     axes.set(title="whole spectra", xlabel="number of the eigenvalue, ascending", ylabel=r"eigenvalue $\lambda$")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(loc="upper left")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from . import band, contour, curvature, line, path, surface
 from .model import footer
 from .results import ResultError, same_shape
-from .style import escape, safe_side
+from .style import counted, escape, new_figure, safe_side, say
 
 MAX_LABEL = 60  # characters in a line of an axis label
 DIGITS = 5  # of an eigenvalue in the words of a direction
@@ -42,6 +42,8 @@ class Slice:
 def pictures(result, scale):
     """(name, figure) of each picture of a slice."""
     data = read(result)
+    if data.loss.count() == 0:
+        return [(nothing_name(data), draw_nothing(data))]
     along_path = [("trajectory", path.draw(data, scale))] if data.path else []
     if data.band:
         return [("band", band.draw(data, scale)), *along_path]
@@ -49,6 +51,22 @@ def pictures(result, scale):
         return [("line", line.draw(data, scale)), *curvature.pictures(result, data), *along_path]
     return [("contour", contour.draw(data, scale)), ("surface", surface.draw(data, scale)),
             *curvature.pictures(result, data), *along_path]
+
+
+def nothing_name(data):
+    """The name of the picture that there will be when the slice is whole."""
+    return "band" if data.band else "line" if 1 in data.loss.shape else "contour"
+
+
+def draw_nothing(data):
+    """A figure that says that there is nothing to draw: a share of a slice, or an overflow everywhere."""
+    figure = new_figure(2.4, "Loss slice without a value to draw", [*data.footer, data.words])
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    done = np.count_nonzero(data.computed)
+    say(axes, f"{done} of {counted(data.computed.size, 'point')} computed"
+              + (", none with a finite loss" if done else ""))
+    return figure
 
 
 def read(result):
@@ -65,8 +83,6 @@ def read(result):
     same_shape((b.size, a.size)[-dimensions:], **{"/train_loss": loss, "/computed": computed})
     loss, computed = np.atleast_2d(loss), np.atleast_2d(computed)
     loss = mask_unusable(loss, computed)
-    if loss.count() == 0:
-        raise ResultError("/train_loss: found no finite computed value, expected at least one")
     cosine = result.number("/entry/directions/cosine", finite=False)
     groups = result.members("/entry")
     lines = footer(result)

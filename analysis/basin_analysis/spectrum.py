@@ -1,9 +1,10 @@
 """basin-hessian --full: the whole spectrum, sorted and as a histogram."""
 import numpy as np
 from matplotlib.colors import to_rgba
+from matplotlib.ticker import MaxNLocator
 
 from .scales import set_symlog, symlog_threshold, use_symlog
-from .style import MANY, SIGN_LOOK, legend_below, new_figure
+from .style import MANY, SIGN_LOOK, counted, legend_below, new_figure
 
 BINS = 60
 HATCH = {-1: "\\\\\\", 0: "xxx", 1: None}  # of the bars of each sign, for print in grey
@@ -16,7 +17,7 @@ def classify(eigenvalues, errors):
 
 def draw_sorted(operator, eigenvalues, errors, scale, footer):
     """The figure of all eigenvalues (k), ascending, against their number."""
-    figure = new_figure(4.4, f"Spectrum of the {operator}: all {eigenvalues.size} eigenvalues", footer)
+    figure = new_figure(4.4, f"Spectrum of the {operator}: {'all ' if eigenvalues.size > 1 else ''}{counted(eigenvalues.size, 'eigenvalue')}", footer)
     axes = figure.add_subplot()
     number = np.arange(1, eigenvalues.size + 1)
     axes.axhline(0, color="black", linewidth=0.7)
@@ -28,13 +29,14 @@ def draw_sorted(operator, eigenvalues, errors, scale, footer):
                       markersize=3, elinewidth=0.6, rasterized=eigenvalues.size > MANY,
                       label=f"{name}: {np.count_nonzero(member)}")
     axes.set(xlabel="number of the eigenvalue, ascending", ylabel=r"eigenvalue $\lambda$")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_below(axes, columns=3)
     return figure
 
 
 def draw_histogram(operator, eigenvalues, errors, scale, footer):
     """The figure of the histogram of all eigenvalues (k)."""
-    title = f"Spectrum of the {operator}: histogram of {eigenvalues.size} eigenvalues"
+    title = f"Spectrum of the {operator}: histogram of {counted(eigenvalues.size, 'eigenvalue')}"
     figure = new_figure(4.0, title, footer)
     axes = figure.add_subplot()
     symlog = use_symlog(eigenvalues, errors, scale)

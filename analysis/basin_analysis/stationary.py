@@ -4,19 +4,19 @@ import numpy as np
 from .model import footer
 from .results import ResultError, same_shape
 from .scales import use_log
-from .style import GREEN, VERDICT_LOOK, legend_below, new_figure, number_label, say
+from .style import GREEN, VERDICT_LOOK, counted, legend_below, new_figure, number_label, say
 
-SEARCHES = {"minima": "descents", "saddles": "searches for saddles"}
+SEARCHES = {"minima": "descents", "from": "descents from given starts", "saddles": "searches for saddles"}
 ZERO = 1e-20  # of the largest loss: on a logarithmic axis what is below is drawn there
 
 
 def pictures(result, scale):
     """(name, figure) of the picture of a catalogue."""
     starts = read_starts(result)
-    shares = result.table("/entry/shares", ("search", "verdict"), ("count", "total", "share", "lower", "upper")
-                          ) if "/entry/shares/verdict" in result else []
+    shares = result.table("/entry/shares", ("search", "verdict"), ("count", "total", "share", "lower", "upper"),
+                          empty=True) if "/entry/shares/verdict" in result else []
     searches = [name for name in SEARCHES if any(row["search"] == name for row in shares)]
-    title = f"{result.text('/entry/title')}: {len(starts['loss'])} ends"
+    title = f"{result.text('/entry/title')}: {counted(len(starts['loss']), 'end')}"
     rows = sum(len(shown(shares, name)) for name in searches)
     figure = new_figure(3.6 + 0.25 * rows + 0.5 * len(searches), title, footer(result))
     heights = [8, *(max(1, len(shown(shares, name))) for name in searches)]

@@ -215,7 +215,7 @@ def draw_verdicts(study):
 
 def draw_rates(study):
     """Descents on record: the loss, and how the measured rate compares with the guaranteed one."""
-    runs = study.result.table("/entry/runs", ["name", "cell", "kind"], ["broken_guarantees"])
+    runs = study.result.table("/entry/runs", ["name", "cell", "kind"], ["broken_guarantees"], empty=True)
     cells = {row["name"]: row for row in study.cells.values()}
     figure = new_figure(5.2, "Descents with steps after which the loss is proven to fall. Above: "
                              f"{TARGETS[study.targets[0]]}, D = {study.widths[-1]:.0f}; below: all cells", study.footer())

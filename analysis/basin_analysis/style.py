@@ -54,9 +54,12 @@ SIGN_LOOK = {
 
 
 def apply():
-    """Set the style; the user's own matplotlibrc is left out so that pictures agree between machines."""
+    """Set the style, all of it: nothing of what a user has set is left (launch.py keeps most of it from being read)."""
     matplotlib.use("Agg")
-    matplotlib.rcdefaults()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of settings that matplotlib is about to give up
+        matplotlib.rcParams.update({name: value for name, value in dict.items(matplotlib.rcParamsDefault)
+                                    if name != "backend"})
     warnings.filterwarnings("ignore", "Glyph .* missing")  # in names of files: drawn as a box, which will do
     matplotlib.rcParams.update({
         "font.size": FONT_SIZE,
@@ -105,6 +108,11 @@ def mark_point(axes, x, y, loss):
     """The mark of the parameters theta at (x, y), with their loss in the legend."""
     axes.plot(x, y, "P", color="white", markeredgecolor="black", markersize=7, zorder=5, clip_on=False,
               label=rf"the point $\theta$, f = {number_label(loss, 6)}")
+
+
+def counted(number, noun):
+    """"1 end", "2 ends"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def say(axes, text):

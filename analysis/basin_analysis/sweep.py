@@ -1,12 +1,14 @@
 """basin-sweep: what holds at random initialisations, over a grid of options."""
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from . import eigenvalue_bands, phase
-from .results import ResultError, same_shape
+from .results import same_shape
 from .style import block_label, escape
 
+MAIN = "positive_definite"
 MOST_COLUMNS = 4  # of panels, for the values of an axis of words
 MOST_LISTED = 6  # values of an axis in the footer
 NAMES = {"D": "embedding dimension D", "N": "samples N", "n": "tokens n", "H": "heads H",
@@ -79,17 +81,25 @@ class Sweep:
 
 
 def pictures(result, scale):
-    """(name, figure) of each picture of a sweep."""
+    """(name, figure) of what a sweep is for: where its main verdict holds, and how small the eigenvalues are."""
     data = read(result)
-    shown_together = set(phase.DEFINITENESS.values()) - {"positive_definite"}
-    whats = [what for what in dict.fromkeys(name.rpartition("/")[2] for name in data.verdicts)
-             if what not in shown_together]
-    made = [(f"phase_{what}", phase.draw(data, what)) for what in whats if data.parts(what)]
+    made = [(f"phase_{what}", phase.draw(data, what)) for what in verdicts(data)[:1]]
     if data.x.numeric and data.parts("lambda_min"):
         made.append(("lambda_min", eigenvalue_bands.draw(data, scale)))
-    if not made:
-        raise ResultError("/entry/draws: found no verdict with a value, expected at least one")
-    return made
+    return made or [("phase", phase.draw_nothing(data))]
+
+
+def more_pictures(result, scale):
+    """(name, function that draws it) of each further picture: where each of the other verdicts holds."""
+    data = read(result)
+    return [(f"phase_{what}", partial(phase.draw, data, what)) for what in verdicts(data)[1:]]
+
+
+def verdicts(data):
+    """Names of the verdicts with a picture of their own, the one that the sweep is about first."""
+    shown_together = set(phase.DEFINITENESS.values()) - {MAIN}
+    whats = dict.fromkeys(name.rpartition("/")[2] for name in data.verdicts)
+    return sorted((what for what in whats if what not in shown_together and data.parts(what)), key=lambda what: what != MAIN)
 
 
 def read(result):

@@ -10,10 +10,10 @@ ANALYSIS = Path(__file__).resolve().parents[2] / "analysis"
 COMMAND = ANALYSIS / "basin-plot"
 sys.path.insert(0, str(ANALYSIS))
 
-from basin_analysis import cli, output, style  # noqa: E402
+from basin_analysis import cli, style  # noqa: E402
 from basin_analysis.results import open_result  # noqa: E402
 
-__all__ = ["ANALYSIS", "COMMAND", "FileCase", "figures", "output"]
+__all__ = ["ANALYSIS", "COMMAND", "FileCase", "figures"]
 
 style.apply()
 
@@ -32,9 +32,9 @@ class FileCase(unittest.TestCase):
     def files(self, directory=None):
         return sorted(os.listdir(directory or self.directory))
 
-    def basin_plot(self, *arguments, python=(), cwd=None):
+    def basin_plot(self, *arguments, python=(), cwd=None, variables=()):
         """Run the command; its finished process, with text output."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | dict(variables)
         return subprocess.run([*python, COMMAND, *arguments], cwd=cwd or self.directory, env=environment,
                               capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=60)
 
@@ -47,6 +47,9 @@ class FileCase(unittest.TestCase):
 
 
 def figures(path, scale="auto"):
-    """Name -> figure of the pictures of a result file."""
+    """Name -> figure of all pictures of a result file."""
     with open_result(path) as result:
-        return dict(cli.PICTURES[result.tool](result, scale))
+        made = dict(cli.PICTURES[result.tool](result, scale))
+        if result.tool in cli.MORE_PICTURES:
+            made.update((name, draw()) for name, draw in cli.MORE_PICTURES[result.tool](result, scale))
+        return made

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 import examples
-from support import COMMAND, FileCase, output
+from support import COMMAND, FileCase, figures
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 
@@ -28,11 +28,6 @@ def drop(*names):
 def put(name, value):
     """A change of a file: with another dataset in place of the named one."""
     return lambda file: (file.__delitem__(name), file.__setitem__(name, value))
-
-
-def nothing_converged(path):
-    """A basin-hessian result without an eigenvalue."""
-    return examples.hessian_file(path, largest=([], [], [], 3), smallest=([], [], [], 3))
 
 
 class Pictures(FileCase):
@@ -109,6 +104,105 @@ class Pictures(FileCase):
         self.assertIn("basin-plot slice.h5", process.stdout)
 
 
+    def test_a_sweep_gets_two_pictures_and_all_on_request(self):
+        examples.sweep_file(self.path("s.h5"), {"D": [1, 2]}, shares=[0, 1], blocks=("W_Q", "sum"))
+        with h5py.File(self.path("s.h5"), "r+") as file:
+            text = file["entry/sweep/specification"][()].decode()
+            for condition in ("parameters", "rank_X"):
+                file[f"entry/draws/sum/{condition}"] = np.ones((2, 20))
+                text = f"quantity sum/{condition} = verdict\n{text}"  # before the main verdict
+            del file["entry/sweep/specification"]
+            file["entry/sweep/specification"] = text
+        process = self.basin_plot("s.h5", "--format", "svg")
+        first = ["s_phase_positive_definite.svg", "s_lambda_min.svg"]
+        self.assertEqual((process.returncode, process.stderr), (0, ""))
+        self.assertEqual(process.stdout.splitlines(), [*first, "left out: phase_rank_X, phase_parameters; --all draws them, too"])
+        process = self.basin_plot("s.h5", "--format", "svg", "--all")
+        self.assertEqual(process.stdout.splitlines(), [*first, "s_phase_rank_X.svg", "s_phase_parameters.svg"])
+        examples.evaluate_file(self.path("e.h5"))  # of which nothing is left out
+        self.assertEqual(self.basin_plot("e.h5", "--format", "svg").stdout, "e_gradient.svg\n")
+
+    def test_comparison_names_the_file_that_is_wrong(self):
+        for name in ("a.h5", "b.h5", "c.h5"):
+            examples.slice_file(self.path(name))
+        with h5py.File(self.path("b.h5"), "r+") as file:
+            del file["train_loss"]
+        process = self.basin_plot("--compare", "a.h5", "b.h5", "c.h5")
+        self.assert_one_line(process, 2, "basin-plot: b.h5: /train_loss is missing")
+
+    def test_settings_of_the_user_change_nothing(self):
+        """A matplotlibrc in the working directory or in the home, styles, a backend: the same bytes, and no word."""
+        examples.evaluate_file(self.path("e.h5"))
+        odd = ("text.usetex: True\nfont.family: NoSuchFont\nsavefig.format: gif\nsavefig.bbox: tight\nbackend: qtagg\n"
+               "interactive: True\naxes.formatter.use_locale: True\naxes.formatter.limits: 1, 1\nlines.linewidth: 9\n"
+               "axes.facecolor: red\nno.such.key: 1\nfont.size: many\n")
+        self.path("work").mkdir()
+        self.path("work/matplotlibrc").write_text(odd)
+        styles = self.path("home/.config/matplotlib/stylelib")
+        styles.mkdir(parents=True)
+        (styles / "mine.mplstyle").write_bytes(b"bad \xff\n")
+        self.path("home/.config/matplotlib/matplotlibrc").write_text(odd)
+        arguments = (self.path("e.h5"), "--format", "png,pdf,svg", "--dpi", "60", "-o")
+        plain = self.basin_plot(*arguments, self.path("plain"))
+        self.assertEqual((plain.returncode, plain.stderr), (0, ""))
+        names = self.files(self.path("plain"))
+        settings = ({"HOME": str(self.path("home")), "MPLBACKEND": "garbage", "LC_ALL": "C", "PYTHONWARNINGS": "always"},
+                    {"MATPLOTLIBRC": str(self.path("work/matplotlibrc")), "MPLBACKEND": "qtagg", "DISPLAY": "",
+                     "MPLCONFIGDIR": "/dev/null/none"})
+        for number, variables in enumerate(settings):
+            there = self.path(str(number))
+            process = self.basin_plot(*arguments, there, cwd=self.path("work"), variables=variables)
+            self.assertEqual((process.returncode, process.stderr), (0, ""), variables)
+            self.assertEqual(self.files(there), names)
+            for name in names:
+                self.assertEqual((there / name).read_bytes(), self.path("plain").joinpath(name).read_bytes(), (variables, name))
+
+
+class Nothing(FileCase):
+    """Results that hold nothing to draw are drawn, and say so."""
+
+    def texts(self, figure):
+        return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+
+    def test_a_slice_of_which_nothing_is_computed(self):
+        path = examples.slice_file(self.path("s.h5"), computed=np.zeros((51, 51)))
+        self.assertIn("0 of 2601 points computed", self.texts(figures(path)["contour"]))
+        path = examples.slice_file(self.path("nan.h5"), np.full((1, 5), np.nan), np.arange(5), [0])
+        self.assertIn("5 of 5 points computed, none with a finite loss", self.texts(figures(path)["line"]))
+        self.assert_one_line(self.basin_plot("--compare", "s.h5"), 2, "s.h5: /train_loss: found no finite computed value")
+
+    def test_a_hessian_of_which_no_eigenvalue_converged(self):
+        path = examples.hessian_file(self.path("h.h5"), largest=([], [], [], 3), smallest=([], [], [], 3))
+        self.assertIn("no eigenvalue converged", self.texts(figures(path)["extremes"]))
+
+    def test_a_sweep_of_which_no_draw_is_computed(self):
+        path = examples.sweep_file(self.path("s.h5"), {"D": [1, 2]}, shares=[0, 1], computed=np.zeros((2, 20), "u1"))
+        made = figures(path)
+        self.assertEqual(list(made), ["phase"])
+        self.assertIn("no draw with a verdict", self.texts(made["phase"]))
+
+    def test_a_catalogue_of_given_points_alone(self):
+        path = examples.stationary_file(self.path("c.h5"), losses=[0.25], verdicts=["saddle"], shares=False)
+        with h5py.File(path, "r+") as file:  # a table without rows, as basin-stationary --at writes it
+            for name in ("search", "verdict"):
+                file.create_dataset(f"entry/shares/{name}", (0,), h5py.string_dtype())
+            for name in ("count", "total", "share", "lower", "upper"):
+                file[f"entry/shares/{name}"] = np.zeros(0)
+        figure = figures(path)["ends"]
+        self.assertEqual(len(figure.axes), 1)
+        self.assertTrue(figure._suptitle.get_text().endswith(": 1 end"))
+
+    def test_a_kernel_without_conditions_and_bounds(self):
+        path = examples.ntk_file(self.path("n.h5"))
+        with h5py.File(path, "r+") as file:
+            for table in ("conditions", "bounds"):
+                for name in list(file[f"entry/{table}"]):
+                    kind = file[f"entry/{table}/{name}"].dtype
+                    del file[f"entry/{table}/{name}"]
+                    file.create_dataset(f"entry/{table}/{name}", (0,), kind)
+        figures(path)["conditions"].draw_without_rendering()
+
+
 class WrongInput(FileCase):
     def assert_complaints(self, cases, code=2):
         """One run on all of the files: `code`, and one line for each case (file, part of the line)."""
@@ -173,7 +267,6 @@ class WrongInput(FileCase):
             ("flat", put("train_loss", np.ones(51)), "/train_loss: found shape (51,)"),
             ("words", put("train_loss", "high"), "/train_loss: found type object, expected numbers"),
             ("mask", put("computed", np.ones((2, 2), "u1")), "/computed: found shape (2, 2)"),
-            ("nothing done", put("computed", np.zeros((51, 51), "u1")), "no finite computed value"),
             ("NaN step", put("xcoordinates", np.full(51, np.nan)), "51 of 51 values NaN"),
             ("disorder", put("ycoordinates", np.zeros(51)), "/ycoordinates: found steps out of order"),
             ("number for text", put("entry/directions/x_origin", 3), "expected strings"),
@@ -199,7 +292,6 @@ class WrongInput(FileCase):
             (examples.ntk_file, put("entry/ntk_sum/upper", [np.inf]), "/entry/ntk_sum/upper: found 1 of 1"),
             (examples.hessian_file, drop("entry/largest", "entry/smallest"), "expected one of them"),
             (examples.hessian_file, drop("entry/smallest/converged"), "/entry/smallest/converged is missing"),
-            (nothing_converged, drop(), "largest and smallest: found no eigenvalue"),
             (examples.evaluate_file, drop("entry/evaluation/gradient_blocks/W_V"), "W_V is missing"),
             (examples.evaluate_file, put("entry/evaluation/gradient", [1.0]), "expected 1 as in gradient"),
         )
@@ -231,19 +323,53 @@ class FailedWork(FileCase):
         self.assert_one_line(process, 1, "cannot write", "Not a directory")
 
     def test_a_picture_is_whole_or_absent(self):
-        class FullDisk:
-            """A figure that fails when half is written."""
+        examples.evaluate_file(self.path("e.h5"))
+        self.path("e_gradient.png").write_bytes(b"\x89PNG old")
+        limit = "ulimit -f 8; exec \"$@\""  # files of 8 kB at most: writing fails halfway, as on a full disk
+        process = subprocess.run(["bash", "-c", limit, "bash", COMMAND, "e.h5"], cwd=self.directory, capture_output=True, text=True)
+        self.assert_one_line(process, 1, "e.h5: cannot write", "File too large")
+        self.assertEqual(process.stdout, "")
+        self.assertEqual(self.files(), ["e.h5", "e_gradient.png"])
+        self.assertEqual(self.path("e_gradient.png").read_bytes(), b"\x89PNG old")
 
-            def savefig(self, path, **_):
-                path.write_bytes(b"half")
-                raise OSError("No space left on device")
+    def test_only_pictures_are_replaced(self):
+        """An input is never an output, nor is any other file that is no picture; through a link neither."""
+        path = examples.evaluate_file(self.path("e.h5"))
+        examples.evaluate_file(self.path("e_gradient.png"))  # a result with the name of a picture
+        before = self.path("e_gradient.png").read_bytes()
+        process = self.basin_plot("e.h5", "e_gradient.png", "--format", "png")
+        self.assertEqual(process.returncode, 2)
+        self.assertIn("e.h5: e_gradient.png is there and is no picture; it is not replaced\n", process.stderr)
+        self.assertEqual(self.path("e_gradient.png").read_bytes(), before)
+        self.path("e_gradient.svg").symlink_to("e.h5")
+        before = path.read_bytes()
+        self.assert_one_line(self.basin_plot("e.h5", "--format", "svg"), 2, "e_gradient.svg is there and is no picture")
+        self.assertEqual(path.read_bytes(), before)
+        self.path("e_gradient.pdf").mkdir()
+        self.assert_one_line(self.basin_plot("e.h5", "--format", "pdf"), 2, "e_gradient.pdf: found a directory")
 
-        self.path("old_x.png").write_bytes(b"old")
-        for name in ("old_x.png", "new_x.png"):
-            with self.assertRaises(OSError):
-                output.write(FullDisk(), self.path(name), 60)
-        self.assertEqual(self.files(), ["old_x.png"])
-        self.assertEqual(self.path("old_x.png").read_bytes(), b"old")
+    def test_a_link_to_a_picture_stays_a_link_and_permissions_stay(self):
+        examples.evaluate_file(self.path("e.h5"))
+        self.path("there").mkdir()
+        self.path("there/p.png").touch(0o600)
+        self.path("e_gradient.png").symlink_to("there/p.png")
+        self.assertEqual(self.basin_plot("e.h5", "--format", "png", "--dpi", "60").returncode, 0)
+        self.assertTrue(self.path("e_gradient.png").is_symlink())
+        self.assertTrue(self.path("there/p.png").read_bytes().startswith(b"\x89PNG"))
+        self.assertEqual(self.path("there/p.png").stat().st_mode & 0o777, 0o600)
+
+    def test_a_name_as_long_as_can_be(self):
+        name = 242 * "n"
+        examples.evaluate_file(self.path(f"{name}.h5"))
+        self.assertEqual(self.basin_plot(f"{name}.h5", "--format", "png", "--dpi", "60").returncode, 0)
+        self.assertEqual(len(self.files()), 2)
+
+    def test_standard_output_that_is_full(self):
+        examples.evaluate_file(self.path("e.h5"))
+        with open("/dev/full", "w") as full:
+            process = subprocess.run([COMMAND, "e.h5", "--format", "png"], cwd=self.directory, stdout=full, stderr=subprocess.PIPE,
+                                     text=True)
+        self.assert_one_line(process, 1, "cannot write standard output: No space left on device")
 
 
 @unittest.skipUnless(os.access(SYSTEM_PYTHON, os.X_OK), "no system python")
