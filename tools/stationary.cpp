@@ -10,6 +10,7 @@
 #include "common/descent_options.h"
 #include "common/global_minimum.h"
 #include "common/problems.h"
+#include "common/words.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
 #include "linalg/parallel.h"
@@ -157,13 +158,8 @@ std::vector<Given> read_given(const std::string& option, const std::string& wher
   if (rows == 0) throw fail("found shape " + hdf5::text(array.shape) + "; expected at least one row");
   Index first = 0, last = rows;
   if (!row.empty()) {
-    std::size_t used = 0;
-    try {
-      first = std::stol(row, &used);
-    } catch (const std::exception&) {
-    }
-    if (used != row.size() || first < 0 || first >= rows)
-      throw fail("row " + row + ": expected 0 to " + std::to_string(rows - 1));
+    first = parse_index(row).value_or(-1);
+    if (first < 0 || first >= rows) throw fail("row " + row + ": expected 0 to " + std::to_string(rows - 1));
     last = first + 1;
   }
   std::vector<Given> given;

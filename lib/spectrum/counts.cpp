@@ -49,11 +49,13 @@ EigenvalueCounts dense_counts(MeasuredMatrix measured, const Removal& remove, In
   counts.removed = removed;
   const auto size = static_cast<double>(counts.size);
   const double norm = spectral_norm(measured.matrix), distance = measured.rounding;
+  // What lies beyond the whole matrix decides no more than twice its norm, and does not overflow.
+  const double farthest = 2 * (measured.matrix.stableNorm() + distance + kUnderflow);
   const auto rounding = [&] {
     return measured.asymmetry + measured.rounding + size * (kEps * norm + kUnderflow);
   };
   // Beyond the tolerance, also with what this adds to it.
-  if (removed > 0) deflate(measured, remove, norm + 4 * std::max(tolerance, rounding()));
+  if (removed > 0) deflate(measured, remove, norm + 4 * std::max(std::min(tolerance, farthest), rounding()));
   counts.rounding = rounding();
   set_tolerance(counts, tolerance, counts.rounding,
                 "rounding at this point: asymmetry " + text(measured.asymmetry) +
@@ -61,8 +63,9 @@ EigenvalueCounts dense_counts(MeasuredMatrix measured, const Removal& remove, In
                     (removed > 0 ? " and as much for what is set aside" : ""));
   Vectors<double>& A = measured.matrix;
   const Vector<double> diagonal = A.diagonal();
-  counts.negative = shifted_inertia(A, diagonal, -counts.tolerance).negative;
-  counts.positive = shifted_inertia(A, diagonal, counts.tolerance).positive - removed;
+  const double shift = std::min(counts.tolerance, farthest);
+  counts.negative = shifted_inertia(A, diagonal, -shift).negative;
+  counts.positive = shifted_inertia(A, diagonal, shift).positive - removed;
   counts.zero = counts.size - removed - counts.negative - counts.positive;
   counts.method = "inertia of two shifted factorisations (LAPACK dsytrf_rook) of the assembled matrix";
   counts.completeness = "exact, but for eigenvalues within " + text(counts.rounding) + " of the tolerance";

@@ -103,6 +103,53 @@ class CommonOptions(ToolTest):
             self.path("options.cfg").write_bytes(content)
             self.refused(2, message, "basin-evaluate", self.problem_path, "-o", "q.h5", "--config", "options.cfg")
 
+    def test_threads_of_the_environment(self):
+        for value in ("100000", "0", "-1", "4,x", "two", "1e3", "99999999999999999999"):
+            process = run("basin-ntk", self.problem_path, "-o", "r.h5", cwd=self.folder, env={**os.environ, "OMP_NUM_THREADS": value})
+            self.assertEqual(process.returncode, 2, value)
+            own = [line for line in process.stderr.splitlines() if line and not line.startswith("libgomp:")]  # which complains itself
+            self.assertEqual(own, [f"basin-ntk: OMP_NUM_THREADS={value}: expected 1 to 4096"])
+        for number, (value, limit, threads) in enumerate((("3", None, 3), (" 4 , 2 ", None, 4), ("4,2", "2", 2), ("", "1", 1))):
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")} | ({"OMP_THREAD_LIMIT": limit} if limit else {}) | {"OMP_NUM_THREADS": value}
+            process = run("basin-evaluate", self.problem_path, "-o", f"{number}.h5", "-q", cwd=self.folder, env=environment)
+            self.assertEqual(process.returncode, 0, process.stderr)
+            self.assertEqual(self.results(f"{number}.h5", "entry/provenance/threads"), threads)
+        process = run("basin-evaluate", self.problem_path, "-o", "t.h5", "-q", "--threads", 2, cwd=self.folder, env={**os.environ, "OMP_NUM_THREADS": "100000"})
+        self.assertEqual((process.returncode, self.results("t.h5", "entry/provenance/threads")), (0, 2))
+
+    def test_numbers_that_are_none(self):
+        for line, message in ((["basin-hessian", "--largest", 1, "--tolerance", "nan"], "--tolerance nan: expected a finite number"),
+                              (["basin-hessian", "--counts", "--count-tolerance", "inf"], "--count-tolerance inf: expected a finite number"),
+                              (["basin-train", "--beta1", "-inf", "--method", "adam"], "--beta1 -inf: expected a finite number"),
+                              (["basin-train", "--step", "nan"], "--step nan: expected a positive number"),
+                              (["basin-train", "--step", "0.1x"], "--step 0.1x: expected a positive number"),
+                              (["basin-slice", "--x", "0:1e999:3"], "--x 0:1e999:3: expected MIN:MAX:COUNT"),
+                              (["basin-slice", "--x", "0:1:3:4"], "--x 0:1:3:4: expected MIN:MAX:COUNT"),
+                              (["basin-slice", "--x", "0:1:3 "], "--x 0:1:3 : expected MIN:MAX:COUNT"),
+                              (["basin-slice", "--u", "random:99999999999999999999"], "found '99999999999999999999'; expected a number from 1"),
+                              (["basin-slice", "--quantities", ""], "--quantities : found ''; expected some of loss,"),
+                              (["basin-slice", "--quantities", "loss,"], "--quantities loss,: found ''; expected some of loss,"),
+                              *((["basin-slice", "--part", part], f"--part {part}: expected i/k") for part in ("1/999999999999999999999", "1/2/3", "1/2x", "0/2", "3/2", "1", "", "/")),
+                              (["basin-evaluate", "--train", "W_Q,"], "unknown parameter block ''"),
+                              (["basin-evaluate", "--init", "xavier", "--gain", "W_Q=nan"], "--gain W_Q=nan: expected BLOCK=NUMBER"),
+                              (["basin-evaluate", "--init", "xavier", "--gain", "W_Q=1=2"], "--gain W_Q=1=2: expected BLOCK=NUMBER"),
+                              (["basin-evaluate", "--memory", "nan"], "--memory nan: expected a size"),
+                              (["basin-evaluate", "--memory", "2GB"], "--memory 2GB: expected a size"),
+                              (["basin-evaluate", "--memory", "M"], "--memory M: expected a size"),
+                              (["basin-ntk", "--assert", ""], "--assert : found ''; expected certified or positive-definite"),
+                              (["basin-ntk", "\u2013\u2013quiet"], "begins with a typographic dash; expected '-' for an option")):
+            self.refused(2, message, line[0], self.problem_path, "-o", "r.h5", *line[1:])
+        self.refused(2, "found the range '1:2:nan'", "basin-sweep", "teacher", "-o", "r.h5", "--sweep", "D=1:2:nan")
+        self.no_leftovers("problem.h5")
+
+    def test_a_tolerance_beyond_the_matrix(self):
+        self.done("basin-hessian", self.problem_path, "-o", "r.h5", "--counts", "--count-tolerance", 1e308)
+        with h5py.File(self.path("r.h5")) as file:
+            counts = {name: file["entry/counts"][name][()] for name in ("size", "symmetry", "negative", "zero", "positive")}
+        self.assertEqual(counts["negative"].tolist(), [0, 0])
+        self.assertEqual(counts["positive"].tolist(), [0, 0])
+        self.assertEqual((counts["zero"] + counts["symmetry"]).tolist(), counts["size"].tolist())
+
     def test_strings_are_utf8(self):
         name = os.fsdecode(b"\xe9\n.h5")  # in Latin-1, on two lines
         shutil.copy(self.problem_path, self.path(name))

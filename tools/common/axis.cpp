@@ -1,10 +1,11 @@
 #include "common/axis.h"
 
+#include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <cmath>
 #include <set>
 
+#include "common/words.h"
 #include "linalg/errors.h"
 
 namespace basin::tools {
@@ -14,12 +15,6 @@ constexpr Index kMostValues = 10000;
 
 [[noreturn]] void fail(const std::string& axis, const std::string& message) {
   throw InputError("--sweep " + axis + ": " + message);
-}
-
-/// The number that is the whole text.
-bool parse_number(const std::string& text, double& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() && std::isfinite(number);
 }
 
 /// Splits at + where a NAME= follows, so that neither a:b:+step nor W_Q+W_K is cut.
@@ -39,27 +34,18 @@ std::vector<std::string> split_pairs(const std::string& text) {
   return parts;
 }
 
-std::vector<std::string> split_items(const std::string& list) {
-  std::vector<std::string> items;
-  std::size_t start = 0;
-  for (std::size_t comma; (comma = list.find(',', start)) != std::string::npos; start = comma + 1)
-    items.push_back(list.substr(start, comma - start));
-  items.push_back(list.substr(start));
-  return items;
-}
-
 /// The values of a:b:step, a:b:+step or a:b:*factor.
 std::vector<std::string> range(const std::string& axis, const std::string& item) {
   const std::size_t first = item.find(':'), second = item.find(':', first + 1);
-  double a = 0, b = 0, step = 0;
-  bool good = second != std::string::npos;
+  const bool good = second != std::string::npos;
   const std::string last = good ? item.substr(second + 1) : "";
   const bool factor = last.rfind('*', 0) == 0;
-  good = good && parse_number(item.substr(0, first), a) &&
-         parse_number(item.substr(first + 1, second - first - 1), b) &&
-         parse_number(factor || last.rfind('+', 0) == 0 ? last.substr(1) : last, step);
-  if (!good)
+  const auto from = parse_number(item.substr(0, first)),
+             to = parse_number(item.substr(first + 1, second - first - 1)),
+             by = parse_number(factor ? last.substr(1) : last);
+  if (!good || !from || !to || !by)
     fail(axis, "found the range '" + item + "'; expected a:b:step, a:b:+step or a:b:*factor, in numbers");
+  const double a = *from, b = *to, step = *by;
   if (factor && !(step > 0 && step != 1 && a * b > 0))
     fail(axis, "found the range '" + item +
                    "'; expected a positive factor other than 1, and ends of the same sign, not 0");
@@ -118,15 +104,13 @@ SweptOption find_option(const std::string& axis, const std::string& given,
 }  // namespace
 
 bool SweptOption::numeric() const {
-  double number = 0;
-  for (const std::string& value : values)
-    if (!parse_number(value, number)) return false;
-  return true;
+  return std::all_of(values.begin(), values.end(),
+                     [](const std::string& value) { return parse_number(value).has_value(); });
 }
 
 std::vector<double> SweptOption::numbers() const {
   std::vector<double> all(values.size());
-  for (std::size_t i = 0; i < values.size(); ++i) parse_number(values[i], all[i]);
+  for (std::size_t i = 0; i < values.size(); ++i) all[i] = parse_number(values[i]).value_or(0);
   return all;
 }
 
@@ -146,7 +130,7 @@ SweepAxis parse_axis(const std::string& text, const po::options_description& swe
     if (equals == std::string::npos || equals == 0)
       fail(text, "found '" + part + "'; expected OPTION=LIST, e.g. D=16:1024:*2 or kernel=softmax,gaussian");
     SweptOption option = find_option(text, part.substr(0, equals), sweepable);
-    for (const std::string& item : split_items(part.substr(equals + 1))) {
+    for (const std::string& item : split(part.substr(equals + 1), ',')) {
       if (item.empty()) fail(text, "found an empty value; expected a list such as 16,32 or 16:1024:*2");
       const std::vector<std::string> values =
           item.find(':') == std::string::npos ? std::vector<std::string>{item} : range(text, item);
@@ -162,9 +146,9 @@ SweepAxis parse_axis(const std::string& text, const po::options_description& swe
   for (Index i = 0; i < axis.size(); ++i) {
     std::vector<std::string> point;
     std::string shown;
-    double value = 0;
     for (const SweptOption& option : axis.options) {
-      point.push_back(parse_number(option.values[i], value) ? number(value, 17) : option.values[i]);
+      const auto value = parse_number(option.values[i]);
+      point.push_back(value ? number(*value, 17) : option.values[i]);
       shown += (shown.empty() ? "" : ", ") + option.name + " = " + option.values[i];
     }
     if (!seen.insert(point).second) fail(text, "found " + shown + " twice; expected different values");

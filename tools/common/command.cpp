@@ -8,17 +8,21 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <iostream>
 #include <sstream>
 
 #include "common/version.h"
+#include "common/words.h"
 #include "linalg/errors.h"
 #include "linalg/lapack.h"
 #include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {
+
+constexpr int kMostThreads = 4096;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -35,24 +39,14 @@ std::string utc_now() {
 
 /// "200M" -> 2e8
 std::size_t parse_bytes(const std::string& text) {
-  std::size_t used = 0;
-  double value = 0;
-  try {
-    value = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  double unit = 1;
-  if (used > 0 && used + 1 == text.size()) {
-    const std::size_t power = std::string("kMGT").find(text[used] == 'K' ? 'k' : text[used]);
-    if (power == std::string::npos) used = 0;
-    unit = std::pow(1000.0, static_cast<double>(power) + 1);
-  } else if (used != text.size()) {
-    used = 0;
-  }
-  if (used == 0 || !(value >= 0) || value * unit > 1e18)
+  const std::size_t power =
+      text.empty() ? std::string::npos : std::string("kMGT").find(text.back() == 'K' ? 'k' : text.back());
+  const bool has_unit = power != std::string::npos;
+  const auto value = parse_number(has_unit ? text.substr(0, text.size() - 1) : text);
+  const double bytes = value.value_or(-1) * (has_unit ? std::pow(1000.0, static_cast<double>(power) + 1) : 1);
+  if (!(bytes >= 0) || bytes > 1e18)
     throw InputError("--memory " + text + ": expected a size such as 200M, 1.5G or 0");
-  return static_cast<std::size_t>(value * unit);
+  return static_cast<std::size_t>(bytes);
 }
 
 /// The command line as one could type it again, in UTF-8.
@@ -82,6 +76,38 @@ std::string quoted(int argc, const char* const* argv) {
     }
   }
   return line;
+}
+
+/// Not the names that are numbers for Boost: "nan" and "inf".
+void check_numbers(const po::variables_map& values) {
+  for (const auto& [name, value] : values)
+    if (const auto* number_given = boost::any_cast<double>(&value.value());
+        number_given && !std::isfinite(*number_given))
+      throw InputError("--" + name + " " + number(*number_given) + ": expected a finite number");
+}
+
+/// Pasted from a typeset text, an option may begin with another dash.
+void refuse_dashes(const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    const char32_t code = word.empty() ? 0 : character_at(word, 0).code;
+    if ((code >= 0x2010 && code <= 0x2015) || code == 0x2212)
+      throw InputError("'" + word + "': begins with a typographic dash; expected '-' for an option");
+  }
+}
+
+/// OMP_NUM_THREADS is held to the same limits as --threads, before any thread is started. Of a list the first
+/// number counts: parallel loops do not nest.
+void check_thread_environment() {
+  const char* const text = std::getenv("OMP_NUM_THREADS");
+  if (text == nullptr || *text == 0) return;
+  for (std::string word : split(text, ',')) {
+    word.erase(0, word.find_first_not_of(" \t"));
+    word.erase(word.find_last_not_of(" \t") + 1);
+    const auto threads = parse_index(word);
+    if (!threads || *threads < 1 || *threads > kMostThreads)
+      throw InputError("OMP_NUM_THREADS=" + std::string(text) + ": expected 1 to " +
+                       std::to_string(kMostThreads));
+  }
 }
 
 std::string value_text(const boost::any& value) {
@@ -158,11 +184,11 @@ void Command::add_part_option(const std::string& work) {
 
 std::pair<Index, Index> Command::part() const {
   const auto text = get<std::string>("part");
-  long i = 0, k = 0;
-  char rest = 0;
-  if (std::sscanf(text.c_str(), "%ld/%ld%c", &i, &k, &rest) != 2 || i < 1 || i > k)
+  const auto words = split(text, '/');
+  const std::optional<Index> i = parse_index(words.front()), k = parse_index(words.back());
+  if (words.size() != 2 || !i || !k || *i < 1 || *i > *k)
     throw InputError("--part " + text + ": expected i/k with 1 <= i <= k, e.g. 2/5");
-  return {i - 1, k};
+  return {*i - 1, *k};
 }
 
 void Command::add_assert_option(const std::vector<std::pair<std::string, std::string>>& verdicts) {
@@ -188,24 +214,24 @@ void Command::check_assertions() const {
 
 /// The verdicts that --assert names. Throws InputError for others.
 std::vector<std::string> Command::asserted() const {
-  std::vector<std::string> names;
-  std::stringstream list(get<std::string>("assert"));
-  for (std::string name; std::getline(list, name, ',');) {
+  const std::vector<std::string> names = split(get<std::string>("assert"), ',');
+  for (const std::string& name : names) {
     if (!verdicts_.contains(name)) {
       std::string known;
       for (const auto& [other, holds] : verdicts_) known += (known.empty() ? "" : " or ") + other;
-      throw InputError("--assert " + name + ": expected " + known);
+      throw InputError("--assert " + get<std::string>("assert") + ": found '" + name + "'; expected " +
+                       known);
     }
-    names.push_back(name);
   }
-  if (names.empty()) throw InputError("--assert: expected the name of a verdict, found none");
   return names;
 }
 
 bool Command::parse() {
   all_.add(options).add(common_);
   namespace style = po::command_line_style;
-  po::command_line_parser parser(std::vector<std::string>(argv_ + skip_, argv_ + argc_));
+  const std::vector<std::string> words(argv_ + skip_, argv_ + argc_);
+  refuse_dashes(words);
+  po::command_line_parser parser(words);
   parser.options(all_).positional(positional).style(style::default_style & ~style::allow_guessing);
   const po::parsed_options parsed = parser.run();
 
@@ -233,10 +259,14 @@ bool Command::parse() {
   po::notify(values_);
   if (values_.count("output") == 0) throw InputError("no output file: give -o FILE");
 
+  check_numbers(values_);
   const int threads = get<int>("threads");
-  if (threads < 0 || threads > 4096)
-    throw InputError("--threads " + std::to_string(threads) + ": expected 1 to 4096, or 0 for all cores");
-  if (threads > 0) omp_set_num_threads(threads);
+  if (threads < 0 || threads > kMostThreads)
+    throw InputError("--threads " + std::to_string(threads) + ": expected 1 to " +
+                     std::to_string(kMostThreads) + ", or 0 for all cores");
+  if (threads == 0) check_thread_environment();
+  omp_set_max_active_levels(1);
+  omp_set_num_threads(std::min(threads > 0 ? threads : omp_get_max_threads(), omp_get_thread_limit()));
   for (const auto& [name, value] : values_) resolved_[name] = value_text(value.value());
   resolve("threads", std::to_string(omp_get_max_threads()));
   if (values_.count("precision") > 0) {
@@ -267,6 +297,7 @@ OptionValues Command::with(const std::vector<std::pair<std::string, std::string>
   po::variables_map values;  // in which what is stored first stays
   po::store(first, values);
   for (const po::parsed_options& parsed : parsed_) po::store(parsed, values);
+  check_numbers(values);
   return OptionValues(std::move(values));
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common/problems.h"
+#include "common/words.h"
 #include "linalg/errors.h"
 #include "model/twin.h"
 #include "ntk/certificate_input.h"
@@ -80,13 +81,8 @@ double fixed_step(OptionValues& command, Objective& f) {
     command.resolve("step", number(step, 17));
     return step;
   }
-  std::size_t used = 0;
-  double value = 0;
-  try {
-    value = std::stod(text, &used);
-  } catch (const std::exception&) {
-  }
-  if (used != text.size() || !(value > 0) || !std::isfinite(value))
+  const double value = parse_number(text).value_or(0);
+  if (!(value > 0))
     throw InputError(
         "--step " + text + ": expected a positive number" +
         (command.get<std::string>("method") == "gd" ? ", flow, certificate, guaranteed or auto" : ""));
@@ -190,7 +186,8 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
     plan.step_may_be_too_large = true;
   } else if (plan.method == "lbfgs") {
     const auto pairs = command.get<Index>("pairs");
-    if (pairs < 1 || pairs > 1000) throw InputError("--pairs: expected 1 to 1000");
+    if (pairs < 1 || pairs > 1000)
+      throw InputError("--pairs " + std::to_string(pairs) + ": expected 1 to 1000");
     plan.descent = automatic_step(command) ? std::make_unique<Lbfgs>(pairs)
                                            : std::make_unique<Lbfgs>(pairs, fixed_step(command, f));
   } else if (plan.method == "newton") {

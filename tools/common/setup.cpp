@@ -5,19 +5,13 @@
 #include <filesystem>
 #include <sstream>
 
+#include "common/words.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
 #include "model/twins.h"
 
 namespace basin::tools {
 namespace {
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
-  return parts;
-}
 
 /// The file's network with the options applied.
 Network resolve_network(const Command& command, const Problem& problem) {
@@ -74,7 +68,7 @@ void add_train_option(po::options_description& options) {
 std::vector<std::string> parse_blocks(const std::string& blocks) {
   std::string list = blocks;
   std::replace(list.begin(), list.end(), '+', ',');
-  return split(list, ',');
+  return list.empty() ? std::vector<std::string>() : split(list, ',');
 }
 
 void add_model_options(Command& command) {
@@ -106,13 +100,8 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains)
   std::map<std::string, double> parsed;
   for (const std::string& gain : gains) {
     const auto parts = split(gain, '=');
-    std::size_t used = 0;
-    try {
-      if (parts.size() == 2 && parsed.emplace(parts[0], std::stod(parts[1], &used)).second &&
-          used == parts[1].size())
-        continue;
-    } catch (const std::exception&) {
-    }
+    const auto factor = parse_number(parts.back());
+    if (parts.size() == 2 && factor && parsed.emplace(parts[0], *factor).second) continue;
     throw InputError("--gain " + gain + ": expected BLOCK=NUMBER, e.g. W_O=2, each block once");
   }
   return parsed;

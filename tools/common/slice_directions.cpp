@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "common/words.h"
 #include "curvature/operators.h"
 #include "hdf5/problem_file.h"
 #include "landscape/trajectory.h"
@@ -22,9 +23,8 @@ std::pair<std::string, std::string> split_kind(const std::string& text) {
 
 Index parse_count(const std::string& option, const std::string& text) {
   if (text.empty()) return 1;
-  char* end = nullptr;
-  const long k = std::strtol(text.c_str(), &end, 10);
-  if (*end != 0 || k < 1) throw InputError(option + ": found '" + text + "'; expected a number from 1");
+  const Index k = parse_index(text).value_or(0);
+  if (k < 1) throw InputError(option + ": found '" + text + "'; expected a number from 1");
   return k;
 }
 

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "common/command.h"
+#include "common/words.h"
 #include "linalg/errors.h"
 #include "linalg/statistics.h"
 
@@ -252,13 +253,13 @@ std::string axis_text(const Axis& axis) {
 }
 
 Axis parse_axis(const std::string& option, const std::string& text) {
-  std::istringstream in(text);
-  double min = 0, max = 0;
-  Index count = 0;
-  char colon1 = 0, colon2 = 0, rest = 0;
-  const bool read = static_cast<bool>(in >> min >> colon1 >> max >> colon2 >> count) && !(in >> rest);
-  if (!read || colon1 != ':' || colon2 != ':' || count < 1 || !std::isfinite(max - min) ||
-      !(count == 1 ? min == max : min < max))
+  const auto words = split(text, ':');
+  const auto number_at = [&](std::size_t i) {
+    return (i < words.size() ? parse_number(words[i]) : std::nullopt).value_or(std::nan(""));
+  };
+  const double min = number_at(0), max = number_at(1);
+  const Index count = parse_index(words.back()).value_or(0);
+  if (words.size() != 3 || count < 1 || !std::isfinite(max - min) || !(count == 1 ? min == max : min < max))
     throw InputError("--" + option + " " + text +
                      ": expected MIN:MAX:COUNT with MIN < MAX and COUNT >= 2 (or MIN = MAX and COUNT = 1)");
   return {min, max, count};

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 
+#include "common/words.h"
 #include "curvature/operators.h"
 #include "linalg/errors.h"
 #include "linalg/spectrum_ends.h"
@@ -16,8 +16,7 @@ namespace basin::tools {
 
 std::vector<std::string> parse_quantities(const std::string& list) {
   std::vector<std::string> names = {"train_loss"};
-  std::istringstream stream(list);
-  for (std::string word; std::getline(stream, word, ',');) {
+  for (const std::string& word : split(list, ',')) {
     if (word == "gradient")
       names.emplace_back("gradient_norm");
     else if (word == "eigenvalues")
