@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common/product_journal.h"
+#include "common/run_output.h"
 #include "common/setup.h"
 #include "common/spectrum_file.h"
 #include "common/spectrum_summary.h"
@@ -412,7 +413,7 @@ class Analysis {
 };
 
 /// What makes a run what it is.
-Specification specification(const Command& command, const Setup& setup) {
+Specification specification_of(const Command& command, const Setup& setup) {
   const hdf5::Provenance p = command.provenance(setup.input);
   Specification s = {{"program", p.program + " " + p.version}, {"problem", p.input_sha256}};
   for (const auto& [name, value] : p.options)
@@ -422,10 +423,9 @@ Specification specification(const Command& command, const Setup& setup) {
   return s;
 }
 
-std::unique_ptr<ProductJournal> open_journal(const Command& command, const Setup& setup) {
-  const std::string path = command.output() + ".journal";
-  if (command.get<bool>("resume"))
-    return std::make_unique<ProductJournal>(path, specification(command, setup));
+std::unique_ptr<ProductJournal> open_journal(const Command& command, const Specification& specification) {
+  const std::string path = journal_of(command.output());
+  if (command.get<bool>("resume")) return std::make_unique<ProductJournal>(path, specification);
   if (access(path.c_str(), F_OK) == 0)
     throw InputError(path + ": an unfinished run has left its journal; go on with --resume, or delete it");
   return nullptr;
@@ -486,6 +486,7 @@ void body(Command& command) {
   add_options(command);
   if (!command.parse()) return;
   Request request = read_request(command);
+  RunOutput output(command, command.output(), "/entry/provenance");
   Setup setup = read_setup(command);
   if (command.given("block")) restrict_to_block(command, setup);
   const Index P = setup.description.parameters;
@@ -494,8 +495,13 @@ void body(Command& command) {
       throw InputError("--" + std::string(option) + " " + std::to_string(k) +
                        ": expected 1 to P = " + std::to_string(P));
   const MemoryPlan plan(command, request, P);
-  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
-  const std::unique_ptr<ProductJournal> journal = open_journal(command, setup);
+  const Specification specification = specification_of(command, setup);
+  output.check(specification);
+  const std::unique_ptr<ProductJournal> journal = open_journal(command, specification);
+  if (output.finished()) {
+    journal->remove();
+    return command.message(output.path() + " is finished");
+  }
 
   const Linearization<double> at = setup.linearize(plan.left());
   const std::vector<Linearization<double>> twins_at = setup.linearize_twins();
@@ -536,6 +542,7 @@ void body(Command& command) {
                   }));
   if (symmetries) command.say(symmetry_text(*symmetries));
   std::string picture;
+  hdf5::Writer file(output.path(), output.may_replace());
   for (const SpectrumResults& r : all) {
     if (&r != &all.front()) command.say("-- " + curvature_verdict(r));
     say_results(command, r);
@@ -562,6 +569,7 @@ void body(Command& command) {
   command.say(setup.text());
   write_frame(file, command, setup, kIntroduction.name,
               "Spectrum of the " + matrix_title(all.front(), all.front().removed), picture);
+  write_specification(file, "/entry/provenance", specification);
   file.commit();
   if (journal) journal->remove();
 }

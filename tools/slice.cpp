@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "common/global_minimum.h"
+#include "common/run_output.h"
 #include "common/slice_directions.h"
 #include "common/slice_file.h"
 #include "common/slice_quantities.h"
@@ -106,13 +107,11 @@ void slice(int argc, const char* const* argv) {
   const double write_every = command.get<double>("write-every");
   if (!(write_every >= 0)) throw InputError("--write-every: expected a number of seconds, 0 or more");
 
-  if (command.get<bool>("resume")) hdf5::remove_unfinished(command.output());
-
   // The point, the directions and the path.
   const Setup setup = read_setup(command);
-  const std::string journal_path = command.output() + ".journal";
-  const bool journal_there = std::filesystem::exists(journal_path);
-  if (!journal_there) const hdf5::Writer early_refusal(command.output(), command.get<bool>("overwrite"));
+  const bool overwrite = command.get<bool>("overwrite"), resume = command.get<bool>("resume");
+  const bool there = resume && !overwrite && std::filesystem::exists(command.output());
+  check_output(command.output(), overwrite || there);
   std::optional<Trajectory> trajectory;
   if (command.given("trajectory"))
     trajectory = read_trajectory(command.get<std::string>("trajectory"), setup);
@@ -143,17 +142,20 @@ void slice(int argc, const char* const* argv) {
   result.center_loss = measurement.center_loss();
   Specification specification = result.specification;
   specification.emplace_back("part", command.get<std::string>("part"));
-  Journal journal(journal_path, specification, quantities.size() * kLongestPiece,
-                  command.get<bool>("resume"));
-  bool mine = command.get<bool>("overwrite");
-  if (journal_there && !mine && std::filesystem::exists(command.output())) {
-    const auto there = own_result(command.output(), result.specification);
-    if (!there) throw InputError(command.output() + ": exists already; give another name or --overwrite");
-    if (there->complete()) {  // killed before it could delete its journal
-      journal.remove();
-      return command.say(command.output() + ": already complete");
-    }
+  bool mine = overwrite;
+  std::optional<SliceResult> found;
+  if (there) {
+    found = own_result(command.output(), result.specification);
+    if (!found)
+      throw InputError(
+          command.output() +
+          ": exists already and is not the result of this run; give another name or --overwrite");
     mine = true;
+  }
+  Journal journal(journal_of(command.output()), specification, quantities.size() * kLongestPiece, resume);
+  if (found && found->complete()) {  // killed before it could delete its journal
+    journal.remove();
+    return command.message(command.output() + " is finished");
   }
   const std::vector<Piece> pieces = pieces_of(grid);
   for (const auto& [number, values] : journal.records())
@@ -235,9 +237,6 @@ void merge(int argc, const char* const* argv) {
   command.positional.add("shares", -1);
   if (!command.parse()) return;
   const auto paths = command.get<std::vector<std::string>>("shares");
-  for (const std::string& path : paths)
-    if (std::error_code none; std::filesystem::equivalent(path, command.output(), none))
-      throw InputError(command.output() + ": one of the files to join; give the result another name");
   const hdf5::Reader first(paths[0]);
   SliceResult whole = read_slice(first);
   const std::size_t lines_of_share = summary_lines(whole).size();

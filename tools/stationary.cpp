@@ -6,10 +6,10 @@
 
 #include "common/catalogue_file.h"
 #include "common/catalogue_summary.h"
-#include "common/checkpoint.h"
 #include "common/descent_options.h"
 #include "common/global_minimum.h"
 #include "common/problems.h"
+#include "common/run_output.h"
 #include "common/words.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
@@ -110,7 +110,6 @@ struct Request {
   double radius = 0;
   Index dense_limit = 0;
   Index most_escapes = 0, finish_steps = 0;
-  bool finished = false;  ///< the output is there, and only its journal is left to delete
 };
 
 /// What --at or --from names, row by row. starts: rows of the trained blocks alone will do.
@@ -207,8 +206,13 @@ std::uint64_t start_seed(std::uint64_t base, Index start) {
 /// A catalogue in the making.
 class Search {
  public:
-  Search(Command& command, const Setup& setup, Request request)
-      : command_(command), setup_(setup), request_(std::move(request)) {
+  Search(Command& command, const Setup& setup, Request request, RunOutput output,
+         std::optional<RunOutput> escape)
+      : command_(command),
+        setup_(setup),
+        request_(std::move(request)),
+        output_(std::move(output)),
+        escape_file_(std::move(escape)) {
     data_.specification = specification_of(command, setup, false);
     require_representable(setup.data->Y.stableNorm(), setup.input + ": ");
     if (const auto known = minimum_for(command, setup)) {
@@ -233,18 +237,20 @@ class Search {
 
   /// Looks from all starts, and judges the ends beside each other.
   void go() {
-    Specification specification = specification_of(command_, setup_, true);
+    specification_ = specification_of(command_, setup_, true);
     for (const auto& [name, given] :
          {std::pair{"given points", &request_.at}, {"given starts", &request_.from}}) {
       std::string all;
       for (const Given& g : *given) all += checksum(g.weights);
-      specification.emplace_back(name, std::to_string(given->size()) + ", " + checksum_of_text(all));
+      specification_.emplace_back(name, std::to_string(given->size()) + ", " + checksum_of_text(all));
     }
-    Journal journal(command_.output() + ".journal", specification, data_.shape.size(),
+    output_.check(specification_);
+    if (escape_file_) escape_file_->check(specification_);
+    Journal journal(journal_of(output_.path()), specification_, data_.shape.size(),
                     command_.get<bool>("resume"));
-    if (request_.finished) {
+    if (output_.finished()) {
       journal.remove();
-      command_.message(command_.output() + " is finished");
+      command_.message(output_.path() + " is finished");
       return;
     }
     const auto count = static_cast<Index>(tasks_.size());
@@ -269,11 +275,11 @@ class Search {
     use_convexity();
     catalogue_ = make_catalogue(data_);
     check_returns();
-    const std::string refusal = command_.given("escape") ? leave() : "";
+    const std::string refusal = escape_file_ ? leave() : "";
     catalogue_ = make_catalogue(data_);  // what was reached on the way may be the global minimum
     write();
     journal.remove();
-    if (!refusal.empty()) throw InputError(refusal + "; the catalogue is in " + command_.output());
+    if (!refusal.empty()) throw InputError(refusal + "; the catalogue is in " + output_.path());
   }
 
  private:
@@ -481,6 +487,9 @@ class Search {
   Command& command_;
   const Setup& setup_;
   Request request_;
+  RunOutput output_;
+  std::optional<RunOutput> escape_file_;
+  Specification specification_;
   AttentionLoss loss_;
   Initialisation init_;
   Stopping stopping_;
@@ -494,7 +503,7 @@ void Search::write() {
   say_catalogue(command_, data_, catalogue_);
   command_.verdict("global", std::all_of(catalogue_.verdicts.begin(), catalogue_.verdicts.end(),
                                          [](Verdict v) { return v == Verdict::global_minimum; }));
-  hdf5::Writer file(command_.output(), command_.get<bool>("overwrite"));
+  hdf5::Writer file(output_.path(), output_.may_replace());
   if (escaped_) write_escape(file);
   const Symmetries symmetries(setup_.description.spec, setup_.parameters(), setup_.weights, *setup_.data);
   if (!symmetries.left_out().empty())
@@ -503,6 +512,7 @@ void Search::write() {
   write_catalogue(file, data_, catalogue_);
   file.write("/entry/catalogue/left_out", symmetries.left_out());
   write_frame(file, command_, setup_, kName, "Stationary points", "losses");
+  write_specification(file, "/entry/provenance", specification_);
   file.commit();
 }
 
@@ -533,8 +543,7 @@ std::string Search::leave() {
   const Found end = search(loss, start, Target::minima, plain_options());
   escaped_ = Escaped{which, there, weights, make_record(end, Origin::given, 0, data_.shape)};
   note_end(escaped_->followed, "reached by descent from entry " + std::to_string(which));
-  hdf5::Writer problem_file(command_.get<std::string>("escape"),
-                            command_.get<bool>("overwrite") || command_.get<bool>("resume"));
+  hdf5::Writer problem_file(escape_file_->path(), escape_file_->may_replace());
   const hdf5::Reader input(setup_.input);
   Problem problem = hdf5::read_problem(input);
   const AttentionSpec& s = setup_.description.spec;
@@ -542,6 +551,7 @@ std::string Search::leave() {
   hdf5::write_problem(problem_file, problem);
   if (input.has("/minimum")) problem_file.copy(input, "/minimum");
   hdf5::write_provenance(problem_file, "/provenance", command_.provenance(setup_.input));
+  write_specification(problem_file, "/provenance", specification_);
   problem_file.commit();
   return "";
 }
@@ -623,38 +633,29 @@ void body(Command& command) {
       ("return-radius", po::value<double>()->default_value(0.01, "0.01")->value_name("R"),
        "how far they are, relative to the length of theta (MATHEMATICS.md, Units)")  //
       ("dense-limit", po::value<Index>()->default_value(kDenseLimit)->value_name("P"),
-       "most parameters for which the Hessian is assembled, and all its eigenvalues are counted")  //
-      ("escape", po::value<std::string>()->value_name("FILE"),
-       "write the problem at a step from a saddle, in the direction in which the loss falls")               //
+       "most parameters for which the Hessian is assembled, and all its eigenvalues are counted")           //
       ("entry", po::value<Index>()->value_name("K"), "the entry for --escape (default: the first saddle)")  //
       ("resume", po::bool_switch(), "go on with the journal of a run that did not finish");
+  command.add_output_option(
+      "escape", "write the problem at a step from a saddle, in the direction in which the loss falls");
   command.add_assert_option({{"global", "every start, and the given point, is a global minimum"}});
   add_descent_options(command, {"gd", 2000, 1e-6});
   add_model_options(command);
   command.add_memory_option();
   if (!command.parse()) return;
+  RunOutput output(command, command.output(), "/entry/provenance");
+  std::optional<RunOutput> escape;
+  if (command.given("escape"))
+    escape.emplace(command, command.get<std::string>("escape"), "/provenance");
+  else if (command.given("entry"))
+    throw InputError("--entry: without effect unless with --escape");
   const Setup setup = read_setup(command, Draws::starts);
   if (setup.description.weights_origin == "from the problem file")
     for (const auto& [block, gain] : parse_gains(command.get<std::vector<std::string>>("gain")))
       if (const auto& entry = setup.parameters().find(block); !entry.trainable())
         throw InputError("--gain " + block + "=" + number(gain) + ": " + block +
                          " is held fixed at the weights of the file");
-  const bool overwrite = command.get<bool>("overwrite"), resume = command.get<bool>("resume");
-  if (resume) hdf5::remove_unfinished(command.output());
-  const bool finished = resume && !overwrite && already_written(command.output());
-  { const hdf5::Writer early_refusal(command.output(), overwrite || finished); }
-  if (command.given("escape")) {
-    const std::string path = command.get<std::string>("escape");
-    for (const std::string& other : {setup.input, command.output()})
-      if (std::filesystem::weakly_canonical(path) == std::filesystem::weakly_canonical(other))
-        throw InputError("--escape " + path + ": is " + other + " itself; give another file");
-    const hdf5::Writer early_refusal(path, overwrite || resume);
-  } else if (command.given("entry")) {
-    throw InputError("--entry: without effect unless with --escape");
-  }
-  Request request = read_request(command, setup);
-  request.finished = finished;
-  Search(command, setup, std::move(request)).go();
+  Search(command, setup, read_request(command, setup), std::move(output), std::move(escape)).go();
 }
 
 void merge(int argc, const char* const* argv) {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "common/problems.h"
+#include "common/run_output.h"
 #include "common/setup.h"
 #include "common/sweep_summary.h"
 #include "linalg/errors.h"
@@ -152,7 +153,14 @@ std::vector<double> measure(const Command& command, const SweepPlan& plan, const
   return numbers;
 }
 
-void write_result(Command& command, const SweepResult& result) {
+/// All that makes up a run: the sweep, and the share of it.
+Specification specification_of(const SweepPlan& plan, const std::string& part) {
+  Specification specification = plan.specification();
+  specification.emplace_back("part", part);
+  return specification;
+}
+
+void write_result(Command& command, const SweepResult& result, const Specification& specification) {
   for (const std::string& line : summary_lines(result)) command.say(line);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const int leading = leading_verdict(result);
@@ -161,6 +169,7 @@ void write_result(Command& command, const SweepResult& result) {
   file.write("/entry/verdict", command.summary());
   hdf5::write_provenance(file, "/entry/provenance",
                          command.provenance(result.plan.folder, result.plan.reviews_sha256));
+  write_specification(file, "/entry/provenance", specification);
   write_sweep(file, result);
   file.commit();
 }
@@ -191,15 +200,19 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
   SweepResult result(make_plan(command, kind));
   const SweepPlan& plan = result.plan;
   const auto [share, shares] = command.part();
-  { const hdf5::Writer early_refusal(command.output(), command.get<bool>("overwrite")); }
+  RunOutput output(command, command.output(), "/entry/provenance");
   Source source(kind, plan.folder);
   const std::vector<double> bytes = check_cells(command, plan, source);
   if (const std::string note = source.note(); !note.empty()) command.message(note);
 
-  Specification specification = plan.specification();
-  specification.emplace_back("part", command.get<std::string>("part"));
-  Journal journal(command.output() + ".journal", specification, plan.quantities.size(),
+  const Specification specification = specification_of(plan, command.get<std::string>("part"));
+  output.check(specification);
+  Journal journal(journal_of(output.path()), specification, plan.quantities.size(),
                   command.get<bool>("resume"));
+  if (output.finished()) {
+    journal.remove();
+    return command.message(output.path() + " is finished");
+  }
   for (const auto& [draw, numbers] : journal.records()) result.set(draw, numbers);
   if (!journal.records().empty())
     command.message(std::to_string(journal.records().size()) + " draws are in the journal");
@@ -229,7 +242,7 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
     finish(large[i - count]);
     report(progress, i + 1, total);
   }
-  write_result(command, result);
+  write_result(command, result, specification);
   journal.remove();
 }
 
@@ -272,7 +285,7 @@ void merge(int argc, const char* const* argv) {
     throw InputError("the files leave out " + std::to_string(missing) + " of " +
                      std::to_string(plan.draws()) + " draws, the first: " + place(first));
   }
-  write_result(command, whole);
+  write_result(command, whole, specification_of(plan, "1/1"));
 }
 
 }  // namespace

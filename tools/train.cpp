@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
+#include <optional>
 
 #include "common/checkpoint.h"
 #include "common/descent_options.h"
 #include "common/global_minimum.h"
+#include "common/run_output.h"
 #include "common/run_records.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
@@ -79,11 +80,11 @@ void use_one_thread_for_small_work(const Setup& setup, bool with_kernels) {
 /// A run with its records and checkpoints.
 class Training {
  public:
-  /// finished: the output is there, and only files beside it are left to delete.
-  Training(Command& command, const Setup& setup, bool finished)
+  Training(Command& command, const Setup& setup, RunOutput output, std::optional<RunOutput> final)
       : command_(command),
         setup_(setup),
-        finished_(finished),
+        output_(std::move(output)),
+        final_(std::move(final)),
         objective_(setup.model, setup.weights, setup.data,
                    command.get<std::string>("method") == "newton" ? command.memory() : 0,
                    natural_length(setup.description.spec, setup.parameters(), setup.weights, *setup.data)),
@@ -113,9 +114,11 @@ class Training {
 
   void go() {
     const bool resume = command_.get<bool>("resume");
-    CheckpointFiles files(command_.output(), specification_of(command_, setup_), setup_.weights.size(),
-                          resume);
-    if (finished_) {
+    specification_ = specification_of(command_, setup_);
+    output_.check(specification_);
+    if (final_) final_->check(specification_);
+    CheckpointFiles files(output_.path(), specification_, setup_.weights.size(), resume);
+    if (output_.finished()) {
       files.remove();
       command_.message(command_.output() + " is finished");
       return;
@@ -126,6 +129,7 @@ class Training {
       command_.message("going on from step " + std::to_string(run_.step));
     } else {
       record();
+      settled_ = objective_.counts();
       files.save(checkpoint(), objective_.weights_at(run_.at.theta));
     }
     const Index begin = run_.step;
@@ -134,6 +138,7 @@ class Training {
         descend(objective_, *plan_.descent, run_, plan_.stopping, [&](const Descent&, const Move& move) {
           account(move);
           if (run_.step % record_every_ == 0) record();
+          settled_ = objective_.counts();
           if (run_.step % checkpoint_every_ == 0)
             files.save(checkpoint(), objective_.weights_at(run_.at.theta));
           report(progress, run_.step - begin, plan_.stopping.steps - begin);
@@ -189,7 +194,7 @@ class Training {
   }
 
   Checkpoint checkpoint() {
-    Checkpoint c{run_, objective_.counts(), {}, rows_};
+    Checkpoint c{run_, settled_, {}, rows_};
     visit([&](const char* name, auto& value) { c.numbers[name] = static_cast<double>(value); });
     return c;
   }
@@ -202,6 +207,7 @@ class Training {
     spent = {c.counts.losses - objective_.counts().losses, c.counts.gradients - objective_.counts().gradients,
              c.counts.products - objective_.counts().products};
     objective_.add_counts(spent);
+    settled_ = c.counts;
     rows_ = c.records;
     visit([&](const char* name, auto& value) {
       value = static_cast<std::decay_t<decltype(value)>>(c.numbers.at(name));
@@ -300,8 +306,8 @@ class Training {
 
   void write(const std::map<Index, std::vector<double>>& trajectory) {
     const Vector<double> weights = objective_.weights_at(run_.at.theta);
-    if (command_.given("final")) write_final(weights);
-    hdf5::Writer file(command_.output(), command_.get<bool>("overwrite"));
+    if (final_) write_final(weights);
+    hdf5::Writer file(output_.path(), output_.may_replace());
     if (options_.certify) file.group("/entry/certificate", "NXcollection");
     write_records(file, names_, rows_);
     file.write("/entry/status", std::string(status_.converged() ? "converged" : reason_name()));
@@ -311,6 +317,7 @@ class Training {
     if (options_.certify) file.write("/entry/certificate/first_step", static_cast<std::int64_t>(certified_));
     write_trajectory(file, trajectory);
     write_frame(file, command_, setup_, kIntroduction.name, "Descent: " + plan_.method, "run");
+    write_specification(file, "/entry/provenance", specification_);
     file.commit();
   }
 
@@ -357,20 +364,22 @@ class Training {
 
   /// The problem with the last weights. It is written before the run, so that a run that is there has it.
   void write_final(const Vector<double>& weights) const {
-    const std::string path = command_.get<std::string>("final");
-    hdf5::Writer file(path, command_.get<bool>("overwrite") || command_.get<bool>("resume"));
+    hdf5::Writer file(final_->path(), final_->may_replace());
     Problem problem = hdf5::read_problem(hdf5::Reader(setup_.input));
     const AttentionSpec& s = setup_.description.spec;
     problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
     hdf5::write_problem(file, problem);
     if (const hdf5::Reader input(setup_.input); input.has("/minimum")) file.copy(input, "/minimum");
     hdf5::write_provenance(file, "/provenance", command_.provenance(setup_.input));
+    write_specification(file, "/provenance", specification_);
     file.commit();
   }
 
   Command& command_;
   const Setup& setup_;
-  bool finished_;
+  RunOutput output_;
+  std::optional<RunOutput> final_;  ///< the problem with the last weights
+  Specification specification_;
   ModelObjective objective_;
   Vector<double> start_;
   Descent run_;
@@ -383,6 +392,7 @@ class Training {
   Index recorded_ = -1, guaranteed_ = 0, broken_ = 0, rises_ = 0, certified_ = -1;
   double first_loss_ = 0, last_loss_ = 0;
   DescentStatus status_;
+  Counts settled_;  ///< up to the last step: what tries another one in vain is tried again after a kill
   Counts spent_;
   std::string too_large_;
 };
@@ -399,26 +409,18 @@ void body(Command& command) {
        "steps from checkpoint to checkpoint, and so of the trajectory (default: a hundredth of --steps)")  //
       ("ntk", po::bool_switch(), "record the smallest eigenvalue of the NTK of the trained blocks")        //
       ("certify", po::bool_switch(), "record the ball certificate (implies --ntk)")                        //
-      ("final", po::value<std::string>()->value_name("FILE"), "write the last weights as a problem file")  //
       ("resume", po::bool_switch(), "go on with a run that did not finish");
+  command.add_output_option("final", "write the last weights as a problem file");
   add_model_options(command);
   command.add_memory_option();
   if (!command.parse()) return;
-  const bool overwrite = command.get<bool>("overwrite"), resume = command.get<bool>("resume");
+  RunOutput output(command, command.output(), "/entry/provenance");
+  std::optional<RunOutput> final;
+  if (command.given("final")) final.emplace(command, command.get<std::string>("final"), "/provenance");
   const Setup setup = read_setup(command);
-  if (resume) hdf5::remove_unfinished(command.output());
-  const bool finished = resume && !overwrite && already_written(command.output());
-  { const hdf5::Writer early_refusal(command.output(), overwrite || finished); }
-  if (command.given("final")) {
-    const std::string path = command.get<std::string>("final");
-    for (const std::string& other : {setup.input, command.output()})
-      if (std::filesystem::weakly_canonical(path) == std::filesystem::weakly_canonical(other))
-        throw InputError("--final " + path + ": is " + other + " itself; give another file");
-    const hdf5::Writer early_refusal(path, overwrite || resume);
-  }
   use_one_thread_for_small_work(setup, command.get<bool>("ntk") || command.get<bool>("certify") ||
                                            command.get<std::string>("step") == "guaranteed");
-  Training(command, setup, finished).go();
+  Training(command, setup, std::move(output), std::move(final)).go();
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "hdf5/file.h"
 
-#include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,33 +33,6 @@ std::string library_error() {
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &message);
   std::replace(message.begin(), message.end(), '\n', ' ');
   return message.empty() ? "unknown HDF5 error" : message;
-}
-
-/// rename() that refuses to replace a file another run has made in the meantime, where the file system can.
-bool rename_to_new(const std::string& from, const std::string& to) {
-  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
-  return errno == EINVAL && !std::filesystem::exists(to) && std::rename(from.c_str(), to.c_str()) == 0;
-}
-
-// Names of unfinished files, readable from a signal handler: fixed memory, one flag each.
-struct Unfinished {
-  std::atomic<bool> used = false;
-  std::array<char, 4096> path = {};
-};
-std::array<Unfinished, 8> unfinished;
-
-void remember(const std::string& path) {
-  for (Unfinished& slot : unfinished)
-    if (!slot.used && path.size() < slot.path.size()) {
-      std::memcpy(slot.path.data(), path.c_str(), path.size() + 1);
-      slot.used = true;
-      return;
-    }
-}
-
-void forget(const std::string& path) {
-  for (Unfinished& slot : unfinished)
-    if (slot.used && path == slot.path.data()) slot.used = false;
 }
 
 std::vector<hsize_t> extent(const Extent& shape) {
@@ -292,62 +263,13 @@ std::optional<double> Reader::number_attribute(const std::string& object, const 
 
 // ---------------------------------------------------------------------------------------------- Writer
 
-namespace {
-
-/// Of a file that is not finished yet; the number of the process follows.
-std::string part_name(const std::filesystem::path& target) {
-  return "." + target.filename().string() + ".part-";
-}
-
-std::filesystem::path folder_of(const std::filesystem::path& target) {
-  return target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
-}
-
-}  // namespace
-
-void remove_unfinished(const std::string& path) {
-  namespace fs = std::filesystem;
-  const fs::path target(path);
-  const std::string begin = part_name(target);
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder_of(target), ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind(begin, 0) != 0) continue;
-    const std::string process = name.substr(begin.size());
-    const bool number = !process.empty() && process.find_first_not_of("0123456789") == std::string::npos;
-    if (number && kill(static_cast<pid_t>(std::atol(process.c_str())), 0) != 0 && errno == ESRCH)
-      fs::remove(entry.path(), ignored);
-  }
-}
-
-Writer::Writer(std::string path, bool overwrite) : path_(std::move(path)), overwrite_(overwrite) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const fs::path target(path_);
-  const fs::path folder = folder_of(target);
-  if (target.filename().empty()) throw InputError("'" + path_ + "': not a file name");
-  if (!fs::is_directory(folder, error)) throw InputError(path_ + ": there is no folder " + folder.string());
-  if (fs::is_directory(target, error)) throw InputError(path_ + ": a folder; expected a file name");
-  if (fs::exists(target, error) && !fs::is_regular_file(target, error))
-    throw InputError(path_ + ": not a regular file; expected a file name");
-  if (fs::exists(target, error) && !overwrite_)
-    throw InputError(path_ + ": exists already; give another name or --overwrite");
-  part_ = (folder / (part_name(target) + std::to_string(getpid()))).string();
-  // The system's own reason is clearer than HDF5's.
-  const int probe = open(part_.c_str(), O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0666);
-  if (probe < 0) throw InputError(path_ + ": cannot be written: " + std::strerror(errno));
-  ::close(probe);
-  remember(part_);
-  file_ = Handle(H5Fcreate(part_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
+Writer::Writer(const std::string& path, bool overwrite) : part_(path, overwrite) {
+  file_ = Handle(H5Fcreate(part_.part().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
   if (!file_.valid()) fail("/");
 }
 
 Writer::~Writer() {
-  if (part_.empty()) return;
-  if (!broken_) file_.close();
-  file_.release();  // of a file that cannot be written nothing is left to close
-  std::remove(part_.c_str());
-  forget(part_);
+  if (broken_) file_.release();  // of a file that cannot be written nothing is left to close
 }
 
 void Writer::fail(const std::string& object) {
@@ -355,7 +277,7 @@ void Writer::fail(const std::string& object) {
   broken_ = true;
   const bool no_space =
       reason == ENOSPC || reason == EFBIG || reason == EDQUOT;  // said more clearly by the system
-  throw WorkError(path_ + ": " + object +
+  throw WorkError(path() + ": " + object +
                   " cannot be written: " + (no_space ? std::string(std::strerror(reason)) : library_error()));
 }
 
@@ -460,11 +382,75 @@ void Writer::ascii_attribute(const std::string& object, const std::string& name,
   write_attribute(object, name, type.get(), value.data(), {});
 }
 
+namespace {
+
+/// Reads all of an attribute or a dataset of a type of memory, and gives it to `use`.
+template <class Read, class Use>
+bool pass_on(hid_t type, hid_t space, const Read& read, const Use& use) {
+  const auto count = static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space)));
+  std::vector<char> bytes(count * H5Tget_size(type) + 1);
+  if (count > 0 && read(type, bytes.data()) < 0) return false;
+  const bool done = use(type, bytes.data()) >= 0;
+  if (count > 0 && (H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tis_variable_str(type) > 0))
+    H5Dvlen_reclaim(type, space, H5P_DEFAULT, bytes.data());
+  return done;
+}
+
+bool copy_attributes(hid_t from, hid_t to) {
+  const auto copy = [](hid_t object, const char* name, const H5A_info_t*, void* target) -> herr_t {
+    const Handle attribute(H5Aopen(object, name, H5P_DEFAULT), H5Aclose);
+    const Handle type(H5Aget_type(attribute.get()), H5Tclose), space(H5Aget_space(attribute.get()), H5Sclose);
+    if (!type.valid() || !space.valid()) return -1;
+    if (H5Tdetect_class(type.get(), H5T_REFERENCE) > 0) return 0;  // to other objects of that file
+    const Handle made(H5Acreate2(*static_cast<const hid_t*>(target), name, type.get(), space.get(),
+                                 H5P_DEFAULT, H5P_DEFAULT),
+                      H5Aclose);
+    return made.valid() && pass_on(
+                               type.get(), space.get(),
+                               [&](hid_t t, void* bytes) { return H5Aread(attribute.get(), t, bytes); },
+                               [&](hid_t t, const void* bytes) {
+                                 const bool empty = H5Sget_simple_extent_npoints(space.get()) == 0;
+                                 return empty ? herr_t{0} : H5Awrite(made.get(), t, bytes);
+                               })
+               ? 0
+               : -1;
+  };
+  return H5Aiterate2(from, H5_INDEX_NAME, H5_ITER_INC, nullptr, copy, &to) >= 0;
+}
+
+}  // namespace
+
 void Writer::copy(const Reader& from, const std::string& path) {
-  const Handle creation(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(creation.get(), 1);
-  if (H5Ocopy(from.file_.get(), path.c_str(), file_.get(), path.c_str(), H5P_DEFAULT, creation.get()) < 0)
-    fail(path);
+  // H5Ocopy crashes where the disk is full (HDF5 1.10.8).
+  const Handle object(H5Oopen(from.file_.get(), path.c_str(), H5P_DEFAULT), H5Oclose);
+  if (!object.valid()) from.fail(path, "cannot be read: " + library_error());
+  const bool is_group = H5Iget_type(object.get()) == H5I_GROUP;
+  if (is_group) {
+    group(path);
+    for (const std::string& name : from.members(path)) copy(from, path + "/" + name);
+  } else {
+    const Handle type(H5Dget_type(object.get()), H5Tclose), space(H5Dget_space(object.get()), H5Sclose);
+    if (!type.valid() || !space.valid()) from.fail(path, "cannot be read: " + library_error());
+    bool read = H5Sget_simple_extent_npoints(space.get()) == 0;
+    const bool written = pass_on(
+        type.get(), space.get(),
+        [&](hid_t t, void* bytes) {
+          const herr_t status = H5Dread(object.get(), t, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes);
+          read = status >= 0;
+          return status;
+        },
+        [&](hid_t t, const void* bytes) {
+          Extent shape(H5Sget_simple_extent_ndims(space.get()));
+          std::vector<hsize_t> dims(shape.size());
+          H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
+          std::copy(dims.begin(), dims.end(), shape.begin());
+          write_dataset(path, t, bytes, shape);
+          return 0;
+        });
+    if (!written && !read) from.fail(path, "cannot be read: " + library_error());
+  }
+  const Handle made(H5Oopen(file_.get(), path.c_str(), H5P_DEFAULT), H5Oclose);
+  if (!made.valid() || !copy_attributes(object.get(), made.get())) fail(path);
 }
 
 void Writer::hard_link(const std::string& existing, const std::string& link) {
@@ -476,20 +462,7 @@ void Writer::commit() {
   errno = 0;
   if (H5Fflush(file_.get(), H5F_SCOPE_GLOBAL) < 0) fail("the file");
   if (file_.close() < 0) fail("the file");
-  const int descriptor = open(part_.c_str(), O_RDWR | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
-  const int reason = errno;
-  if (descriptor >= 0) ::close(descriptor);
-  if (!synced) throw WorkError(path_ + ": cannot be written: " + std::strerror(reason));
-  if (!(overwrite_ ? std::rename(part_.c_str(), path_.c_str()) == 0 : rename_to_new(part_, path_)))
-    throw WorkError(path_ + ": cannot be given its name: " + std::strerror(errno));
-  forget(part_);
-  part_.clear();
-}
-
-void remove_unfinished_files() noexcept {
-  for (Unfinished& slot : unfinished)
-    if (slot.used) unlink(slot.path.data());
+  part_.commit();
 }
 
 }  // namespace basin::hdf5

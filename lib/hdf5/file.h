@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "hdf5/part_file.h"
 #include "linalg/types.h"
 
 namespace basin::hdf5 {
@@ -80,17 +81,13 @@ class Reader {
   Handle file_;
 };
 
-/// Deletes what killed processes have left of files of this name, `.NAME.part-PID`.
-void remove_unfinished(const std::string& path);
-
-/// A new file, written as `.NAME.part-PID` beside its final path and renamed by commit(): it appears whole or
-/// not at all. Parent groups are made on the way. Paths are absolute, "/entry/model/N".
+/// A new file, which appears whole or not at all (hdf5/part_file.h). Parent groups are made on the way. Paths
+/// are absolute, "/entry/model/N".
 ///
-/// Throws InputError when the folder is missing or not writable, or the file exists and may not be
-/// overwritten; WorkError when a write fails, for instance on a full disk.
+/// Throws InputError as PartFile does; WorkError when a write fails, for instance on a full disk.
 class Writer {
  public:
-  Writer(std::string path, bool overwrite);
+  Writer(const std::string& path, bool overwrite);
   ~Writer();
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
@@ -125,7 +122,7 @@ class Writer {
   /// Closes the file and gives it its name. Nothing can be written afterwards.
   void commit();
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return part_.path(); }
 
  private:
   void write_dataset(const std::string& path, hid_t memory_type, const void* values, const Extent& shape);
@@ -133,12 +130,9 @@ class Writer {
                        const Extent& shape);
   [[noreturn]] void fail(const std::string& object);
 
-  std::string path_, part_;
-  bool overwrite_, broken_ = false;
+  PartFile part_;  // goes after the handle
+  bool broken_ = false;
   Handle file_;
 };
-
-/// Removes the unfinished files of all Writers of this process. Safe to call from a signal handler.
-void remove_unfinished_files() noexcept;
 
 }  // namespace basin::hdf5

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "common/run_output.h"
 #include "hdf5/file.h"
 #include "linalg/errors.h"
 
@@ -66,25 +67,17 @@ Checkpoint read_checkpoint(const std::string& path) {
 
 }  // namespace
 
-bool already_written(const std::string& output) {
-  std::error_code error;
-  const auto written = fs::last_write_time(output, error);
-  if (error) return false;
-  const auto journal = fs::last_write_time(output + ".journal", error);
-  return !error && written >= journal;
-}
-
 CheckpointFiles::CheckpointFiles(const std::string& output, const Specification& specification, Index weights,
                                  bool resume)
-    : path_(output + ".checkpoint"),
-      journal_(output + ".journal", specification, static_cast<std::size_t>(weights), resume) {
+    : path_(checkpoint_of(output)),
+      journal_(journal_of(output), specification, static_cast<std::size_t>(weights), resume) {
   if (!fs::exists(path_)) return;
   Checkpoint c = read_checkpoint(path_);
   for (const auto& [step, row] : journal_.records())
     if (step <= c.run.step) trajectory_[step] = row;
   if (!trajectory_.contains(c.run.step) || !c.numbers.contains("rows") ||
       static_cast<double>(trajectory_.size()) != c.numbers["rows"])
-    throw InputError(path_ + ": does not belong to " + output + ".journal; delete both");
+    throw InputError(path_ + ": does not belong to " + journal_of(output) + "; delete both");
   found_ = std::move(c);
 }
 
@@ -99,7 +92,7 @@ void CheckpointFiles::save(const Checkpoint& checkpoint, const Vector<double>& w
 
 void CheckpointFiles::remove() {
   std::error_code ignored;
-  hdf5::remove_unfinished(path_);
+  remove_unfinished(path_);
   fs::remove(path_, ignored);
   journal_.remove();
 }

@@ -11,10 +11,6 @@
 
 namespace basin::tools {
 
-/// Whether a run was killed when its output was written and its journal, OUTPUT.journal, not yet deleted: the
-/// output is the younger one.
-bool already_written(const std::string& output);
-
 /// All that is needed to go on to the same bits.
 struct Checkpoint {
   Descent run;                               ///< of the point only theta

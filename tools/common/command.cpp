@@ -6,13 +6,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <iostream>
 #include <sstream>
 
+#include "common/interrupt.h"
+#include "common/run_output.h"
 #include "common/version.h"
 #include "common/words.h"
 #include "linalg/errors.h"
@@ -122,12 +124,6 @@ std::string value_text(const boost::any& value) {
   if (const auto* list = boost::any_cast<std::vector<std::string>>(&value))
     for (std::size_t i = 0; i < list->size(); ++i) out << (i > 0 ? " " : "") << (*list)[i];
   return out.str();
-}
-
-extern "C" void interrupted(int signal) {
-  hdf5::remove_unfinished_files();
-  std::signal(signal, SIG_DFL);
-  std::raise(signal);
 }
 
 }  // namespace
@@ -280,11 +276,83 @@ bool Command::parse() {
     resolve("memory", std::to_string(memory_));
   }
   if (given("assert")) asserted();
+  check_files();
   if (get<bool>("verbose")) {
     std::cerr << introduction_.name << " " << kVersion << " (" << kBuild << ")\n";
     for (const auto& [name, value] : resolved_) std::cerr << "  --" << name << " " << value << "\n";
   }
   return true;
+}
+
+void Command::add_output_option(const std::string& name, const std::string& help) {
+  options.add_options()(name.c_str(), po::value<std::string>()->value_name("FILE"), help.c_str());
+  outputs_.push_back(name);
+}
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The files that the value of an option can name: FILE, FILE:DATASET, FILE:DATASET:ROW.
+std::vector<fs::path> files_named(const std::string& value) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (std::size_t colon = value.find(':');; colon = value.find(':', colon + 1)) {
+    const fs::path file = value.substr(0, colon);
+    if (fs::exists(file, error)) files.push_back(file);
+    if (colon == std::string::npos) return files;
+  }
+}
+
+/// Whether an option names files to read or, in outputs, to write: its argument says so.
+bool names_files(const po::option_description& option) {
+  const std::string argument = option.format_parameter();
+  for (const char* word : {"FILE", "FOLDER", ".h5", "DIRECTION"})
+    if (argument.find(word) != std::string::npos) return true;
+  return false;
+}
+
+bool is_within(const fs::path& file, const fs::path& folder) {
+  std::error_code error;
+  const fs::path inner = fs::canonical(file, error), outer = fs::canonical(folder, error);
+  return !error && std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
+}  // namespace
+
+/// An input is never an output, by whatever name, nor an output another one. Deletes what killed runs left of
+/// the outputs.
+void Command::check_files() const {
+  std::error_code error;
+  std::map<std::string, std::string> written;  // and by which option
+  for (const std::string& name : outputs_) {
+    if (!given(name)) continue;
+    const auto path = get<std::string>(name);
+    const auto [other, is_new] = written.emplace(fs::weakly_canonical(path, error).string(), name);
+    if (!is_new)
+      throw InputError("--" + name + " " + path + ": is --" + other->second + " as well; give another name");
+    for (const std::string& file : {path, journal_of(path), checkpoint_of(path)})
+      if (const std::string reader = option_that_reads(file); !reader.empty())
+        throw InputError(file + ": is read as " + reader + "; give another name with --" + name);
+    remove_unfinished(path);
+  }
+}
+
+/// "--problem p.h5": the option that names this file as one to read, or a folder that has it; empty if none.
+std::string Command::option_that_reads(const std::string& path) const {
+  std::error_code error;
+  for (const auto& option : all_.options()) {
+    const std::string& name = option->long_name();
+    if (!names_files(*option) || !given(name) || std::count(outputs_.begin(), outputs_.end(), name) > 0)
+      continue;
+    const boost::any& value = values_[name].value();
+    const auto* list = boost::any_cast<std::vector<std::string>>(&value);
+    for (const std::string& one : list ? *list : std::vector<std::string>{get<std::string>(name)})
+      for (const fs::path& file : files_named(one))
+        if (fs::equivalent(path, file, error) || (fs::is_directory(file, error) && is_within(path, file)))
+          return "--" + name + " " + one;
+  }
+  return "";
 }
 
 OptionValues Command::with(const std::vector<std::pair<std::string, std::string>>& options_given) const {
@@ -360,11 +428,7 @@ hdf5::Provenance Command::provenance(const std::string& input, const std::string
 }
 
 int run(const std::string& name, const std::function<void()>& body) {
-  std::signal(SIGINT, interrupted);
-  std::signal(SIGTERM, interrupted);
-  std::signal(SIGHUP, interrupted);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file too large is then an error of the write,
-  std::signal(SIGPIPE, SIG_IGN);  // and so is a reader who has gone
+  handle_interrupts(name);
   const auto fail = [&](const std::string& message, ExitCode code) {
     std::cerr << name << ": " << escaped(message, true) << std::endl;  // one line, whatever it quotes
     return code;

@@ -90,6 +90,9 @@ class Command : public OptionValues {
   OptionValues with(const std::vector<std::pair<std::string, std::string>>& options) const;
 
   std::string output() const { return get<std::string>("output"); }
+
+  /// An option with the name of one more file to write; before parse().
+  void add_output_option(const std::string& name, const std::string& help);
   std::size_t memory() const { return memory_; }  ///< bytes, after add_memory_option
 
   /// Adds --precision: for tools whose answers are numbers, not signs or bounds.
@@ -128,6 +131,8 @@ class Command : public OptionValues {
 
  private:
   void print_help() const;
+  void check_files() const;
+  std::string option_that_reads(const std::string& path) const;
   std::vector<std::string> asserted() const;
 
   Introduction introduction_;
@@ -137,6 +142,7 @@ class Command : public OptionValues {
   po::options_description common_{"Common options"}, all_;
   std::vector<po::parsed_options> parsed_;  ///< command line and configuration file; they refer to all_
   std::size_t memory_ = 0;
+  std::vector<std::string> outputs_ = {"output"};        ///< the options that name files to write
   std::map<std::string, std::optional<bool>> verdicts_;  ///< those that --assert takes, once they are known
   std::string summary_, start_time_;
   double start_seconds_ = 0;

@@ -14,6 +14,8 @@
 #include <limits>
 #include <sstream>
 
+#include "common/interrupt.h"
+#include "hdf5/part_file.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
 
@@ -76,42 +78,48 @@ Specification parse_specification(const std::string& text) {
 Journal::Journal(std::string path, const Specification& specification, std::size_t values_per_record,
                  bool resume)
     : path_(std::move(path)), values_per_record_(values_per_record) {
-  const bool exists = access(path_.c_str(), F_OK) == 0;
   file_ = open(path_.c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0666);
   if (file_ < 0) throw InputError(path_ + ": cannot be written: " + std::strerror(errno));
   try {
     if (flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
       throw InputError(path_ + ": in use by another run");
-    if (exists && !resume)
-      throw InputError(path_ + ": an unfinished run has left its journal; go on with --resume, or delete it");
-    read(specification);
-  } catch (...) {
+    read(specification, resume);
+  } catch (const InputError&) {
+    close(file_);
+    throw;
+  } catch (...) {  // the disk is full
+    std::remove(path_.c_str());
     close(file_);
     throw;
   }
+  say_on_interrupt(going_on(path_));
 }
 
 Journal::~Journal() {
-  if (file_ >= 0) close(file_);
+  if (empty_) remove();
+  say_on_interrupt("");
+  close(file_);
 }
 
-void Journal::read(const Specification& specification) {
+void Journal::read(const Specification& specification, bool resume) {
   std::ifstream in(path_, std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  const std::size_t seal = bytes.find(kSeal), end_of_header = bytes.find('\n', seal + 1);
-  if (seal == std::string::npos || end_of_header == std::string::npos) {
-    // A run was killed before its first record; nothing else has a beginning of our header alone.
-    const std::string expected = header(specification);
-    if (expected.compare(0, bytes.size(), bytes) != 0)
-      throw InputError(path_ + ": found no journal; delete it");
+  const std::size_t seal = bytes.find(kSeal),
+                    end_of_header = seal == std::string::npos ? seal : bytes.find('\n', seal + 1);
+  const bool whole_header = end_of_header != std::string::npos;
+  const std::string found = whole_header ? bytes.substr(0, seal) : bytes, ours = header(specification);
+  if (whole_header ? bytes.substr(0, end_of_header + 1) != found + kSeal + checksum(found) + "\n" ||
+                         found.rfind(kFirstLine, 0) != 0
+                   : ours.compare(0, bytes.size(), bytes) != 0)
+    throw InputError(path_ + ": found no journal of version 1, or a damaged one; delete it");
+  if (!whole_header || end_of_header + 1 == bytes.size()) {  // of a run that ended before its first record
     cut(0);
-    write(expected);
+    write(ours);
     return;
   }
-  const std::string found = bytes.substr(0, seal);
-  if (bytes.substr(0, end_of_header + 1) != found + kSeal + checksum(found) + "\n" ||
-      found.rfind(kFirstLine, 0) != 0)
-    throw InputError(path_ + ": found no journal of version 1, or a damaged one; delete it");
+  if (!resume)
+    throw InputError(path_ + ": an unfinished run has left its journal; go on with --resume, or delete it");
+  empty_ = false;
   const std::string difference = first_difference(parse_specification(found), specification);
   if (!difference.empty())
     throw InputError(path_ + ": the journal of another run (" + difference +
@@ -149,10 +157,11 @@ void Journal::append(Index number, const std::vector<double>& values) {
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   write(sealed(text));
+  empty_ = false;
   const auto now = std::chrono::steady_clock::now();
   if (now - synced_ < kSyncEvery) return;
   synced_ = now;
-  if (fdatasync(file_) != 0 && errno != EINVAL)  // what cannot be synchronised at all, such as a pipe
+  if (fdatasync(file_) != 0 && !is_missing_call(errno))
     throw WorkError(path_ + ": cannot be written: " + std::strerror(errno));
 }
 
@@ -168,6 +177,7 @@ void Journal::write(const std::string& text) {
 
 void Journal::remove() {
   std::remove(path_.c_str());
+  empty_ = false;  // nothing is left to delete
 }
 
 }  // namespace basin::tools

@@ -35,10 +35,11 @@ Specification parse_specification(const std::string& text);
 /// records of some seconds. (For each record that would take longer than small pieces of work themselves.)
 class Journal {
  public:
-  /// Starts the journal, or with `resume` goes on with the one that is there, if any. Throws InputError when
-  /// one is there without `resume`, when it is of other work, or in use by another process, and when it
-  /// cannot be written.
+  /// Starts the journal, or with `resume` goes on with the one that is there, if any; one without a record is
+  /// started anew. Throws InputError when one is there without `resume`, when it is of other work, or in use
+  /// by another process, and when it cannot be written. While it is there, an interrupt says how to go on.
   Journal(std::string path, const Specification& specification, std::size_t values_per_record, bool resume);
+  /// Deletes a journal without a record: work that failed at its start leaves nothing.
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -55,7 +56,7 @@ class Journal {
   void remove();
 
  private:
-  void read(const Specification& specification);
+  void read(const Specification& specification, bool resume);
   bool read_record(const std::string& line);
   void cut(std::size_t size);
   void write(const std::string& text);
@@ -63,6 +64,7 @@ class Journal {
   std::string path_;
   std::size_t values_per_record_;
   int file_ = -1;
+  bool empty_ = true;  ///< no record, also none that is damaged
   std::mutex mutex_;
   std::chrono::steady_clock::time_point synced_ = std::chrono::steady_clock::now();
   std::map<Index, std::vector<double>> records_;

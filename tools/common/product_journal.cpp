@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "common/interrupt.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
 
@@ -84,10 +85,13 @@ ProductJournal::ProductJournal(std::string path, const Specification& specificat
     close(file_);
     throw;
   }
+  say_on_interrupt(going_on(path_));
 }
 
 ProductJournal::~ProductJournal() {
-  if (file_ >= 0) close(file_);
+  if (computed_ + replayed_ == 0) remove();
+  say_on_interrupt("");
+  close(file_);
 }
 
 void ProductJournal::fail() const {
@@ -104,19 +108,18 @@ void ProductJournal::read_header(const Specification& specification) {
   if (!read_at(file_, found.data(), found.size(), 0)) fail();
   const std::size_t seal = found.find(kSeal),
                     end = seal == std::string::npos ? seal : found.find('\n', seal + 1);
-  if (end == std::string::npos) {
-    // A run was killed before its first product; nothing else has a beginning of our header alone.
-    if (expected.compare(0, found.size(), found) != 0)
-      throw InputError(path_ + ": found no journal of products; delete it");
+  const bool whole = end != std::string::npos;
+  const std::string there = whole ? found.substr(0, seal) : found;
+  if (whole ? found.substr(0, end + 1) != there + kSeal + checksum_text(there) + "\n" ||
+                  there.rfind(kFirstLine, 0) != 0
+            : expected.compare(0, found.size(), found) != 0)
+    throw InputError(path_ + ": found no journal of products of version 1, or a damaged one; delete it");
+  if (!whole || static_cast<off_t>(end) + 1 == length) {  // of a run that ended before its first product
     if (ftruncate(file_, 0) != 0) fail();
     write(expected.data(), expected.size());
     replaying_ = false;
     return;
   }
-  const std::string there = found.substr(0, seal);
-  if (there.rfind(kFirstLine, 0) != 0 ||
-      found.substr(0, end + 1) != there + kSeal + checksum_text(there) + "\n")
-    throw InputError(path_ + ": found no journal of products of version 1, or a damaged one; delete it");
   const std::string difference = first_difference(parse_specification(there), specification);
   if (!difference.empty())
     throw InputError(path_ + ": the journal of another run (" + difference +

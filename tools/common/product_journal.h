@@ -25,6 +25,7 @@ class ProductJournal {
   /// Starts the journal or goes on with the one that is there. Throws InputError when that is of other work,
   /// or in use, or cannot be written.
   ProductJournal(std::string path, const Specification& specification);
+  /// Deletes a journal without a product.
   ~ProductJournal();
   ProductJournal(const ProductJournal&) = delete;
   ProductJournal& operator=(const ProductJournal&) = delete;

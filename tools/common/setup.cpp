@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <sstream>
 
 #include "common/words.h"
@@ -147,9 +146,6 @@ Setup read_setup(Command& command, Draws draws) {
   Setup setup;
   setup.input = command.get<std::string>("problem");
   const Problem problem = hdf5::read_problem(hdf5::Reader(setup.input));
-  std::error_code error;
-  if (std::filesystem::equivalent(setup.input, command.output(), error))
-    throw InputError(command.output() + ": is the problem file itself; give another output file");
   const Network net = resolve_network(command, problem);
   hdf5::ModelDescription& d = setup.description;
   const AttentionWeights weights = resolve_weights(command, problem, net, d.weights_origin, draws);

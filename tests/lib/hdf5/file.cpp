@@ -173,6 +173,6 @@ TEST_CASE("a signal handler can remove unfinished files") {
   const TemporaryFolder folder;
   Writer file(folder / "x.h5", false);
   CHECK(files_in(folder) == 1);
-  hdf5::remove_unfinished_files();
+  remove_unfinished_files();
   CHECK(files_in(folder) == 0);
 }
