@@ -60,7 +60,7 @@ fs::path follow_links(const std::string& path) {
     if (links == kMostLinks) throw InputError(path + ": symbolic links that lead round in a circle");
     const fs::path next = fs::read_symlink(target, error);
     if (error) break;
-    target = next.is_absolute() ? next : folder_of(target) / next;
+    target = (next.is_absolute() ? next : folder_of(target) / next).lexically_normal();
   }
   return target;
 }
@@ -161,6 +161,7 @@ PartFile::PartFile(std::string path, bool overwrite) : path_(std::move(path)), o
   target_ = follow_links(path_);
   const fs::path folder = folder_of(target_);
   const fs::file_status there = fs::status(path_, error);
+  if (error == std::errc::filename_too_long) throw InputError(path_ + ": " + error.message());
   if (!fs::is_directory(folder, error)) throw InputError(path_ + ": there is no folder " + folder.string());
   if (fs::is_directory(there)) throw InputError(path_ + ": a folder; expected a file name");
   if (fs::exists(there) && !fs::is_regular_file(there))

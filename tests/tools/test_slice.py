@@ -393,7 +393,7 @@ class LongRuns(ToolTest):
                 self.assertEqual(file["entry/surface/train_loss"].attrs["long_name"], "loss f")
         self.done("basin-slice", "merge", "3.h5", "1.h5", "2.h5", "-o", "m.h5")
         self.assertEqual(contents(self.path("whole.h5")), contents(self.path("m.h5")))
-        self.refused(2, "1.h5: one of the files to join", "basin-slice", "merge", "1.h5", "2.h5", "3.h5", "-o", "1.h5", "--overwrite")
+        self.refused(2, "1.h5: is read as --shares 1.h5", "basin-slice", "merge", "1.h5", "2.h5", "3.h5", "-o", "1.h5", "--overwrite")
         self.refused(2, "the files leave out", "basin-slice", "merge", "1.h5", "2.h5", "-o", "x.h5")
         self.refused(2, "is in a file before it, too", "basin-slice", "merge", "1.h5", "1.h5", "-o", "x.h5")
         self.done("basin-slice", "problem.h5", "-o", "other.h5", *grid, "--part", "2/3", "--seed", 4)
@@ -428,7 +428,7 @@ class LongRuns(ToolTest):
         self.done(*args, "--resume")
         result = self.path("r.h5").read_bytes()
         self.path("r.h5.journal").write_bytes(journal)
-        self.assertEqual(self.done(*args, "--resume"), "r.h5: already complete\n")
+        self.assertEqual(self.done(*args, "--resume"), "")
         self.assertEqual(self.path("r.h5").read_bytes(), result)
         self.no_leftovers("problem.h5", "r.h5")
 

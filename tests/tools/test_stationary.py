@@ -596,9 +596,8 @@ class Stationary(ToolTest):
         args += ["--check-return", "1000", "-o", "r.h5"]
         # another run's output is not taken for its own
         if not self.path("r.h5").exists():
-            self.path("r.h5").write_bytes(b"older")
-            os.utime(self.path("r.h5"), (0, 0))
-            self.refused(2, "exists already", "basin-stationary", *args, "--resume")
+            self.path("r.h5").write_bytes(b"newer")
+            self.refused(2, "exists already and is not the result of this run", "basin-stationary", *args, "--resume")
             os.remove(self.path("r.h5"))
         journal = self.path("r.h5.journal").read_bytes()
         part = self.path(f".r.h5.part-{process.pid}")

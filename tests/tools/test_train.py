@@ -1,6 +1,7 @@
 """basin-train against descent in NumPy, and against itself: killed and resumed, on other numbers of threads."""
 
 import os
+import shutil
 import re
 import signal
 import subprocess
@@ -247,12 +248,15 @@ class Train(ToolTest):
         os.utime(self.path("r.h5.journal"), (1, 1))
         self.done("basin-train", *args, "--resume")
         self.assertEqual(self.path("r.h5").read_bytes(), whole)
-        # an output that is older than the journal is not this run's
+        # another run's output is not this run's, however new it is
         self.path("r.h5.journal").write_bytes(journal)
-        os.utime(self.path("r.h5"), (1, 1))
-        self.refused(2, "exists already", "basin-train", *args, "--resume")
-        os.remove(self.path("r.h5.journal"))
-        self.no_leftovers("problem.h5", "r.h5")
+        self.done("basin-train", path, "-o", "other.h5", "--step", "0.001", "--steps", 10, "--record-every", 20, "--checkpoint-every", 200)
+        shutil.copy(self.path("other.h5"), self.path("r.h5"))
+        self.refused(2, "r.h5: exists already and is the result of another run (steps = 10 there, 20000 here)", "basin-train", *args, "--resume")
+        self.path("r.h5").write_text("precious")
+        self.refused(2, "r.h5: exists already and is not the result of this run", "basin-train", *args, "--resume")
+        self.assertEqual(self.path("r.h5.journal").read_bytes(), journal)
+        self.assertEqual(self.path("r.h5").read_text(), "precious")
 
     def test_the_default_follows_the_flow(self):
         # 1 / lambda_max of the Hessian at the start, 1.383, leads to where the loss overflows
@@ -346,7 +350,7 @@ class Train(ToolTest):
             ("--pairs: without effect under --method adam", ["--method", "adam", "--pairs", "3"]),
             ("--record-every 0: expected at least 1", ["--record-every", "0"]),
             ("--checkpoint-every 1: the trajectory needs", ["--checkpoint-every", "1", "--memory", "1M"]),
-            ("--tolerance nan: expected a number", ["--tolerance", "nan"]),
+            ("--tolerance nan: expected a finite number", ["--tolerance", "nan"]),
             ("--steps -1: expected 0", ["--steps=-1"]),
             ("--final problem.h5: is", ["--final", "problem.h5"]),
             ("--step certificate: convergence from these weights is not proven", ["--step", "certificate"]),

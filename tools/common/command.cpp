@@ -328,7 +328,8 @@ void Command::check_files() const {
   for (const std::string& name : outputs_) {
     if (!given(name)) continue;
     const auto path = get<std::string>(name);
-    const auto [other, is_new] = written.emplace(fs::weakly_canonical(path, error).string(), name);
+    const auto [other, is_new] =
+        written.emplace(fs::weakly_canonical(fs::absolute(path), error).string(), name);
     if (!is_new)
       throw InputError("--" + name + " " + path + ": is --" + other->second + " as well; give another name");
     for (const std::string& file : {path, journal_of(path), checkpoint_of(path)})
