@@ -1,6 +1,7 @@
 #include "curvature/logit_symmetries.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "linalg/dense.h"
 #include "linalg/random.h"
@@ -60,7 +61,26 @@ Index rank_of(const Vector<double>& values) {
   return rank;
 }
 
+/// |derivative of the scores|, all samples, in Frobenius norm.
+double derivative_norm(KernelKind kernel, const ScoreWeights& w, const Matrix<double>& X, Index tokens) {
+  double square = 0;
+  for (Index first = 0; first < X.rows(); first += tokens)
+    square += score_rows(kernel, w, X.middleRows(first, tokens)).squaredNorm();
+  return std::sqrt(square);
+}
+
 }  // namespace
+
+bool few_samples_suffice(KernelKind kernel, const ScoreWeights& weights, const Matrix<double>& X,
+                         Index tokens, Index known) {
+  const Index columns = weights.W_Q.size() * ((weights.trains_Q ? 1 : 0) + (weights.trains_K ? 1 : 0)),
+              pairs = tokens * tokens, few = (2 * columns + pairs - 1) / pairs;
+  if (4 * few > X.rows() / tokens) return false;  // hardly any work is saved
+  // Singular values grow as rows are added, and the largest of all is at most the norm.
+  const double negligible = kNegligible * derivative_norm(kernel, weights, X, tokens);
+  const Vector<double> values = singular_values(factor(kernel, weights, X.topRows(few * tokens), tokens));
+  return columns - (values.array() > negligible).count() <= known;
+}
 
 Index score_rank(KernelKind kernel, const ScoreWeights& weights, const Matrix<double>& X, Index tokens) {
   return rank_of(singular_values(factor(kernel, weights, X, tokens)));
@@ -72,6 +92,7 @@ std::optional<Vectors<double>> score_symmetries(KernelKind kernel, const ScoreWe
       static_cast<double>(weights.W_Q.size()) * ((weights.trains_Q ? 1 : 0) + (weights.trains_K ? 1 : 0));
   const double rows = static_cast<double>(X.rows() * tokens);
   if ((4 * rows + 20 * columns) * columns * columns > kMostOperations) return {};
+  if (few_samples_suffice(kernel, weights, X, tokens, known)) return {};
   const Vectors<double> R = factor(kernel, weights, X, tokens);
   const Index rank = rank_of(singular_values(R));
   if (R.cols() - rank <= known) return {};  // the usual case, and vectors would take ten times as long

@@ -22,6 +22,11 @@ struct ScoreWeights {
 std::optional<Vectors<double>> score_symmetries(KernelKind kernel, const ScoreWeights& weights,
                                                 const Matrix<double>& X, Index tokens, Index known);
 
+/// Whether the first few samples, about as many as it has columns, already show that there are no more than
+/// the `known` ones: the usual case with many samples, in which the others need not be factorised.
+bool few_samples_suffice(KernelKind kernel, const ScoreWeights& weights, const Matrix<double>& X,
+                         Index tokens, Index known);
+
 /// The rank of that map, for tests and reports.
 Index score_rank(KernelKind kernel, const ScoreWeights& weights, const Matrix<double>& X, Index tokens);
 
