@@ -9,6 +9,7 @@
 #include "linalg/errors.h"
 #include "model/attention_model.h"
 #include "model/twin.h"
+#include "ntk/gain_bounds.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -345,7 +346,7 @@ Certificate certificate_at_gain(const Command& command, const Setup& setup, cons
 
 /// What would make the certificate pass.
 void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const std::string& method,
-             const CertificateInput& input, const Certificate& certificate) {
+             const KernelMinimum& sum, const CertificateInput& input, const Certificate& certificate) {
   const auto scalings =
       target_scalings(input.F, setup.data->Y, certificate.largest_residual * (1 - 1e-9) - input.F_error);
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -358,10 +359,17 @@ void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const std
              scalings ? std::vector<double>{scalings->low, scalings->high} : std::vector<double>{nan, nan});
   std::vector<std::string> blocks;
   std::vector<double> gains;
+  std::function<void(const std::string&)> status = command.status();
+  if (!status) status = [](const std::string&) {};
   for (const std::string& block : attention_blocks()) {
-    command.message("gain of " + block + " ...");
+    GainBounds bounds(setup.description.spec, setup.model, setup.weights, setup.data, sum, block);
+    Index tried = 0;
     const auto gain = passing_gain(
-        [&](double g) { return certificate_at_gain(command, setup, block, g, method); }, kLargestGain);
+        [&](double g) {
+          status("gain of " + block + ", " + std::to_string(tried++) + " tried");
+          return certificate_at_gain(command, setup, block, g, method);
+        },
+        kLargestGain, [&](double low, double high) { return bounds.excludes(low, high); });
     command.say("  " + block +
                 (gain ? " times " + number(*gain, 6) + " would pass"
                       : ": none of the factors tried would pass, from 1/" + number(kLargestGain, 6) + " to " +
@@ -404,7 +412,8 @@ void body(Command& command) {
   const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
   command.say("  " + verdict(certificate, found.sum()));
   write_certificate(file, input, certificate);
-  if (command.get<bool>("suggest")) suggest(command, file, setup, found.method, input, certificate);
+  if (command.get<bool>("suggest"))
+    suggest(command, file, setup, found.method, found.sum(), input, certificate);
   if (found.products)
     command.say("  by " + std::to_string(found.products->products) + " products: " +
                 (found.products->converged ? "converged" : "not converged") + ", an eigenvalue lies within " +

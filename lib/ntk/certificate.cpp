@@ -361,8 +361,19 @@ double largest_margin(const std::function<Certificate(double)>& certify, double 
 
 }  // namespace
 
-std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit) {
+std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit,
+                                   const std::function<bool(double, double)>& excludes) {
   if (!(limit >= 1)) throw InputError("certificate: the limit of the gain must be at least 1");
+  // All powers, and half a power around the last, where the margin may be largest. From 1 outwards: what
+  // passes is likely near, and found to be open soon.
+  const auto nothing_passes = [&] {
+    for (double power = 0; power < std::log2(limit) + 0.5; power += 0.5)
+      if (!excludes(std::exp2(power), std::exp2(power + 0.5)) ||
+          !excludes(std::exp2(-power - 0.5), std::exp2(-power)))
+        return false;
+    return true;
+  };
+  if (excludes && nothing_passes()) return std::nullopt;
   Certificate best = certify(1);
   if (best.passes) return 1;
   // Between a power that fails and one further from 1 that passes, the passing one nearest to 1.

@@ -111,7 +111,10 @@ std::optional<Scalings> target_scalings(const Matrix<double>& F, const Matrix<do
 /// The gain nearest to 1 (in ratio) for which certify(gain) passes: searched on the powers of sqrt(2) within
 /// [1 / limit, limit], both sides at once, and where none of them passes around the one with the largest
 /// margin, by golden sections; then by bisection down to a relative 1e-6 towards 1. Gains elsewhere between
-/// two powers that both fail are not found. Throws InputError unless limit >= 1.
-std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit = 1024);
+/// two powers that both fail are not found. Nothing is certified where `excludes(low, high)`, "no gain
+/// between these passes", holds from one power to the next over all that would be searched. Throws InputError
+/// unless limit >= 1.
+std::optional<double> passing_gain(const std::function<Certificate(double)>& certify, double limit = 1024,
+                                   const std::function<bool(double, double)>& excludes = {});
 
 }  // namespace basin

@@ -398,6 +398,19 @@ Progress Command::progress(const std::string& what) const {
   };
 }
 
+std::function<void(const std::string&)> Command::status() const {
+  if (get<bool>("quiet")) return {};
+  constexpr double kInterval = 10;
+  return [last = std::make_shared<double>(now()), start = now()](const std::string& stage) {
+#pragma omp critical(basin_progress)
+    if (const double time = now(); time - *last >= kInterval) {
+      *last = time;
+      std::fprintf(stderr, "%s, %.0f s\n", stage.c_str(), time - start);
+      std::fflush(stderr);
+    }
+  };
+}
+
 void Command::message(const std::string& line) const {
   if (!get<bool>("quiet")) std::cerr << line << std::endl;
 }

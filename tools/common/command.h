@@ -118,6 +118,8 @@ class Command : public OptionValues {
   /// Progress of one kind of work on stderr, with an estimate of the time left. Silent with --quiet, for
   /// short work, and sparse where stderr is not a terminal.
   Progress progress(const std::string& what) const;
+  /// What long work is at, a line on stderr every ten seconds; may be called by several threads.
+  std::function<void(const std::string&)> status() const;
   /// One line on stderr, unless --quiet.
   void message(const std::string& line) const;
   /// A line of the summary: printed on stdout (unless --quiet) and kept for the result file.

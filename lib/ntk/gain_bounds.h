@@ -1,0 +1,48 @@
+/// Gains of a block at which the ball certificate cannot pass, proven without the kernel at any of them
+/// (MATHEMATICS.md, "No gain").
+#pragma once
+
+#include "model/evaluator.h"
+#include "ntk/certificate.h"
+#include "ntk/minimum.h"
+
+namespace basin {
+
+class GainBounds {
+ public:
+  /// The certificate of the trained blocks with all weights of `block` multiplied by a gain. sum: the kernel
+  /// of all trained blocks at gain 1.
+  GainBounds(const AttentionSpec& spec, std::shared_ptr<const Model<double>> model,
+             const Vector<double>& weights, std::shared_ptr<const Data<double>> data,
+             const KernelMinimum& sum, const std::string& block);
+
+  /// Whether no gain in [low, high] can pass, 0 < low <= high: the largest residual that would pass is below
+  /// the residual at all of them. False where that is not proven, say after more evaluations than allowed.
+  bool excludes(double low, double high);
+  /// Of the loss, so far.
+  Index evaluations() const { return evaluations_; }
+
+ private:
+  bool linear() const { return block_ >= 2; }  ///< F in the gain: W_V, W_O
+  double loss(double gain);
+  NormConstants norms_at(double gain) const;
+  double smallest_singular_value(double gain) const;
+  double residual(double gain);
+  bool stays_above(double needed, double low, double high);
+  bool stays_above(double needed, double low, double high, double at_low, double at_high);
+
+  std::shared_ptr<const Model<double>> model_;
+  Vector<double> weights_;
+  std::shared_ptr<const Data<double>> data_;
+  ParameterLayout::Entry entry_;
+  NormConstants norms_;  ///< at gain 1
+  Index block_;
+  double smallest_;                 ///< lambda_min at gain 1, from above
+  double slack_ = 0;                ///< of a residual, for its rounding
+  double speed_ = 0;                ///< |dF / dgain| is at most this, at any gain; where F is not linear
+  std::array<double, 3> square_{};  ///< else |F|^2, F.Y and |Y|^2 at gain 1
+  LossEvaluator<double> loss_;
+  Index evaluations_ = 0;
+};
+
+}  // namespace basin
