@@ -225,8 +225,12 @@ class Search {
     data_.shape = record_shape(setup);
     init_.method = command.get<std::string>("init");
     init_.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
-    loss_ = {setup.description.spec, setup.model, setup.weights, setup.data,
-             command.memory() / static_cast<std::size_t>(2 * thread_slots())};
+    loss_ = {setup.description.spec,
+             setup.model,
+             setup.weights,
+             setup.data,
+             command.memory() / static_cast<std::size_t>(2 * thread_slots()),
+             command.status()};
     for (Index i = 0; i < static_cast<Index>(request_.at.size()); ++i) tasks_.push_back({Origin::given, i});
     for (Index i = 0; i < static_cast<Index>(request_.from.size()); ++i) tasks_.push_back({Origin::from, i});
     for (Index k = 0; k < request_.starts && request_.minima; ++k) tasks_.push_back({Origin::descent, k});

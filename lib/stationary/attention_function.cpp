@@ -30,13 +30,6 @@ double carried(const HeadFunction& a, const HeadFunction* b = nullptr) {
   return norms.stableNorm();
 }
 
-/// What distances are relative to: outputs or targets, or what heads carry where that cancels.
-double scale_of(const AttentionFunction& f) {
-  double scale = f.scale;
-  for (const HeadFunction& head : f.heads) scale = std::max(scale, head.scale);
-  return scale;
-}
-
 }  // namespace
 
 AttentionFunction attention_function(const AttentionSpec& spec, const Vector<double>& weights,
@@ -124,12 +117,18 @@ AttentionFunction AttentionFunction::from_flat(const Vector<double>& flat, Index
   return f;
 }
 
+double function_scale(const AttentionFunction& f) {
+  double scale = f.scale;
+  for (const HeadFunction& head : f.heads) scale = std::max(scale, head.scale);
+  return scale;
+}
+
 double output_distance(const AttentionFunction& a, const AttentionFunction& b) {
   return relative(a.outputs, b.outputs, std::max(a.scale, b.scale));
 }
 
 double function_distance(const AttentionFunction& a, const AttentionFunction& b) {
-  const double scale = std::max(scale_of(a), scale_of(b));
+  const double scale = std::max(function_scale(a), function_scale(b));
   double distance = output_distance(a, b);
   std::vector<bool> used(b.heads.size(), false);
   for (const HeadFunction& head : a.heads) {

@@ -36,6 +36,9 @@ struct AttentionFunction {
 AttentionFunction attention_function(const AttentionSpec& spec, const Vector<double>& weights,
                                      const Data<double>& data);
 
+/// What distances are relative to: outputs or targets, or what heads carry where that cancels.
+double function_scale(const AttentionFunction& f);
+
 /// |F - F'| over the larger scale.
 double output_distance(const AttentionFunction& a, const AttentionFunction& b);
 

@@ -32,6 +32,11 @@ constexpr double kClear = 1e-8;          // of |H|: smaller negative curvature i
 constexpr double kCurved = 1e-8;         // of |H|: a symmetry direction t with a larger |H t| is none here
 constexpr double kSmallBlock = 1e-4;  // of |theta|: rounding of the gradient turns symmetries of such blocks
 constexpr double kFlat = 1e-3;        // share of the loss that the gradient promises over a distance |theta|
+// A Newton step that is longer than this, of the length of theta, and that would change the loss by more than
+// this, of the size of outputs and residual, is none to a point near by: twice as far as a given point is
+// moved, and ten times what a last Newton step may change.
+constexpr double kFarStep = 2 * kSamePoint, kFarFall = 20 * kNear;
+constexpr double kSoftest = 0.01;  // of |H|: curvature along a gradient may be more than it is here
 
 /// v^T H v at theta.
 double curvature_of(ModelObjective& f, const Vector<double>& theta, const Vector<double>& v) {
@@ -139,6 +144,7 @@ struct Question {
   const SelfAdjointOperator &H, &twin;
   Removal remove;
   const Rounding& rounding;
+  const Status& status;
   double invisible;  ///< an eigenvalue that changes f by less than its rounding
   double visible;    ///< a change of f over which curvature must stay what it is
 };
@@ -214,7 +220,12 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   EigenOptions options;
   options.twin = &q.twin;
   options.dense_limit = 0;
+  const auto say = [&](const std::string& stage) {
+    if (q.status) q.status("P = " + std::to_string(c.size) + ": " + stage);
+  };
+  say("the smallest eigenvalues");
   const EigenResult found = restricted_eigenpairs(q.H, q.remove, c.removed, kPairs, 0, options).smallest;
+  if (inertia) say("the Hessian is assembled and factorised");
   const EigenvalueCounts counts =
       inertia ? dense_counts(measured_matrix(q.H, &q.twin), q.remove, c.removed, q.invisible)
               : krylov_counts(found, c.size, c.removed);
@@ -223,7 +234,8 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   c.smallest_bound = found.eigenvalues[0].error_bound;
   c.direction = found.eigenvectors.col(0);
   look_ahead(
-      c, q.f, q.x, [&](const Vector<double>& g) { return Vector<double>(-newton_step(q.f, q.remove, g)); },
+      c, q.f, q.x,
+      [&](const Vector<double>& g) { return Vector<double>(-newton_step(q.f, q.remove, g, say)); },
       [](const Vector<double>& y) { return y; });
   Diagonal d = diagonal(found, q.rounding.gradient);
   d.tolerance = c.tolerance;
@@ -267,7 +279,7 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
     return c;
   }
   const Question question = {f, x, H, H_twins.farthest(), [&](VectorsRef<double> V) { null.remove(V); },
-                             rounding,
+                             rounding, loss.status,
                              // over a distance of the length of theta
                              2 * rounding.loss / (reach * reach), faint ? rounding.loss : 0};
   if (c.size <= std::min(dense_limit, kDecompositionLimit))
@@ -343,6 +355,16 @@ double gradient_near(ModelObjective& f, const Vector<double>& theta) {
   return most;
 }
 
+/// Whether the gradient excludes a stationary point next to this one. Hg = H g, norm: |H|, about.
+bool is_far(const StationaryPoint& p, const ModelObjective& f, const Vector<double>& Hg, double norm) {
+  const double g = p.at.gradient.stableNorm();
+  if (!p.gradient_known || g <= p.rounding.gradient) return false;
+  // For a Newton step s |g|^2 = |s.H g| <= |s| |H g|, and g^T |H|^+ g >= |g|^4 / g^T |H| g.
+  const double step = g / std::max(Hg.stableNorm() / g, kSoftest * norm);
+  return step > kFarStep * f.length(p.at.theta) &&
+         step * g > kFarFall * function_scale(p.function) * p.residual;
+}
+
 /// The sign of a limit at infinity, if there is one.
 Valley valley_of(const StationaryPoint& p, KernelKind kernel, bool with_history) {
   const auto limit = [&](double now, double before) {
@@ -377,6 +399,11 @@ bool is_stationary(const StationaryPoint& p) {
          (c.contraction <= kContraction || c.far_gradient <= p.rounding.gradient);
 }
 
+/// The loss is flat, as on the way to infinity.
+bool is_flat(const StationaryPoint& p) {
+  return std::max(p.at.gradient.stableNorm(), p.rounding.gradient) * p.norm <= kFlat * p.at.loss;
+}
+
 PointKind kind_of(const StationaryPoint& p) {
   const PointCurvature& c = p.curvature;
   if (is_zero(p)) return p.zero_known ? PointKind::zero_loss : PointKind::degenerate;
@@ -384,14 +411,54 @@ PointKind kind_of(const StationaryPoint& p) {
   // On the way to infinity curvature fades, and what is left of it there means nothing.
   const bool negative = c.negative > 0 && (!sign || (stationary && decided) ||
                                            -c.smallest > std::max(c.smallest_bound, kClear * c.norm));
-  if (!stationary)
-    return sign && !negative &&
-                   std::max(p.at.gradient.stableNorm(), p.rounding.gradient) * p.norm <= kFlat * p.at.loss
-               ? PointKind::valley
-               : PointKind::not_stationary;
+  if (!stationary) return sign && !negative && is_flat(p) ? PointKind::valley : PointKind::not_stationary;
   if (negative) return PointKind::saddle;
   if (c.negative + c.zero > 0) return sign ? PointKind::valley : PointKind::degenerate;
   return c.exact ? PointKind::strict_minimum : PointKind::degenerate;
+}
+
+/// All but the curvature; whether that matters is left to be seen.
+StationaryPoint look(const AttentionLoss& loss, ModelObjective& f, const Point& x,
+                     const std::optional<Before>& before) {
+  StationaryPoint p;
+  p.at = *f.at(x.theta);
+  p.weights = f.weights_at(x.theta);
+  const Matrix<double> outputs = f.here().outputs();
+  p.residual = (outputs - loss.data->Y).stableNorm();
+  p.rounding = rounding_at(loss.spec, loss.model, p.weights, *loss.data, p.at.loss, outputs, p.at.gradient);
+  p.function = attention_function(loss.spec, p.weights, *loss.data);
+  p.saturation = p.saturation_before = p.function.saturation();
+  p.norm = p.norm_before = x.theta.stableNorm();
+  if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
+  p.valley = valley_of(p, loss.spec.kernel, before.has_value());
+  const double targets = loss.data->Y.stableNorm();
+  p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
+  p.gradient_scale = gradient_near(f, p.at.theta);
+  p.gradient_known = p.rounding.gradient <= kKnownGradient * p.gradient_scale;
+  return p;
+}
+
+/// That the gradient decides, if it does: the curvature stays unknown.
+bool settle(StationaryPoint& p, ModelObjective& f, const Vector<double>& Hg) {
+  if (is_zero(p) || (p.valley != Valley::none && is_flat(p))) return false;
+  PointCurvature c;
+  c.norm = norm_estimate(HessianOperator(f.here()), 0);
+  if (!is_far(p, f, Hg, c.norm)) return false;
+  const double g = p.at.gradient.stableNorm();
+  c.size = f.size();
+  c.from = CountsFrom::none;
+  c.exact = false;
+  c.gradient_slope = c.norm > 0 ? Hg.stableNorm() / (c.norm * g) : 0;
+  p.curvature = std::move(c);
+  p.loss_error = p.rounding.loss;
+  p.kind = PointKind::not_stationary;
+  return true;
+}
+
+Vector<double> hessian_times_gradient(ModelObjective& f, const Point& x) {
+  Vectors<double> Hg(f.size(), 1);
+  f.hessian(x.gradient, Hg);
+  return Hg.col(0);
 }
 
 }  // namespace
@@ -427,6 +494,8 @@ std::string completeness(CountsFrom from, bool exact) {
       return "H = J^T J at f = 0: by the singular values of J";
     case CountsFrom::outputs:
       return "H = J^T J at f = 0: no more positive ones than outputs";
+    case CountsFrom::none:
+      return "nothing was counted: the gradient decides";
     default:
       return exact ? "from the smallest eigenvalues; a search for missed ones found none"
                    : "at least so many: from the smallest eigenvalues";
@@ -437,28 +506,21 @@ Before state_of(const AttentionLoss& loss, ModelObjective& f, const Vector<doubl
   return {attention_function(loss.spec, f.weights_at(theta), *loss.data).saturation(), theta.stableNorm()};
 }
 
+std::optional<StationaryPoint> settled_by_gradient(const AttentionLoss& loss, ModelObjective& f,
+                                                   const Point& x, const std::optional<Before>& before) {
+  StationaryPoint p = look(loss, f, x, before);
+  if (!settle(p, f, hessian_times_gradient(f, p.at))) return std::nullopt;
+  return p;
+}
+
 StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Point& x,
                          const std::optional<Before>& before, Index dense_limit) {
-  StationaryPoint p;
-  p.at = *f.at(x.theta);
-  p.weights = f.weights_at(x.theta);
-  const Matrix<double> outputs = f.here().outputs();
-  p.residual = (outputs - loss.data->Y).stableNorm();
-  p.rounding = rounding_at(loss.spec, loss.model, p.weights, *loss.data, p.at.loss, outputs, p.at.gradient);
-  p.function = attention_function(loss.spec, p.weights, *loss.data);
-  p.saturation = p.saturation_before = p.function.saturation();
-  p.norm = p.norm_before = x.theta.stableNorm();
-  if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
-  p.valley = valley_of(p, loss.spec.kernel, before.has_value());
-  Vectors<double> Hg(f.size(), 1);
-  f.hessian(p.at.gradient, Hg);
-  const double targets = loss.data->Y.stableNorm();
-  p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
+  StationaryPoint p = look(loss, f, x, before);
+  const Vector<double> Hg = hessian_times_gradient(f, p.at);
+  if (settle(p, f, Hg)) return p;
   const bool zero = is_zero(p) && p.zero_known;
   p.curvature = zero ? curvature_at_zero(loss, f, p.at, p.weights)
                      : curvature_at(loss, f, p.at, p.weights, p.rounding, is_faint(p), dense_limit);
-  p.gradient_scale = gradient_near(f, p.at.theta);
-  p.gradient_known = p.rounding.gradient <= kKnownGradient * p.gradient_scale;
   if (const double scale = p.curvature.norm * p.at.gradient.stableNorm(); scale > 0)
     p.curvature.gradient_slope = Hg.stableNorm() / scale;
   // The point that is meant lies a Newton step away, and by the rounding of the gradient in the softest

@@ -11,6 +11,9 @@
 
 namespace basin {
 
+/// Of the length of theta: a point that is given is another name for a stationary one as near as this.
+inline constexpr double kSamePoint = 1e-3;
+
 /// What can be said of a point from itself alone.
 enum class PointKind {
   zero_loss,       ///< f = 0 to rounding: a global minimum, as f >= 0
@@ -35,6 +38,7 @@ enum class CountsFrom {
   outputs,   ///< the same, of a J too large for that: no more than m eigenvalues are positive
   balanced,  ///< all eigenvalues of D H D, D diagonal: as many of each sign, also where weights differ in
              ///< scale
+  none,      ///< nothing was counted, as the gradient alone decides
 };
 
 /// The Hessian on the complement of the symmetry directions.
@@ -61,6 +65,9 @@ struct PointCurvature {
   double far_gradient = 0;    ///< |grad f| at the far end of the step
   double gradient_slope = 0;  ///< |H g| / (|H| |g|): 0 at minima of |g|^2 that are no stationary points
 
+  bool known() const {
+    return from != CountsFrom::none;
+  }  ///< else only `size`, `norm` and `gradient_slope` are
   Index uncounted() const { return size - removed - negative - zero - positive; }
 };
 
@@ -92,6 +99,13 @@ struct Before {
   Saturation saturation;
   double norm = 0;  ///< |theta|
 };
+
+/// The verdict where the gradient, its rounding and a few products settle it, without the curvature: the
+/// point is not stationary, and no point next to it is (MATHEMATICS.md, "What is computed first"). f is left
+/// at x.
+std::optional<StationaryPoint> settled_by_gradient(const AttentionLoss& loss, ModelObjective& f,
+                                                   const Point& x,
+                                                   const std::optional<Before>& before = std::nullopt);
 
 /// Judges the point as it is; nothing is moved. f is left at x. dense_limit: up to so many parameters the
 /// Hessian is assembled, and its inertia counted.

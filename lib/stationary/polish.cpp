@@ -65,8 +65,8 @@ class DenseSteps final : public Steps {
 /// been asked for the point last whenever a step is.
 class KrylovSteps final : public Steps {
  public:
-  KrylovSteps(ModelObjective& f, const Removal& remove, const Vector<double>& g, double cut)
-      : f_(f), remove_(remove), cut_(cut) {
+  KrylovSteps(ModelObjective& f, const Removal& remove, const Vector<double>& g, double cut, Status status)
+      : f_(f), remove_(remove), status_(std::move(status)), cut_(cut) {
     Vector<double> v = g / g.stableNorm();
     for (int i = 0; i < 8; ++i) {
       v = product(v);
@@ -85,6 +85,9 @@ class KrylovSteps final : public Steps {
     const double first = norm;
     const Index most = 2 * g.size();
     for (Index k = 0; k < most && norm > kTolerance * kTolerance * first; ++k) {
+      if (status_ && k % kReport == kReport - 1)
+        status_("a Newton step, " + std::to_string(2 * k) + " of at most " + std::to_string(2 * most) +
+                " Hessian products");
       const Vector<double> q = product(d);
       const double alpha = norm / (q.squaredNorm() + damping * d.squaredNorm());
       p += alpha * d, r -= alpha * q;
@@ -104,29 +107,31 @@ class KrylovSteps final : public Steps {
     remove_(out);
     return out.col(0);
   }
+  static constexpr Index kReport = 64;
   ModelObjective& f_;
   Removal remove_;
+  Status status_;
   double cut_, scale_ = 0;
 };
 
 std::unique_ptr<const Steps> make_steps(ModelObjective& f, const Removal& remove, const Vector<double>& g,
-                                        bool dense, double cut) {
+                                        bool dense, double cut, const Status& status) {
   if (dense) return std::make_unique<DenseSteps>(f, remove, cut);
-  return std::make_unique<KrylovSteps>(f, remove, g, cut);
+  return std::make_unique<KrylovSteps>(f, remove, g, cut, status);
 }
 
 /// The ways from x: on the complement of the symmetry directions, and where there are any on the whole space.
 std::vector<std::unique_ptr<const Steps>> ways_from(const AttentionLoss& loss, ModelObjective& f,
-                                                    const Point& x, bool dense) {
+                                                    const Point& x, bool dense, const Status& status) {
   const auto symmetries = std::make_shared<const Symmetries>(loss.spec, loss.model->parameters(),
                                                              f.weights_at(x.theta), *loss.data);
   std::vector<std::unique_ptr<const Steps>> ways;
   ways.push_back(make_steps(
       f, [symmetries](VectorsRef<double> V) { symmetries->remove(V); }, x.gradient, dense,
-      static_cast<double>(f.size()) * kEps));
+      static_cast<double>(f.size()) * kEps, status));
   if (symmetries->modes() > 0)
     ways.push_back(make_steps(
-        f, [](VectorsRef<double>) {}, x.gradient, dense, kDropped));
+        f, [](VectorsRef<double>) {}, x.gradient, dense, kDropped, status));
   return ways;
 }
 
@@ -156,7 +161,13 @@ Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const
       slope = x.gradient.stableNorm();
       mu = 0;
     }
-    const auto ways = ways_from(loss, f, x, f.size() <= std::min(options.dense_limit, kDecompositionLimit));
+    Status status;
+    if (loss.status)
+      status = [&](const std::string& stage) {
+        loss.status("polishing, step " + std::to_string(result.steps + 1) + ": " + stage);
+      };
+    const auto ways =
+        ways_from(loss, f, x, f.size() <= std::min(options.dense_limit, kDecompositionLimit), status);
     const double scale = ways[0]->scale();
     std::optional<Point> next;
     for (int trial = 0; trial < kTrials && !next; ++trial) {
@@ -198,14 +209,16 @@ Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const
     result.length += (next->theta - x.theta).stableNorm();
     x = *f.at(next->theta);
     mu = mu > 1e-10 * scale ? mu / kDecade / kDecade : 0;
+    if ((result.left = (x.theta - start.theta).stableNorm() > options.within)) break;
   }
   f.at(result.at.theta);
   return result;
 }
 
-Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g) {
+Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g,
+                           const Status& status) {
   if (g.isZero(0)) return Vector<double>::Zero(g.size());
-  return KrylovSteps(f, remove, g, kEps).step(0, g);
+  return KrylovSteps(f, remove, g, kEps, status).step(0, g);
 }
 
 Point polish_to_zero(ModelObjective& f, Point start, Index steps) {

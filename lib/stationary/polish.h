@@ -1,7 +1,9 @@
 /// From near a stationary point to the point itself, whatever its index (MATHEMATICS.md, "Polishing").
 #pragma once
 
+#include <functional>
 #include <limits>
+#include <string>
 
 #include "curvature/symmetries.h"
 #include "linalg/combinators.h"
@@ -11,6 +13,9 @@
 
 namespace basin {
 
+/// Told now and then what long work at a point is at, in a few words.
+using Status = std::function<void(const std::string& stage)>;
+
 /// The loss of an attention model with what is known of its structure.
 struct AttentionLoss {
   AttentionSpec spec;
@@ -18,6 +23,7 @@ struct AttentionLoss {
   Vector<double> weights;  ///< all blocks; those that are not trained stay as they are
   std::shared_ptr<const Data<double>> data;
   std::size_t memory = std::size_t{1} << 28U;  ///< bytes that may be kept between Hessian products
+  Status status = {};  ///< told of what takes long at a point, maybe by several threads
 
   ModelObjective objective() const {
     return {model, weights, data, memory, natural_length(spec, model->parameters(), weights, *data)};
@@ -28,6 +34,8 @@ struct PolishOptions {
   Index steps = 80;
   Index dense_limit = kDecompositionLimit;  ///< up to so many parameters the Hessian is decomposed
   double reach = std::numeric_limits<double>::infinity();  ///< the longest step
+  /// It is given up where it leads further from the start than this.
+  double within = std::numeric_limits<double>::infinity();
 };
 
 struct Polished {
@@ -35,6 +43,7 @@ struct Polished {
   Rounding rounding;  ///< there
   Index steps = 0;
   double length = 0;  ///< of all steps together
+  bool left = false;  ///< given up: it went further than PolishOptions::within
   double first_gradient = 0;
 };
 
@@ -51,8 +60,9 @@ struct Polished {
 Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const PolishOptions& options = {});
 
 /// The Newton step -H^+ g on the complement of the space that is removed, from products of H at the point
-/// that f was asked for last; g: the gradient there, or another one.
-Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g);
+/// that f was asked for last; g: the gradient there, or another one. status: told of the products.
+Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g,
+                           const Status& status = {});
 
 /// The same for the residual, min_p |J p + r|^2 + mu^2 |p|^2, accepted where f falls by half: towards f = 0
 /// this reaches the rounding of r itself, which the gradient J^T r blurs. Returns where it gets to; f is left

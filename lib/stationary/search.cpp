@@ -17,6 +17,8 @@ constexpr double kNearZero = 1e-4;
 // The longest step after the descent, relative to the length of theta: long ones would leave the basin that
 // it found, and run far out in valleys.
 constexpr double kReach = 0.1;
+// From so far away, of the length of theta, Newton's method does not come back to a point that is given.
+constexpr double kFarAway = 0.5;
 // Products for one such step: in flat valleys more buy little.
 constexpr Index kProducts = 100;
 
@@ -176,12 +178,16 @@ Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dens
   if (!x) throw WorkError("the loss, its gradient or their squares overflow there");
   found.start_loss = found.descent_loss = x->loss;
   found.descent_gradient = x->gradient.stableNorm();
+  if (auto settled = settled_by_gradient(loss, f, *x)) {
+    found.point = std::move(*settled);
+    return found;
+  }
   PolishOptions polishing;
   polishing.dense_limit = dense_limit;
+  polishing.within = kFarAway * f.length(theta);
   const Polished polished = finish(loss, f, *x, polishing);
   const double distance = (polished.at.theta - theta).stableNorm();
-  // three digits in common: another name for the same point
-  const bool same = distance <= 1e-3 * f.length(theta);
+  const bool same = !polished.left && distance <= kSamePoint * f.length(theta);
   if (same) {
     found.polish_steps = polished.steps;
     found.polish_length = found.distance = distance;

@@ -134,6 +134,38 @@ class Stationary(ToolTest):
                         "trap.h5")
         self.assertIn("the given point is not stationary: f = 7.350049e-06", out)
 
+    def test_a_large_gradient_decides(self):
+        """Nothing is polished or counted, and what was not computed is NaN; a small gradient is looked into."""
+        self.done("basin-problem", "teacher", "-o", "drawn.h5", "-D", 16, "-N", 8, "-n", 4)  # P = 896
+        out = self.catalogue("drawn.h5", "--at", "drawn.h5")
+        self.assertRegex(out, r"the given point is not stationary: f = \S+, \|grad f\| = \S+ \(rounding \S+\), "
+                              r"too large for a stationary point near by\n")
+        with h5py.File(self.path("c.h5")) as file:
+            row = {name: data[0] for name, data in file["entry/starts"].items()}
+            self.assertEqual(row["entry"], -1)
+        self.assertEqual((row["counts_from_code"], row["counts_exact"], row["polish_steps"]), (6, 0, 0))
+        for name in ("newton_step", "newton_decrement", "symmetry_modes", "negative", "zero", "positive", "uncounted", "smallest_eigenvalue"):
+            self.assertTrue(np.isnan(row[name]), name)
+        for name in ("loss", "loss_error", "gradient_norm", "gradient_rounding", "gradient_slope"):
+            self.assertGreater(row[name], 0, name)
+        # its row is read like any other
+        self.catalogue("drawn.h5", "--at", "drawn.h5", "--seed", 1, output="again.h5")
+        self.done("basin-stationary", "merge", "c.h5", "again.h5", "-o", "merged.h5")
+        self.assertEqual(self.column("starts/verdict", "merged.h5"), ["not stationary"] * 2)
+        # a saddle of construction, and a point so near that its gradient excludes nothing
+        path = self.construct("softmax-saddle")
+        with h5py.File(path) as file:
+            weights = np.concatenate([file["parameters/" + name][()].ravel() for name in BLOCKS])
+        trained = sum(self.results(path, "parameters/" + name).size for name in ("W_Q", "W_K"))
+        for distance in (0, 1e-6, 1e-4):
+            near = weights.copy()
+            near[:trained] += distance * np.linalg.norm(weights[:trained]) / np.sqrt(trained)
+            with h5py.File(self.path("near.h5"), "w") as file:
+                file["w"] = near
+            self.catalogue(path, "--train", "W_Q,W_K", "--at", "near.h5:w", "--check-return", 0)
+            self.assertEqual(self.column("starts/verdict"), ["saddle"], distance)
+            self.assertNotEqual(self.column("starts/counts_from_code")[0], 6)
+
     def test_against_numpy(self):
         """Gradient, Hessian and counts of all entries, by the model in NumPy."""
         for kernel in ("softmax", "gaussian"):

@@ -186,8 +186,10 @@ std::string smallest_text(const StartRecord& r) {
 
 /// |grad f|, how well it is known, and how far the stationary point that is meant is.
 std::string slope_text(const StartRecord& r) {
-  return "|grad f| = " + number(r.gradient_norm, 3) + " (rounding " + number(r.gradient_rounding, 2) +
-         "), Newton step " + number(r.norm > 0 ? r.newton_step / r.norm : r.newton_step, 2) +
+  const std::string slope =
+      "|grad f| = " + number(r.gradient_norm, 3) + " (rounding " + number(r.gradient_rounding, 2) + ")";
+  if (from(r) == CountsFrom::none) return slope + ", too large for a stationary point near by";
+  return slope + ", Newton step " + number(r.norm > 0 ? r.newton_step / r.norm : r.newton_step, 2) +
          (r.norm > 0 && r.newton_step > 0 ? " |theta|" : "");
 }
 
@@ -285,15 +287,17 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.gradient_rounding = p.rounding.gradient;
   r.gradient_scale = p.gradient_scale, r.gradient_known = p.gradient_known ? 1 : 0;
   r.residual_norm = p.residual, r.residual_rounding = p.rounding.residual;
-  r.newton_decrement = c.decrement, r.newton_step = c.newton_step;
-  r.gradient_slope = c.gradient_slope, r.function_error = p.function_error;
-  r.contraction = c.contraction, r.far_gradient = c.far_gradient, r.step_distance = p.step_distance;
-  r.removed = static_cast<double>(c.removed), r.negative = static_cast<double>(c.negative);
-  r.zero = static_cast<double>(c.zero), r.undecided = static_cast<double>(c.undecided);
-  r.positive = static_cast<double>(c.positive), r.uncounted = static_cast<double>(c.uncounted());
+  const auto known = [&](double value) { return c.known() ? value : std::nan(""); };
+  r.newton_decrement = known(c.decrement), r.newton_step = known(c.newton_step);
+  r.gradient_slope = c.gradient_slope, r.function_error = known(p.function_error);
+  r.contraction = known(c.contraction), r.far_gradient = known(c.far_gradient);
+  r.step_distance = known(p.step_distance);
+  const auto count = [&](Index eigenvalues) { return known(static_cast<double>(eigenvalues)); };
+  r.removed = count(c.removed), r.negative = count(c.negative), r.zero = count(c.zero);
+  r.undecided = count(c.undecided), r.positive = count(c.positive), r.uncounted = count(c.uncounted());
   r.counts_exact = c.exact ? 1 : 0, r.counts_from = static_cast<double>(c.from);
-  r.count_tolerance = c.tolerance, r.smallest_eigenvalue = c.smallest;
-  r.smallest_eigenvalue_bound = c.smallest_bound;
+  r.count_tolerance = known(c.tolerance), r.smallest_eigenvalue = known(c.smallest);
+  r.smallest_eigenvalue_bound = known(c.smallest_bound);
   r.saturation = p.saturation, r.before = p.saturation_before;
   const RowPlace sharpest = row_place(p.saturation.sharpest, shape.rows, shape.tokens),
                  weakest = row_place(p.saturation.weakest, shape.rows, shape.tokens);
@@ -352,14 +356,14 @@ StartRecord from_flat(const std::vector<double>& values, const RecordShape& shap
 }
 
 CatalogueItem item_of(const StartRecord& r, const RecordShape& s) {
-  return {r.kind,
-          static_cast<Index>(r.negative),
-          static_cast<Index>(r.zero),
-          r.loss,
-          r.loss_error,
-          AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
-          r.function_error,
-          static_cast<Index>(r.undecided + r.uncounted)};
+  // none where the gradient decides: such a point is in no entry
+  const auto count = [](double eigenvalues) {
+    return std::isnan(eigenvalues) ? Index{0} : static_cast<Index>(eigenvalues);
+  };
+  return {r.kind,           count(r.negative),
+          count(r.zero),    r.loss,
+          r.loss_error,     AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
+          r.function_error, count(r.undecided + r.uncounted)};
 }
 
 Catalogue make_catalogue(const CatalogueData& data) {

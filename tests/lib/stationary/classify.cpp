@@ -5,6 +5,7 @@
 #include "curvature/operators.h"
 #include "linalg/dense.h"
 #include "problem/constructions.h"
+#include "stationary/search.h"
 #include "support/cases.h"
 #include "support/stationary.h"
 
@@ -403,5 +404,69 @@ TEST_CASE("zero loss to a rounding that hides the targets is not decided") {
     data->Y.setZero();  // then it hides nothing
     exact.data = data;
     CHECK(judge(exact).kind == PointKind::zero_loss);
+  }
+}
+
+TEST_CASE("a large gradient settles the verdict with a handful of gradients and products") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
+    const Case c = {"drawn", 8, 4, 12, 2, 4, 3, kind};
+    const Instance<double> x = make_instance(c);
+    const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+    ModelObjective f = loss.objective();
+    const Point start = *f.at(x.theta());
+    const Counts before = f.counts();
+    const StationaryPoint p = classify(loss, f, start);
+    CAPTURE(kernel_name(kind), f.counts().gradients, f.counts().products);
+    CHECK(p.kind == PointKind::not_stationary);
+    CHECK(f.counts().gradients - before.gradients <= 8);
+    CHECK(f.counts().products - before.products == 1);
+    CHECK_FALSE(p.curvature.known());
+    CHECK(p.curvature.size == x.theta().size());
+    CHECK(p.curvature.norm > 0);
+    CHECK(p.loss_error == p.rounding.loss);
+    CHECK(settled_by_gradient(loss, f, start));
+    // nor is it polished
+    const Found found = examine(loss, x.theta());
+    CHECK(found.polish_steps == 0);
+    CHECK_FALSE(found.point.curvature.known());
+    CHECK(found.point.at.theta == x.theta());
+  }
+}
+
+TEST_CASE("next to a stationary point the gradient alone settles nothing") {
+  for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
+    for (const double sharpness : {1.0, 30.0, 1000.0})
+      for (const double residual : {1e-2, 1.0, 10.0}) {
+        Case c = {"near", 8, 4, 3, 2, 2, 2, kind};
+        c.score_scale = sharpness;
+        const Instance<double> x = made_stationary(make_instance(c), residual);
+        const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+        ModelObjective f = loss.objective();
+        const double length = f.length(x.theta());
+        for (std::uint64_t seed = 0; seed < 3; ++seed)
+          for (const double share : {0.0, 1e-8, 1e-5, 1e-4, 3e-4, 1e-3}) {
+            const Vector<double> u = random_vectors(x.theta().size(), 1, 10 + seed).col(0).normalized();
+            CAPTURE(kernel_name(kind), sharpness, residual, share, seed);
+            CHECK_FALSE(settled_by_gradient(loss, f, *f.at(x.theta() + share * length * u)));
+          }
+      }
+}
+
+TEST_CASE("a gradient as large as the Jacobian allows settles nothing where the function hardly changes") {
+  // One token, F = e(q - k): at q = k the Jacobian vanishes, next to it g = J^T r as much as it can be.
+  const AttentionSpec spec = {1, 1, 1, 1, 1, KernelKind::gaussian, 1};
+  for (const double target : {2.0, 0.5}) {
+    auto data = std::make_shared<Data<double>>();
+    *data = {1, Matrix<double>::Ones(1, 1), Matrix<double>::Constant(1, 1, target)};
+    const Vector<double> weights = (Vector<double>(4) << 1, 1, 1, 1).finished();
+    const AttentionLoss loss = {spec, make_attention_model<double>(spec, Blocks{"W_Q"}), weights, data};
+    for (const double away : {0.0, 1e-3, 1e-2, 0.03}) {
+      CAPTURE(target, away);
+      const StationaryPoint p = judge(loss, Vector<double>::Constant(1, 1 + away));
+      CHECK(p.kind == (target > 1 ? PointKind::strict_minimum : PointKind::saddle));
+      CHECK(p.curvature.known());
+    }
+    const StationaryPoint far = judge(loss, Vector<double>::Constant(1, 2));
+    CHECK(far.kind == PointKind::not_stationary);
   }
 }
