@@ -414,7 +414,7 @@ class Analysis {
 
 /// What makes a run what it is.
 Specification specification_of(const Command& command, const Setup& setup) {
-  const hdf5::Provenance p = command.provenance(setup.input);
+  const hdf5::Provenance p = command.provenance(setup.input, setup.input_sha256);
   Specification s = {{"program", p.program + " " + p.version}, {"problem", p.input_sha256}};
   for (const auto& [name, value] : p.options)
     if (name != "output" && name != "overwrite" && name != "threads" && name != "config" && name != "quiet" &&

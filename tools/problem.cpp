@@ -83,7 +83,7 @@ minimum 0, in /minimum, too, and the other tools use that.
   std::optional<KnownMinimum> minimum;
   if (problem.teacher && command.get<double>("noise") == 0)
     minimum = teacher_minimum(problem, command.get<double>("target-scale"));
-  write(command, file, problem, command.provenance(""), minimum);
+  write(command, file, problem, command.provenance(), minimum);
 }
 
 void text(int argc, const char* const* argv) {
@@ -109,6 +109,7 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
   const auto n = command.get<Index>("tokens");
   const auto folder = command.get<std::string>("folder");
   const Reviews reviews = read_reviews(folder, n);
+  const std::string sha256 = hdf5::sha256_of_files(folder, review_names(folder));
   TextProblem made = text_problem(command, reviews);
   add_weights(command, made.problem);
   command.say(std::to_string(made.problem.data.samples) + " reviews, " + std::to_string(made.words) +
@@ -116,8 +117,7 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
               " reviews skipped as shorter than n = " + std::to_string(n) + " words, " +
               std::to_string(made.unused) + " left over");
   if (const std::string note = encoding_note(reviews); !note.empty()) command.say(note);
-  write(command, file, made.problem,
-        command.provenance(folder, hdf5::sha256_of_files(folder, review_names(folder))));
+  write(command, file, made.problem, command.provenance(folder, sha256));
 }
 
 /// Reads a .npy file of rank 3.
@@ -161,11 +161,13 @@ written directly: see lib/hdf5/FORMAT.md.
   problem.data = {X.shape[0], Eigen::Map<const Matrix<double>>(X.values.data(), rows, X.shape[2]),
                   Eigen::Map<const Matrix<double>>(Y.values.data(), rows, Y.shape[2])};
 
+  std::vector<std::string> read = {X_path, Y_path};
   std::vector<Vector<double>> blocks;
   AttentionWeights weights;
   for (const std::string& block : attention_blocks()) {
     if (!command.given(block)) continue;
     const std::string path = command.get<std::string>(block);
+    read.push_back(path);
     const NpyArray array = read_rank_3(block, path, block == "W_O" ? "(H, d, D_out)" : "(H, D, d)");
     if (blocks.empty()) {
       weights.heads = array.shape[0];
@@ -182,6 +184,9 @@ written directly: see lib/hdf5/FORMAT.md.
   }
   if (!blocks.empty() && blocks.size() != 4)
     throw InputError("give all of --W_Q, --W_K, --W_V, --W_O, or none");
+  const std::string sha256 = hdf5::sha256_of_files("", read);
+  std::string names;
+  for (const std::string& path : read) names += (names.empty() ? "" : "\n") + path;
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   problem.network = student_network(command);
   if (blocks.empty()) {
@@ -193,7 +198,7 @@ written directly: see lib/hdf5/FORMAT.md.
     weights.values << blocks[0], blocks[1], blocks[2], blocks[3];
     problem.network.weights = std::move(weights);
   }
-  write(command, file, problem, command.provenance(X_path));
+  write(command, file, problem, command.provenance(names, sha256));
 }
 
 void construct(int argc, const char* const* argv) {
@@ -224,7 +229,7 @@ void construct(int argc, const char* const* argv) {
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   command.say(made.name + ", in " + made.trained + ": " + made.description);
   file.write("/description", made.description);
-  write(command, file, made.problem, command.provenance(""), made.minimum(made.problem.network.kernel));
+  write(command, file, made.problem, command.provenance(), made.minimum(made.problem.network.kernel));
 }
 
 }  // namespace

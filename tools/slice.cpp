@@ -44,14 +44,15 @@ double seconds() {
 
 /// All that makes the slice what it is.
 Specification specify(const Command& command, const Setup& setup, const Directions& directions,
-                      const Grid& grid, const std::vector<std::string>& quantities, PlaneWay way) {
+                      const Grid& grid, const std::vector<std::string>& quantities, PlaneWay way,
+                      const std::string& trajectory_sha256) {
   std::string names;
   for (const std::string& name : quantities) names += (names.empty() ? "" : ",") + name;
   const auto& d = setup.description;
   Specification all = {
       {"version", version()},
       {"format", hdf5::kFormatVersion},
-      {"problem", hdf5::sha256_of_file(setup.input)},
+      {"problem", setup.input_sha256},
       {"kernel", kernel_name(d.spec.kernel)},
       {"bandwidth", d.spec.kernel == KernelKind::gaussian ? number(d.spec.sigma(), 17) : "none"},
       {"weights", d.weights_origin},
@@ -67,8 +68,7 @@ Specification specify(const Command& command, const Setup& setup, const Directio
       {"evaluation", plane_way_name(way)},
       {"seed", std::to_string(command.seed())}};
   if (directions.lines > 1) all.emplace_back("lines", std::to_string(directions.lines));
-  if (command.given("trajectory"))
-    all.emplace_back("trajectory", hdf5::sha256_of_file(command.get<std::string>("trajectory")));
+  if (!trajectory_sha256.empty()) all.emplace_back("trajectory", trajectory_sha256);
   return all;
 }
 
@@ -113,8 +113,12 @@ void slice(int argc, const char* const* argv) {
   const bool there = resume && !overwrite && std::filesystem::exists(command.output());
   check_output(command.output(), overwrite || there);
   std::optional<Trajectory> trajectory;
-  if (command.given("trajectory"))
-    trajectory = read_trajectory(command.get<std::string>("trajectory"), setup);
+  std::string trajectory_sha256;
+  if (command.given("trajectory")) {
+    const hdf5::Reader file(command.get<std::string>("trajectory"));
+    trajectory = read_trajectory(file, setup);
+    trajectory_sha256 = hdf5::sha256_of(file);
+  }
   SliceMeasurement measurement(command, setup, quantities);
   const Directions directions = make_directions(command, setup, trajectory ? &*trajectory : nullptr);
   const Index lines = directions.lines;
@@ -123,10 +127,10 @@ void slice(int argc, const char* const* argv) {
     if (command.given("y")) throw InputError("--y: without effect on a line");
     grid.y = {0, 0, 1};
   }
-  if (static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count) > 1e8)
+  if (static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count) > kMostPoints)
     throw InputError("--x, --y: found a grid of " +
                      number(static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count)) +
-                     " points; expected at most 1e+08");
+                     " points; expected at most " + number(kMostPoints));
   const auto plane_of_line = [&](Index line) {
     const Grid on = lines > 1 ? Grid{grid.x, {0, 0, 1}} : grid;
     return PlaneEvaluator(setup.description.spec, setup.model, setup.weights, setup.data,
@@ -138,7 +142,8 @@ void slice(int argc, const char* const* argv) {
   Index current_line = 0;
   std::optional<PlaneEvaluator> plane(plane_of_line(0));
 
-  SliceResult result(specify(command, setup, directions, grid, quantities, plane->way()), grid, quantities);
+  SliceResult result(specify(command, setup, directions, grid, quantities, plane->way(), trajectory_sha256),
+                     grid, quantities);
   result.center_loss = measurement.center_loss();
   Specification specification = result.specification;
   specification.emplace_back("part", command.get<std::string>("part"));
@@ -273,14 +278,14 @@ void merge(int argc, const char* const* argv) {
   write_slice(file, whole);
   hdf5::write_entry(file, kName, first.read_string("/entry/title"), whole.of_lines() ? "band" : "surface");
   file.write("/entry/verdict", command.summary());
-  hdf5::Provenance provenance = command.provenance("");
+  hdf5::Provenance provenance = command.provenance();
   provenance.program = kName;
   const auto own = std::exchange(provenance.options, {});
   for (const std::string& name : first.members("/entry/provenance/options"))
     provenance.options[name] = first.read_string("/entry/provenance/options/" + name);
   for (const char* name : {"output", "overwrite"}) provenance.options[name] = own.at(name);
   provenance.options["part"] = "1/1";
-  provenance.seed = std::stoull(specified(whole.specification, "seed"));
+  provenance.seed = whole_number(paths[0] + ": seed", specified(whole.specification, "seed"));
   provenance.input_file = first.read_string("/entry/provenance/input_file");
   provenance.input_sha256 = first.read_string("/entry/provenance/input_sha256");
   hdf5::write_provenance(file, "/entry/provenance", provenance);

@@ -88,7 +88,7 @@ Specification specification_of(const Command& command, const Setup& setup, bool 
                                    {"D", d.spec.embedding},
                                    {"D_out", d.spec.outputs}})
     all.emplace_back(name, std::to_string(size));
-  for (const auto& [name, value] : command.provenance(setup.input).options)
+  for (const auto& [name, value] : command.provenance().options)
     if (!kWithoutEffect.contains(name) && (share || !kOfTheShare.contains(name)))
       all.emplace_back(name, value);
   if (share) all.emplace_back("weights", checksum(setup.weights));
@@ -548,13 +548,7 @@ std::string Search::leave() {
   escaped_ = Escaped{which, there, weights, make_record(end, Origin::given, 0, data_.shape)};
   note_end(escaped_->followed, "reached by descent from entry " + std::to_string(which));
   hdf5::Writer problem_file(escape_file_->path(), escape_file_->may_replace());
-  const hdf5::Reader input(setup_.input);
-  Problem problem = hdf5::read_problem(input);
-  const AttentionSpec& s = setup_.description.spec;
-  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
-  hdf5::write_problem(problem_file, problem);
-  if (input.has("/minimum")) problem_file.copy(input, "/minimum");
-  hdf5::write_provenance(problem_file, "/provenance", command_.provenance(setup_.input));
+  write_problem_at(problem_file, command_, setup_, weights);
   write_specification(problem_file, "/provenance", specification_);
   problem_file.commit();
   return "";
@@ -685,6 +679,9 @@ void merge(int argc, const char* const* argv) {
     if (!difference.empty())
       throw InputError(paths[p] + ": of another problem or with other options than " + paths[0] + " (" +
                        difference + ")");
+    if (part.shape.size() != whole.shape.size() || part.shape.function() != whole.shape.function() ||
+        part.shape.rows != whole.shape.rows || part.shape.heads != whole.shape.heads)
+      throw InputError(paths[p] + ": /entry/catalogue: found other sizes than in " + paths[0]);
     for (const StartRecord& r : part.starts)
       if (r.origin != Origin::given && seen.contains(key(r)))
         throw InputError(
@@ -705,7 +702,7 @@ void merge(int argc, const char* const* argv) {
   write_catalogue(file, whole, catalogue);
   hdf5::write_entry(file, kName, "Stationary points", "losses");
   file.write("/entry/verdict", command.summary());
-  hdf5::write_provenance(file, "/entry/provenance", command.provenance(""));
+  hdf5::write_provenance(file, "/entry/provenance", command.provenance());
   file.copy(hdf5::Reader(paths[0]), "/entry/model");
   file.commit();
 }

@@ -15,8 +15,6 @@ namespace {
 
 const std::string kName = "basin-sweep";
 
-constexpr double kMostDraws = 1e7;
-
 const char* const kOverview =
     R"(basin-sweep: what holds at random initialisations, over a grid of problem options
 

@@ -47,7 +47,7 @@ constexpr double kSmallestLoss = 1e-20;
 
 /// Everything that makes a run what it is: those options, the problem's content and the version.
 Specification specification_of(const Command& command, const Setup& setup) {
-  const hdf5::Provenance p = command.provenance(setup.input);
+  const hdf5::Provenance p = command.provenance(setup.input, setup.input_sha256);
   Specification specification = {{"version", p.version}, {"problem", p.input_sha256}};
   for (const auto& [name, value] : p.options) {
     static const std::vector<std::string> kWithoutEffect = {
@@ -210,7 +210,11 @@ class Training {
     settled_ = c.counts;
     rows_ = c.records;
     visit([&](const char* name, auto& value) {
-      value = static_cast<std::decay_t<decltype(value)>>(c.numbers.at(name));
+      const auto found = c.numbers.find(name);
+      if (found == c.numbers.end())
+        throw InputError(command_.output() + ".checkpoint: /numbers/" + name +
+                         " is missing; delete it, and the journal");
+      value = static_cast<std::decay_t<decltype(value)>>(found->second);
     });
     names_ = measure(setup_, options_, run_, objective_.counts(), start_, since_).names();
   }
@@ -365,12 +369,7 @@ class Training {
   /// The problem with the last weights. It is written before the run, so that a run that is there has it.
   void write_final(const Vector<double>& weights) const {
     hdf5::Writer file(final_->path(), final_->may_replace());
-    Problem problem = hdf5::read_problem(hdf5::Reader(setup_.input));
-    const AttentionSpec& s = setup_.description.spec;
-    problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
-    hdf5::write_problem(file, problem);
-    if (const hdf5::Reader input(setup_.input); input.has("/minimum")) file.copy(input, "/minimum");
-    hdf5::write_provenance(file, "/provenance", command_.provenance(setup_.input));
+    write_problem_at(file, command_, setup_, weights);
     write_specification(file, "/provenance", specification_);
     file.commit();
   }

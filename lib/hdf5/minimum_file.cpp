@@ -2,7 +2,9 @@
 
 #include <cmath>
 
+#include "hdf5/problem_file.h"
 #include "linalg/errors.h"
+#include "problem/encoding.h"
 
 namespace basin::hdf5 {
 namespace {
@@ -22,8 +24,9 @@ void write_minimum(Writer& file, const KnownMinimum& minimum, Index D, Index D_o
     file.write(kGroup + "/" + name, values.data(), name == "W_O" ? Extent{H, d, D_out} : Extent{H, D, d});
 }
 
-std::optional<KnownMinimum> read_minimum(const Reader& file, const AttentionSpec& spec) {
+std::optional<KnownMinimum> read_minimum(const Reader& file, Index D, Index D_out) {
   if (!file.has(kGroup)) return std::nullopt;
+  check_names(file, kGroup, attention_blocks(), {"loss", "reason", "kernel", "bandwidth"});
   KnownMinimum m;
   const std::optional<double> loss = file.number_attribute(kGroup, "loss");
   if (!loss || !(*loss >= 0) || !std::isfinite(*loss))
@@ -31,24 +34,23 @@ std::optional<KnownMinimum> read_minimum(const Reader& file, const AttentionSpec
                      (loss ? std::to_string(*loss) : "none") + ", expected a number from 0");
   m.loss = *loss;
   m.reason = file.string_attribute(kGroup, "reason");
-  m.heads = spec.heads, m.head_dim = spec.head_dim;
   try {
     m.kernel = kernel_from_name(file.string_attribute(kGroup, "kernel"));
   } catch (const InputError& error) {
-    throw InputError(file.path() + ": " + kGroup + ": " + error.what());
+    throw InputError(file.path() + ": " + kGroup + ": " + shortened(error.what(), 200));
   }
-  AttentionSpec there = spec;
-  m.bandwidth = file.number_attribute(kGroup, "bandwidth").value_or(0);
-  there.bandwidth = m.bandwidth;
-  if (m.kernel != spec.kernel || (m.kernel == KernelKind::gaussian && there.sigma() != spec.sigma()))
-    return std::nullopt;
+  m.bandwidth = read_bandwidth(file, kGroup);
   for (const std::string& name : attention_blocks()) {
     const std::string path = kGroup + "/" + name;
     if (!file.has(path)) continue;
     const Array block = file.read_array(path, 3);
-    if (block.shape != (name == "W_O" ? Extent{spec.heads, spec.head_dim, spec.outputs}
-                                      : Extent{spec.heads, spec.embedding, spec.head_dim}))
-      return std::nullopt;  // of a wider or narrower model
+    const Index heads = block.shape[0], head_dim = block.shape[name == "W_O" ? 1 : 2];
+    if (m.blocks.empty()) m.heads = heads, m.head_dim = head_dim;
+    if (block.shape[name == "W_O" ? 2 : 1] != (name == "W_O" ? D_out : D)) return std::nullopt;
+    if (heads != m.heads || head_dim != m.head_dim || heads < 1 || head_dim < 1)
+      file.refuse(path, "found shape " + text(block.shape) + "; expected " +
+                            (name == "W_O" ? "(H, d, D_out)" : "(H, D, d)") +
+                            ", H and d as in the other blocks");
     m.blocks[name] = block.values;
   }
   return m;

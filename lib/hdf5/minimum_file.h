@@ -8,8 +8,8 @@ namespace basin::hdf5 {
 
 void write_minimum(Writer& file, const KnownMinimum& minimum, Index D, Index D_out);
 
-/// Nothing where the file has none, or one of another kernel, bandwidth or size than the model. Throws
-/// InputError for one that cannot be.
-std::optional<KnownMinimum> read_minimum(const Reader& file, const AttentionSpec& spec);
+/// That of the file, of whatever kernel, heads and head dimension (0 where it has no blocks); nothing where
+/// the file has none, or one of other data. Throws InputError for one that cannot be.
+std::optional<KnownMinimum> read_minimum(const Reader& file, Index D, Index D_out);
 
 }  // namespace basin::hdf5

@@ -5,19 +5,19 @@
 
 #include "hdf5/provenance.h"
 #include "linalg/errors.h"
+#include "problem/encoding.h"
 
 namespace basin::hdf5 {
 namespace {
 
 void check_positive(const Reader& file, const std::string& dataset, const Extent& shape) {
   if (std::any_of(shape.begin(), shape.end(), [](Index size) { return size < 1; }))
-    throw InputError(file.path() + ": " + dataset + ": found shape " + text(shape) +
-                     "; expected at least 1 everywhere");
+    file.refuse(dataset, "found shape " + text(shape) + "; expected at least 1 everywhere");
 }
 
 [[noreturn]] void wrong_shape(const Reader& file, const std::string& dataset, const Extent& found,
                               const std::string& expected) {
-  throw InputError(file.path() + ": " + dataset + ": found shape " + text(found) + "; expected " + expected);
+  file.refuse(dataset, "found shape " + text(found) + "; expected " + expected);
 }
 
 Matrix<double> as_rows(const Array& array) {
@@ -30,8 +30,7 @@ std::optional<AttentionWeights> read_weights(const Reader& file, const std::stri
                                              Index D_out) {
   const std::vector<std::string> names = attention_blocks();
   const auto there = [&](const std::string& name) { return file.has(group + "/" + name); };
-  if (!file.has(group) || (std::none_of(names.begin(), names.end(), there) && file.members(group).empty()))
-    return std::nullopt;
+  if (std::none_of(names.begin(), names.end(), there)) return std::nullopt;
 
   AttentionWeights weights;
   std::vector<Vector<double>> blocks;
@@ -58,18 +57,15 @@ std::optional<AttentionWeights> read_weights(const Reader& file, const std::stri
 
 Network read_network(const Reader& file, const std::string& group, Index D, Index D_out) {
   Network net;
+  if (!file.has(group)) return net;
+  check_names(file, group, attention_blocks(), {"kernel", "bandwidth"});
   const std::string kernel = file.string_attribute(group, "kernel");
   try {
     if (!kernel.empty()) net.kernel = kernel_from_name(kernel);
   } catch (const InputError& error) {
-    throw InputError(file.path() + ": " + group + ": " + error.what());
+    throw InputError(file.path() + ": " + group + ": " + shortened(error.what(), 200));
   }
-  if (const auto bandwidth = file.number_attribute(group, "bandwidth")) {
-    if (!std::isfinite(*bandwidth) || *bandwidth <= 0)
-      throw InputError(file.path() + ": " + group + ": attribute 'bandwidth': found " +
-                       std::to_string(*bandwidth) + ", expected a positive number");
-    net.bandwidth = *bandwidth;
-  }
+  net.bandwidth = read_bandwidth(file, group);
   net.weights = read_weights(file, group, D, D_out);
   return net;
 }
@@ -88,7 +84,39 @@ void write_network(Writer& file, const std::string& group, const Network& net, I
   }
 }
 
+/// Attributes that programs put on groups by themselves, or that people read.
+bool without_meaning(const std::string& attribute) {
+  static const std::vector<std::string> kNames = {"NX_class", "default",  "CLASS", "TITLE",
+                                                  "VERSION",  "FILTERS",  "title", "description",
+                                                  "comment",  "long_name"};
+  return std::find(kNames.begin(), kNames.end(), attribute) != kNames.end() || attribute.starts_with("_") ||
+         attribute.starts_with("MATLAB_") || attribute.starts_with("rhdf5") || attribute.starts_with("SILX_");
+}
+
 }  // namespace
+
+void check_names(const Reader& file, const std::string& group, const std::vector<std::string>& members,
+                 const std::vector<std::string>& attributes) {
+  const auto check = [&](const std::string& what, const std::string& name,
+                         const std::vector<std::string>& known) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) return;
+    std::string list;
+    for (const std::string& one : known) list += (list.empty() ? "" : ", ") + one;
+    file.refuse(group, "found " + what + " '" + shortened(name) +
+                           "', which is no part of the model; expected nothing but " + list);
+  };
+  for (const std::string& name : file.members(group)) check("a member", name, members);
+  for (const std::string& name : file.attributes(group))
+    if (!without_meaning(name)) check("an attribute", name, attributes);
+}
+
+double read_bandwidth(const Reader& file, const std::string& group) {
+  const auto bandwidth = file.number_attribute(group, "bandwidth");
+  if (bandwidth && (!std::isfinite(*bandwidth) || *bandwidth <= 0))
+    file.refuse(
+        group, "attribute 'bandwidth': found " + std::to_string(*bandwidth) + ", expected a positive number");
+  return bandwidth.value_or(0);
+}
 
 Problem read_problem(const Reader& file) {
   check_kind(file, "problem");

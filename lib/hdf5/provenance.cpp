@@ -1,15 +1,19 @@
 #include "hdf5/provenance.h"
 
 #include <openssl/evp.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <sstream>
 
 #include "linalg/errors.h"
+#include "problem/encoding.h"
 
 namespace basin::hdf5 {
 
@@ -22,12 +26,13 @@ void check_kind(const Reader& file, const std::string& kind) {
   const std::string found = file.string_attribute("/", "basin_file");
   if (found.empty() && kind == "problem") return;
   if (found != kind)
-    throw InputError(file.path() + ": " +
-                     (found.empty() ? std::string("not a Basin file") : "a Basin " + found + " file") +
-                     "; expected a " + kind + " file");
+    throw InputError(
+        file.path() + ": " +
+        (found.empty() ? std::string("not a Basin file") : "a Basin " + shortened(found) + " file") +
+        "; expected a " + kind + " file");
   const std::string version = file.string_attribute("/", "basin_format");
   if (std::atoi(version.c_str()) > std::atoi(kFormatVersion))
-    throw InputError(file.path() + ": format version " + version + "; this program reads up to " +
+    throw InputError(file.path() + ": format version " + shortened(version) + "; this program reads up to " +
                      kFormatVersion);
 }
 
@@ -52,26 +57,66 @@ void write_provenance(Writer& file, const std::string& group, const Provenance& 
 
 namespace {
 
+/// Takes bytes piece by piece.
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    if (!context_ || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1)
+      throw WorkError("SHA-256 is not available");
+  }
+  void add(const char* bytes, std::size_t count) { EVP_DigestUpdate(context_.get(), bytes, count); }
+  std::string text() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+    unsigned length = 0;
+    EVP_DigestFinal_ex(context_.get(), digest.data(), &length);
+    std::string text;
+    for (unsigned i = 0; i < length; ++i) {
+      constexpr const char* kDigits = "0123456789abcdef";
+      text += kDigits[digest[i] >> 4U];
+      text += kDigits[digest[i] & 15U];
+    }
+    return text;
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
 std::string sha256(std::istream& file) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  if (!context || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1)
-    throw WorkError("SHA-256 is not available");
+  Sha256 sum;
   std::array<char, 1U << 16U> buffer;
   while (file.read(buffer.data(), buffer.size()) || file.gcount() > 0)
-    EVP_DigestUpdate(context.get(), buffer.data(), static_cast<std::size_t>(file.gcount()));
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned length = 0;
-  EVP_DigestFinal_ex(context.get(), digest.data(), &length);
-  std::string text;
-  for (unsigned i = 0; i < length; ++i) {
-    constexpr const char* kDigits = "0123456789abcdef";
-    text += kDigits[digest[i] >> 4U];
-    text += kDigits[digest[i] & 15U];
+    sum.add(buffer.data(), static_cast<std::size_t>(file.gcount()));
+  return sum.text();
+}
+
+/// Of an open file, from its beginning.
+std::string sha256(int descriptor, const std::string& name) {
+  Sha256 sum;
+  std::array<char, 1U << 16U> buffer;
+  for (off_t at = 0;;) {
+    const ssize_t count = pread(descriptor, buffer.data(), buffer.size(), at);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw InputError(name + ": cannot be read: " + std::strerror(errno));
+    if (count == 0) return sum.text();
+    sum.add(buffer.data(), static_cast<std::size_t>(count));
+    at += count;
   }
-  return text;
 }
 
 }  // namespace
+
+std::string sha256_of(const Reader& file) {
+  const std::vector<Reader::Source> sources = file.sources();
+  std::stringstream lines;
+  std::string last;
+  for (const Reader::Source& source : sources) {
+    last = sha256(source.descriptor, source.name);
+    lines << last << "  " << source.name << '\n';
+  }
+  file.sources();  // which looks once more whether they are what they were
+  return sources.size() == 1 ? last : sha256(lines);
+}
 
 std::string sha256_of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

@@ -33,6 +33,12 @@ struct Provenance {
 
 void write_provenance(Writer& file, const std::string& group, const Provenance& provenance);
 
+/// Of what was read of a file so far: SHA-256 of its bytes as they were opened, whatever has its name now;
+/// where other files were read through it, behind external links, virtual datasets or external storage, that
+/// of the lines "SHA-256  NAME" of all of them, this file first. Throws InputError when one was changed in
+/// the meantime.
+std::string sha256_of(const Reader& file);
+
 /// SHA-256 of a file's bytes, in hexadecimal. Throws InputError when it cannot be read.
 std::string sha256_of_file(const std::string& path);
 

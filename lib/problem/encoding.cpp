@@ -123,12 +123,16 @@ std::string escaped(std::string_view bytes, bool controls) {
     auto [code, length] = character_at(bytes, i);
     if (all && code >= 0x80) code = byte_at(bytes, i), length = 0;
     const bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    const bool layout = (code >= 0x200e && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+                        (code >= 0x2066 && code <= 0x2069);  // new lines, and marks that turn text around
     if (length == 0)
       text += hexadecimal(byte_at(bytes, i));
     else if (controls && (code == '\n' || code == '\t' || code == '\r'))
       text += code == '\n' ? "\\n" : code == '\t' ? "\\t" : "\\r";
     else if (controls && control)
       text += hexadecimal(static_cast<unsigned char>(code));
+    else if (controls && layout)
+      for (const char byte : bytes.substr(i, length)) text += hexadecimal(static_cast<unsigned char>(byte));
     else
       text += bytes.substr(i, length);
     i += length == 0 ? 1 : length;

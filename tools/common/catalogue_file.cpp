@@ -9,6 +9,7 @@
 #include "hdf5/result_file.h"
 #include "linalg/errors.h"
 #include "linalg/statistics.h"
+#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {
@@ -456,10 +457,46 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
     file.write(group + name, static_cast<std::int64_t>(size));
 }
 
+namespace {
+
+/// What the matching and the texts rely on.
+void check_record(const hdf5::Reader& file, const StartRecord& r, std::size_t row, std::size_t sources) {
+  const auto check = [&](const char* name, double value, bool good, const std::string& expected) {
+    if (!good)
+      file.refuse(kStarts + name,
+                  "found " + number(value) + " in row " + std::to_string(row) + "; expected " + expected);
+  };
+  const auto whole = [&](const char* name, double value, double least, double most) {
+    check(name, value, value == std::floor(value) && value >= least && value <= most,
+          "a whole number from " + number(least) + " to " + number(most));
+  };
+  constexpr double kMost = 1e15;
+  for (const auto& [name, value] : {std::pair{"negative", r.negative},
+                                    {"zero", r.zero},
+                                    {"undecided", r.undecided},
+                                    {"positive", r.positive},
+                                    {"uncounted", r.uncounted},
+                                    {"symmetry_modes", r.removed}})
+    whole(name, value, 0, kMost);
+  whole("counts_exact", r.counts_exact, 0, 1);
+  whole("counts_from_code", r.counts_from, 0, static_cast<double>(CountsFrom::balanced));
+  const bool given = r.origin == Origin::given || r.origin == Origin::from;
+  whole("source", r.source, given ? 0 : -1, static_cast<double>(sources) - 1);
+  whole("row", r.row, -1, kMost);
+  if (r.kind == PointKind::not_finite) return;
+  check("loss", r.loss, std::isfinite(r.loss) && r.loss >= 0, "a finite number from 0");
+  check("loss_error", r.loss_error, std::isfinite(r.loss_error) && r.loss_error >= 0,
+        "a finite number from 0");
+  if (!r.weights.allFinite()) check("weights", std::nan(""), false, "finite numbers");
+  if (!r.function.allFinite()) check("function", std::nan(""), false, "finite numbers");
+}
+
+}  // namespace
+
 CatalogueData read_catalogue(const hdf5::Reader& file) {
   hdf5::check_kind(file, "result");
   if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-stationary")
-    throw InputError(file.path() + ": a result of " + (tool.empty() ? "another program" : tool) +
+    throw InputError(file.path() + ": a result of " + (tool.empty() ? "another program" : shortened(tool)) +
                      "; expected one of basin-stationary");
   CatalogueData data;
   const std::string group = "/entry/catalogue/";
@@ -467,30 +504,35 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
   data.minimum_source = file.read_string(group + "minimum_source");
   std::istringstream sources(file.read_string(group + "sources"));
   for (std::string source; std::getline(sources, source);) data.sources.push_back(source);
-  const auto scalar = [&](const std::string& name) { return file.read_numbers(group + name).values[0]; };
-  if (const double known = scalar("known_minimum"); !std::isnan(known)) data.known_minimum = known;
-  data.shape.rows = static_cast<Index>(scalar("rows"));
-  data.shape.tokens = static_cast<Index>(scalar("tokens"));
-  data.shape.heads = static_cast<Index>(scalar("heads"));
-  data.shape.outputs = static_cast<Index>(scalar("outputs"));
-  const auto read = [&](const std::string& name) { return file.read_numbers(kStarts + name); };
-  const hdf5::Array seeds = read("seed"), kinds = read("kind_code"), valleys = read("valley_code");
-  const Index count = seeds.values.size();
-  data.starts.resize(count);
-  const hdf5::Array origin = read("search_code");
-  for (Index i = 0; i < count; ++i) {
+  if (const double known = file.read_number(group + "known_minimum"); !std::isnan(known)) {
+    if (!(known >= 0) || !std::isfinite(known))
+      file.refuse(group + "known_minimum", "found " + number(known) + "; expected a number from 0, or NaN");
+    data.known_minimum = known;
+  }
+  constexpr Index kLargest = 1 << 30;  // so that no product of these overflows
+  data.shape.rows = file.read_index(group + "rows", 1, kLargest);
+  data.shape.tokens = file.read_index(group + "tokens", 1, data.shape.rows);
+  data.shape.heads = file.read_index(group + "heads", 1, 1 << 15);
+  data.shape.outputs = file.read_index(group + "outputs", 1, 1 << 15);
+  const std::vector<Index> seeds = file.read_indices(kStarts + "seed", hdf5::kAnySize, 0);
+  const auto count = static_cast<Index>(seeds.size());
+  const auto codes = [&](const char* name, Index most) {
+    return file.read_indices(kStarts + name, count, 0, most);
+  };
+  const std::vector<Index> origins = codes("search_code", static_cast<Index>(Origin::from)),
+                           kinds = codes("kind_code", static_cast<Index>(PointKind::not_finite)),
+                           valleys = codes("valley_code", static_cast<Index>(Valley::exploding));
+  data.starts.resize(seeds.size());
+  for (std::size_t i = 0; i < seeds.size(); ++i) {
     StartRecord& r = data.starts[i];
-    r.seed = static_cast<std::uint64_t>(seeds.values[i]);
-    r.origin = static_cast<Origin>(static_cast<int>(origin.values[i]));
-    r.kind = static_cast<PointKind>(static_cast<int>(kinds.values[i]));
-    r.valley = static_cast<Valley>(static_cast<int>(valleys.values[i]));
+    r.seed = static_cast<std::uint64_t>(seeds[i]);
+    r.origin = static_cast<Origin>(origins[i]);
+    r.kind = static_cast<PointKind>(kinds[i]);
+    r.valley = static_cast<Valley>(valleys[i]);
   }
   StartRecord names;
   StartRecord::numbers(names, [&](const char* name, double&) {
-    const hdf5::Array values = read(name);
-    if (values.values.size() != count)
-      throw InputError(file.path() + ": " + kStarts + name + ": found shape " + hdf5::text(values.shape) +
-                       ", expected (" + std::to_string(count) + ")");
+    const hdf5::Array values = file.read_numbers(kStarts + name, {count});
     for (Index i = 0; i < count; ++i)
       StartRecord::numbers(data.starts[i], [&](const char* other, double& value) {
         if (std::string_view(name) == other) value = values.values[i];
@@ -500,19 +542,21 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
                                      {"gradient", &StartRecord::gradient},
                                      {"direction", &StartRecord::direction},
                                      {"function", &StartRecord::function}}) {
-    const hdf5::Array block = read(name);
-    if (block.shape.size() != 2 || block.shape[0] != count)
-      throw InputError(file.path() + ": " + kStarts + name + ": found shape " + hdf5::text(block.shape) +
-                       ", expected (" + std::to_string(count) + ", ...)");
+    // The directions are in the parameters, as the gradients are.
+    const Index columns = member == &StartRecord::function    ? data.shape.function()
+                          : member == &StartRecord::direction ? data.shape.parameters
+                                                              : hdf5::kAnySize;
+    const hdf5::Array block = file.read_numbers(kStarts + name, {count, columns});
     const Index width = block.shape[1];
+    if (width < 1)
+      file.refuse(kStarts + name,
+                  "found shape " + hdf5::text(block.shape) + "; expected numbers in every row");
     for (Index i = 0; i < count; ++i) data.starts[i].*member = block.values.segment(i * width, width);
     if (member == &StartRecord::weights) data.shape.weights = width;
     if (member == &StartRecord::gradient) data.shape.parameters = width;
-    if (member == &StartRecord::function && width != data.shape.function())
-      throw InputError(file.path() + ": " + kStarts + "function: found shape " + hdf5::text(block.shape) +
-                       ", expected (" + std::to_string(count) + ", " + std::to_string(data.shape.function()) +
-                       ")");
   }
+  for (std::size_t i = 0; i < data.starts.size(); ++i)
+    check_record(file, data.starts[i], i, data.sources.size());
   return data;
 }
 

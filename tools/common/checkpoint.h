@@ -17,11 +17,13 @@ struct Checkpoint {
   Counts counts;                             ///< spent so far
   std::map<std::string, double> numbers;     ///< what the tool keeps from step to step
   std::vector<std::vector<double>> records;  ///< rows so far, equally long
+  std::string of_run = {};                   ///< checksum of the specification
 };
 
 /// OUTPUT.journal keeps the weights at every checkpoint, the rows of the trajectory (common/journal.h; a
 /// record is a step and all weights). OUTPUT.checkpoint, an HDF5 file, holds the state at the last one and is
-/// replaced whole: at any moment the two are those of one checkpoint, or the journal is one row ahead.
+/// replaced whole, with a checksum of its content: at any moment the two are those
+/// of one checkpoint, or the journal is one row ahead.
 class CheckpointFiles {
  public:
   /// As for Journal. Throws InputError also when a checkpoint is there without its journal's rows.
@@ -38,9 +40,10 @@ class CheckpointFiles {
 
  private:
   std::string path_;
+  std::string run_;                  ///< checksum of the specification
+  std::optional<Checkpoint> found_;  // read first: what is damaged is said to be, whatever run it is of
   Journal journal_;
   std::map<Index, std::vector<double>> trajectory_;
-  std::optional<Checkpoint> found_;
 };
 
 }  // namespace basin::tools

@@ -420,10 +420,6 @@ void Command::say(const std::string& line) {
   summary_ += line + "\n";
 }
 
-hdf5::Provenance Command::provenance(const std::string& input) const {
-  return provenance(input, input.empty() ? "" : hdf5::sha256_of_file(input));
-}
-
 hdf5::Provenance Command::provenance(const std::string& input, const std::string& sha256) const {
   hdf5::Provenance p;
   p.program = introduction_.name;

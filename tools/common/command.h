@@ -126,10 +126,8 @@ class Command : public OptionValues {
   void say(const std::string& line);
   const std::string& summary() const { return summary_; }
 
-  /// Where the numbers come from: a file, whose checksum is taken; or nothing.
-  hdf5::Provenance provenance(const std::string& input) const;
-  /// The same, from something with this checksum.
-  hdf5::Provenance provenance(const std::string& input, const std::string& sha256) const;
+  /// Where the numbers come from: a file, with the checksum of what was read of it; or nothing.
+  hdf5::Provenance provenance(const std::string& input = "", const std::string& sha256 = "") const;
 
  private:
   void print_help() const;

@@ -1,27 +1,23 @@
 #include "common/global_minimum.h"
 
-#include "hdf5/minimum_file.h"
-#include "hdf5/problem_file.h"
 #include "stationary/known_minimum.h"
 
 namespace basin::tools {
 namespace {
 
-/// Where the file says that the minimum is; for files from before /minimum, at the teacher.
+/// Where the file says that the minimum is, if it is of this kernel and these shapes; for files from before
+/// /minimum, at the teacher.
 std::optional<KnownMinimum> stored_minimum(const Setup& setup) {
-  const hdf5::Reader file(setup.input);
   const AttentionSpec& s = setup.description.spec;
-  if (auto known = hdf5::read_minimum(file, s)) return known;
-  if (!file.has("/teacher")) return std::nullopt;
-  Problem problem = hdf5::read_problem(file);
-  problem.teacher = hdf5::read_teacher(file, problem);
-  if (!problem.teacher || !problem.teacher->weights) return std::nullopt;
-  const AttentionWeights& w = *problem.teacher->weights;
-  const AttentionSpec t = problem.spec(*problem.teacher, w.heads, w.head_dim);
-  if (t.kernel != s.kernel || t.heads != s.heads || t.head_dim != s.head_dim ||
-      (t.kernel == KernelKind::gaussian && t.sigma() != s.sigma()))
-    return std::nullopt;
-  return teacher_minimum(problem, 1);
+  const std::optional<KnownMinimum>& known = setup.minimum ? setup.minimum : setup.teacher;
+  if (!known) return std::nullopt;
+  AttentionSpec there = s;
+  there.bandwidth = known->bandwidth;
+  const bool same_kernel =
+      known->kernel == s.kernel && (s.kernel != KernelKind::gaussian || there.sigma() == s.sigma());
+  const bool same_shapes =
+      known->blocks.empty() || (known->heads == s.heads && known->head_dim == s.head_dim);
+  return same_kernel && same_shapes ? known : std::nullopt;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include "hdf5/part_file.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
+#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {
@@ -53,7 +55,8 @@ std::string first_difference(const Specification& there, const Specification& he
   for (const Specification* names : {&here, &there})
     for (const auto& [name, value] : *names) {
       const std::string a = find(there, name), b = find(here, name);
-      if (a != b) return name + " = " + a + " there, " + b + " here";
+      if (a != b)
+        return shortened(name) + " = " + shortened(a, 100) + " there, " + shortened(b, 100) + " here";
     }
   return "";
 }
@@ -73,6 +76,14 @@ Specification parse_specification(const std::string& text) {
       specification.emplace_back(line.substr(0, equals), line.substr(equals + 3));
   }
   return specification;
+}
+
+std::uint64_t whole_number(const std::string& name, const std::string& text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw InputError(name + " = " + shortened(text) + ": expected a whole number");
+  return value;
 }
 
 Journal::Journal(std::string path, const Specification& specification, std::size_t values_per_record,

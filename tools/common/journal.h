@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <string>
@@ -21,6 +22,9 @@ std::string first_difference(const Specification& there, const Specification& he
 /// As lines "NAME = VALUE", and back; lines without " = " are passed over.
 std::string specification_text(const Specification& specification);
 Specification parse_specification(const std::string& text);
+
+/// A whole number in a specification. Throws InputError "NAME = x: expected a whole number".
+std::uint64_t whole_number(const std::string& name, const std::string& text);
 
 /// The records of one piece of work, each a number and some values, in a text file:
 ///

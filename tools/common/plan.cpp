@@ -4,6 +4,7 @@
 
 #include "common/problems.h"
 #include "common/setup.h"
+#include "linalg/errors.h"
 #include "linalg/random.h"
 
 namespace basin::tools {
@@ -83,14 +84,18 @@ SweepPlan SweepPlan::from_specification(const Specification& specification) {
     if (name == "kind") plan.kind = value;
     if (name == "folder") plan.folder = value;
     if (name == "reviews") plan.reviews_sha256 = value;
-    if (name == "seed") plan.base_seed = std::stoull(value);
-    if (name == "repeats") plan.repeats = std::stol(value);
+    if (name == "seed") plan.base_seed = whole_number(name, value);
+    if (name == "repeats")
+      plan.repeats =
+          static_cast<Index>(std::min<std::uint64_t>(whole_number(name, value), hdf5::kLargestIndex));
     if (!after(name, "axis ").empty()) axes.push_back(value);
     if (const auto option = after(name, "option "); !option.empty()) plan.fixed.emplace_back(option, value);
     if (const auto quantity = after(name, "quantity "); !quantity.empty())
       plan.quantities.push_back({quantity, 0, value == "verdict"});
   }
   plan.axes = parse_axes(axes, sweepable_options(plan.kind));
+  if (plan.repeats < 1 || plan.size() > kMostDraws)
+    throw InputError("found " + number(plan.size()) + " draws; expected 1 to " + number(kMostDraws));
   return plan;
 }
 

@@ -11,6 +11,8 @@
 
 namespace basin::tools {
 
+inline constexpr double kMostDraws = 1e7;  ///< of a sweep
+
 /// The cells are the product of the axes, the last one fastest; every cell has `repeats` draws. Draw number
 /// cell * repeats + repeat.
 struct SweepPlan {

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "common/words.h"
+#include "hdf5/minimum_file.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
 #include "model/twins.h"
@@ -133,6 +134,15 @@ Setup::in_precision() const;
 template std::pair<std::shared_ptr<const Model<float>>, std::shared_ptr<const Data<float>>>
 Setup::in_precision() const;
 
+Problem Setup::problem_at(const Vector<double>& point) const {
+  const AttentionSpec& s = description.spec;
+  Problem problem;
+  problem.tokens = s.tokens;
+  problem.data = *data;
+  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, point}};
+  return problem;
+}
+
 std::string Setup::text() const {
   const auto& d = description;
   std::ostringstream out;
@@ -145,18 +155,29 @@ std::string Setup::text() const {
 Setup read_setup(Command& command, Draws draws) {
   Setup setup;
   setup.input = command.get<std::string>("problem");
-  const Problem problem = hdf5::read_problem(hdf5::Reader(setup.input));
+  const hdf5::Reader file(setup.input);
+  Problem problem = hdf5::read_problem(file);
+  setup.minimum = hdf5::read_minimum(file, problem.embedding(), problem.outputs());
+  problem.teacher = hdf5::read_teacher(file, problem);
+  if (!setup.minimum && problem.teacher && problem.teacher->weights)
+    setup.teacher = teacher_minimum(problem, 1);
+  setup.input_sha256 = hdf5::sha256_of(file);
   const Network net = resolve_network(command, problem);
   hdf5::ModelDescription& d = setup.description;
   const AttentionWeights weights = resolve_weights(command, problem, net, d.weights_origin, draws);
   d.spec = problem.spec(net, weights.heads, weights.head_dim);
   d.samples = problem.data.samples;
-  setup.model = make_attention_model<double>(d.spec, parse_blocks(command.get<std::string>("train")));
+  const std::string train = command.get<std::string>("train");
+  try {
+    setup.model = make_attention_model<double>(d.spec, parse_blocks(train));
+  } catch (const InputError& error) {
+    throw InputError("--train " + train + ": " + error.what());
+  }
   for (const auto& e : setup.parameters().entries())
     if (e.trainable()) d.trainable += (d.trainable.empty() ? "" : ",") + e.block.name;
   d.parameters = setup.parameters().theta_size();
   setup.weights = weights.values;
-  setup.data = std::make_shared<Data<double>>(problem.data);
+  setup.data = std::make_shared<Data<double>>(std::move(problem.data));
 
   command.resolve("kernel", kernel_name(d.spec.kernel));
   if (d.spec.kernel == KernelKind::gaussian) command.resolve("bandwidth", number(d.spec.sigma(), 17));
@@ -168,11 +189,19 @@ Setup read_setup(Command& command, Draws draws) {
   return setup;
 }
 
+void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
+                      const Vector<double>& weights) {
+  const Problem problem = setup.problem_at(weights);
+  hdf5::write_problem(file, problem);
+  if (setup.minimum) hdf5::write_minimum(file, *setup.minimum, problem.embedding(), problem.outputs());
+  hdf5::write_provenance(file, "/provenance", command.provenance(setup.input, setup.input_sha256));
+}
+
 void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,
                  const std::string& title, const std::string& default_group) {
   hdf5::write_entry(file, tool, title, default_group);
   file.write("/entry/verdict", command.summary());
-  hdf5::write_provenance(file, "/entry/provenance", command.provenance(setup.input));
+  hdf5::write_provenance(file, "/entry/provenance", command.provenance(setup.input, setup.input_sha256));
   hdf5::write_model(file, setup.description);
 }
 

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "common/command.h"
 #include "hdf5/result_file.h"
 #include "model/linearization.h"
 #include "problem/initialisation.h"
+#include "problem/known_minimum.h"
 #include "problem/problem.h"
 
 namespace basin::tools {
@@ -32,11 +34,13 @@ std::vector<std::string> parse_blocks(const std::string& blocks);
 std::map<std::string, double> parse_gains(const std::vector<std::string>& gains);
 
 struct Setup {
-  std::string input;
+  std::string input, input_sha256;  ///< the problem file, and its checksum when it was read
   std::shared_ptr<const Model<double>> model;
   Vector<double> weights;
   std::shared_ptr<const Data<double>> data;
   hdf5::ModelDescription description;
+  std::optional<KnownMinimum> minimum;  ///< what the file says of the global minimum, of whatever model
+  std::optional<KnownMinimum> teacher;  ///< where its teacher is, in files that say nothing of a minimum
 
   const ParameterLayout& parameters() const { return model->parameters(); }
   /// memory: bytes that may be kept between products.
@@ -46,6 +50,8 @@ struct Setup {
   /// Model and data for computing in S, from weights that are cast.
   template <class S>
   std::pair<std::shared_ptr<const Model<S>>, std::shared_ptr<const Data<S>>> in_precision() const;
+  /// The problem with other weights, to be written.
+  Problem problem_at(const Vector<double>& point) const;
   /// "softmax attention, N = 16, n = 8, ...": one line for people.
   std::string text() const;
 };
@@ -58,6 +64,11 @@ enum class Draws {
 
 /// Throws InputError, naming the file and dataset or the option.
 Setup read_setup(Command& command, Draws draws = Draws::weights);
+
+/// Writes the problem with other weights, as the file `path` of a tool's second result; what was read of the
+/// input is what it has, whatever became of the input.
+void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
+                      const Vector<double>& weights);
 
 /// Everything a result file holds besides the results.
 void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,

@@ -8,6 +8,7 @@
 #include "common/words.h"
 #include "linalg/errors.h"
 #include "linalg/statistics.h"
+#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {
@@ -221,7 +222,8 @@ void write_slice(hdf5::Writer& file, const SliceResult& result) {
 SliceResult read_slice(const hdf5::Reader& file) {
   hdf5::check_kind(file, "result");
   if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-slice")
-    throw InputError(file.path() + ": a result of " + tool + "; expected one of basin-slice");
+    throw InputError(file.path() + ": a result of " + (tool.empty() ? "another program" : shortened(tool)) +
+                     "; expected one of basin-slice");
   const std::string path = "/entry/slice/specification";
   const Specification specification = parse_specification(file.read_string(path));
   Grid grid;
@@ -231,20 +233,27 @@ SliceResult read_slice(const hdf5::Reader& file) {
     std::istringstream list(specified(specification, "quantities"));
     for (std::string name; std::getline(list, name, ',');) names.emplace_back(quantity(name).name);
   } catch (const std::exception& error) {
-    throw InputError(file.path() + ": " + path + " is not of a slice: " + error.what());
+    throw InputError(file.path() + ": " + path + " is not of a slice: " + shortened(error.what(), 200));
   }
+  if (names.empty() || names[0] != kKnown[0].name)
+    file.refuse(path, "is not of a slice: the first quantity is not " + std::string(kKnown[0].name));
+  const double points = static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count);
+  if (points > kMostPoints)
+    file.refuse(path,
+                "found a grid of " + number(points) + " points; expected at most " + number(kMostPoints));
   SliceResult result(specification, grid, names);
   const auto read = [&](const std::string& name) {
-    const hdf5::Array array = file.read_numbers("/" + name);
-    if (array.shape != shape_of(result))
-      throw InputError(file.path() + ": /" + name + ": found shape " + hdf5::text(array.shape) +
-                       ", expected " + hdf5::text(shape_of(result)));
+    const hdf5::Array array = file.read_numbers("/" + name, shape_of(result));
     return std::vector<double>(array.values.begin(), array.values.end());
   };
   const std::vector<double> computed = read("computed");
-  for (std::size_t i = 0; i < computed.size(); ++i) result.computed[i] = computed[i] != 0 ? 1 : 0;
+  for (std::size_t i = 0; i < computed.size(); ++i) {
+    if (computed[i] != 0 && computed[i] != 1)
+      file.refuse("/computed", "found " + number(computed[i]) + "; expected 0 or 1 everywhere");
+    result.computed[i] = computed[i] != 0 ? 1 : 0;
+  }
   for (std::size_t q = 0; q < names.size(); ++q) result.values[q] = read(names[q]);
-  result.center_loss = file.read_numbers("/entry/center_loss").values[0];
+  result.center_loss = file.read_finite("/entry/center_loss");
   return result;
 }
 

@@ -10,6 +10,8 @@
 
 namespace basin::tools {
 
+inline constexpr double kMostPoints = 1e8;  ///< of a grid
+
 /// What is measured at the points of a grid.
 struct SliceResult {
   SliceResult(Specification of, const Grid& on, std::vector<std::string> names);

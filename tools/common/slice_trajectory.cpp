@@ -5,6 +5,7 @@
 
 #include "linalg/errors.h"
 #include "model/evaluator.h"
+#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {
@@ -16,19 +17,19 @@ void check_problem(const hdf5::Reader& file, const Setup& setup, const Trajector
                      "; expected " + expected);
   };
   const auto same = [&](const char* name, double expected) {
-    const double found = file.read_numbers(std::string("/entry/model/") + name).values[0];
+    const double found = file.read_number(std::string("/entry/model/") + name);
     if (found != expected) refuse(name + std::string(" ="), number(found, 10), number(expected, 10));
   };
   const AttentionSpec& s = setup.description.spec;
   const std::string kernel = file.read_string("/entry/model/kernel");
-  if (kernel != kernel_name(s.kernel)) refuse("kernel", kernel, kernel_name(s.kernel));
+  if (kernel != kernel_name(s.kernel)) refuse("kernel", shortened(kernel), kernel_name(s.kernel));
   if (s.kernel == KernelKind::gaussian) same("bandwidth", s.sigma());
   same("N", static_cast<double>(setup.data->samples));
   same("n", static_cast<double>(s.tokens));
   // Checksums of the files would refuse the end of the run, which has the same data in another file.
-  const Vector<double> steps = file.read_numbers("/entry/run/step").values;
-  const Vector<double> losses = file.read_numbers("/entry/run/loss").values;
-  for (Index t = 0; t < std::min(steps.size(), losses.size()); ++t) {
+  const Vector<double> steps = file.read_numbers("/entry/run/step", {hdf5::kAnySize}).values;
+  const Vector<double> losses = file.read_numbers("/entry/run/loss", {steps.size()}).values;
+  for (Index t = 0; t < steps.size(); ++t) {
     if (steps[t] != trajectory.step[0]) continue;
     const double here = LossEvaluator<double>(setup.model, setup.data)(trajectory.weights.col(0));
     if (!(std::abs(here - losses[t]) <= 1e-6 * std::abs(here)))
@@ -36,6 +37,8 @@ void check_problem(const hdf5::Reader& file, const Setup& setup, const Trajector
              number(here, 10) + ", its loss with these data");
     return;
   }
+  file.refuse("/entry/run/step",
+              "has no record of step " + number(trajectory.step[0], 17) + ", the first of /trajectory/step");
 }
 
 /// Where the 2020 scripts look for the path.
@@ -52,8 +55,8 @@ Vector<double> over_all_blocks(const Setup& setup, const Vector<double>& directi
   return all;
 }
 
-Trajectory read_trajectory(const std::string& path, const Setup& setup) {
-  const hdf5::Reader file(path);
+Trajectory read_trajectory(const hdf5::Reader& file, const Setup& setup) {
+  const std::string& path = file.path();
   const AttentionSpec& s = setup.description.spec;
   for (const auto& [name, expected] : {std::pair<const char*, Index>{"H", s.heads},
                                        {"d", s.head_dim},
@@ -71,10 +74,9 @@ Trajectory read_trajectory(const std::string& path, const Setup& setup) {
                      "), all blocks");
   Trajectory trajectory;
   trajectory.weights = Eigen::Map<const Vectors<double>>(theta.values.data(), theta.shape[1], theta.shape[0]);
-  trajectory.step = file.read_numbers("/trajectory/step").values;
-  if (trajectory.step.size() != theta.shape[0])
-    throw InputError(path + ": /trajectory/step has " + std::to_string(trajectory.step.size()) +
-                     " entries; expected " + std::to_string(theta.shape[0]) + ", as /trajectory/theta");
+  trajectory.step = file.read_numbers("/trajectory/step", {theta.shape[0]}).values;
+  if (!trajectory.step.allFinite())
+    file.refuse("/trajectory/step", "found NaN or infinity; expected finite numbers");
   if (file.string_attribute("/", "basin_tool") == "basin-train") check_problem(file, setup, trajectory);
   return trajectory;
 }

@@ -15,8 +15,9 @@ struct Trajectory {
 /// A direction over the trained blocks as one over all: zero in the others.
 Vector<double> over_all_blocks(const Setup& setup, const Vector<double>& direction);
 
-/// Throws InputError, naming the file, also for a trajectory of another model, kernel or problem.
-Trajectory read_trajectory(const std::string& path, const Setup& setup);
+/// /trajectory of a file. Throws InputError, naming the file, also for a trajectory of another model, kernel
+/// or problem.
+Trajectory read_trajectory(const hdf5::Reader& file, const Setup& setup);
 
 /// The path beside a plane, with the losses at its own points.
 struct PathOnPlane {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "linalg/errors.h"
+#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {
@@ -137,7 +138,7 @@ SweepPlan read_plan(const hdf5::Reader& file) {
   try {
     return SweepPlan::from_specification(parse_specification(text));
   } catch (const std::exception& error) {
-    throw InputError(file.path() + ": " + path + " is not of a sweep: " + error.what());
+    throw InputError(file.path() + ": " + path + " is not of a sweep: " + shortened(error.what(), 200));
   }
 }
 
@@ -214,19 +215,26 @@ void write_sweep(hdf5::Writer& file, const SweepResult& result) {
 SweepResult read_sweep(const hdf5::Reader& file) {
   hdf5::check_kind(file, "result");
   if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-sweep")
-    throw InputError(file.path() + ": a result of " + tool + "; expected one of basin-sweep");
-  SweepResult result(read_plan(file));
+    throw InputError(file.path() + ": a result of " + (tool.empty() ? "another program" : shortened(tool)) +
+                     "; expected one of basin-sweep");
+  const SweepPlan plan = read_plan(file);
   const auto draws = [&](const std::string& name) {
-    const hdf5::Array array = file.read_numbers("/entry/draws/" + name);
-    if (array.shape != result.plan.shape())
-      throw InputError(file.path() + ": /entry/draws/" + name + ": found shape " + hdf5::text(array.shape) +
-                       ", expected " + hdf5::text(result.plan.shape()));
+    const hdf5::Array array = file.read_numbers("/entry/draws/" + name, plan.shape());
     return std::vector<double>(array.values.begin(), array.values.end());
   };
   const std::vector<double> computed = draws("computed");
-  for (std::size_t i = 0; i < computed.size(); ++i) result.computed[i] = computed[i] != 0 ? 1 : 0;
+  SweepResult result(plan);
+  for (std::size_t i = 0; i < computed.size(); ++i) {
+    if (computed[i] != 0 && computed[i] != 1)
+      file.refuse("/entry/draws/computed", "found " + number(computed[i]) + "; expected 0 or 1 everywhere");
+    result.computed[i] = computed[i] != 0 ? 1 : 0;
+  }
+  for (std::size_t q = 0; q < result.values.size(); ++q) result.values[q] = draws(plan.quantities[q].name);
   for (std::size_t q = 0; q < result.values.size(); ++q)
-    result.values[q] = draws(result.plan.quantities[q].name);
+    for (const double value : result.values[q])
+      if (plan.quantities[q].is_verdict && !std::isnan(value) && value != 0 && value != 1)
+        file.refuse("/entry/draws/" + plan.quantities[q].name,
+                    "found " + number(value) + "; expected 0, 1 or NaN");
   return result;
 }
 

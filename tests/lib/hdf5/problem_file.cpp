@@ -71,12 +71,14 @@ TEST_CASE("each defect of a problem file is named") {
   SECTION("misnamed weights") {
     parts.shapes.erase("/parameters/W_K");
     parts.shapes["/parameters/W_k"] = {2, 4, 3};
-    refused(parts, "/parameters/W_K: dataset is missing; /parameters has W_O, W_Q, W_V, W_k");
+    refused(parts,
+            "/parameters: found a member 'W_k', which is no part of the model; expected nothing but W_Q, "
+            "W_K, W_V, W_O");
   }
   SECTION("all weights misnamed") {
     for (const std::string& block : attention_blocks()) parts.shapes.erase("/parameters/" + block);
     parts.shapes["/parameters/Q"] = {2, 4, 3};
-    refused(parts, "/parameters/W_Q: dataset is missing; /parameters has Q");
+    refused(parts, "/parameters: found a member 'Q', which is no part of the model");
   }
   SECTION("wrong rank") {
     parts.shapes["/data/X"] = {6, 4};

@@ -42,6 +42,11 @@ TEST_CASE("escapes: what is UTF-8 stays, the rest can be read") {
   CHECK(escaped("caf\xc3\xa9\n") == "caf\xc3\xa9\n");
   CHECK(escaped("\xe9t\xe9.h5") == "\\xe9t\\xe9.h5");
   CHECK(escaped("caf\xc3\xa9\n\t\x1b[1m\x7f", true) == "caf\xc3\xa9\\n\\t\\x1b[1m\\x7f");
+  CHECK(escaped("a\xe2\x80\xae"
+                "b\xe2\x80\xa8",
+                true) ==
+        "a\\xe2\\x80\\xae"
+        "b\\xe2\\x80\\xa8");                                        // right to left, new line
   CHECK(escaped("caf\xc3\xa9\xff", true) == "caf\\xc3\\xa9\\xff");  // no UTF-8 as a whole
   CHECK(shortened("short") == "short");
   CHECK(shortened("aaaa\xc3\xa9zzz", 5) == "aaaa...");
