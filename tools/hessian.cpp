@@ -338,10 +338,18 @@ class Analysis {
   }
 
   void count_densely(MeasuredMatrix measured) {
+    constexpr Index kTakesLong = 2000;
     const double tolerance = request_.count_tolerance;
+    const auto factorise = [&](const std::string& of) {
+      if (measured.size() > kTakesLong)
+        command_.message(title_ + ": two factorisations of the assembled matrix" + of +
+                         ", P = " + std::to_string(measured.size()) + " ...");
+    };
+    factorise("");
     results_.counts.push_back(dense_counts(measured, removal(), 0, tolerance));
-    if (modes() > 0)
-      results_.counts.push_back(dense_counts(std::move(measured), removal(), modes(), tolerance));
+    if (modes() == 0) return;
+    factorise(" modulo symmetries");
+    results_.counts.push_back(dense_counts(std::move(measured), removal(), modes(), tolerance));
   }
 
   void count_by_pairs(const EigenResult* smallest) {

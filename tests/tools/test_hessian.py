@@ -119,6 +119,14 @@ class Hessian(ToolTest):
                 self.assertGreater(ends["entry/largest"].attrs["products"], 20)
                 self.assertEqual(both["entry/largest"].attrs["products"], both["entry/spectrum"].attrs["products"])  # no others
 
+    def test_long_factorisations_are_announced(self):
+        """They report nothing while they run."""
+        for size, times in ((42, 2), (10, 0)):  # P = 2048 and 512
+            self.done("basin-problem", "teacher", "-o", f"{size}.h5", "-N", 2, "-n", 2, "-D", size, "-H", 2, "-d", 8, "--outputs", 2)
+            process = run("basin-hessian", f"{size}.h5", "-o", f"{size}-h.h5", "--counts", cwd=self.folder)
+            self.assertEqual(process.returncode, 0, process.stderr)
+            self.assertEqual(process.stderr.count("two factorisations of the assembled matrix"), times, process.stderr)
+
     def test_gauss_newton_is_semidefinite(self):
         path, problem = self.problem(D=7, d=4)
         J = jacobian(problem, BLOCKS)
