@@ -6,6 +6,7 @@ from .line import note_left_out
 from .results import same_shape
 from .scales import use_log
 from .style import BLUE, legend_below, new_figure
+from .units import unit_text
 
 QUANTILES = ("q05", "q25", "median", "q75", "q95")
 
@@ -26,7 +27,7 @@ def draw(data, scale):
     for low, high, shade, name in (("q05", "q95", 0.18, "5 to 95 %"), ("q25", "q75", 0.35, "25 to 75 %")):
         axes.fill_between(data.a, data.band[low], data.band[high], color=BLUE, alpha=shade, linewidth=0, label=name)
     axes.plot(data.a, data.band["median"], "-" if data.a.size > 1 else "o", color=BLUE, label="median")
-    axes.set(xlabel=data.label("a"), ylabel="loss f", yscale="log" if log else "linear")
+    axes.set(xlabel=data.label("a"), ylabel="loss f" + unit_text(data.unit), yscale="log" if log else "linear")
     axes.margins(x=0)
     if log:
         label_log(axes.yaxis, *axes.get_ylim())

@@ -8,7 +8,7 @@ import numpy as np
 from .contour import draw_lines, fill, span
 from .field import field
 from .results import ResultError
-from .style import SMALL, mark_point, new_figure
+from .style import SMALL, mark_point, new_figure, number_label
 from . import path, slice
 
 FEW = 2  # levels
@@ -30,8 +30,10 @@ def read(result):
 def draw(results, scale, title=None):
     """The figure for slices of two dimensions, one panel each, levels and colours in common."""
     slices = [read(result) for result in results]
+    units = [max(getattr(data, unit) for data in slices) for unit in ("unit", "step_unit")]
+    slices = [slice.in_unit(data, *units) for data in slices]
     together = np.ma.concatenate([data.loss.ravel() for data in slices])
-    shown = field(together, np.nan, scale)  # levels for all
+    shown = field(together, np.nan, scale, units[0])  # levels for all
     same = len({plane(result) for result in results}) == 1
     footer = [data.footer[0] if same else "; ".join((*data.footer, data.words)) for data in slices]
     figure = new_figure(1.4 + 5 / len(slices) + (0 if same else 2 * FOOTER_LINE * len(slices)),
@@ -41,17 +43,18 @@ def draw(results, scale, title=None):
     limits = [span(np.concatenate([getattr(data, step) for data in slices])) for step in "ab"]
     for axes, data, result in zip(panels, slices, results):
         filled = fill(axes, data, on_levels(shown, data))
-        axes.set_title(textwrap.fill(f"{result.text('/entry/model/kernel')}, f = {data.centre:.4g} at the point, "
-                                     f"{data.loss.min():.4g} to {data.loss.max():.4g} on the plane", LINE // len(slices)),
+        axes.set_title(textwrap.fill(f"{result.text('/entry/model/kernel')}, f = {number(data.centre, data)} at the point, "
+                                     f"{number(data.loss.min(), data)} to {number(data.loss.max(), data)} on the plane",
+                                     LINE // len(slices)),
                        fontsize=SMALL)
-        axes.set(xlabel="step $a$ along $u$", xlim=limits[0], ylim=limits[1])
+        axes.set(xlabel=data.step_label("a"), xlim=limits[0], ylim=limits[1])
         if np.allclose(*limits):
             axes.set_aspect("equal")
         if data.path:
             path.mark(axes, data.path)
         if min(data.a) <= 0 <= max(data.a) and min(data.b) <= 0 <= max(data.b):
-            mark_point(axes, 0, 0, data.centre)
-    panels[0].set_ylabel("step $b$ along $v$")
+            mark_point(axes, 0, 0, data.centre, data.unit)
+    panels[0].set_ylabel(slices[0].step_label("b"))
     bar = figure.colorbar(filled, cax=panels[-1].inset_axes((1.06, 0, 0.07, 1)), label=shown.label)
     bar.set_ticks(shown.levels, labels=shown.level_labels)
     bar.ax.minorticks_off()
@@ -59,10 +62,15 @@ def draw(results, scale, title=None):
         own = on_levels(shown, data)
         draw_lines(axes, data, own)
         if np.count_nonzero((shown.levels > own.values.min()) & (shown.levels < own.values.max())) < FEW:
-            finer = field(data.loss, np.nan, scale).levels
+            finer = field(data.loss, np.nan, scale, data.unit).levels
             draw_lines(axes, data, own, np.setdiff1d(finer, shown.levels), "dashed")
             axes.set_xlabel(axes.get_xlabel() + "\n(dashed: levels of its own)")
     return figure
+
+
+def number(value, data):
+    """A loss of a Slice, in few digits."""
+    return number_label(value, 4, data.unit) if data.unit else f"{value:.4g}"
 
 
 def plane(result):

@@ -12,6 +12,7 @@ from .results import ResultError
 from .scales import symlog_exponents, use_log
 from .style import (BLOCK_LOOK, BLUE, DEFINITENESS_LOOK, FONT_SIZE, GREEN, GREY, SMALL, VERMILION, WIDTH, block_label,
                     bound_label, new_figure, number_label, tiny_label)
+from .units import exponent_for, in_units, unit_text
 
 # Role of a condition -> (sign, the same as a marker, meaning); left of the sign: K is positive definite.
 ROLES = {
@@ -60,6 +61,7 @@ class Ends:
     definiteness: str  # one of DEFINITENESS_LOOK
     conditions: list
     bounds: list  # numbers
+    unit: int = 0  # all of these are in units of 10^unit
 
     @property
     def positive(self):
@@ -88,17 +90,17 @@ class Ends:
     def verdict(self):
         """Lines, with mathematics: what is known of the smallest eigenvalue, and why."""
         name, at_most = block_label(self.name), "\N{LESS-THAN OR EQUAL TO}"
-        upper = bound_label(self.upper, upper=True)
+        upper = bound_label(self.upper, upper=True, exponent=self.unit)
         if self.positive:
             proven = max(self.bounds, default=0)
             known = f"{name}: positive definite{' in theory only' if self.definiteness == 'in theory only' else ''}, "
             if self.upper - self.lower <= 0.2 * self.least:
-                known += f"{LEAST} = {number_label(self.least)}"
+                known += f"{LEAST} = {number_label(self.least, exponent=self.unit)}"
             elif self.lower > 0:
-                known += f"{bound_label(self.lower, upper=False)} {at_most} {LEAST} {at_most} {upper}"
+                known += f"{bound_label(self.lower, upper=False, exponent=self.unit)} {at_most} {LEAST} {at_most} {upper}"
             else:
-                known += f"{tiny_label(self.lower_log10)} {at_most} {LEAST} {at_most} {upper}"
-            why = f" (conditions prove \N{GREATER-THAN OR EQUAL TO} {bound_label(proven, upper=False)})"
+                known += f"{tiny_label(self.lower_log10 + self.unit)} {at_most} {LEAST} {at_most} {upper}"
+            why = f" (conditions prove \N{GREATER-THAN OR EQUAL TO} {bound_label(proven, upper=False, exponent=self.unit)})"
             return [known + why if proven > 0 else known]
         known = f"singular, {LEAST} = 0" if self.zero else f"not decided, 0 {at_most} {LEAST} {at_most} {upper}"
         why = f"{self.obstacle.statement} fails{'' if self.zero else ', to rounding'}" if self.obstacle else ""
@@ -134,8 +136,12 @@ def read(result):
     conditions = by_block(result, "conditions", names, ["statement", "role"],
                           ["measured", "threshold", "holds"])
     bounds = by_block(result, "bounds", names, [], ["value"])
+    unit = exponent_for([row["lambda_max"] for row in rows])
+    for row in rows:
+        row.update({key: in_units(row[key], unit) for key in ("lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max")},
+                   lower_log10=row["lower_log10"] - unit)
     return [Ends(*row.values(), [read_condition(condition) for condition in conditions[name]],
-                 [bound["value"] for bound in bounds[name]]) for name, row in zip(names, rows)]
+                 [in_units(bound["value"], unit) for bound in bounds[name]], unit) for name, row in zip(names, rows)]
 
 
 def by_block(result, table, names, texts, numbers):
@@ -192,7 +198,7 @@ def draw_ends(axes, kernels, centres, scale, ticks):
     zero = (set_log if logarithmic else set_linear)(axes, values, ticks)
     for kernel, height in zip(kernels, centres):
         draw_kernel(axes, kernel, height, zero)
-    axes.set_xlabel(r"eigenvalue $\lambda$ of K")
+    axes.set_xlabel(r"eigenvalue $\lambda$ of K" + unit_text(kernels[0].unit))
     axes.set_yticks(centres, [block_label(kernel.name) for kernel in kernels])
     axes.tick_params(axis="y", length=0)
 

@@ -11,7 +11,7 @@ def draw(data, scale):
     """The figure for a Slice of two dimensions."""
     figure = new_figure(5.9, "Loss slice f(\N{GREEK SMALL LETTER THETA} + a u + b v)", data.footer)
     axes = figure.add_subplot()
-    shown = field(data.loss, data.centre, scale)
+    shown = field(data.loss, data.centre, scale, data.unit)
     filled = fill(axes, data, shown)
     # An inset, because a colour bar beside the axes would not follow the height that an equal aspect gives.
     bar = figure.colorbar(filled, cax=axes.inset_axes((1.04, 0, 0.05, 1)), label=shown.label)
@@ -22,7 +22,7 @@ def draw(data, scale):
     if data.path:
         path.mark(axes, data.path)
     if min(data.a) <= 0 <= max(data.a) and min(data.b) <= 0 <= max(data.b):
-        mark_point(axes, 0, 0, data.centre)
+        mark_point(axes, 0, 0, data.centre, data.unit)
     if axes.get_legend_handles_labels()[0]:
         legend_below(axes)
     axes.spines[:].set_visible(True)
@@ -50,7 +50,7 @@ def draw_lines(axes, data, shown, levels=None, style="solid"):
     colours = ["white" if shown.norm(level) < 0.55 else "black" for level in levels]
     lines = axes.contour(data.a, data.b, shown.values, levels=levels, colors=colours, linewidths=0.7,
                          linestyles=style)
-    labels = number_labels(levels)
+    labels = number_labels(levels, shown.unit)
     axes.figure.draw_without_rendering()  # settles the layout, on which places and angles of labels depend
     axes.clabel(lines, fmt=dict(zip(lines.levels, labels)), fontsize=SMALL, inline_spacing=3,
                 manual=label_places(axes, lines, labels))

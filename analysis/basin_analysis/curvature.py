@@ -7,6 +7,7 @@ from .contour import draw_lines, mark_missing, span
 from .field import field
 from .results import same_shape
 from .style import BLUE, DEFINITENESS_LOOK, FIELD, SMALL, VERMILION, mark_point, new_figure, say
+from .units import exponent_for, in_units, unit_text
 
 NAMES = {"min_eig": "smallest Hessian eigenvalue", "max_eig": "largest Hessian eigenvalue",
          "gradient_norm": "norm of the gradient", "min_ntk": "smallest NTK eigenvalue", "train_acc": "accuracy, %"}
@@ -30,7 +31,9 @@ def pictures(result, data):
         values = np.atleast_2d(result.numbers(f"/{name}", None, finite=False))
         same_shape(data.loss.shape, **{f"/{name}": values})
         values = np.ma.masked_where(~data.computed | ~np.isfinite(values), values)
-        axes.set_title(NAMES[name], fontsize=SMALL)
+        unit = exponent_for(values.filled(0))
+        values = in_units(values, unit)
+        axes.set_title(NAMES[name] + unit_text(unit), fontsize=SMALL)
         if values.count() == 0:
             say(axes, "no finite value")
         elif line:
@@ -66,7 +69,7 @@ def mark(axes, data, where, values, colour, meaning):
 
 def draw_curve(axes, data, values):
     """One curve along the line; the height zero is drawn where the sign changes."""
-    steps, label = ((data.a, "step $a$ along $u$") if data.loss.shape[0] == 1 else (data.b, "step $b$ along $v$"))
+    steps, label = ((data.a, data.step_label("a")) if data.loss.shape[0] == 1 else (data.b, data.step_label("b")))
     axes.plot(steps, values.ravel(), "-o", color=BLUE, markersize=2)
     axes.set(xlabel=label)
     if values.count() and values.min() < 0 < values.max():
@@ -76,7 +79,7 @@ def draw_curve(axes, data, values):
 def draw_map(axes, data, values):
     """One map (ny, nx), and its Field; where the sign changes, colours do, and the line of zero is drawn: then no
     Field."""
-    axes.set(xlabel="step $a$ along $u$", ylabel="step $b$ along $v$", xlim=span(data.a), ylim=span(data.b))
+    axes.set(xlabel=data.step_label("a"), ylabel=data.step_label("b"), xlim=span(data.a), ylim=span(data.b))
     low, high = values.min(), values.max()
     signed = low < 0 < high
     shown = None if signed else field(values, np.nan, "auto")
@@ -91,5 +94,5 @@ def draw_map(axes, data, values):
         bar.ax.minorticks_off()
     mark_missing(axes, data)
     if min(data.a) <= 0 <= max(data.a) and min(data.b) <= 0 <= max(data.b):
-        mark_point(axes, 0, 0, data.centre)
+        mark_point(axes, 0, 0, data.centre, data.unit)
     return shown

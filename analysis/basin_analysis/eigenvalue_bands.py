@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullLoca
 from .panels import Panels
 from .scales import use_log
 from .style import BLUE, DEFINITENESS_LOOK, GREY, SMALL, say
+from .units import exponent_for, in_units, unit_text
 
 MOST_LINES = 4  # values of the second axis
 TICK_ROOM = 0.13  # part of the x axis that the label of a tick takes
@@ -36,7 +37,9 @@ class Eigenvalues:
 
 def draw(data, scale):
     """The figure for a Sweep."""
-    kernels = {part: read(data, part) for part in data.parts("lambda_min")}
+    parts = data.parts("lambda_min")
+    unit = exponent_for(*(np.abs(data.quantities.get(f"{part}/lambda_max", values)) for part, values in parts.items()))
+    kernels = {part: read(data, part, unit) for part in parts}
     lines = [0]
     if data.y:
         lines = np.unique(np.linspace(0, data.y.size - 1, min(MOST_LINES, data.y.size)).round().astype(int))
@@ -60,7 +63,7 @@ def draw(data, scale):
         for place, line in enumerate(lines):
             draw_line(axes, data.x.numbers, np.maximum(kernels[part].values[column, line], bottom),
                       kernels[part].bounded[column, line], place, len(lines))
-    panels.label(data.x, r"$\lambda_\mathrm{min}$")
+    panels.label(data.x, r"$\lambda_\mathrm{min}$" + unit_text(unit))
     axes = panels.axes[next(iter(panels.axes))]  # the panels share its scales and ticks
     set_x_axis(axes, data.x.numbers, data.x.labels)
     if log:
@@ -73,15 +76,19 @@ def draw(data, scale):
     return panels.figure
 
 
-def read(data, part):
-    """The Eigenvalues of a part of a Sweep."""
+def read(data, part, unit):
+    """The Eigenvalues of a part of a Sweep, in units of 10^unit."""
     name = f"{part}/" if part else ""
-    values = data.quantities[f"{name}lambda_min"]
-    lower, upper = (data.quantities.get(f"{name}lambda_min_{end}", values) for end in ("lower", "upper"))
+
+    def quantity(what, otherwise):
+        return in_units(data.quantities.get(f"{name}{what}", otherwise), unit)
+
+    values = quantity("lambda_min", None)
+    lower, upper = (quantity(f"lambda_min_{end}", data.quantities[f"{name}lambda_min"]) for end in ("lower", "upper"))
     known = (lower > 0) & (upper <= WIDEST * lower)
     bounded = np.where(np.isnan(values), np.nan, ~known)
     with ignored_empty_cells():
-        rounding = np.finfo(float).eps * data.quantities.get(f"{name}lambda_max", np.full_like(values, np.nan))
+        rounding = np.finfo(float).eps * quantity("lambda_max", np.full_like(values, np.nan))
         return Eigenvalues(np.where(bounded == 1, upper, values), known, np.nanmean(bounded, axis=-1),
                            np.nanmedian(rounding, axis=(1, -1)))
 

@@ -5,15 +5,19 @@ from .model import footer, trainable_blocks
 from .results import ResultError
 from .scales import use_log
 from .style import BLOCK_LOOK, MANY, SMALL, block_label, new_figure, number_label
+from .units import exponent_for, in_units
 
 
 def pictures(result, scale):
     """(name, figure) of the picture of an evaluation."""
     blocks = read_blocks(result)
     gradient = np.concatenate([block.ravel() for block in blocks.values()])
+    unit = exponent_for(gradient)
+    blocks = {name: in_units(block, unit) for name, block in blocks.items()}
+    gradient = in_units(gradient, unit)
     loss = result.number("/entry/evaluation/loss")
     title = (f"Gradient of the loss by block: f(\N{GREEK SMALL LETTER THETA}) = {loss:.4g}, "
-             f"|\N{NABLA}f| = {np.linalg.norm(gradient):.4g}")
+             f"|\N{NABLA}f| = {np.linalg.norm(gradient):.4g}" + (f" in units of 10^{unit}, as all below" if unit else ""))
     figure = new_figure(3.8, title, footer(result))
     entries, norms = figure.subplots(1, 2, width_ratios=(2.2, 1))
     draw_entries(entries, blocks, use_log(np.abs(gradient), scale))

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from .scales import set_symlog, use_symlog
 from .spectrum import signs
 from .style import BLACK, SIGN_LOOK, new_figure, say
+from .units import unit_text
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class End:
         return name + (f" (only {self.values.size} of {self.requested} converged)" if missing > 0 else "")
 
 
-def draw(operator, ends, scale, footer):
-    """The figure for `ends`, name ("largest", "smallest") -> End; one of them may be empty."""
+def draw(operator, ends, scale, footer, unit=0):
+    """The figure for `ends`, name ("largest", "smallest") -> End, in units of 10^unit; one of them may be empty."""
     counts = " and ".join(f"{end.values.size} {name}" for name, end in ends.items())
     figure = new_figure(4.0, f"Eigenvalues of the {operator}: {counts}", footer)
     places = figure.subplot_mosaic([list(ends), ["legend"] * len(ends)], height_ratios=(1, 0.06))
@@ -41,7 +42,7 @@ def draw(operator, ends, scale, footer):
         if end.values.size == 0:
             say(axes, "no eigenvalue converged")
         axes.set(title=end.title(name), xlabel=f"number, from the {name} on")
-    panels[0].set_ylabel(r"eigenvalue $\lambda$ with error bound")
+    panels[0].set_ylabel(r"eigenvalue $\lambda$ with error bound" + unit_text(unit))
     handles = [Line2D([], [], linestyle="", marker=SIGN_LOOK[sign][1], color=SIGN_LOOK[sign][0],
                       label=f"{SIGN_LOOK[sign][2]}: {np.count_nonzero(member)}")
                for sign, member in signs(values, errors)]

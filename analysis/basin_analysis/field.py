@@ -20,6 +20,7 @@ class Field:
     log: bool
     label: str
     below: bool = False
+    unit: int = 0  # values and levels are in units of 10^unit
 
     @property
     def norm(self):
@@ -29,12 +30,12 @@ class Field:
     @property
     def level_labels(self):
         """Labels of the levels; the lowest says when values lie below it."""
-        labels = number_labels(self.levels)
+        labels = number_labels(self.levels, self.unit)
         return [f"\N{LESS-THAN OR EQUAL TO} {labels[0]}" if self.below else labels[0], *labels[1:]]
 
 
-def field(loss, centre, scale):
-    """The Field for a loss (ny, nx), masked where unusable, with the value `centre` at the point."""
+def field(loss, centre, scale, unit=0):
+    """The Field for a loss (ny, nx) in units of 10^unit, masked where unusable, with the value `centre` at the point."""
     values = loss.compressed()
     size, spread = np.abs(values).max(), np.ptp(values)
     if use_log(values, scale):
@@ -42,8 +43,8 @@ def field(loss, centre, scale):
             raise ResultError(f"found a relative range of {spread / size:.1g}, expected at least "
                               f"{SMALL_RANGE:g} for --log")
         levels = log_levels(log_floor(values[values > 0]), values.max())
-        return Field(np.ma.maximum(loss, levels[0]), levels, True, "loss f", values.min() < levels[0])
+        return Field(np.ma.maximum(loss, levels[0]), levels, True, "loss f", values.min() < levels[0], unit)
     if CONSTANT * size < spread < SMALL_RANGE * size and np.isfinite(centre):
         loss = loss - centre
-        return Field(loss, linear_levels(loss.min(), loss.max()), False, r"loss f $-$ f($\theta$)")
-    return Field(loss, linear_levels(loss.min(), loss.max()), False, "loss f")
+        return Field(loss, linear_levels(loss.min(), loss.max()), False, r"loss f $-$ f($\theta$)", unit=unit)
+    return Field(loss, linear_levels(loss.min(), loss.max()), False, "loss f", unit=unit)

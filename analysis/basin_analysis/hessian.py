@@ -1,7 +1,10 @@
 """basin-hessian: read the eigenvalues and choose the pictures."""
+from dataclasses import replace
+
 from . import extremes, sheet, spectrum
 from .model import footer
 from .results import ResultError, same_shape
+from .units import exponent_for, in_units
 
 OPERATORS = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix", "residual": "residual part"}
 SHEET = ("counts", "density", "block_norms", "parts")  # what only the sheet shows
@@ -21,13 +24,17 @@ def pictures(result, scale):
     if not found:
         return drawn
     ends = {name: read_end(result, name) for name in found if name != "spectrum"}
+    unit = exponent_for(*(end.values for end in ends.values()))
+    ends = {name: replace(end, values=in_units(end.values, unit), errors=in_units(end.errors, unit)) for name, end in ends.items()}
     if any(end.values.size for end in ends.values()) or ("spectrum" not in found and not on_sheet):
-        drawn.append(("extremes", extremes.draw(matrix_name(result, next(iter(ends))), ends, scale, lines)))
+        drawn.append(("extremes", extremes.draw(matrix_name(result, next(iter(ends))), ends, scale, lines, unit)))
     if "spectrum" in found:
         values, errors = read_eigenvalues(result, "spectrum")
+        unit = exponent_for(values)
+        values, errors = in_units(values, unit), in_units(errors, unit)
         operator = matrix_name(result, "spectrum")
-        drawn.append(("spectrum", spectrum.draw_sorted(operator, values, errors, scale, lines)))
-        drawn.append(("histogram", spectrum.draw_histogram(operator, values, errors, scale, lines)))
+        drawn.append(("spectrum", spectrum.draw_sorted(operator, values, errors, scale, lines, unit)))
+        drawn.append(("histogram", spectrum.draw_histogram(operator, values, errors, scale, lines, unit)))
     return drawn
 
 

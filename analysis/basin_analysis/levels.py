@@ -67,7 +67,8 @@ def log_ticks(low, high, mantissas):
 
 def _decades(low, high):
     """Exponents of the powers of ten that enclose (low, high)."""
-    return int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    return first - (float(f"1e{first}") > low), last + (float(f"1e{last}") < high)  # the logarithm is rounded
 
 
 def _enclose(levels, low, high):

@@ -12,6 +12,7 @@ from .results import same_shape
 from .scales import use_log
 from .style import (BLOCK_LOOK, DEFINITENESS_LOOK, GREY, block_label, bound_label, legend_below, new_figure,
                     number_label)
+from .units import exponent_for, in_units, unit_text
 
 MARKERS = 16  # on a curve
 
@@ -23,6 +24,7 @@ class Kernel:
     eigenvalues: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    unit: int = 0  # eigenvalues and bounds are in units of 10^unit
 
     @property
     def nonzero(self):
@@ -48,10 +50,10 @@ class Kernel:
     def label(self):
         """Smallest eigenvalue and rank, as far as they are known."""
         if self.nonzero[-1]:
-            least = f"= {number_label(self.eigenvalues[-1])}"
+            least = f"= {number_label(self.eigenvalues[-1], exponent=self.unit)}"
             least += "" if self.lower[-1] > self.rounding else " (in theory only)"
         elif self.bounded[-1]:
-            least = f"\N{LESS-THAN OR EQUAL TO} {bound_label(self.upper[-1], upper=True)}"
+            least = f"\N{LESS-THAN OR EQUAL TO} {bound_label(self.upper[-1], upper=True, exponent=self.unit)}"
         else:
             least = f"= 0 ({np.count_nonzero(self.zero)} exactly 0)"
         rank = f"rank {np.count_nonzero(self.nonzero)} of {self.eigenvalues.size}"
@@ -65,6 +67,9 @@ def pictures(result, scale):
     drawn = [("conditions", conditions.draw(ends, scale, lines))]
     if "/entry/ntk" in result:  # singular values were computed
         kernels = [read_kernel(result, end.name) for end in ends if end.name in BLOCK_LOOK]
+        unit = exponent_for(*(kernel.upper for kernel in kernels))
+        kernels = [Kernel(kernel.name, *(in_units(values, unit) for values in (kernel.eigenvalues, kernel.lower, kernel.upper)),
+                          unit) for kernel in kernels]
         drawn.insert(0, ("eigenvalues", draw(kernels, scale, lines)))
     return drawn
 
@@ -89,7 +94,7 @@ def draw(kernels, scale, lines):
         axes.set_ylim(0, 1.05 * bounds.max() or 1)
     for position, kernel in enumerate(kernels):
         draw_kernel(axes, kernel, position / len(kernels))
-    axes.set(xlabel="number of the eigenvalue, descending", ylabel=r"eigenvalue $\lambda$ of K")
+    axes.set(xlabel="number of the eigenvalue, descending", ylabel=r"eigenvalue $\lambda$ of K" + unit_text(kernels[0].unit))
     rounding = kernels[-1].rounding
     shaded = (bounds[bounds > 0] <= rounding).any()
     if shaded:

@@ -7,6 +7,7 @@ from .levels import label_log
 from .results import same_shape
 from .scales import use_log
 from .style import BLUE, ORANGE, SMALL, VERMILION, new_figure
+from .units import exponent_for, in_units, unit_text
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ def draw(data, scale):
     loss = np.ma.masked_invalid(path.loss)
     log = use_log(loss.compressed(), scale) if loss.count() else False
     upper.plot(path.step, loss, "-o", color=BLUE, markersize=3)
-    upper.set(ylabel="loss f on the path", yscale="log" if log else "linear")
+    upper.set(ylabel="loss f on the path" + unit_text(data.unit), yscale="log" if log else "linear")
     if log:
         label_log(upper.yaxis, *upper.get_ylim())
-    lower.plot(path.step, path.distance, "-o", color=ORANGE, markersize=3)
-    lower.set(xlabel="step", ylabel="distance", ylim=(0, None))
+    far = exponent_for(path.distance)
+    lower.plot(path.step, in_units(path.distance, far), "-o", color=ORANGE, markersize=3)
+    lower.set(xlabel="step", ylabel="distance" + unit_text(far), ylim=(0, None))
     lower.set_title(f"in the plane: {share_text(path)}", fontsize=SMALL, loc="right")
     return figure

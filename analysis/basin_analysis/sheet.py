@@ -1,5 +1,5 @@
 """basin-hessian: one sheet with the ends, counts, densities and norms of the Hessian and of its two parts."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from matplotlib.patches import Patch
@@ -9,6 +9,7 @@ from .results import ResultError, same_shape
 from .scales import set_symlog
 from .style import (BLACK, BLUE, FIELD, GREEN, GREY, SIGN_LOOK, SMALL, VERMILION, block_label, legend_below,
                     new_figure, safe_side)
+from .units import exponent_for, in_units, unit_text
 
 # Matrix -> (short name, colour, line style).
 MATRIX_LOOK = {
@@ -38,6 +39,7 @@ class Part:
     restricted: dict = field(default_factory=dict)
     densities: dict = field(default_factory=dict)  # "density", "density_symlog" -> curve
     norms: tuple = None  # names, norms (b, b), errors (b, b)
+    unit: int = 0  # eigenvalues, norms and their errors are in units of 10^unit
 
     def label(self, what):
         """The matrix that these results are of."""
@@ -63,7 +65,28 @@ def read_parts(result):
     if "/entry/parts" in result:
         groups += [f"/entry/parts/{name}" for name in result.members("/entry/parts")]
     parts = [read_part(result, group) for group in groups]
-    return [part for part in parts if part.ends or part.spectrum or part.counts or part.densities or part.norms]
+    parts = [part for part in parts if part.ends or part.spectrum or part.counts or part.densities or part.norms]
+    unit = exponent_for(*(values for part in parts for values in sizes(part)))
+    return [in_unit(part, unit) for part in parts]
+
+
+def sizes(part):
+    """Arrays of all that has the dimension of an eigenvalue."""
+    return [*(end[0] for end in part.ends.values()), *([part.spectrum[0]] if part.spectrum else []),
+            *(curve["eigenvalue"] for curve in part.densities.values()), *([part.norms[1]] if part.norms else [])]
+
+
+def in_unit(part, unit):
+    """The Part with eigenvalues, norms and their errors in units of 10^unit."""
+    def curve(name, old):
+        per = 0 if name == "density_symlog" else -unit  # symlog: per unit of asinh(eigenvalue / scale), a share as it is
+        return {key: in_units(values, unit if key == "eigenvalue" else per) for key, values in old.items()}
+
+    return replace(part, unit=unit, ends={end: (in_units(values, unit), in_units(errors, unit), converged)
+                                          for end, (values, errors, converged) in part.ends.items()},
+                   spectrum=part.spectrum and tuple(in_units(values, unit) for values in part.spectrum),
+                   densities={name: curve(name, old) for name, old in part.densities.items()},
+                   norms=part.norms and (part.norms[0], *(in_units(values, unit) for values in part.norms[1:])))
 
 
 def read_part(result, group):
@@ -166,7 +189,7 @@ def draw_ends(axes, parts):
     axes.set_xlim(-0.6, len(shown) - 0.4)
     done = all(end[2].all() for part in shown for end in part.ends.values())
     axes.set(title="ends: largest \N{BLACK UP-POINTING TRIANGLE}, smallest \N{BLACK DOWN-POINTING TRIANGLE}"
-             + ("" if done else "\n(hollow: not converged)"), ylabel="$\\lambda$ with error bound")
+             + ("" if done else "\n(hollow: not converged)"), ylabel="$\\lambda$ with error bound" + unit_text(parts[0].unit))
 
 
 def clusters(values, errors, converged):
@@ -190,7 +213,7 @@ def draw_spectra(axes, parts):
         values = part.spectrum[0]
         axes.plot(np.arange(1, values.size + 1), values, color=colour, linestyle=line, linewidth=1,
                   marker="." if values.size < FEW else "", label=part.label("spectrum"))
-    axes.set(title="whole spectra", xlabel="number of the eigenvalue, ascending", ylabel=r"eigenvalue $\lambda$")
+    axes.set(title="whole spectra", xlabel="number of the eigenvalue, ascending", ylabel=r"eigenvalue $\lambda$" + unit_text(parts[0].unit))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(loc="upper left")
 
@@ -245,8 +268,9 @@ def draw_density(axes, parts, kind):
         axes.set_ylim(1e-5 * top, 3 * top)
     else:
         axes.set_ylim(0, 1.6 * top)
-    axes.set_xlabel(r"eigenvalue $\lambda$")
-    per = r"per unit of $\mathrm{asinh}(\lambda / \lambda_0)$" if kind == "symlog" else r"per unit of $\lambda$"
+    axes.set_xlabel(r"eigenvalue $\lambda$" + unit_text(parts[0].unit))
+    per = (r"per unit of $\mathrm{asinh}(\lambda / \lambda_0)$" if kind == "symlog" else
+           rf"per $10^{{{parts[0].unit}}}$ of $\lambda$" if parts[0].unit else r"per unit of $\lambda$")
     if kind == "symlog":
         axes.set_title("density: bands of probe noise (95 %, dark) and quadrature (light)")
         axes.set_ylabel("share " + per, fontsize=SMALL)
@@ -270,7 +294,7 @@ def draw_norms(axes, part):
     axes.set_xticks(range(len(names)), [block_label(name) for name in names])
     axes.set_yticks(range(len(names)), [block_label(name) for name in names])
     axes.tick_params(length=0)
-    unit = f", in $10^{{{power}}}$" if power else ""
+    unit = f", in $10^{{{power + part.unit}}}$" if power + part.unit else ""
     axes.set_title(f"norms: {MATRIX_LOOK[part.matrix][0]}{unit}")
 
 

@@ -1,7 +1,7 @@
 """basin-slice: the loss on a line or a plane through a point."""
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from . import band, contour, curvature, line, path, surface
 from .model import footer
 from .results import ResultError, same_shape
 from .style import counted, escape, new_figure, safe_side, say
+from .units import exponent_for, in_units, unit_text
 
 MAX_LABEL = 60  # characters in a line of an axis label
 DIGITS = 5  # of an eigenvalue in the words of a direction
@@ -26,11 +27,16 @@ class Slice:
     footer: list
     band: dict = None  # of random lines, which the rows are then: quantile "q05", ..., "median" -> (nx)
     path: object = None  # the Path of a training run
+    unit: int = 0  # all losses are in units of 10^unit
+    step_unit: int = 0  # and all steps in units of 10^step_unit
 
     def label(self, step):
         """The axis label of the step "a" or "b"."""
-        name = {"a": "u", "b": "v"}[step]
-        return textwrap.fill(f"step ${step}$ along ${name}$ ({escape(self.directions[step])})", MAX_LABEL)
+        return textwrap.fill(f"{self.step_label(step)} ({escape(self.directions[step])})", MAX_LABEL)
+
+    def step_label(self, step):
+        """The same without what the direction is."""
+        return f"step ${step}$ along ${dict(a='u', b='v')[step]}${unit_text(self.step_unit)}"
 
     @property
     def words(self):
@@ -88,9 +94,20 @@ def read(result):
     lines = footer(result)
     if np.isfinite(cosine) and 1 not in loss.shape and "band" not in groups:
         lines[0] += f"; cos(u, v) = {round(cosine, 12) + 0:.3g}"
-    return Slice(a, b, loss, computed, result.number("/entry/center_loss", finite=False),
+    data = Slice(a, b, loss, computed, result.number("/entry/center_loss", finite=False),
                  {"a": direction(result, "x"), "b": direction(result, "y")}, lines,
                  band.read(result, a) if "band" in groups else None, path.read(result) if "trajectory" in groups else None)
+    return in_unit(data, exponent_for(loss.filled(0)), exponent_for(a, b))
+
+
+def in_unit(data, unit, step_unit):
+    """The Slice in other units of losses and steps."""
+    loss, step = unit - data.unit, step_unit - data.step_unit
+    return replace(data, a=in_units(data.a, step), b=in_units(data.b, step), loss=in_units(data.loss, loss),
+                   centre=in_units(data.centre, loss), unit=unit, step_unit=step_unit,
+                   band=data.band and {name: in_units(values, loss) for name, values in data.band.items()},
+                   path=data.path and replace(data.path, loss=in_units(data.path.loss, loss), a=in_units(data.path.a, step),
+                                              b=in_units(data.path.b, step)))
 
 
 def direction(result, name):

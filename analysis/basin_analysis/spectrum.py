@@ -5,6 +5,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .scales import set_symlog, symlog_threshold, use_symlog
 from .style import MANY, SIGN_LOOK, counted, legend_below, new_figure
+from .units import unit_text
 
 BINS = 60
 HATCH = {-1: "\\\\\\", 0: "xxx", 1: None}  # of the bars of each sign, for print in grey
@@ -15,8 +16,8 @@ def classify(eigenvalues, errors):
     return np.where(np.abs(eigenvalues) <= errors, 0, np.sign(eigenvalues)).astype(int)
 
 
-def draw_sorted(operator, eigenvalues, errors, scale, footer):
-    """The figure of all eigenvalues (k), ascending, against their number."""
+def draw_sorted(operator, eigenvalues, errors, scale, footer, unit=0):
+    """The figure of all eigenvalues (k) in units of 10^unit, ascending, against their number."""
     figure = new_figure(4.4, f"Spectrum of the {operator}: {'all ' if eigenvalues.size > 1 else ''}{counted(eigenvalues.size, 'eigenvalue')}", footer)
     axes = figure.add_subplot()
     number = np.arange(1, eigenvalues.size + 1)
@@ -28,14 +29,14 @@ def draw_sorted(operator, eigenvalues, errors, scale, footer):
         axes.errorbar(number[member], eigenvalues[member], errors[member], fmt=marker, color=colour,
                       markersize=3, elinewidth=0.6, rasterized=eigenvalues.size > MANY,
                       label=f"{name}: {np.count_nonzero(member)}")
-    axes.set(xlabel="number of the eigenvalue, ascending", ylabel=r"eigenvalue $\lambda$")
+    axes.set(xlabel="number of the eigenvalue, ascending", ylabel=r"eigenvalue $\lambda$" + unit_text(unit))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_below(axes, columns=3)
     return figure
 
 
-def draw_histogram(operator, eigenvalues, errors, scale, footer):
-    """The figure of the histogram of all eigenvalues (k)."""
+def draw_histogram(operator, eigenvalues, errors, scale, footer, unit=0):
+    """The figure of the histogram of all eigenvalues (k) in units of 10^unit."""
     title = f"Spectrum of the {operator}: histogram of {counted(eigenvalues.size, 'eigenvalue')}"
     figure = new_figure(4.0, title, footer)
     axes = figure.add_subplot()
@@ -55,7 +56,7 @@ def draw_histogram(operator, eigenvalues, errors, scale, footer):
         axes.set_yscale("log")
         axes.set_ylim(0.5, 2 * highest)
     axes.axvline(0, color="black", linewidth=0.7)
-    axes.set(xlabel=r"eigenvalue $\lambda$", ylabel="eigenvalues in the bin")
+    axes.set(xlabel=r"eigenvalue $\lambda$" + unit_text(unit), ylabel="eigenvalues in the bin")
     legend_below(axes, columns=3)
     return figure
 

@@ -5,6 +5,7 @@ from .model import footer
 from .results import ResultError, same_shape
 from .scales import use_log
 from .style import GREEN, VERDICT_LOOK, counted, legend_below, new_figure, number_label, say
+from .units import exponent_for, in_units, unit_text
 
 SEARCHES = {"minima": "descents", "from": "descents from given starts", "saddles": "searches for saddles"}
 ZERO = 1e-20  # of the largest loss: on a logarithmic axis what is below is drawn there
@@ -52,7 +53,8 @@ def draw_losses(axes, starts, result, scale):
         axes.set_axis_off()
         return
     order = np.argsort(loss, kind="stable")
-    loss, verdict = loss[order], verdict[order]
+    unit = exponent_for(loss)
+    loss, verdict = in_units(loss[order], unit), verdict[order]
     floor = ZERO * loss.max()
     is_zero = (verdict == "global minimum") & (loss <= floor)  # zero to rounding: its size says nothing
     positive = loss[~is_zero]
@@ -67,13 +69,13 @@ def draw_losses(axes, starts, result, scale):
             label = f"{name} ({np.count_nonzero(chosen)})"
             axes.plot(np.flatnonzero(chosen) + 1, height[chosen], marker, color=colour, label=label,
                       markerfacecolor="none", clip_on=False)
-    lowest = result.number("/entry/catalogue/lowest_loss", finite=False)
+    lowest = in_units(result.number("/entry/catalogue/lowest_loss", finite=False), unit)
     if result.number("/entry/catalogue/lowest_is_global") and lowest > 0:
         axes.axhline(lowest, color=GREEN, linewidth=0.8, linestyle="--",
-                     label=f"global minimum, f = {number_label(lowest)}")
+                     label=f"global minimum, f = {number_label(lowest, exponent=unit)}")
     zeros = " (f = 0 at the lower edge)" if log and is_zero.any() else ""
     axes.set_xlabel("ends, sorted")
-    axes.set_ylabel("loss $f$" + zeros)
+    axes.set_ylabel("loss $f$" + unit_text(unit) + zeros)
     axes.set_xlim(0.5, loss.size + 0.5)
     axes.grid(True, axis="y")
     legend_below(axes)

@@ -104,10 +104,10 @@ def legend_below(axes, handles=None, columns=2):
                        bbox_transform=axes.transAxes + under_label)
 
 
-def mark_point(axes, x, y, loss):
-    """The mark of the parameters theta at (x, y), with their loss in the legend."""
+def mark_point(axes, x, y, loss, exponent=0):
+    """The mark of the parameters theta at (x, y), with their loss, in units of 10^exponent, in the legend."""
     axes.plot(x, y, "P", color="white", markeredgecolor="black", markersize=7, zorder=5, clip_on=False,
-              label=rf"the point $\theta$, f = {number_label(loss, 6)}")
+              label=rf"the point $\theta$, f = {number_label(loss, 6, exponent)}")
 
 
 def counted(number, noun):
@@ -144,32 +144,32 @@ def escape(text):
     return text.replace("$", r"\$")
 
 
-def number_labels(values):
-    """Labels of ascending numbers, with as many digits as tell neighbours apart."""
+def number_labels(values, exponent=0):
+    """Labels of ascending numbers in units of 10^exponent, with as many digits as tell neighbours apart."""
     gaps = np.diff(values)
     digits = np.ceil(np.log10(np.max(np.abs(values[1:]) / gaps))) + 1 if len(gaps) else 3
-    return [number_label(value, int(np.clip(digits, 3, 15))) for value in values]
+    return [number_label(value, int(np.clip(digits, 3, 15)), exponent) for value in values]
 
 
-def number_label(value, digits=3):
-    """A short label of a number, with powers of ten as mathematics."""
+def number_label(value, digits=3, exponent=0):
+    """A short label of a number in units of 10^exponent, with powers of ten as mathematics."""
     if not np.isfinite(value):
         return str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
+    if value == 0 or (exponent == 0 and 1e-3 <= abs(value) < 1e4):
         return f"{value:.{max(digits, 4)}g}".replace("-", "\N{MINUS SIGN}")
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    power = f"10^{{{int(exponent)}}}"
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    power = f"10^{{{int(power) + exponent}}}"
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
     return {"1": f"${power}$", "-1": f"$-{power}$"}.get(mantissa, rf"${mantissa}{{\times}}{power}$")
 
 
-def bound_label(value, upper, digits=3):
-    """The label of a number that others are at most (`upper`) or at least: rounded to its safe side, as the tools
-    print it."""
-    if np.isfinite(value) and 1e-3 <= abs(value) < 1e4:
+def bound_label(value, upper, digits=3, exponent=0):
+    """The label of a number, in units of 10^exponent, that others are at most (`upper`) or at least: rounded to its safe
+    side, as the tools print it."""
+    if np.isfinite(value) and exponent == 0 and 1e-3 <= abs(value) < 1e4:
         digits = max(digits, 4)  # as many as the label has
-    return number_label(safe_side(value, upper, digits), digits)
+    return number_label(safe_side(value, upper, digits), digits, exponent)
 
 
 def safe_side(value, upper, digits):

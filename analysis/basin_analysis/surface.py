@@ -18,7 +18,7 @@ def draw(data, scale):
     figure.set_layout_engine("none")  # constrained layout fails on 3D axes
     axes = figure.add_axes((0.02, 0.1, 0.92, 0.86), projection="3d")
     a, b, loss = thin(data.a, data.b, data.loss)
-    shown = field(loss, data.centre, scale)
+    shown = field(loss, data.centre, scale, data.unit)
     place = np.ma.log10 if shown.log else np.asanyarray  # 3D axes have no logarithmic scale of their own
     corners, mean = quads(a, b, place(shown.values))
     shade = matplotlib.colormaps[FIELD](shown.norm(10.0**mean if shown.log else mean))
@@ -29,7 +29,7 @@ def draw(data, scale):
         axes.text2D(0.5, 0.5, "no cell of the grid has a finite loss at all four corners", ha="center",
                     transform=axes.transAxes)
     axes.set(xlim=span(a), ylim=span(b), zlim=place(shown.levels[[0, -1]]))
-    axes.set(xlabel="step $a$ along $u$", ylabel="step $b$ along $v$")
+    axes.set(xlabel=data.step_label("a"), ylabel=data.step_label("b"))
     label_height(axes, shown, place)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

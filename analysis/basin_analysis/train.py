@@ -6,6 +6,7 @@ from .results import ResultError, same_shape
 from .scales import use_log
 from .style import (BLACK, BLOCK_LOOK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, block_label, new_figure,
                     number_label, say, set_log)
+from .units import exponent_for, in_units, unit_text
 
 COLUMNS = ("loss", "gradient_norm", "pl_ratio", "measured_rate", "guaranteed_rate", "distance",
            "mean_entropy", "largest_weight", "smallest_row_sum", "largest_row_sum")
@@ -57,6 +58,13 @@ def read(result):
     return run
 
 
+def in_one_unit(run, *names):
+    """The run with what of `names` there is in one unit, and that unit for the end of a label."""
+    names = [name for name in names if name in run]
+    unit = exponent_for(*(run[name] for name in names))
+    return {**run, **{name: in_units(run[name], unit) for name in names}}, unit_text(unit)
+
+
 def curve(axes, run, name, **look):
     """One quantity against the step, unless there is nothing of it."""
     values = run[name]
@@ -72,12 +80,16 @@ def scaled(axes, values, scale):
 
 
 def draw_loss(axes, run, scale):
+    run, unit = in_one_unit(run, "loss")
     curve(axes, run, "loss", color=BLACK)
     scaled(axes, run["loss"], scale)
-    axes.set_ylabel("loss $f$")
+    axes.set_ylabel("loss $f$" + unit)
 
 
 def draw_gradient(axes, run, scale):
+    run, unit = in_one_unit(run, "gradient_norm", "distance")
+    if unit:
+        axes.set_ylabel(unit.removeprefix(", "))
     curve(axes, run, "gradient_norm", color=BLUE, label=r"$|\nabla f|$")
     run = {**run, "distance": np.where(run["distance"] > 0, run["distance"], np.nan)}  # 0 at the start
     curve(axes, run, "distance", color=GREY, linestyle="--", label=r"distance $|\theta - \theta_0|$")
@@ -108,6 +120,9 @@ def draw_rates(axes, run):
 
 
 def draw_ntk(axes, run, scale):
+    run, unit = in_one_unit(run, "pl_ratio", "lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max")
+    if unit:
+        axes.set_ylabel(unit.removeprefix(", "))
     curve(axes, run, "pl_ratio", color=PURPLE, linestyle="-.", label=r"$|\nabla f|^2 / 2f$")
     values = run["pl_ratio"]
     if "lambda_min" in run:
@@ -130,11 +145,12 @@ def draw_saturation(axes, run, kernel):
 
 
 def draw_norms(axes, run):
+    run, unit = in_one_unit(run, *(f"norm_{block}" for block in BLOCKS))
     for block in BLOCKS:
         colour, style, _ = BLOCK_LOOK[block]
         curve(axes, run, f"norm_{block}", color=colour, linestyle=style, label=block_label(block))
     axes.set_ylim(bottom=0)
-    axes.set_ylabel("norms of the blocks")
+    axes.set_ylabel("norms of the blocks" + unit)
 
 
 def mark_certificate(axes, result):

@@ -3,12 +3,14 @@ import argparse
 import datetime
 import os
 import shlex
+import signal
 import sys
 import time
 from pathlib import Path
 
 from basin_analysis import style
 from basin_analysis.cli import Parser, write_all
+from basin_analysis.output import NoPicture
 from basin_analysis.results import ResultError, open_result
 from basin_analysis.study import pictures
 
@@ -39,15 +41,18 @@ def main(arguments=None):
     """Run basin-study; the exit code."""
     options = parse(arguments)
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         study(options)
     except WrongInput as error:
         return complain(error, WRONG_INPUT)
-    except (StudyError, ResultError) as error:
+    except (StudyError, ResultError, NoPicture) as error:
         return complain(error, FAILED)
     except OSError as error:
         return complain(f"{error.filename or options.output}: {error.strerror or error}", FAILED)
     except KeyboardInterrupt:
-        return complain(f"stopped; --resume goes on with what is in {options.output.stem}.parts", FAILED)
+        parts = options.output.with_name(options.output.stem + ".parts")
+        return complain(f"stopped; the same command with --resume goes on with what is in {parts}", FAILED)
     return DONE
 
 

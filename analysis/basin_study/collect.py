@@ -5,6 +5,7 @@ import numpy as np
 from .catalogue import VERDICTS
 from .design import Cell
 from .results import SUBOPTIMAL, suboptimal_share
+from .work import reading
 
 FORMAT = "1.0"
 COPIED = ("step", "loss", "gradient_norm", "measured_rate", "guaranteed_rate")  # of each descent on record
@@ -30,7 +31,7 @@ def write_study(path, design, results, runs, slices, claims, provenance):
         write_runs(entry, runs)
         copies = group(entry, "slices", "NXcollection")
         for name, (part, trapped) in slices.items():
-            with h5py.File(part) as source:
+            with reading(part) as source:
                 copy = group(copies, name, "NXcollection", cell=trapped.cell.name, verdict=trapped.trap.verdict,
                              starts=np.int64(trapped.trap.starts))
                 copy.attrs.update({key: source.attrs[key] for key in source.attrs if key.startswith("basin_")})
@@ -140,6 +141,6 @@ def write_runs(entry, runs):
     records = group(table, "records", "NXcollection")
     for result, path in runs:
         copy = group(records, result.run.name, "NXdata", signal="loss", axes=["step"])
-        with h5py.File(path) as source:
+        with reading(path) as source:
             for name in COPIED:
                 copy[name] = source[f"entry/run/{name}"][()]

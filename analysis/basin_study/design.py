@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 import h5py
 import numpy as np
 
+from .work import reading
+
 BLOCKS = ("W_Q", "W_K", "W_V", "W_O")
 
 
@@ -98,7 +100,7 @@ def write_problem(made, path, cell, seed):
     """The problem of a cell from what basin-problem made. Its weights are the teacher's: so are then the blocks
     that are not trained, and f = 0 can be reached in every set of blocks. Random targets are normal numbers, the
     same under both kernels and for all D."""
-    with h5py.File(made) as source, h5py.File(path, "w") as file:
+    with reading(made) as source, h5py.File(path, "w") as file:
         file.attrs.update({"basin_file": "problem", "basin_format": source.attrs["basin_format"]})
         file["data/X"] = source["data/X"][()]
         shape = source["data/Y"].shape
@@ -114,7 +116,7 @@ def write_problem(made, path, cell, seed):
 
 def write_start(made, problem, path, train, share=1.0):
     """The problem with the trained blocks as basin-problem drew them, or a share of the way there."""
-    with h5py.File(made) as source, h5py.File(problem) as old, h5py.File(path, "w") as file:
+    with reading(made) as source, reading(problem) as old, h5py.File(path, "w") as file:
         copy_problem(old, file)
         for block in train.split(","):
             values, drawn = file[f"parameters/{block}"], source[f"parameters/{block}"][()]
@@ -123,7 +125,7 @@ def write_start(made, problem, path, train, share=1.0):
 
 def write_point(problem, path, weights):
     """The problem at other weights, all blocks one after another."""
-    with h5py.File(problem) as old, h5py.File(path, "w") as file:
+    with reading(problem) as old, h5py.File(path, "w") as file:
         copy_problem(old, file)
         start = 0
         for block in BLOCKS:

@@ -1,12 +1,14 @@
 """What is done in each cell, and around the points that trap descent."""
+import os
 from dataclasses import dataclass, replace as altered
 
 from .catalogue import TRAPS, entry_weights, first_seed
 from .design import initialisation, write_point, write_problem, write_start
-from .work import replace
+from .work import WRONG, reading, remove_journal, replace
 
 TOWARDS = "-0.5:1.5:41"  # steps of slices: the trap at 0, the teacher at 1
 ACROSS = "-1:1:41"
+NOT_PROVEN = "--step certificate: "  # how basin-train begins to say that the certificate does not pass
 NEAR = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # shares of the way from the teacher to a start
 
 
@@ -46,7 +48,9 @@ class Measurement:
     def search(self, cell):
         """Where the starts of a cell end."""
         for j, (problem, catalogue) in enumerate(self.problems(cell)):
-            if not catalogue.exists():
+            if catalogue.exists():
+                remove_journal(catalogue)
+            else:
                 self.tools.run("basin-stationary", problem, "-o", catalogue, "--train", cell.train, "--starts",
                                self.design.starts_of(j), "--seed", self.design.seed_of(j), *initialisation(cell),
                                "--threads", 1, "--quiet", "--resume")
@@ -77,13 +81,19 @@ class Measurement:
         path, cell, j = self.run(run), run.cell, run.problem
         if path.exists() or self.uncertified(run).exists():
             return
-        start, seed = self.parts.path(f"start-{run.name}.h5"), first_seed(self.catalogue(cell, j))
+        seed = first_seed(self.catalogue(cell, j))
         for share in (1.0,) if run.kind == "guaranteed" else NEAR:
-            self.with_draw(cell, j, seed, start, lambda made, part, share=share: write_start(
-                made, self.problem(cell, j), part, cell.train, share))
-            done = self.train(start, path, run)
-            start.unlink()
-            if done:
+            start, made = (self.parts.path(f"{what}-{run.name}-{share:g}.h5") for what in ("start", "descent"))
+            if not made.exists():  # a study that was stopped finds the start, and the journal that belongs to it
+                if not start.exists():
+                    self.with_draw(cell, j, seed, start, lambda drawn, part, share=share: write_start(
+                        drawn, self.problem(cell, j), part, cell.train, share))
+                self.train(start, made, run)
+            if made.exists():
+                remove_journal(made)
+                os.replace(made, path)
+            start.unlink(missing_ok=True)
+            if path.exists():
                 return
         replace(self.uncertified(run), lambda part: part.write_text("the certificate passes at none of the points\n"))
 
@@ -92,12 +102,18 @@ class Measurement:
         return self.parts.path(f"run-{run.name}.none")
 
     def train(self, start, path, run):
-        """Descend from `start`; whether the certificate, if asked, passes there."""
-        code, _ = self.tools.run("basin-train", start, "-o", path, "--train", run.cell.train, "--step", run.kind,
-                                 "--steps", self.design.steps, "--tolerance", 0, "--record-every", 1,
-                                 "--checkpoint-every", self.design.steps, "--threads", 1, "--quiet", "--overwrite",
-                                 accept=(0, 2) if run.kind == "certificate" else (0,))
-        return code == 0
+        """Descend from `start`, unless the certificate is asked for and does not pass there: then there is no file."""
+        self.tools.run("basin-train", start, "-o", path, "--train", run.cell.train, "--step", run.kind,
+                       "--steps", self.design.steps, "--tolerance", 0, "--record-every", 1,
+                       "--checkpoint-every", self.design.steps, "--threads", 1, "--quiet", "--resume",
+                       fine=lambda code, errors: code == 0 or (code == WRONG and NOT_PROVEN in errors))
+
+    def whole_slice(self, path):
+        """Whether the slice is there with all its points: a growing one is there before."""
+        if not path.exists():
+            return False
+        with reading(path) as file:
+            return bool(file["entry/slice/complete"][()])
 
     def slices(self, results):
         """Name -> (path, CellResult of the trap) of slices around a point that traps descent under each kernel,
@@ -113,13 +129,15 @@ class Measurement:
                 point = self.parts.path(f"point-{found.cell.name}-{trap.problem}-{other}.h5")
                 path = self.parts.path(f"slice-{found.cell.name}-{trap.problem}-{other}.h5")
                 made[f"{kernel}_{other}"] = path, found
-                if path.exists():
+                if self.whole_slice(path):
+                    remove_journal(path)
                     continue
                 weights = entry_weights(found.paths[trap.problem], trap.entry)
                 other_problem = self.problem(cell, trap.problem)
-                replace(point, lambda part: write_point(other_problem, part, weights))
+                if not point.exists():
+                    replace(point, lambda part: write_point(other_problem, part, weights))
                 self.tools.run("basin-slice", point, "-o", path, "--train", cell.train, "--to", other_problem,
-                               "--v", "random", "--seed", self.design.seed, "--x", TOWARDS, "--y", ACROSS, "--quiet")
+                               "--v", "random", "--seed", self.design.seed, "--x", TOWARDS, "--y", ACROSS, "--quiet", "--resume")
         return made
 
     def trap(self, kernel, results):

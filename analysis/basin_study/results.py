@@ -1,10 +1,11 @@
 """What the tools found, cell by cell and run by run, and shares with their intervals."""
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
 from basin_analysis.phase import wilson
+
+from .work import reading
 
 THRESHOLD = 1e-4  # of |Y|^2 / 2, above the lowest loss that is known
 LOWEST = ("global minimum", "best known minimum")
@@ -135,7 +136,7 @@ class RunResult:
 
 def read_run(run, path):
     """The RunResult of a file of basin-train."""
-    with h5py.File(path) as file:
+    with reading(path) as file:
         measured, proven = (file[f"entry/run/{name}_rate"][()] for name in ("measured", "guaranteed"))
         good = (measured > 0) & (measured < 1) & (proven > 0) & (proven < 1)
         ratios = np.log(measured[good]) / np.log(proven[good])

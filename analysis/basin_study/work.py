@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
+
+import h5py
 
 
 class StudyError(Exception):
@@ -17,6 +20,22 @@ class WrongInput(StudyError):
     """The command line or a file is not what it should be."""
 
 
+WRONG = 2  # exit code of a tool whose input or command line is wrong
+
+
+@contextmanager
+def reading(path):
+    """The open part of a study at `path`; what is raised where it is read, as it is not what it should be, names it."""
+    try:
+        with h5py.File(path) as file:
+            yield file
+    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        if isinstance(error, OSError) and (error.errno is not None or "write" in str(error)):
+            raise  # of the disk, or of the file that is made from it
+        raise WrongInput(f"{path}: damaged, or not a file of this study ({' '.join(str(error).split())}); delete it, and "
+                         "--resume makes it anew") from error
+
+
 class Tools:
     """The executables, in one folder."""
 
@@ -25,8 +44,9 @@ class Tools:
         self._running = set()
         self._stopped = False
 
-    def run(self, tool, *arguments, accept=(0,)):
-        """Run a tool; its exit code and standard output."""
+    def run(self, tool, *arguments, fine=lambda code, errors: code == 0):
+        """Run a tool; its exit code and standard output. `fine`: whether it did what it was to do, by its exit code
+        and what it said on standard error."""
         command = [str(self._folder / tool if self._folder else tool), *map(str, arguments)]
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -36,11 +56,17 @@ class Tools:
         self._running.add(process)
         if self._stopped:
             process.terminate()
-        printed, errors = process.communicate()
+        try:
+            printed, errors = process.communicate()
+        except BaseException:  # a signal, while this is the main thread
+            process.terminate()
+            process.wait()
+            raise
         self._running.discard(process)
-        if process.returncode not in accept:
+        if not fine(process.returncode, errors):
             lines = errors.strip().splitlines() or [f"exit code {process.returncode}"]
-            raise StudyError(f"{lines[-1]} ({' '.join(command)})")
+            kind = WrongInput if process.returncode == WRONG else StudyError
+            raise kind(f"{lines[-1]} ({' '.join(command)})")
         return process.returncode, printed
 
     def stop(self):
@@ -69,6 +95,9 @@ class Parts:
         self.folder = output.with_name(output.stem + ".parts")
         plan = {"version": version, **design.options()}
         path = self.folder / "plan.json"
+        if self.folder.is_dir() and not path.exists() and all(map(is_leftover, self.folder.iterdir())):
+            remove_leftovers(self.folder)  # stopped before there was a plan
+            self.folder.rmdir()
         if self.folder.exists() and overwrite and not resume:
             if not path.exists():
                 raise WrongInput(f"{self.folder}: found no plan.json in it, will not delete it")
@@ -76,20 +105,40 @@ class Parts:
         if self.folder.exists():
             try:
                 found = json.loads(path.read_text())
-            except (OSError, ValueError) as error:
-                raise WrongInput(f"{path}: expected the plan of a study ({error})") from error
+                if not isinstance(found, dict):
+                    raise ValueError(f"found a {type(found).__name__}")
+            except (OSError, ValueError, RecursionError) as error:
+                raise WrongInput(f"{path}: expected the plan of a study ({getattr(error, 'strerror', None) or error})") from error
             if not resume:
                 raise WrongInput(f"{self.folder}: found parts of a study; --resume goes on, --overwrite begins anew")
             if found != plan:
                 other = next(key for key in {**found, **plan} if found.get(key) != plan.get(key))
                 raise WrongInput(f"{self.folder}: found parts of another study ({other} = {found.get(other)}, now "
                                  f"{plan.get(other)}); give --overwrite or another -o")
+            remove_leftovers(self.folder)
         else:
             self.folder.mkdir(parents=True)
             replace(path, lambda part: part.write_text(json.dumps(plan, indent=1)))
 
     def path(self, name):
         return self.folder / name
+
+
+def is_leftover(path):
+    """Whether a file was being made, by us or a tool, when that was killed; journals and checkpoints are not."""
+    return path.name.startswith("made-") or (path.name.startswith(".") and ".part-" in path.name)
+
+
+def remove_leftovers(folder):
+    for path in folder.iterdir():
+        if is_leftover(path):
+            path.unlink()
+
+
+def remove_journal(path):
+    """What a tool keeps beside a result until that is there; it is."""
+    for ending in (".journal", ".checkpoint"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 def replace(path, write):
