@@ -471,15 +471,19 @@ void check_record(const hdf5::Reader& file, const StartRecord& r, std::size_t ro
           "a whole number from " + number(least) + " to " + number(most));
   };
   constexpr double kMost = 1e15;
+  // the gradient decides, and nothing was counted: so NaN says
+  const bool none =
+      r.counts_from == static_cast<double>(CountsFrom::none) && r.kind == PointKind::not_stationary;
   for (const auto& [name, value] : {std::pair{"negative", r.negative},
                                     {"zero", r.zero},
                                     {"undecided", r.undecided},
                                     {"positive", r.positive},
                                     {"uncounted", r.uncounted},
                                     {"symmetry_modes", r.removed}})
-    whole(name, value, 0, kMost);
+    if (!none || !std::isnan(value)) whole(name, value, 0, kMost);
   whole("counts_exact", r.counts_exact, 0, 1);
-  whole("counts_from_code", r.counts_from, 0, static_cast<double>(CountsFrom::balanced));
+  whole("counts_from_code", r.counts_from, 0,
+        static_cast<double>(none ? CountsFrom::none : CountsFrom::balanced));
   const bool given = r.origin == Origin::given || r.origin == Origin::from;
   whole("source", r.source, given ? 0 : -1, static_cast<double>(sources) - 1);
   whole("row", r.row, -1, kMost);
