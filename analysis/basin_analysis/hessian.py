@@ -24,13 +24,13 @@ def pictures(result, scale):
     if not found:
         return drawn
     ends = {name: read_end(result, name) for name in found if name != "spectrum"}
-    unit = exponent_for(*(end.values for end in ends.values()))
+    unit = exponent_for(*(part for end in ends.values() for part in (end.values, end.errors)))
     ends = {name: replace(end, values=in_units(end.values, unit), errors=in_units(end.errors, unit)) for name, end in ends.items()}
     if any(end.values.size for end in ends.values()) or ("spectrum" not in found and not on_sheet):
         drawn.append(("extremes", extremes.draw(matrix_name(result, next(iter(ends))), ends, scale, lines, unit)))
     if "spectrum" in found:
         values, errors = read_eigenvalues(result, "spectrum")
-        unit = exponent_for(values)
+        unit = exponent_for(values, errors)
         values, errors = in_units(values, unit), in_units(errors, unit)
         operator = matrix_name(result, "spectrum")
         drawn.append(("spectrum", spectrum.draw_sorted(operator, values, errors, scale, lines, unit)))

@@ -72,7 +72,7 @@ def read_parts(result):
 
 def sizes(part):
     """Arrays of all that has the dimension of an eigenvalue."""
-    return [*(end[0] for end in part.ends.values()), *([part.spectrum[0]] if part.spectrum else []),
+    return [*(values for end in part.ends.values() for values in end[:2]), *([part.spectrum[0]] if part.spectrum else []),
             *(curve["eigenvalue"] for curve in part.densities.values()), *([part.norms[1]] if part.norms else [])]
 
 
