@@ -103,11 +103,20 @@ void body(Command& command) {
   command.add_memory_option();
   command.add_precision_option();
   if (!command.parse()) return;
-  if (command.get<Index>("random") < 0) throw InputError("--random: expected 0 or more");
+  if (const auto k = command.get<Index>("random"); k < 0)
+    throw InputError("--random " + std::to_string(k) + ": expected 0 or more");
 
   const Setup setup = read_setup(command);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const Index P = setup.description.parameters, m = setup.data->Y.size();
+  if (const auto k = static_cast<double>(command.get<Index>("random")); k > 0) {
+    const double directions =
+                     command.given("direction") ? 0 : 3 * static_cast<double>(P) + static_cast<double>(m),
+                 cotangents = command.given("cotangent") ? 0 : static_cast<double>(P + m);
+    require_memory(
+        "--random " + std::to_string(command.get<Index>("random")) + ": the vectors and their products",
+        8 * k * (directions + cotangents));
+  }
   const Vectors<double> V = vectors_for(command, "direction", P, "P");
   const Vectors<double> U = vectors_for(command, "cotangent", m, "m");
 

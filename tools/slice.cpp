@@ -127,10 +127,14 @@ void slice(int argc, const char* const* argv) {
     if (command.given("y")) throw InputError("--y: without effect on a line");
     grid.y = {0, 0, 1};
   }
-  if (static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count) > kMostPoints)
-    throw InputError("--x, --y: found a grid of " +
-                     number(static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count)) +
-                     " points; expected at most " + number(kMostPoints));
+  const double points = static_cast<double>(grid.x.count) * static_cast<double>(grid.y.count);
+  const std::string grid_options = std::string("--x, ") + (lines > 1 ? "--lines" : "--y");
+  if (points > kMostPoints)
+    throw InputError(grid_options + ": found a grid of " + number(points) + " points; expected at most " +
+                     number(kMostPoints));
+  // A number for each quantity, and what a viewer needs for a point, while the result is written.
+  require_memory(grid_options + ": a grid of " + number(points, 9) + " points",
+                 points * (160 + 16 * static_cast<double>(quantities.size())));
   const auto plane_of_line = [&](Index line) {
     const Grid on = lines > 1 ? Grid{grid.x, {0, 0, 1}} : grid;
     return PlaneEvaluator(setup.description.spec, setup.model, setup.weights, setup.data,

@@ -414,8 +414,8 @@ class Search {
   }
 
   /// f = 0 to rounding, wherever it was reached, is the global minimum.
-  void note_end(const StartRecord& end, const std::string& where) {
-    if (end.kind != PointKind::zero_loss || catalogue_.lowest_known) return;
+  void note_zero(const std::string& where) {
+    if (catalogue_.lowest_known) return;
     data_.known_minimum = 0;
     data_.minimum_source = where;
   }
@@ -452,7 +452,10 @@ class Search {
       if (data_.starts[e.members[0]].kind == PointKind::strict_minimum) firsts.push_back(e.members[0]);
     if (request_.check_return == 0 || firsts.empty()) return;
     const Index count = static_cast<Index>(firsts.size()) * request_.check_return;
-    std::vector<StartRecord> ends(count);
+    struct Return {
+      bool same, zero;
+    };
+    std::vector<Return> returns(count);
     parallel_for(
         count,
         [&](Index i, Index) {
@@ -465,14 +468,15 @@ class Search {
           move *= request_.radius * loss.objective().length(theta) / move.norm();
           const Vector<double> start = theta + move;
           const Found found = search(loss, start, Target::minima, plain_options());
-          ends[i] = make_record(found, Origin::descent, 0, data_.shape);
+          const StartRecord end = make_record(found, Origin::descent, 0, data_.shape);
+          returns[i] = {same_point(item_of(r, data_.shape), item_of(end, data_.shape)),
+                        end.kind == PointKind::zero_loss};
         },
         command_.progress("returns"));
     for (Index i = 0; i < count; ++i) {
       StartRecord& r = data_.starts[firsts[i / request_.check_return]];
-      r.perturbed += 1,
-          r.returned += same_point(item_of(r, data_.shape), item_of(ends[i], data_.shape)) ? 1 : 0;
-      note_end(ends[i], "reached from near a minimum");
+      r.perturbed += 1, r.returned += returns[i].same ? 1 : 0;
+      if (returns[i].zero) note_zero("reached from near a minimum");
     }
   }
 
@@ -546,7 +550,8 @@ std::string Search::leave() {
   const double there = f.loss(start);
   const Found end = search(loss, start, Target::minima, plain_options());
   escaped_ = Escaped{which, there, weights, make_record(end, Origin::given, 0, data_.shape)};
-  note_end(escaped_->followed, "reached by descent from entry " + std::to_string(which));
+  if (escaped_->followed.kind == PointKind::zero_loss)
+    note_zero("reached by descent from entry " + std::to_string(which));
   hdf5::Writer problem_file(escape_file_->path(), escape_file_->may_replace());
   write_problem_at(problem_file, command_, setup_, weights);
   write_specification(problem_file, "/provenance", specification_);

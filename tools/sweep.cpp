@@ -91,6 +91,8 @@ SweepPlan make_plan(const Command& command, const std::string& kind) {
   if (const double draws = plan.size(); draws > kMostDraws)
     throw InputError("--sweep: found a grid of " + number(draws) + " draws; expected at most " +
                      number(kMostDraws));
+  require_memory("--sweep, --repeats: " + number(plan.size(), 9) + " draws",
+                 2 * 8 * plan.size() * static_cast<double>(cell_quantities(cell_options(command)).size()));
   plan.base_seed = command.seed();
   plan.quantities = cell_quantities(cell_options(command));
   std::map<std::string, std::string> swept;  // option -> the axis it is in
@@ -130,6 +132,8 @@ std::vector<double> check_cells(const Command& command, const SweepPlan& plan, S
                          bytes_text(static_cast<double>(command.memory())));
     } catch (const WorkError&) {  // of this draw: it will be said when its turn comes
     } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::length_error&) {
       throw;
     } catch (const std::exception& error) {
       throw InputError("at " + plan.cell_text(cell) + ": " + error.what());

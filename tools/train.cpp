@@ -106,6 +106,13 @@ class Training {
       throw InputError("--checkpoint-every " + std::to_string(checkpoint_every_) + ": the trajectory needs " +
                        bytes_text(trajectory) + ", --memory allows " +
                        bytes_text(static_cast<double>(command.memory())) + "; give a larger number");
+    constexpr double kColumns = 64;  // of a record, about
+    const double records =
+        (static_cast<double>(steps) / static_cast<double>(record_every_) + 2) * 8.0 * kColumns;
+    if (records > static_cast<double>(command.memory()))
+      throw InputError("--record-every " + std::to_string(record_every_) + ": the records need " +
+                       bytes_text(records) + ", --memory allows " +
+                       bytes_text(static_cast<double>(command.memory())) + "; give a larger number");
     options_.ntk = command.get<bool>("ntk");
     options_.certify = command.get<bool>("certify");
     options_.one_step = plan_.method == "gd" || plan_.method == "line-search";

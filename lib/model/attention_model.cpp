@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "linalg/errors.h"
 #include "model/attention.h"
@@ -37,10 +38,13 @@ namespace {
 void check(const AttentionSpec& spec) {
   if (!std::isfinite(spec.bandwidth) || spec.bandwidth < 0)
     throw InputError("bandwidth sigma = " + std::to_string(spec.bandwidth) + "; expected a positive number");
-  if (spec.tokens < 1 || spec.embedding < 1 || spec.heads < 1 || spec.head_dim < 1 || spec.outputs < 1)
-    throw InputError(
-        "attention: tokens n, embedding dimension D, heads H, head dimension d and outputs D_out must all be "
-        "at least 1");
+  for (const auto& [name, size] : {std::pair<const char*, Index>{"tokens n", spec.tokens},
+                                   {"embedding dimension D", spec.embedding},
+                                   {"heads H", spec.heads},
+                                   {"head dimension d", spec.head_dim},
+                                   {"outputs D_out", spec.outputs}})
+    if (size < 1)
+      throw InputError(std::string(name) + " = " + std::to_string(size) + "; expected at least 1");
 }
 
 /// Whether to multiply W_V and W_O first: by the products that an output row takes for it, here and there.

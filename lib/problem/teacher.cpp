@@ -32,7 +32,9 @@ void check(const TeacherOptions& o) {
 Matrix<double> outputs_of(const Problem& problem, const Network& net) {
   const auto& weights = *net.weights;
   const auto model = make_attention_model<double>(problem.spec(net, weights.heads, weights.head_dim));
-  return Linearization<double>(model, weights.values, std::make_shared<Data<double>>(problem.data)).outputs();
+  return Linearization<double>(model, weights.values, std::make_shared<Data<double>>(problem.data),
+                               {.memory = 0})
+      .outputs();
 }
 
 }  // namespace

@@ -198,7 +198,8 @@ Reviews read_reviews(const std::string& folder, Index tokens) {
 TextProblem make_text_problem(const Reviews& reviews, const TextOptions& options) {
   const Index n = reviews.tokens, D = options.embedding;
   if (D < 1 || options.samples < 0)
-    throw InputError("embedding dimension D must be at least 1, samples N at least 0");
+    throw InputError("embedding dimension D = " + std::to_string(D) + ", samples N = " +
+                     std::to_string(options.samples) + "; expected at least 1, and at least 0");
   if (!std::isfinite(options.word_scale) || !std::isfinite(options.position_scale))
     throw InputError("word scale and position scale must be finite");
   const auto available = static_cast<Index>(reviews.taken.size());

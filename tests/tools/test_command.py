@@ -11,7 +11,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BIN, ToolTest, random_problem, run, write_problem
+from support import BIN, REVIEWS, ToolTest, random_problem, run, write_problem
 
 TOOLS = {"basin-evaluate": [], "basin-stationary": ["--starts", 2], "basin-ntk": [], "basin-hessian": ["--largest", 1], "basin-slice": ["--x", "0:1:2", "--y", "0:1:2"]}
 
@@ -141,6 +141,37 @@ class CommonOptions(ToolTest):
             self.refused(2, message, line[0], self.problem_path, "-o", "r.h5", *line[1:])
         self.refused(2, "found the range '1:2:nan'", "basin-sweep", "teacher", "-o", "r.h5", "--sweep", "D=1:2:nan")
         self.no_leftovers("problem.h5")
+
+    def test_sizes_that_no_memory_holds(self):
+        huge = 10**13
+        for tool, *line, message in (("basin-problem", "teacher", "-D", huge, "--samples 16, --tokens 8, --embedding 10000000000000, --outputs 8: the data, twice, would take 20.5 PB of memory, and "),
+                                     ("basin-problem", "teacher", "-N", 2**62, "-n", 2**62, "-D", 2**62, "--samples 4611686018427387904, "),  # products beyond 64 bits
+                                     ("basin-problem", "teacher", "-H", huge, "--heads 10000000000000, --head-dim 8: drawing the weights would take "),
+                                     ("basin-problem", "teacher", "--target-head-dim", huge, "--heads 2, --target-head-dim 10000000000000: drawing the weights would take "),
+                                     ("basin-problem", "teacher", "--targets", "random", "-d", huge, "--heads 2, --head-dim 10000000000000: drawing the weights would take "),
+                                     ("basin-problem", "text", REVIEWS, "-N", 2, "-n", 4, "-D", huge, "--samples 2, --tokens 4, --embedding 10000000000000: the data, "),
+                                     ("basin-sweep", "teacher", "--sweep", f"D=2,{huge}", "at D = 10000000000000: --samples 16, "),
+                                     ("basin-evaluate", self.problem_path, "--random", huge, "--random 10000000000000: the vectors and their products would take 3"),
+                                     ("basin-evaluate", self.problem_path, "--random", 2**62, "--random 4611686018427387904: the vectors and their products would take "),
+                                     ("basin-ntk", self.problem_path, "--init", "xavier", "--heads", huge, "--heads 10000000000000, --head-dim 3: drawing the weights would take "),
+                                     ("basin-stationary", self.problem_path, "--starts", 10**7, "--memory", "100M", "the rows of the catalogue need "),
+                                     ("basin-train", self.problem_path, "--steps", 10**9, "--record-every", 1, "--memory", "1G", "--record-every 1: the records need 512 GB, --memory allows 1 GB")):
+            self.refused(2, message, tool, *line, "-o", "r.h5")
+        self.no_leftovers("problem.h5")
+
+    @unittest.skipIf("BASIN_SANITIZED" in os.environ, "the sanitizers need terabytes of addresses")
+    def test_memory_under_a_limit(self):
+        def limited(tool, *args):
+            line = ["sh", "-c", 'ulimit -v 500000; exec "$@"', "sh", BIN / tool, *args]
+            return subprocess.run(list(map(str, line)), cwd=self.folder, capture_output=True, text=True)
+        process = limited("basin-evaluate", self.problem_path, "-o", "r.h5", "--threads", 1)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertEqual(self.results("r.h5", "entry/provenance/options/memory"), b"256000000")
+        process = limited("basin-problem", "teacher", "-o", "p.h5", "-N", 30, "-n", 1000, "-D", 1500, "--outputs", 1)
+        self.assertEqual(process.returncode, 2)
+        self.assertIn("--embedding 1500, --outputs 1: the data, twice, would take 720 MB of memory, and 512 MB are there", process.stderr)
+        process = limited("basin-problem", "teacher", "-o", "p.h5", "-N", 30, "-n", 1000, "-D", 1000, "--outputs", 1)  # fits beside nothing else
+        self.assertEqual((process.returncode, process.stderr), (1, "basin-problem: out of memory, of which there are 512 MB\n"))
 
     def test_a_tolerance_beyond_the_matrix(self):
         self.done("basin-hessian", self.problem_path, "-o", "r.h5", "--counts", "--count-tolerance", 1e308)

@@ -88,7 +88,7 @@ class Teacher(ToolTest):
             self.assertEqual(file["entry/model/kernel"].asstr()[()], "gaussian")
 
     def test_bad_options(self):
-        for args, message in ((["-N", 0], "samples N = 0"), (["-d", 0], "must all be at least 1"), (["--targets", "file"], "--targets file"),
+        for args, message in ((["-N", 0], "samples N = 0"), (["-d", 0], "head dimension d = 0; expected at least 1"), (["--targets", "file"], "--targets file"),
                               (["--kernel", "relu"], "unknown kernel 'relu'; expected softmax or gaussian"),
                               (["--bandwidth", 1], "--bandwidth: the softmax kernel has none"),
                               (["--kernel", "gaussian", "--bandwidth", -1], "--bandwidth -1: expected a positive number"),

@@ -126,6 +126,13 @@ std::string value_text(const boost::any& value) {
   return out.str();
 }
 
+bool memory_can_be_chosen = false;  ///< the tool that runs has --memory
+
+std::string out_of_memory() {
+  return "out of memory, of which there are " + bytes_text(available_memory()) +
+         (memory_can_be_chosen ? "; a smaller --memory makes it recompute more" : "");
+}
+
 }  // namespace
 
 std::istream& operator>>(std::istream& in, Seed& seed) {
@@ -168,6 +175,7 @@ void Command::add_precision_option() {
 }
 
 void Command::add_memory_option() {
+  memory_can_be_chosen = true;
   options.add_options()("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
                         "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; "
                         "auto: half of what the machine, ulimit and control groups allow");
@@ -455,7 +463,9 @@ int run(const std::string& name, const std::function<void()>& body) {
   } catch (const po::error& error) {
     return fail(std::string(error.what()) + "; see --help", kWrongInput);
   } catch (const std::bad_alloc&) {
-    return fail("out of memory; a smaller --memory makes it recompute more", kWorkFailed);
+    return fail(out_of_memory(), kWorkFailed);
+  } catch (const std::length_error&) {  // of a container, as if memory were endless
+    return fail(out_of_memory(), kWorkFailed);
   } catch (const std::exception& error) {
     return fail(error.what(), kWorkFailed);
   }

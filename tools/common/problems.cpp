@@ -1,5 +1,8 @@
 #include "common/problems.h"
 
+#include <algorithm>
+#include <initializer_list>
+
 #include "common/setup.h"
 #include "linalg/errors.h"
 #include "problem/teacher.h"
@@ -11,6 +14,21 @@ std::uint64_t seed_or(OptionValues& values, const std::string& option) {
   const std::uint64_t seed = values.given(option) ? values.get<Seed>(option).value : values.seed();
   values.resolve(option, std::to_string(seed));
   return seed;
+}
+
+/// "--samples 16, --tokens 8"
+std::string named(const OptionValues& values, const std::vector<std::string>& options) {
+  std::string text;
+  for (const std::string& option : options)
+    text += (text.empty() ? "--" : ", --") + option + " " + std::to_string(values.get<Index>(option));
+  return text;
+}
+
+/// Of numbers of which a negative one is refused elsewhere.
+double product(std::initializer_list<Index> sizes) {
+  double product = 1;
+  for (const Index size : sizes) product *= static_cast<double>(std::max<Index>(size, 0));
+  return product;
 }
 
 }  // namespace
@@ -103,8 +121,16 @@ Problem teacher_problem(OptionValues& values) {
   o.teacher_heads = values.get<Index>(values.given("target-heads") ? "target-heads" : "heads");
   o.teacher_head_dim = values.get<Index>(values.given("target-head-dim") ? "target-head-dim" : "head-dim");
   o.teacher_initialisation.method = values.get<std::string>("target-init");
-  o.teacher_initialisation.gains = parse_gains(values.get<std::vector<std::string>>("target-gain"));
+  o.teacher_initialisation.gains =
+      parse_gains(values.get<std::vector<std::string>>("target-gain"), "target-gain");
   o.teacher_initialisation.seed = seed_or(values, "target-seed");
+  require_memory(
+      named(values, {"samples", "tokens", "embedding", "outputs"}) + ": the data, twice,",
+      2 * 8 * (product({o.samples, o.tokens, o.embedding}) + product({o.samples, o.tokens, o.outputs})));
+  if (!o.random_targets)
+    check_weights_fit(named(values, {values.given("target-heads") ? "target-heads" : "heads",
+                                     values.given("target-head-dim") ? "target-head-dim" : "head-dim"}),
+                      o.embedding, o.outputs, o.teacher_heads, o.teacher_head_dim);
   Problem problem = make_teacher_problem(o);
   problem.network = student_network(values);
   return problem;
@@ -117,6 +143,10 @@ TextProblem text_problem(OptionValues& values, const Reviews& reviews) {
   o.word_scale = values.get<double>("word-scale");
   o.position_scale = values.get<double>("position-scale");
   o.data_seed = seed_or(values, "data-seed");
+  const Index N = o.samples == 0 ? static_cast<Index>(reviews.taken.size()) : o.samples;
+  require_memory(
+      named(values, {"samples", "tokens", "embedding"}) + ": the data, with a vector for every word,",
+      2 * 8 * product({N, reviews.tokens, o.embedding}));
   TextProblem made = make_text_problem(reviews, o);
   made.problem.network = student_network(values);
   return made;
@@ -140,8 +170,10 @@ void draw_student(OptionValues& values, Problem& problem) {
   init.method = values.get<std::string>("init");
   init.gains = parse_gains(values.get<std::vector<std::string>>("gain"));
   init.seed = seed_or(values, "init-seed");
-  problem.network.weights = draw_weights(
-      problem.spec(problem.network, values.get<Index>("heads"), values.get<Index>("head-dim")), init);
+  const auto heads = values.get<Index>("heads"), head_dim = values.get<Index>("head-dim");
+  check_weights_fit(named(values, {"heads", "head-dim"}), problem.embedding(), problem.outputs(), heads,
+                    head_dim);
+  problem.network.weights = draw_weights(problem.spec(problem.network, heads, head_dim), init);
 }
 
 }  // namespace basin::tools

@@ -45,6 +45,8 @@ AttentionWeights resolve_weights(Command& command, const Problem& problem, const
   init.seed = command.seed();
   origin = "drawn: " + init.method + ", seed " + std::to_string(init.seed);
   for (const auto& [block, gain] : init.gains) origin += ", gain " + block + "=" + number(gain, 17);
+  check_weights_fit("--heads " + std::to_string(heads) + ", --head-dim " + std::to_string(head_dim),
+                    problem.embedding(), problem.outputs(), heads, head_dim);
   return draw_weights(problem.spec(net, heads, head_dim), init);
 }
 
@@ -96,13 +98,20 @@ double checked_bandwidth(const OptionValues& values, const std::string& option, 
   return bandwidth;
 }
 
-std::map<std::string, double> parse_gains(const std::vector<std::string>& gains) {
+void check_weights_fit(const std::string& options, Index embedding, Index outputs, Index heads,
+                       Index head_dim) {
+  const double each =
+      static_cast<double>(head_dim) * (3 * static_cast<double>(embedding) + static_cast<double>(outputs));
+  require_memory(options + ": drawing the weights", 2 * 8 * static_cast<double>(heads) * each);
+}
+
+std::map<std::string, double> parse_gains(const std::vector<std::string>& gains, const std::string& option) {
   std::map<std::string, double> parsed;
   for (const std::string& gain : gains) {
     const auto parts = split(gain, '=');
     const auto factor = parse_number(parts.back());
     if (parts.size() == 2 && factor && parsed.emplace(parts[0], *factor).second) continue;
-    throw InputError("--gain " + gain + ": expected BLOCK=NUMBER, e.g. W_O=2, each block once");
+    throw InputError("--" + option + " " + gain + ": expected BLOCK=NUMBER, e.g. W_O=2, each block once");
   }
   return parsed;
 }

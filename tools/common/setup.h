@@ -24,14 +24,19 @@ void add_initialisation_options(po::options_description& options, const std::str
 /// The value of a bandwidth option. Throws InputError unless it is positive and the kernel is Gaussian.
 double checked_bandwidth(const OptionValues& values, const std::string& option, KernelKind kernel);
 
+/// Refuses weights that memory does not hold, before they are drawn; `options`: those that say so.
+void check_weights_fit(const std::string& options, Index embedding, Index outputs, Index heads,
+                       Index head_dim);
+
 /// Adds --train.
 void add_train_option(po::options_description& options);
 
 /// Reads a list of blocks, "W_Q,W_K" or "W_Q+W_K".
 std::vector<std::string> parse_blocks(const std::string& blocks);
 
-/// Reads "W_O=2" and the like. Throws InputError.
-std::map<std::string, double> parse_gains(const std::vector<std::string>& gains);
+/// Reads "W_O=2" and the like, values of the option. Throws InputError.
+std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
+                                          const std::string& option = "gain");
 
 struct Setup {
   std::string input, input_sha256;  ///< the problem file, and its checksum when it was read

@@ -39,6 +39,11 @@ TEST_CASE("counts by inertia are those of the spectrum, at any scale") {
     CHECK(coarse.negative == 2);
     CHECK(coarse.zero == 22);
     CHECK(coarse.tolerance == 1e-4 * scale);
+    for (const double beyond : {3 * scale, 1e200, 1e308}) {  // whatever lies there is no overflow
+      const EigenvalueCounts all = dense_counts(measured_matrix(A), kNothing, 0, beyond);
+      CHECK(all.zero == size);
+      CHECK(all.tolerance == beyond);
+    }
   }
 }
 
@@ -60,6 +65,7 @@ TEST_CASE("a space set aside is not counted, and what is left is the restriction
   const Vectors<double> X = random_orthogonal(size, 9).leftCols(removed), Q = random_orthogonal(size, 9);
   const Vectors<double> rest = Q.rightCols(size - removed), matrix = assemble(A);
   const Vector<double> expected = symmetric_eigen(rest.transpose() * matrix * rest, false).values;
+  CHECK(dense_counts(measured_matrix(A), removal_of(X), removed, 1e308).zero == size - removed);
   const EigenvalueCounts counts = dense_counts(measured_matrix(A), removal_of(X), removed);
   CHECK(counts.negative == (expected.array() < -counts.tolerance).count());
   CHECK(counts.positive == (expected.array() > counts.tolerance).count());
