@@ -68,7 +68,7 @@ fs::path follow_links(const std::string& path) {
 /// The beginning of a name that leaves room for so many bytes more, whole characters of UTF-8; one that is
 /// cut ends in its checksum.
 std::string shortened(const fs::path& file, std::size_t room) {
-  const std::string name = file.filename().string();
+  std::string name = file.filename().string();
   const long most = pathconf(folder_of(file).c_str(), _PC_NAME_MAX);
   const std::size_t longest = most > 0 ? static_cast<std::size_t>(most) : 255;
   if (name.size() + room <= longest) return name;
