@@ -53,6 +53,26 @@ void write_vectors(hdf5::Writer& file, const std::string& name, const Vectors<do
   file.write("/entry/evaluation/" + name, V.data(), {V.cols(), V.rows()});
 }
 
+void write_over_parameters(hdf5::Writer& file, const std::string& name, const Vectors<double>& V) {
+  write_vectors(file, name, V);
+  file.dimensions("/entry/evaluation/" + name, {"", "/entry/evaluation/parameter"});
+}
+
+/// What the numbers of a gradient are of: where each trained block begins.
+void write_parameters(hdf5::Writer& file, const ParameterLayout& parameters) {
+  const std::string group = "/entry/evaluation/";
+  std::string blocks;
+  Index count = 0;
+  for (const auto& e : parameters.entries())
+    if (e.trainable()) {
+      blocks += (blocks.empty() ? ": " : ", ") + e.block.name + " from " + std::to_string(e.theta_offset);
+      count += e.block.size();
+    }
+  file.write(group + "parameter", Vector<double>::LinSpaced(count, 0, static_cast<double>(count - 1)));
+  file.write(group + "title", "gradient of the loss" + blocks);
+  hdf5::name_dimensions(file, "/entry/evaluation", {"gradient"}, {"parameter"});
+}
+
 /// A number with its rounding, if that was measured.
 std::string text(double value, double rounding, int digits) {
   return std::isnan(rounding) ? number(value, digits) : with_error(value, rounding);
@@ -133,13 +153,14 @@ void body(Command& command) {
               (single ? " (single precision: about 6 digits)" : ""));
   command.say(setup.text());
   const std::string group = "/entry/evaluation/";
-  hdf5::make_plot(file, "/entry/evaluation", "gradient", {});
+  hdf5::make_plot(file, "/entry/evaluation", "gradient", {"parameter"});
   file.write(group + "loss", at.loss);
   file.write(group + "loss_error", rounding.loss);
   file.write(group + "outputs_error", rounding.residual);
   file.write(group + "gradient_error", rounding.gradient);
   file.write(group + "outputs", at.outputs.data(), {setup.data->samples, spec.tokens, spec.outputs});
   file.write(group + "gradient", at.gradient);
+  write_parameters(file, setup.parameters());
   for (const auto& e : setup.parameters().entries())
     if (e.trainable()) {
       const Vector<double> block = at.gradient.segment(e.theta_offset, e.block.size());
@@ -147,15 +168,15 @@ void body(Command& command) {
       command.say("  |gradient| in " + e.block.name + ": " + text(block.stableNorm(), rounding.gradient, 6));
     }
   if (V.cols() > 0) {
-    write_vectors(file, "directions", V);
     write_vectors(file, "jvp", at.JV);
-    write_vectors(file, "gauss_newton_products", at.GV);
-    write_vectors(file, "hessian_products", at.HV);
+    write_over_parameters(file, "directions", V);
+    write_over_parameters(file, "gauss_newton_products", at.GV);
+    write_over_parameters(file, "hessian_products", at.HV);
     command.say(std::to_string(V.cols()) + " directions: J v, G v and H v written");
   }
   if (U.cols() > 0) {
     write_vectors(file, "cotangents", U);
-    write_vectors(file, "vjp", at.JtU);
+    write_over_parameters(file, "vjp", at.JtU);
     command.say(std::to_string(U.cols()) + " cotangents: J^T u written");
   }
   write_frame(file, command, setup, kIntroduction.name, "Loss, gradient and products", "evaluation");

@@ -556,10 +556,10 @@ void body(Command& command) {
     say_results(command, r);
     write_results(file, &r == &all.front() ? "/entry" : "/entry/parts/" + r.matrix, r, request.with_vectors);
     if (picture.empty())
-      picture = !r.eigenvalues.empty() ? r.eigenvalues.front().first
-                : r.quadrature         ? "density_symlog"
-                : r.norms              ? "block_norms"
-                                       : "counts";
+      picture = r.quadrature             ? "density"
+                : !r.eigenvalues.empty() ? r.eigenvalues.front().first
+                : r.norms                ? "block_norms"
+                                         : "signs";
   }
   if (symmetries) write_symmetries(file, *symmetries, setup);
   file.write("/entry/matrix", all.front().matrix);

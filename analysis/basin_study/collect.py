@@ -38,6 +38,14 @@ def write_study(path, design, results, runs, slices, claims, provenance):
                 for member in source:
                     if member != "VTKHDF":
                         source.copy(member, copy)
+                copy.visititems(without_references)
+
+
+def without_references(_, copied):
+    """Forget the dimension scales of a copy: they refer to places in the file it comes from, and netCDF refuses
+    the whole file for it."""
+    for name in ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"):
+        copied.attrs.pop(name, None)
 
 
 def group(parent, name, kind, **attributes):
@@ -122,6 +130,8 @@ def write_shares(entry, design, results):
                                    for name in ("value", "lower", "upper"))
             made = group(entry, plot_name(rows[0][0].cell), "NXdata", signal="share", axes=["kernel", "D"])
             made["share"], made["lower"], made["upper"] = value, lower, upper
+            # Curves, not cells of an image, which viewers draw at equal distances.
+            made["share"].attrs["interpretation"] = "spectrum"
             made["D"] = np.int64(sorted(design.widths))
             made["kernel"] = np.arange(len(rows), dtype=float)
             made["kernel"].attrs["long_name"] = "kernel: " + ", ".join(

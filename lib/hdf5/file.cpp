@@ -1,5 +1,6 @@
 #include "hdf5/file.h"
 
+#include <hdf5_hl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -250,6 +251,19 @@ void Writer::copy(const Reader& from, const std::string& path) {
   }
   const Handle made(H5Oopen(file_.get(), path.c_str(), H5P_DEFAULT), H5Oclose);
   if (!made.valid() || !copy_attributes(object.get(), made.get())) fail(path);
+}
+
+void Writer::dimensions(const std::string& path, const std::vector<std::string>& scales) {
+  const Handle dataset(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), H5Dclose);
+  if (!dataset.valid()) fail(path);
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    if (scales[i].empty()) continue;
+    const Handle scale(H5Dopen2(file_.get(), scales[i].c_str(), H5P_DEFAULT), H5Dclose);
+    const std::string name = scales[i].substr(scales[i].rfind('/') + 1);
+    if (!scale.valid() || (H5DSis_scale(scale.get()) <= 0 && H5DSset_scale(scale.get(), name.c_str()) < 0) ||
+        H5DSattach_scale(dataset.get(), scale.get(), static_cast<unsigned>(i)) < 0)
+      fail(path + " dimension " + name);
+  }
 }
 
 void Writer::hard_link(const std::string& existing, const std::string& link) {

@@ -45,6 +45,11 @@ class Writer {
   void attribute(const std::string& object, const std::string& name, const std::vector<std::int64_t>& values);
   /// A string of fixed length, ASCII, as VTK wants it.
   void ascii_attribute(const std::string& object, const std::string& name, const std::string& value);
+  /// Gives the dimensions of a dataset names and coordinates: HDF5 dimension scales, by which netCDF and
+  /// xarray read. `scales`: a dataset of one dimension for each, in the group of the dataset or one around
+  /// it, for each of its names (netCDF looks nowhere else, and refuses the whole file), or "" for a dimension
+  /// without. copy() leaves them out.
+  void dimensions(const std::string& dataset, const std::vector<std::string>& scales);
   void hard_link(const std::string& existing, const std::string& link);
   /// Copies a group or dataset of another file, with all that is in it, to the same path.
   void copy(const Reader& from, const std::string& path);

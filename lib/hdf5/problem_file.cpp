@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "hdf5/provenance.h"
+#include "hdf5/result_file.h"
 #include "linalg/errors.h"
 #include "problem/encoding.h"
 
@@ -144,6 +145,8 @@ void write_problem(Writer& file, const Problem& problem) {
   mark_kind(file, "problem");
   const Index N = problem.data.samples, n = problem.tokens, D = problem.embedding(),
               D_out = problem.outputs();
+  make_plot(file, "/data", "X", {});  // what viewers open
+  file.attribute("/", "default", std::string("data"));
   file.write("/data/X", problem.data.X.data(), {N, n, D});
   file.write("/data/Y", problem.data.Y.data(), {N, n, D_out});
   if (!problem.token_text.empty()) file.write("/data/tokens", problem.token_text, {N, n});

@@ -1,5 +1,7 @@
 #include "hdf5/result_file.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace basin::hdf5 {
@@ -25,11 +27,40 @@ void make_plot(Writer& file, const std::string& group, const std::string& signal
     if (axes[i] != ".") file.attribute(group, axes[i] + "_indices", static_cast<std::int64_t>(i));
 }
 
-void logarithmic_curve(Writer& file, const std::string& group, const std::string& axis) {
-  const std::string axes = R"(":[")" + axis + R"("],)";
-  file.attribute(
-      group, "SILX_style",  // silx reads the plural, h5web the singular
-      R"({"axes_scale_types)" + axes + R"("axes_scale_type)" + axes + R"("signal_scale_type":"log"})");
+void name_dimensions(Writer& file, const std::string& group, const std::vector<std::string>& arrays,
+                     const std::vector<std::string>& axes) {
+  std::vector<std::string> scales;
+  for (const std::string& axis : axes) scales.push_back(group + "/" + axis);
+  for (const std::string& array : arrays)
+    if (std::find(axes.begin(), axes.end(), array) == axes.end())
+      file.dimensions(group + "/" + array, scales);
+}
+
+std::string legend(const std::string& axis, const std::vector<std::string>& values) {
+  constexpr std::size_t kWhole = 75, kBeginning = 50;  // characters, of what fits below a picture
+  const auto entry = [&](std::size_t i) { return std::to_string(i) + " = " + values[i]; };
+  std::string all, beginning;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    all += (i > 0 ? ", " : ": ") + entry(i);
+    if (all.size() <= kBeginning) beginning = all;
+  }
+  return axis + (all.size() <= kWhole ? all : beginning + ", ..., " + entry(values.size() - 1));
+}
+
+bool wants_logarithm(const std::vector<double>& values) {
+  constexpr double kLargeRatio = 30;
+  double low = HUGE_VAL, high = 0;
+  for (const double value : values)
+    if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
+  return low > 0 && high / kLargeRatio > low;
+}
+
+void curve_scales(Writer& file, const std::string& group, const std::string& values,
+                  const std::string& axis) {
+  // silx reads the plural and knows no symlog, h5web reads the singular
+  file.attribute(group, "SILX_style",
+                 R"({"axes_scale_types":[")" + (axis == "symlog" ? "linear" : axis) +
+                     R"("],"axes_scale_type":[")" + axis + R"("],"signal_scale_type":")" + values + R"("})");
 }
 
 void logarithmic_image(Writer& file, const std::string& group) {

@@ -21,10 +21,24 @@ void write_entry(Writer& file, const std::string& tool, const std::string& title
 void make_plot(Writer& file, const std::string& group, const std::string& signal,
                const std::vector<std::string>& axes);
 
-/// The SILX_style attribute that both viewers read: a logarithmic value axis for a curve, over an axis of the
-/// scale "linear", "log" or "symlog".
-void logarithmic_curve(Writer& file, const std::string& group, const std::string& axis = "linear");
-/// The same for the colours of an image.
+/// Gives arrays the dimensions `axes` (Writer::dimensions), all members of the group; leaves out the axes
+/// themselves.
+void name_dimensions(Writer& file, const std::string& group, const std::vector<std::string>& arrays,
+                     const std::vector<std::string>& axes);
+
+/// The long_name of an axis that counts 0, 1, ..., which says what is meant, "D: 0 = 4, 1 = 8"; of many
+/// values, the first and the last.
+std::string legend(const std::string& axis, const std::vector<std::string>& values);
+
+/// Whether viewers should start with a logarithmic scale: the finite values are positive and far apart, as
+/// analysis/basin_analysis/scales.py decides.
+bool wants_logarithm(const std::vector<double>& values);
+
+/// The SILX_style attribute that both viewers read: scales of the values of a curve and of its axis, each
+/// "linear", "log" or "symlog".
+void curve_scales(Writer& file, const std::string& group, const std::string& values,
+                  const std::string& axis = "linear");
+/// Logarithmic colours of an image.
 void logarithmic_image(Writer& file, const std::string& group);
 
 /// What a result was computed for.

@@ -275,6 +275,23 @@ class Study(FileCase):
             self.assertTrue((plot["lower"][()] < plot["share"][()]).all())
             self.assertIn("guaranteed rate is never violated: not refuted", entry["verdict"].asstr()[()])
 
+            self.assertEqual(plot["share"].attrs["interpretation"], "spectrum")  # curves: D is not equally spaced
+
+    def test_copied_slices_refer_to_nothing(self):
+        """The dimension scales of the slice would be references to places in another file, which netCDF refuses."""
+        part = examples.slice_file(self.path("slice.h5"))
+        with h5py.File(part, "a") as file:
+            for i, axis in enumerate(("ycoordinates", "xcoordinates")):
+                file[axis].make_scale(axis)
+                file["train_loss"].dims[i].attach_scale(file[axis])
+        self.write({"softmax_gaussian": (part, result(DESIGN.cells()[0], 4))})
+        with h5py.File(self.path("study.h5")) as file:
+            copy = file["entry/slices/softmax_gaussian"]
+            self.assertEqual(copy["train_loss"].shape, (51, 51))
+            found = {name for member in ("train_loss", "xcoordinates", "entry/surface/train_loss")
+                     for name in copy[member].attrs}
+            self.assertFalse({"DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"} & found)
+
     def test_both_counts_are_in_the_file(self):
         def made(cell):  # proven minima below the threshold, and a valley above it
             return replace(result(cell, 5, loss=1e-9), losses=np.r_[np.full(5, 1e-9), np.full(5, 2.0), np.zeros(40)],

@@ -29,6 +29,16 @@ def run(tool, *args, cwd=None, **kwargs):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, **{"timeout": 300, **kwargs})
 
 
+def attributes(item):
+    """Name -> value of the attributes of an object, for comparing files: of its dimension scales the names."""
+    found = {name: np.asarray(value).tolist() for name, value in item.attrs.items()
+             if name not in ("DIMENSION_LIST", "REFERENCE_LIST")}
+    if "DIMENSION_LIST" in item.attrs:
+        found["DIMENSION_LIST"] = [[item.file[scale].attrs["NAME"] for scale in scales]
+                                   for scales in item.attrs["DIMENSION_LIST"]]
+    return found
+
+
 class ToolTest(unittest.TestCase):
     """A test with a folder of its own, self.path(name), and tools that must end as expected."""
 

@@ -11,7 +11,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ToolTest, gradient, outputs, theta_of, weights_at, write_problem, many_runs
+from support import BIN, BLOCKS, ToolTest, attributes, gradient, many_runs, outputs, theta_of, weights_at, write_problem
 
 
 def loss(problem, theta, blocks=BLOCKS):
@@ -137,7 +137,7 @@ def contents(path):
     def visit(name, item):
         if name.startswith("entry/provenance/") and (name.split("/")[-1] in apart | {"resume", "output", "part", "write-every", "threads"}):
             return
-        found[name] = {k: np.asarray(v).tolist() for k, v in item.attrs.items()}
+        found[name] = attributes(item)
         if isinstance(item, h5py.Dataset):
             value = item[()]
             found[name]["value"] = value.tobytes() if isinstance(value, (np.ndarray, np.generic)) and value.dtype != object else str(value)

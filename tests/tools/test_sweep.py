@@ -7,7 +7,7 @@ import time
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, REVIEWS, ToolTest, run, many_runs
+from support import BIN, BLOCKS, REVIEWS, ToolTest, attributes, run, many_runs
 
 # Mixed verdicts: at large inputs the attention saturates and the kernel of W_Q becomes singular to rounding.
 SMALL = ["-N", 3, "-n", 3, "--outputs", 2, "-H", 1, "-d", 4]
@@ -30,7 +30,7 @@ def contents(path, groups=("axes", "draws", "cells", "sweep")):
     def visit(name, item):
         if isinstance(item, h5py.Dataset):
             found[name] = item[()]
-            for key, value in item.attrs.items():
+            for key, value in attributes(item).items():
                 found[f"{name}@{key}"] = value
 
     with h5py.File(path) as file:

@@ -85,10 +85,11 @@ void write_losses(hdf5::Writer& file, const CatalogueData& data, const Catalogue
     if (std::isfinite(data.starts[i].loss)) order.push_back(i);
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return data.starts[a].loss < data.starts[b].loss; });
-  std::vector<double> losses, rank(order.size());
+  std::vector<double> losses, errors, rank(order.size());
   std::vector<std::int64_t> start, code;
   for (const std::size_t i : order) {
     losses.push_back(data.starts[i].loss);
+    errors.push_back(data.starts[i].loss_error);
     start.push_back(static_cast<std::int64_t>(i));
     code.push_back(static_cast<std::int64_t>(catalogue.verdicts[i]));
   }
@@ -96,9 +97,11 @@ void write_losses(hdf5::Writer& file, const CatalogueData& data, const Catalogue
   hdf5::make_plot(file, "/entry/losses", "loss", {"rank"});
   file.write("/entry/losses/title", std::string("losses where the starts ended, sorted"));
   file.write("/entry/losses/loss", losses);
+  file.write("/entry/losses/loss_errors", errors);
   file.write("/entry/losses/rank", rank);
   file.write("/entry/losses/start", start);
   file.write("/entry/losses/verdict_code", code);
+  hdf5::name_dimensions(file, "/entry/losses", {"loss", "loss_errors", "start", "verdict_code"}, {"rank"});
 }
 
 void write_shares(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue) {

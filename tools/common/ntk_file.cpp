@@ -1,5 +1,6 @@
 #include "common/ntk_file.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <optional>
@@ -11,25 +12,34 @@
 namespace basin::tools {
 namespace {
 
-void write_spectrum(hdf5::Writer& file, const NtkSpectrum& s, const std::vector<double>& index) {
+/// What a symmetric error bar must be to hold all from `lower` to `upper`; NaN where they are not known.
+double error_bar(double value, double lower, double upper) {
+  const double error = std::max(upper - value, value - lower);
+  return std::isfinite(error) ? error : std::nan("");
+}
+
+void write_spectrum(hdf5::Writer& file, const NtkSpectrum& s) {
   const std::string group = "/entry/ntk_" + s.name;
-  std::vector<double> value, lower, upper;
+  std::vector<double> value, lower, upper, error;
   for (Index i = 0; i < s.size(); ++i) {
     value.push_back(s.eigenvalue(i));
     lower.push_back(s.lower(i));
     upper.push_back(s.upper(i));
+    error.push_back(error_bar(value.back(), lower.back(), upper.back()));
   }
   hdf5::make_plot(file, group, "eigenvalue", {"index"});
-  hdf5::logarithmic_curve(file, group);
-  file.attribute(group, "auxiliary_signals", std::vector<std::string>{"lower", "upper"});
+  hdf5::curve_scales(file, group, "log");
   file.write(group + "/eigenvalue", value);
+  file.write(group + "/eigenvalue_errors", error);
   file.write(group + "/lower", lower);
   file.write(group + "/upper", upper);
-  file.write(group + "/index", index);
+  file.hard_link("/entry/ntk/index", group + "/index");  // one scale for all: see Writer::dimensions
   file.write(group + "/singular_value", s.singular_values);
   file.write(group + "/singular_value_error", s.singular_value_error);
   file.write(group + "/title",
              "NTK eigenvalues, " + (s.name == "sum" ? "sum of the trained blocks" : s.name));
+  hdf5::name_dimensions(file, group, {"eigenvalue", "eigenvalue_errors", "lower", "upper", "singular_value"},
+                        {"index"});
 }
 
 }  // namespace
@@ -38,14 +48,15 @@ void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra) 
   std::vector<double> index(spectra.front().size());
   for (std::size_t i = 0; i < index.size(); ++i) index[i] = static_cast<double>(i + 1);
   hdf5::make_plot(file, "/entry/ntk", spectra.back().name, {"index"});
-  hdf5::logarithmic_curve(file, "/entry/ntk");
+  hdf5::curve_scales(file, "/entry/ntk", "log");
+  file.write("/entry/ntk/index", index);
   std::vector<std::string> others;
   for (const NtkSpectrum& s : spectra) {
-    write_spectrum(file, s, index);
+    write_spectrum(file, s);
     file.hard_link("/entry/ntk_" + s.name + "/eigenvalue", "/entry/ntk/" + s.name);
+    file.hard_link("/entry/ntk_" + s.name + "/eigenvalue_errors", "/entry/ntk/" + s.name + "_errors");
     if (s.name != spectra.back().name) others.push_back(s.name);
   }
-  file.write("/entry/ntk/index", index);
   if (!others.empty()) file.attribute("/entry/ntk", "auxiliary_signals", others);
   file.write("/entry/ntk/title", std::string("NTK eigenvalues of the trained blocks and of their sum"));
 }
@@ -83,10 +94,32 @@ std::string text(Role role) {
   return role == Role::necessary ? "necessary" : role == Role::equivalent ? "equivalent" : "sufficient";
 }
 
+/// The picture of a table of kernels: the smallest eigenvalue of each, with its error.
+void plot_minima(hdf5::Writer& file, const std::string& group, const std::vector<Kernel>& kernels) {
+  std::vector<double> number, value, error, positive;
+  std::vector<std::string> names;
+  for (const Kernel& k : kernels) {
+    const KernelMinimum& m = k.minimum;
+    number.push_back(static_cast<double>(number.size()));
+    value.push_back(m.lambda_min);
+    error.push_back(error_bar(m.lambda_min, m.lower, m.upper));
+    if (m.lambda_min > 0) positive.push_back(m.lambda_min);
+    names.push_back(m.name + (m.upper == 0 ? " (singular)" : ""));  // a logarithmic axis leaves it out
+  }
+  hdf5::make_plot(file, group, "lambda_min", {"kernel"});
+  if (hdf5::wants_logarithm(positive)) hdf5::curve_scales(file, group, "log");
+  file.write(group + "/kernel", number);
+  file.attribute(group + "/kernel", "long_name", hdf5::legend("kernel", names));
+  file.write(group + "/lambda_min_errors", error);
+  file.write(group + "/title",
+             std::string("smallest NTK eigenvalues of the trained blocks and of their sum"));
+}
+
 }  // namespace
 
 void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<Kernel>& kernels) {
-  Table summary(file, group);
+  plot_minima(file, group, kernels);
+  Table summary(file, group, true);
   const auto of_minimum = [&](const std::string& name, auto member) {
     summary.column(name, kernels, [&](const Kernel& k) { return k.minimum.*member; });
   };
@@ -116,6 +149,8 @@ void write_kernels(hdf5::Writer& file, const std::string& group, const std::vect
   summary.column("proven_upper_bound", kernels, [](const Kernel& k) { return k.conditions.upper_bound; });
   summary.column("by_conditions", kernels, [](const Kernel& k) { return k.minimum.proven_by_conditions; });
   summary.column("reason", kernels, [](const Kernel& k) { return reason(k); });
+  hdf5::name_dimensions(file, group, summary.columns(), {"block"});
+  hdf5::name_dimensions(file, group, {"kernel", "lambda_min_errors"}, {"block"});
 }
 
 void write_conditions(hdf5::Writer& file, const std::vector<Kernel>& kernels, const InputRanks& ranks) {

@@ -141,11 +141,14 @@ Row measure(const Setup& setup, const RecordOptions& options, const Descent& run
 void write_records(hdf5::Writer& file, const std::vector<std::string>& names,
                    const std::vector<std::vector<double>>& rows) {
   hdf5::make_plot(file, "/entry/run", "loss", {"step"});
-  hdf5::logarithmic_curve(file, "/entry/run");
+  hdf5::curve_scales(file, "/entry/run", "log");
   file.write("/entry/run/title", std::string("loss along the descent"));
   for (std::size_t i = 0; i < names.size(); ++i) {
     const bool certificate = names[i].rfind(kCertificate, 0) == 0;
-    file.write((certificate ? "/entry/" : "/entry/run/") + names[i], column(rows, i));
+    const std::string group = certificate ? "/entry/certificate" : "/entry/run",
+                      name = certificate ? names[i].substr(kCertificate.size()) : names[i];
+    file.write(group + "/" + name, column(rows, i));
+    hdf5::name_dimensions(file, group, {name}, {"step"});  // the first of each group
   }
 }
 

@@ -51,13 +51,11 @@ std::vector<double> known_values(const SliceResult& result, std::size_t q) {
   return values;
 }
 
-/// Whether viewers should start with a logarithmic scale: as analysis/basin_analysis/scales.py decides.
-bool wants_logarithm(const std::vector<double>& values) {
-  constexpr double kLargeRatio = 30;
-  double low = HUGE_VAL, high = 0;
-  for (const double value : values)
-    if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
-  return low > 0 && high / kLargeRatio > low;
+/// For titles: what is missing.
+std::string incomplete_text(const SliceResult& result) {
+  return result.complete() ? ""
+                           : ", incomplete, " + std::to_string(result.done()) + " of " +
+                                 std::to_string(result.grid.size()) + " points";
 }
 
 /// Quads between points that are computed and finite (line segments along a line, a single row or column), as
@@ -111,7 +109,7 @@ void write_vtk(hdf5::Writer& file, const SliceResult& result) {
 void write_bands(hdf5::Writer& file, const SliceResult& result) {
   const std::string group = "/entry/band";
   hdf5::make_plot(file, group, "median", {"xcoordinates"});
-  if (wants_logarithm(known_values(result, 0))) hdf5::logarithmic_curve(file, group);
+  if (hdf5::wants_logarithm(known_values(result, 0))) hdf5::curve_scales(file, group, "log");
   file.attribute(group, "auxiliary_signals", std::vector<std::string>{"q05", "q25", "q75", "q95"});
   file.hard_link("/xcoordinates", group + "/xcoordinates");
   for (const auto& [name, p] : {std::pair<const char*, double>{"median", 0.5},
@@ -129,8 +127,9 @@ void write_bands(hdf5::Writer& file, const SliceResult& result) {
       level.push_back(quantile(sorted, p));
     }
     file.write(group + "/" + name, level);
+    hdf5::name_dimensions(file, group, {name}, {"xcoordinates"});
   }
-  file.write(group + "/title", std::string("loss along random lines: median and quantiles"));
+  file.write(group + "/title", "loss along random lines: median and quantiles" + incomplete_text(result));
 }
 
 }  // namespace
@@ -183,10 +182,14 @@ void write_slice(hdf5::Writer& file, const SliceResult& result) {
     file.attribute("/ycoordinates", "long_name", std::string(result.of_lines() ? "line" : "step b along v"));
     file.attribute("/ycoordinates", "units", std::string(result.of_lines() ? "line" : "v"));
   }
+  std::vector<std::string> scales = {"/xcoordinates"};
+  if (!result.of_line()) scales.insert(scales.begin(), "/ycoordinates");
   file.write_bytes("/computed", result.computed, shape);
+  file.dimensions("/computed", scales);
   if (std::count(result.quantities.begin(), result.quantities.end(), "train_acc") == 0) {
     const std::vector<double> none(result.grid.size(), std::nan(""));
     file.write("/train_acc", none.data(), shape);  // the 2020 scripts ask for it
+    file.dimensions("/train_acc", scales);
   }
   file.write("/dir_file", file.path());
   for (std::size_t q = 0; q < result.quantities.size(); ++q) {
@@ -195,20 +198,22 @@ void write_slice(hdf5::Writer& file, const SliceResult& result) {
     const std::vector<double> known = known_values(result, q);
     const auto write = [&](const std::string& path, const std::vector<double>& values) {
       file.write(path, values.data(), shape);
+      file.dimensions(path, scales);
       file.attribute(path, "long_name", std::string(k.long_name));
       file.attribute(path, "interpretation", std::string(result.of_line() ? "spectrum" : "image"));
     };
     write("/" + name, result.values[q]);
     hdf5::make_plot(file, group, name, axes);
-    if (wants_logarithm(known))
-      result.of_line() ? hdf5::logarithmic_curve(file, group) : hdf5::logarithmic_image(file, group);
+    if (hdf5::wants_logarithm(known))
+      result.of_line() ? hdf5::curve_scales(file, group, "log") : hdf5::logarithmic_image(file, group);
     if (result.complete())
       file.hard_link("/" + name, group + "/" + name);
     else
       write(group + "/" + name, known);
     for (const std::string& axis : axes)
       if (axis != ".") file.hard_link("/" + axis, group + "/" + axis);
-    file.write(group + "/title", std::string(k.long_name) + " " + place_text(result));
+    file.write(group + "/title",
+               std::string(k.long_name) + " " + place_text(result) + incomplete_text(result));
   }
   file.write("/entry/center_loss", result.center_loss);
   if (result.of_lines()) write_bands(file, result);

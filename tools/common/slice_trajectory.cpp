@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "hdf5/result_file.h"
 #include "linalg/errors.h"
 #include "model/evaluator.h"
 #include "problem/encoding.h"
@@ -94,6 +95,8 @@ PathOnPlane path_on_plane(const Setup& setup, const Vector<double>& u, const Vec
 void write_path(hdf5::Writer& file, const PathOnPlane& path) {
   const std::string group = "/entry/trajectory/";
   hdf5::make_plot(file, "/entry/trajectory", "loss", {"step"});
+  if (hdf5::wants_logarithm({path.loss.begin(), path.loss.end()}))
+    hdf5::curve_scales(file, "/entry/trajectory", "log");
   file.write(group + "step", path.step);
   file.write(group + "loss", path.loss);
   file.write(group + "proj_xcoord", path.projected.x);

@@ -40,13 +40,18 @@ void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::
   file.write(group + "/index", index);
   file.write(group + "/eigenvalue", value);
   file.write(group + "/eigenvalue_errors", error);
-  if (residual.empty() || !std::isnan(residual.front())) file.write(group + "/residual", residual);
+  const bool has_residuals = residual.empty() || !std::isnan(residual.front());
+  if (has_residuals) file.write(group + "/residual", residual);
   file.write_bytes(group + "/converged", converged, {static_cast<Index>(converged.size())});
   file.write(group + "/title",
              (which == "spectrum" ? "all" : which) + " eigenvalues of the " + matrix_title(of, r.removed));
   if (with_vectors)
     file.write(group + "/eigenvectors", r.eigenvectors.data(),
                {r.eigenvectors.cols(), r.eigenvectors.rows()});
+  std::vector<std::string> arrays = {"eigenvalue", "eigenvalue_errors", "converged"};
+  if (has_residuals) arrays.emplace_back("residual");
+  hdf5::name_dimensions(file, group, arrays, {"index"});
+  if (with_vectors) file.dimensions(group + "/eigenvectors", {group + "/index", ""});
 }
 
 void write_counts(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
@@ -89,10 +94,31 @@ void write_counts(hdf5::Writer& file, const std::string& group, const SpectrumRe
   texts("completeness", [](const auto& c) { return c.completeness; });
 }
 
+/// The picture of the counts: how many eigenvalues have each sign.
+void write_signs(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
+  std::vector<std::string> names;
+  file.group(group);
+  file.write(group + "/sign", std::vector<double>{-1, 0, 1});
+  file.attribute(group + "/sign", "long_name", std::string("sign: -1 = negative, 0 = zero, 1 = positive"));
+  for (const EigenvalueCounts& c : r.counts) {
+    names.emplace_back(c.removed > 0 ? "modulo_symmetries" : "whole");
+    file.write(group + "/" + names.back(), std::vector<std::int64_t>{c.negative, c.zero, c.positive});
+    file.attribute(group + "/" + names.back(), "long_name",
+                   "eigenvalues of the " + matrix_title(r, c.removed));
+  }
+  hdf5::make_plot(file, group, names.front(), {"sign"});
+  if (names.size() > 1)
+    file.attribute(group, "auxiliary_signals", std::vector<std::string>(names.begin() + 1, names.end()));
+  file.write(group + "/title",
+             "signs of the eigenvalues of the " + matrix_title(r, r.counts.front().removed));
+  hdf5::name_dimensions(file, group, names, {"sign"});
+}
+
 void write_curve(hdf5::Writer& file, const std::string& group, const std::string& title,
-                 const DensityCurve& c, const std::string& axis, const std::string& axis_scale) {
+                 const DensityCurve& c, const std::string& axis, const std::string& scale,
+                 const std::string& axis_scale) {
   hdf5::make_plot(file, group, "density", {"eigenvalue"});
-  hdf5::logarithmic_curve(file, group, axis_scale);
+  hdf5::curve_scales(file, group, scale, axis_scale);
   file.attribute(group, "width", c.width);
   file.attribute(group, "scale", c.scale);
   file.attribute(group, "coordinate", axis);
@@ -102,14 +128,16 @@ void write_curve(hdf5::Writer& file, const std::string& group, const std::string
   file.write(group + "/noise", c.noise);
   file.write(group + "/truncation", c.truncation);
   file.write(group + "/density_errors", Vector<double>(1.96 * c.noise + c.truncation));
+  hdf5::name_dimensions(file, group, {"density", "noise", "truncation", "density_errors"}, {"eigenvalue"});
 }
 
 void write_density(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
   const LanczosQuadrature& q = *r.quadrature;
   const std::string matrix = matrix_title(r, q.removed), title = "spectral density of the " + matrix;
-  write_curve(file, prefix + "/density", title, *r.density, "eigenvalue", "linear");
+  write_curve(file, prefix + "/density", title, *r.density, "eigenvalue", "log", "linear");
   write_curve(file, prefix + "/density_symlog", title + ", per unit of asinh(eigenvalue / scale)",
-              density_curve(q, DensityAxis::symmetric_log, 400), "asinh(eigenvalue / scale)", "symlog");
+              density_curve(q, DensityAxis::symmetric_log, 400), "asinh(eigenvalue / scale)", "linear",
+              "symlog");
 
   const std::string group = prefix + "/quadrature";
   file.group(group, "NXcollection");
@@ -146,9 +174,10 @@ void write_density(hdf5::Writer& file, const std::string& prefix, const Spectrum
   file.write(cumulative + "/share", share);
   file.write(cumulative + "/lower", lower);
   file.write(cumulative + "/upper", upper);
-  file.write(cumulative + "/share_errors", Vector<double>((upper - share).cwiseMax(share - lower)));
+  file.attribute(cumulative, "auxiliary_signals", std::vector<std::string>{"lower", "upper"});
   file.write(cumulative + "/title",
              "share of the eigenvalues of the " + matrix + " below a value, with its 95 % band");
+  hdf5::name_dimensions(file, cumulative, {"share", "lower", "upper"}, {"eigenvalue"});
   // At zero, and as close to it as the quadrature tells what is there from what is near it.
   for (const auto& [name, x] : {std::pair<std::string, double>{"/negative_mass", -zero_threshold(q)},
                                 {"/resolved_mass", -resolved_threshold(q)}}) {
@@ -191,10 +220,13 @@ void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumRe
   }
   hdf5::make_plot(file, norms, "frobenius", {"row", "column"});
   file.write(norms + "/blocks", names, {count});
-  file.write(norms + "/row", number);
-  file.write(norms + "/column", number);
+  for (const char* axis : {"row", "column"}) {
+    file.write(norms + "/" + axis, number);
+    file.attribute(norms + "/" + axis, "long_name", hdf5::legend(axis, names));
+  }
   file.write(norms + "/frobenius", b.norms.data(), {count, count});
   file.write(norms + "/frobenius_errors", b.errors.data(), {count, count});
+  hdf5::name_dimensions(file, norms, {"frobenius", "frobenius_errors"}, {"row", "column"});
   file.attribute(norms, "errors", error_kind(b.estimated));
   file.write(norms + "/title", "Frobenius norms of the blocks of the " + matrix_title(r, 0));
   for (const std::string& group : {traces, norms}) name_matrix(file, group, r, 0);
@@ -263,7 +295,10 @@ void write_results(hdf5::Writer& file, const std::string& prefix, const Spectrum
   for (const auto& [which, result] : r.eigenvalues)
     write_eigenvalues(file, prefix + "/" + which, which, r, result, with_vectors);
   write_ends(file, prefix + "/ends", r);
-  if (!r.counts.empty()) write_counts(file, prefix + "/counts", r);
+  if (!r.counts.empty()) {
+    write_counts(file, prefix + "/counts", r);
+    write_signs(file, prefix + "/signs", r);
+  }
   if (r.quadrature) write_density(file, prefix, r);
   if (r.norms) write_norms(file, prefix, r);
 }

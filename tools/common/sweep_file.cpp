@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "linalg/errors.h"
 #include "problem/encoding.h"
@@ -29,9 +30,32 @@ hdf5::Extent cell_shape(const SweepPlan& plan) {
   return shape;
 }
 
-/// The dataset that places a swept option's values on the axis of a picture.
-std::string scale_of(const SweptOption& option) {
-  return option.numeric() ? option.name : option.name + "_number";
+/// In steps of one size upwards, to rounding.
+bool equally_spaced(const std::vector<double>& values) {
+  const auto last = static_cast<double>(values.size() - 1);
+  const double step = (values.back() - values.front()) / last;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (std::abs(values[i] - (values.front() + static_cast<double>(i) * step)) > 1e-9 * step) return false;
+  return values.size() > 1 && step > 0;
+}
+
+/// Of the axis of a curve.
+bool wants_logarithm(const SweptOption& option) {
+  if (!option.numeric()) return false;
+  const std::vector<double> values = option.numbers();
+  return !equally_spaced(values) && *std::min_element(values.begin(), values.end()) > 0;
+}
+
+/// The dataset that numbers a swept option's values.
+std::string number_of(const SweptOption& option) {
+  return option.name + "_number";
+}
+
+/// The dataset that places a swept option's values on the axis of a picture. Viewers draw the cells of an
+/// image at equal distances, whatever the axis says: there, values at other distances are numbered. A curve
+/// is drawn right.
+std::string scale_of(const SweptOption& option, bool image) {
+  return option.numeric() && (!image || equally_spaced(option.numbers())) ? option.name : number_of(option);
 }
 
 void write_axes(hdf5::Writer& file, const SweepPlan& plan) {
@@ -41,18 +65,15 @@ void write_axes(hdf5::Writer& file, const SweepPlan& plan) {
   for (std::size_t a = 0; a < plan.axes.size(); ++a) {
     names.push_back(plan.axes[a].options[0].name);
     for (const SweptOption& option : plan.axes[a].options) {
-      if (option.numeric()) {
+      if (option.numeric())
         file.write(group + option.name, option.numbers());
-      } else {
+      else
         file.write(group + option.name, option.values, {plan.axes[a].size()});
-        std::vector<double> number(option.values.size());
-        std::iota(number.begin(), number.end(), 0);
-        file.write(group + scale_of(option), number);
-        std::string legend = option.name;
-        for (std::size_t i = 0; i < option.values.size(); ++i)
-          legend += (i > 0 ? ", " : ": ") + std::to_string(i) + " = " + option.values[i];
-        file.attribute(group + scale_of(option), "long_name", legend);
-      }
+      std::vector<double> number(option.values.size());
+      std::iota(number.begin(), number.end(), 0);
+      file.write(group + number_of(option), number);
+      file.attribute(group + number_of(option), "long_name", hdf5::legend(option.name, option.values));
+      hdf5::name_dimensions(file, "/entry/axes", {option.name, number_of(option)}, {names.back()});
       file.attribute(group + option.name, "option", option.long_name());
       file.attribute(group + option.name, "axis", static_cast<std::int64_t>(a));
     }
@@ -60,22 +81,42 @@ void write_axes(hdf5::Writer& file, const SweepPlan& plan) {
   file.attribute("/entry/axes", "axes", names);
 }
 
-/// An NXdata group of a number per cell. With more than two axes, viewers start with the first two.
+using Named = std::pair<std::string, std::vector<double>>;
+
+/// An NXdata group of a number per cell, and others beside it. With more than two axes, viewers start with
+/// the first two.
 void write_plot(hdf5::Writer& file, const SweepPlan& plan, const std::string& group, const std::string& title,
-                const std::string& name, const std::vector<double>& values, bool logarithmic) {
-  std::vector<std::string> axes;
-  for (const SweepAxis& axis : plan.axes)  // nameless if short: see make_plot
-    axes.push_back(axis.size() == 1 && plan.axes.size() > 1 ? "." : scale_of(axis.options[0]));
-  hdf5::make_plot(file, group, name, axes);
-  if (logarithmic) hdf5::logarithmic_curve(file, group);
+                const Named& signal, const std::vector<Named>& beside, bool logarithmic) {
+  const bool image = plan.axes.size() > 1;
+  std::vector<std::string> axes, options;
+  std::set<std::string> scales;
+  for (const SweepAxis& axis : plan.axes) {
+    const SweptOption& option = axis.options[0];
+    options.push_back(option.name);
+    axes.push_back(axis.size() == 1 && image ? "."
+                                             : scale_of(option, image));  // nameless if short: see make_plot
+    scales.insert(options.back()), scales.insert(axes.back());
+  }
+  hdf5::make_plot(file, group, signal.first, axes);
+  if (image && logarithmic) hdf5::logarithmic_image(file, group);
+  if (!image)
+    hdf5::curve_scales(file, group, logarithmic ? "log" : "linear",
+                       wants_logarithm(plan.axes[0].options[0]) ? "log" : "linear");
   if (axes.size() > 2) {
     std::vector<std::string> slice(axes.size(), "0");
     slice[0] = slice[1] = ".";
     file.attribute(group, "default_slice", slice);
   }
-  file.write(group + "/" + name, values.data(), cell_shape(plan));
-  for (const std::string& axis : axes)
-    if (axis != ".") file.hard_link("/entry/axes/" + axis, group + "/" + axis);
+  for (const std::string& scale : scales)
+    if (scale != ".") file.hard_link("/entry/axes/" + scale, group + "/" + scale);
+  std::vector<std::string> others;
+  const auto write = [&](const Named& array) {
+    file.write(group + "/" + array.first, array.second.data(), cell_shape(plan));
+    hdf5::name_dimensions(file, group, {array.first}, options);
+  };
+  write(signal);
+  for (const Named& array : beside) write(array), others.push_back(array.first);
+  if (!others.empty()) file.attribute(group, "auxiliary_signals", others);
   file.write(group + "/title", title);
 }
 
@@ -113,23 +154,22 @@ void write_cells(hdf5::Writer& file, const SweepResult& result) {
       table("passed", [&](Index cell) { return static_cast<double>(share(cell).passed); });
       table("judged", [&](Index cell) { return static_cast<double>(share(cell).judged); });
       const auto values = table("share", [&](Index cell) { return share(cell).value(); });
-      table("share_lower", [&](Index cell) { return share(cell).interval().lower; });
-      table("share_upper", [&](Index cell) { return share(cell).interval().upper; });
+      const auto lower = table("share_lower", [&](Index cell) { return share(cell).interval().lower; });
+      const auto upper = table("share_upper", [&](Index cell) { return share(cell).interval().upper; });
       write_plot(file, plan, "/entry/" + share_group(quantity.name),
-                 "Share of initialisations with " + quantity.name, "share", values, false);
+                 "Share of initialisations with " + quantity.name, {"share", values},
+                 {{"lower", lower}, {"upper", upper}}, false);
       continue;
     }
     const auto level = [&](double p) {
       return [&, p](Index cell) { return quantile(result.sorted(q, {cell}), p); };
     };
     const auto median = table("median", level(0.5));
-    table("q05", level(0.05));
-    table("q25", level(0.25));
-    table("q75", level(0.75));
-    table("q95", level(0.95));
+    const auto q05 = table("q05", level(0.05)), q25 = table("q25", level(0.25)),
+               q75 = table("q75", level(0.75)), q95 = table("q95", level(0.95));
     if (last_part(quantity.name) == "lambda_min")
-      write_plot(file, plan, "/entry/median_" + flat(quantity.name), "Median of " + quantity.name, "median",
-                 median, true);
+      write_plot(file, plan, "/entry/median_" + flat(quantity.name), "Median of " + quantity.name,
+                 {"median", median}, {{"q05", q05}, {"q25", q25}, {"q75", q75}, {"q95", q95}}, true);
   }
 }
 

@@ -10,14 +10,16 @@
 
 namespace basin::tools {
 
-/// A table: one array for each column, filled row by row.
+/// A table: one array for each column, filled row by row. One that is a plot, too, has been made by
+/// make_plot.
 class Table {
  public:
-  Table(hdf5::Writer& file, std::string group) : file_(file), group_(std::move(group)) {
-    file_.group(group_, "NXcollection");
+  Table(hdf5::Writer& file, std::string group, bool is_plot = false) : file_(file), group_(std::move(group)) {
+    if (!is_plot) file_.group(group_, "NXcollection");
   }
   template <class Rows, class Column>
   void column(const std::string& name, const Rows& rows, const Column& column) {
+    names_.push_back(name);
     using Value = std::decay_t<decltype(column(*rows.begin()))>;
     const hdf5::Extent extent = {static_cast<Index>(rows.size())};
     if constexpr (std::is_same_v<Value, bool>) {
@@ -34,10 +36,13 @@ class Table {
       file_.write(group_ + "/" + name, values);
     }
   }
+  /// All so far.
+  const std::vector<std::string>& columns() const { return names_; }
 
  private:
   hdf5::Writer& file_;
   std::string group_;
+  std::vector<std::string> names_;
 };
 
 }  // namespace basin::tools
