@@ -14,7 +14,10 @@ namespace {
 std::string library_error() {
   std::string message;
   const auto first = [](unsigned n, const H5E_error2_t* error, void* text) -> herr_t {
-    if (n == 0 && error->desc) *static_cast<std::string*>(text) = error->desc;
+    const std::string description = error->desc ? error->desc : "";
+    // of a filter that is missing the innermost is the folder in which it was looked for
+    if (n == 0 || description.rfind("required filter", 0) == 0)
+      *static_cast<std::string*>(text) = description;
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &message);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 #include <sstream>
 
 #include "hdf5/provenance.h"
@@ -462,6 +463,32 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
 
 namespace {
 
+/// Numbers that catalogues of 0.1.0 do not have.
+bool is_later(std::string_view name) {
+  static const std::set<std::string_view> later = {"gradient_scale",
+                                                   "gradient_known",
+                                                   "newton_contraction",
+                                                   "newton_gradient",
+                                                   "newton_distance",
+                                                   "uncounted",
+                                                   "counts_from_code",
+                                                   "source",
+                                                   "row",
+                                                   "attention_range_head",
+                                                   "attention_range_sample",
+                                                   "attention_range_token",
+                                                   "smallest_row_sum_head",
+                                                   "smallest_row_sum_sample",
+                                                   "smallest_row_sum_token",
+                                                   "first_step",
+                                                   "first_step_share",
+                                                   "smallest_step",
+                                                   "largest_step",
+                                                   "largest_step_share",
+                                                   "steps_shortened"};
+  return later.contains(name);
+}
+
 /// What the matching and the texts rely on.
 void check_record(const hdf5::Reader& file, const StartRecord& r, std::size_t row, std::size_t sources) {
   const auto check = [&](const char* name, double value, bool good, const std::string& expected) {
@@ -488,7 +515,7 @@ void check_record(const hdf5::Reader& file, const StartRecord& r, std::size_t ro
   whole("counts_from_code", r.counts_from, 0,
         static_cast<double>(none ? CountsFrom::none : CountsFrom::balanced));
   const bool given = r.origin == Origin::given || r.origin == Origin::from;
-  whole("source", r.source, given ? 0 : -1, static_cast<double>(sources) - 1);
+  whole("source", r.source, given && sources > 0 ? 0 : -1, static_cast<double>(sources) - 1);
   whole("row", r.row, -1, kMost);
   if (r.kind == PointKind::not_finite) return;
   check("loss", r.loss, std::isfinite(r.loss) && r.loss >= 0, "a finite number from 0");
@@ -509,7 +536,8 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
   const std::string group = "/entry/catalogue/";
   data.specification = parse_specification(file.read_string(group + "specification"));
   data.minimum_source = file.read_string(group + "minimum_source");
-  std::istringstream sources(file.read_string(group + "sources"));
+  // Catalogues of 0.1.0 lack it, and some numbers below.
+  std::istringstream sources(file.has(group + "sources") ? file.read_string(group + "sources") : "");
   for (std::string source; std::getline(sources, source);) data.sources.push_back(source);
   if (const double known = file.read_number(group + "known_minimum"); !std::isnan(known)) {
     if (!(known >= 0) || !std::isfinite(known))
@@ -539,6 +567,7 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
   }
   StartRecord names;
   StartRecord::numbers(names, [&](const char* name, double&) {
+    if (is_later(name) && !file.has(kStarts + name)) return;
     const hdf5::Array values = file.read_numbers(kStarts + name, {count});
     for (Index i = 0; i < count; ++i)
       StartRecord::numbers(data.starts[i], [&](const char* other, double& value) {
@@ -568,6 +597,7 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
 }
 
 std::string place_of(const StartRecord& r, const CatalogueData& data) {
+  if (r.source < 0) return "a given point";
   return data.sources[static_cast<std::size_t>(r.source)] + (r.row < 0 ? "" : ":" + number(r.row));
 }
 

@@ -31,7 +31,7 @@ struct StartRecord {
   double start_loss = 0, descent_loss = 0, descent_gradient_norm = 0;
   double loss = 0, loss_error = 0, gradient_norm = 0, gradient_rounding = 0;
   double residual_norm = 0, residual_rounding = 0;
-  double gradient_scale = 0, gradient_known = 0;
+  double gradient_scale = 0, gradient_known = 1;
   double newton_decrement = 0, newton_step = 0, gradient_slope = 0, function_error = 0;
   double contraction = 0, far_gradient = 0, step_distance = 0;
   double removed = 0, negative = 0, zero = 0, undecided = 0, positive = 0, uncounted = 0;
