@@ -352,7 +352,7 @@ class Train(ToolTest):
             ("--checkpoint-every 1: the trajectory needs", ["--checkpoint-every", "1", "--memory", "1M"]),
             ("--tolerance nan: expected a finite number", ["--tolerance", "nan"]),
             ("--steps -1: expected 0", ["--steps=-1"]),
-            ("--final problem.h5: is", ["--final", "problem.h5"]),
+            ("; give another name with --final", ["--final", path]),
             ("--step certificate: convergence from these weights is not proven", ["--step", "certificate"]),
         ):
             self.refused(2, message, "basin-train", path, "-o", "r.h5", *args)
