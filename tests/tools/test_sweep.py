@@ -185,7 +185,7 @@ class ResultFile(SweepTest):
             for name in ("share_sum_positive_definite", "share_W_Q_positive_definite", "median_sum_lambda_min"):
                 group = entry[name]
                 self.assertEqual(group.attrs["NX_class"], "NXdata")
-                self.assertEqual(list(group.attrs["axes"]), ["D", "kernel_number", "input-scale"])
+                self.assertEqual(list(group.attrs["axes"]), ["D", "kernel_number", "input-scale_number"])
                 self.assertEqual(list(group.attrs["default_slice"]), [".", ".", "0"])
                 self.assertEqual(group[group.attrs["signal"]].shape, tuple(group[a].size for a in group.attrs["axes"]))
             np.testing.assert_array_equal(entry["share_sum_positive_definite/share"], entry["cells/sum/positive_definite/share"])
