@@ -96,7 +96,7 @@ class Teacher(ToolTest):
                               (["--gain", "W_X=1"], "unknown parameter block 'W_X'"), (["--noise", -1], "scale -1"),
                               (["--gain", "W_O=1", "--gain", "W_O=2"], "each block once"),
                               (["--targets", "random", "--target-heads", 1], "--target-heads: without effect under --targets random"),
-                              (["-N", 2**32, "-n", 2**32, "--targets", "random"], "more than any machine holds"), (["--seed", -1], "--seed"),
+                              (["-N", 2**32, "-n", 2**32, "--targets", "random"], "--samples 4294967296, --tokens 4294967296, --embedding 32, --outputs 8: the data, twice, would take "), (["--seed", -1], "--seed"),
                               (["--no-weights", "--targets", "random", "-H", 4], "--heads: without effect under --no-weights"),
                               (["--no-weights", "--gain", "W_O=1"], "--gain: without effect under --no-weights")):
             self.refused(2, message, "basin-problem", "teacher", "-o", "p.h5", *args)
