@@ -123,7 +123,7 @@ class Ntk(ToolTest):
         self.assertIn("is not proven", process.stdout)
         self.assertEqual(process.stderr.strip(), "basin-ntk: --assert certified: does not hold")
         self.assertEqual(self.results("no.h5", "entry/certificate/passes"), 0)  # the result is there
-        self.refused(2, "--assert convex: expected certified or positive-definite", "basin-ntk", path, "-o", "x.h5", "--assert", "convex")
+        self.refused(2, "--assert convex: found 'convex'; expected certified or positive-definite", "basin-ntk", path, "-o", "x.h5", "--assert", "convex")
 
     def far(self, W_Q=50.0):
         """One token, x = 1, whose key is 0: Gaussian attention exp(-W_Q^2 / 2), J = exp(-W_Q^2 / 2) (-W_Q, W_Q, 1, 1)."""
