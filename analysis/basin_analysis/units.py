@@ -16,8 +16,8 @@ def in_units(values, exponent):
     """`values` in units of 10^exponent."""
     if exponent == 0:
         return values
-    half = exponent // 2  # 10^324 is no double
-    return values * 10.0**-half * 10.0 ** (half - exponent)
+    # in more digits than a double has: a bound that is a round number stays one
+    return (np.asanyarray(values, np.longdouble) * np.longdouble(10) ** -exponent).astype(float)
 
 
 def unit_text(exponent):
