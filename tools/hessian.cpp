@@ -141,19 +141,26 @@ Request read_request(const Command& command) {
     throw InputError(
         "nothing to compute: give --largest K, --smallest K, --counts, --density, --norms or --full");
   if (!(r.eigen.tolerance > 0 && r.eigen.tolerance < 1))
-    throw InputError("--tolerance: expected a number in (0, 1)");
+    throw InputError("--tolerance " + command.text("tolerance") + ": expected a number in (0, 1)");
   if (r.eigen.max_restarts < 1 || r.eigen.max_restarts > 1000000)
-    throw InputError("--max-restarts: expected 1 to 1000000");
+    throw InputError("--max-restarts " + command.text("max-restarts") + ": expected 1 to 1000000");
   if (!(r.count_tolerance >= 0) || !std::isfinite(r.count_tolerance))
-    throw InputError("--count-tolerance: expected a number above 0, or 0 for the default");
-  if (r.dense_limit < 0) throw InputError("--dense-limit: expected a number of parameters, 0 or more");
+    throw InputError("--count-tolerance " + command.text("count-tolerance") +
+                     ": expected a number above 0, or 0 for the default");
+  if (r.dense_limit < 0)
+    throw InputError("--dense-limit " + command.text("dense-limit") +
+                     ": expected a number of parameters, 0 or more");
   r.eigen.dense_limit = std::min(r.eigen.dense_limit, r.dense_limit);
-  if (!(r.density_width >= 0) || !std::isfinite(r.density_width))
-    throw InputError("--density-width: expected a number above 0, or 0 for the default");
-  if (r.probes < 1 || r.probes > 100000) throw InputError("--probes: expected 1 to 100000");
-  if (r.steps < 2 || r.steps > 100000) throw InputError("--steps: expected 2 to 100000");
+  if (!(r.density_width >= 0 && r.density_width <= 1e150))  // whose square is a number
+    throw InputError("--density-width " + command.text("density-width") +
+                     ": expected a number above 0, up to 1e150, or 0 for the default");
+  if (r.probes < 1 || r.probes > 100000)
+    throw InputError("--probes " + command.text("probes") + ": expected 1 to 100000");
+  if (r.steps < 2 || r.steps > 100000)
+    throw InputError("--steps " + command.text("steps") + ": expected 2 to 100000");
   // A standard error from fewer says nothing.
-  if (r.norm_probes < 5 || r.norm_probes > 100000) throw InputError("--norm-probes: expected 5 to 100000");
+  if (r.norm_probes < 5 || r.norm_probes > 100000)
+    throw InputError("--norm-probes " + command.text("norm-probes") + ": expected 5 to 100000");
   const bool pairs = r.largest != 0 || r.smallest != 0;
   refuse_without(command, {"tolerance", "max-restarts", "dense-limit"}, pairs || r.counts,
                  "--largest, --smallest or --counts");

@@ -401,7 +401,8 @@ void body(Command& command) {
   if (method != "auto" && method != "dense" && method != "formed" && method != "singular-values" &&
       method != "matrix-free")
     throw InputError("--method " + method + ": expected auto, dense, formed, singular-values or matrix-free");
-  if (command.get<Index>("max-products") < 1) throw InputError("--max-products: expected a positive number");
+  if (command.get<Index>("max-products") < 1)
+    throw InputError("--max-products " + command.text("max-products") + ": expected a positive number");
   const Setup setup = read_setup(command);
   const auto sets = kernel_sets(setup.parameters().trained(), command.get<std::string>("kernels"));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));

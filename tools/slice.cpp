@@ -105,7 +105,9 @@ void slice(int argc, const char* const* argv) {
   const auto quantities = parse_quantities(command.get<std::string>("quantities"));
   const auto [share, shares] = command.part();
   const double write_every = command.get<double>("write-every");
-  if (!(write_every >= 0)) throw InputError("--write-every: expected a number of seconds, 0 or more");
+  if (!(write_every >= 0))
+    throw InputError("--write-every " + command.text("write-every") +
+                     ": expected a number of seconds, 0 or more");
 
   // The point, the directions and the path.
   const Setup setup = read_setup(command);

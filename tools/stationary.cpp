@@ -601,15 +601,20 @@ Request read_request(Command& command, const Setup& setup) {
     refuse(command, {"method", "step"}, "without --starts or --from");
   r.at = read_all(command, "at", setup), r.from = read_all(command, "from", setup);
   r.check_return = command.get<Index>("check-return");
-  if (r.check_return < 0 || r.check_return > 1000) throw InputError("--check-return: expected 0 to 1000");
+  if (r.check_return < 0 || r.check_return > 1000)
+    throw InputError("--check-return " + command.text("check-return") + ": expected 0 to 1000");
   r.radius = command.get<double>("return-radius");
-  if (!(r.radius > 0 && r.radius < 1)) throw InputError("--return-radius: expected a number in (0, 1)");
+  if (!(r.radius > 0 && r.radius < 1))
+    throw InputError("--return-radius " + command.text("return-radius") + ": expected a number in (0, 1)");
   r.dense_limit = command.get<Index>("dense-limit");
-  if (r.dense_limit < 0) throw InputError("--dense-limit: expected a number from 0");
+  if (r.dense_limit < 0)
+    throw InputError("--dense-limit " + command.text("dense-limit") + ": expected a number from 0");
   r.finish_steps = command.get<Index>("finish-steps");
-  if (r.finish_steps < 0) throw InputError("--finish-steps: expected a number from 0");
+  if (r.finish_steps < 0)
+    throw InputError("--finish-steps " + command.text("finish-steps") + ": expected a number from 0");
   r.most_escapes = command.get<Index>("escapes");
-  if (r.most_escapes < 0) throw InputError("--escapes: expected a number from 0");
+  if (r.most_escapes < 0)
+    throw InputError("--escapes " + command.text("escapes") + ": expected a number from 0");
   return r;
 }
 

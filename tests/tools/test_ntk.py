@@ -182,7 +182,7 @@ class Ntk(ToolTest):
             self.refused(2, f"--method {method} with m = 400 outputs and P = 102 parameters needs", "basin-ntk", path, "-o", "r.h5", "--memory", "1M", "--method", method)
         self.refused(2, "--memory allows 1 kB", "basin-ntk", path, "-o", "r.h5", "--memory", "1k")
         self.refused(2, "--method best: expected auto, dense, formed, singular-values or matrix-free", "basin-ntk", path, "-o", "r.h5", "--method", "best")
-        self.refused(2, "--max-products: expected a positive number", "basin-ntk", path, "-o", "r.h5", "--method", "matrix-free", "--max-products", "0")
+        self.refused(2, "--max-products 0: expected a positive number", "basin-ntk", path, "-o", "r.h5", "--method", "matrix-free", "--max-products", "0")
         self.no_leftovers("problem.h5")
 
     def test_opens_as_a_plot(self):

@@ -708,7 +708,7 @@ class Stationary(ToolTest):
             ("--at moved.h5: W_O is held fixed at the weights of problem.h5, and is another one here", ["--at", "moved.h5", "--train", "W_Q"]),
             ("dense Hessians need", ["--memory", "100k", "--starts", "1"]),
             ("the rows of the catalogue need", ["--memory", "1M", "--dense-limit", "0", "--starts", "1000"]),
-            ("--check-return: expected 0 to 1000", ["--check-return=-1"]),
+            ("--check-return -1: expected 0 to 1000", ["--check-return=-1"]),
             ("--global-minimum -1: expected a number from 0", ["--global-minimum=-1"]),
         ):
             self.refused(2, message, "basin-stationary", "problem.h5", "-o", "r.h5", *args)

@@ -143,7 +143,8 @@ TextProblem text_problem(OptionValues& values, const Reviews& reviews) {
   o.word_scale = values.get<double>("word-scale");
   o.position_scale = values.get<double>("position-scale");
   o.data_seed = seed_or(values, "data-seed");
-  const Index N = o.samples == 0 ? static_cast<Index>(reviews.taken.size()) : o.samples;
+  const auto there = static_cast<Index>(reviews.taken.size());  // fewer than asked for are refused as such
+  const Index N = o.samples == 0 ? there : std::min(o.samples, there);
   require_memory(
       named(values, {"samples", "tokens", "embedding"}) + ": the data, with a vector for every word,",
       2 * 8 * product({N, reviews.tokens, o.embedding}));
