@@ -97,7 +97,7 @@ class HeaderParser {
     const char quote = at_ < text_.size() ? text_[at_] : '\0';
     const std::size_t end = quote == '\'' || quote == '"' ? text_.find(quote, at_ + 1) : std::string::npos;
     if (end == std::string::npos) bad("expected " + what + " in quotes at byte " + std::to_string(at_));
-    const std::string found = text_.substr(at_ + 1, end - at_ - 1);
+    std::string found = text_.substr(at_ + 1, end - at_ - 1);
     at_ = end + 1;
     return found;
   }

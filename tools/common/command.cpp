@@ -218,7 +218,7 @@ void Command::check_assertions() const {
 
 /// The verdicts that --assert names. Throws InputError for others.
 std::vector<std::string> Command::asserted() const {
-  const std::vector<std::string> names = split(get<std::string>("assert"), ',');
+  std::vector<std::string> names = split(get<std::string>("assert"), ',');
   for (const std::string& name : names) {
     if (!verdicts_.contains(name)) {
       std::string known;
