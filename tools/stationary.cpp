@@ -6,7 +6,9 @@
 
 #include "common/catalogue_file.h"
 #include "common/catalogue_summary.h"
+#include "common/catalogue_text.h"
 #include "common/descent_options.h"
+#include "common/given_weights.h"
 #include "common/global_minimum.h"
 #include "common/problems.h"
 #include "common/run_output.h"
@@ -60,17 +62,10 @@ const std::set<std::string> kWithoutEffect = {"problem", "output", "overwrite", 
 /// Options in which catalogues that are merged may differ.
 const std::set<std::string> kOfTheShare = {"seed", "starts", "at", "from"};
 
-/// FNV-1a of the bytes, in hexadecimal.
-std::string checksum_of_text(const std::string& text) {
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(fnv1a(text)));
-  return digits;
-}
-
 template <class Values>
 std::string checksum(const Values& values) {
-  return checksum_of_text(std::string(reinterpret_cast<const char*>(values.data()),
-                                      static_cast<std::size_t>(values.size()) * sizeof(double)));
+  return hexadecimal(fnv1a({reinterpret_cast<const char*>(values.data()),
+                            static_cast<std::size_t>(values.size()) * sizeof(double)}));
 }
 
 /// What makes a catalogue what it is; with `share`, also which starts it has.
@@ -95,13 +90,6 @@ Specification specification_of(const Command& command, const Setup& setup, bool 
   return all;
 }
 
-/// Weights that are given, and where they are from.
-struct Given {
-  Vector<double> weights;  ///< of all blocks
-  std::string source;      ///< FILE or FILE:DATASET
-  Index row;               ///< -1: there are none
-};
-
 struct Request {
   Index starts = 0;
   bool minima = false, any = false;
@@ -111,84 +99,6 @@ struct Request {
   Index dense_limit = 0;
   Index most_escapes = 0, finish_steps = 0;
 };
-
-/// What --at or --from names, row by row. starts: rows of the trained blocks alone will do.
-std::vector<Given> read_given(const std::string& option, const std::string& where, const Setup& setup,
-                              bool starts) {
-  const auto fail = [&](const std::string& why) -> InputError {
-    return InputError("--" + option + " " + where + ": " + why);
-  };
-  std::string path = where, dataset, row;
-  for (std::size_t colon = 0; !std::filesystem::exists(path);) {
-    colon = where.find(':', colon + 1);
-    if (colon == std::string::npos) break;
-    if (!std::filesystem::exists(where.substr(0, colon))) continue;
-    path = where.substr(0, colon);
-    dataset = where.substr(colon + 1);
-    if (const auto second = dataset.find(':'); second != std::string::npos) {
-      row = dataset.substr(second + 1);
-      dataset = dataset.substr(0, second);
-    }
-    if (dataset.empty()) throw fail("expected the name of a dataset after " + path + ":");
-  }
-  const hdf5::Reader file(path);
-  const AttentionSpec& s = setup.description.spec;
-  if (dataset.empty()) {
-    const Problem problem = hdf5::read_problem(file);
-    if (!problem.network.weights) throw fail("the file has no weights");
-    const AttentionWeights& w = *problem.network.weights;
-    if (w.heads != s.heads || w.head_dim != s.head_dim || problem.embedding() != s.embedding ||
-        problem.outputs() != s.outputs)
-      throw fail("the weights are of another model: found H = " + std::to_string(w.heads) +
-                 ", d = " + std::to_string(w.head_dim) + ", D = " + std::to_string(problem.embedding()) +
-                 ", D_out = " + std::to_string(problem.outputs()) +
-                 "; expected H = " + std::to_string(s.heads) + ", d = " + std::to_string(s.head_dim) +
-                 ", D = " + std::to_string(s.embedding) + ", D_out = " + std::to_string(s.outputs));
-    return {{w.values, where, -1}};
-  }
-  const hdf5::Array array = file.read_array(dataset);
-  const Index size = setup.weights.size(), P = setup.parameters().theta_size();
-  const Index width = array.shape.empty() ? 0 : array.shape.back();
-  if (array.shape.size() > 2 || (width != size && !(starts && width == P)))
-    throw fail("found shape " + hdf5::text(array.shape) + "; expected (" + std::to_string(size) +
-               ") or rows of so many weights" +
-               (starts && P != size ? ", or of the " + std::to_string(P) + " of the trained blocks" : ""));
-  const Index rows = array.values.size() / width;
-  if (rows == 0) throw fail("found shape " + hdf5::text(array.shape) + "; expected at least one row");
-  Index first = 0, last = rows;
-  if (!row.empty()) {
-    first = parse_index(row).value_or(-1);
-    if (first < 0 || first >= rows) throw fail("row " + row + ": expected 0 to " + std::to_string(rows - 1));
-    last = first + 1;
-  }
-  std::vector<Given> given;
-  for (Index i = first; i < last; ++i) {
-    Vector<double> weights = setup.weights;
-    if (width == size)
-      weights = array.values.segment(i * width, width);
-    else
-      setup.parameters().insert(Vector<double>(array.values.segment(i * width, width)), weights);
-    given.push_back({std::move(weights), path + ":" + dataset, array.shape.size() == 2 ? i : -1});
-  }
-  return given;
-}
-
-/// All that an option names. Blocks that are held fixed must be where the problem has them.
-std::vector<Given> read_all(const Command& command, const std::string& option, const Setup& setup) {
-  std::vector<Given> all;
-  if (!command.given(option)) return all;
-  for (const std::string& where : command.get<std::vector<std::string>>(option))
-    for (Given& g : read_given(option, where, setup, option == "from")) {
-      for (const auto& e : setup.parameters().entries())
-        if (!e.trainable() &&
-            g.weights.segment(e.offset, e.block.size()) != setup.weights.segment(e.offset, e.block.size()))
-          throw InputError("--" + option + " " + where + (g.row < 0 ? "" : ": row " + std::to_string(g.row)) +
-                           ": " + e.block.name + " is held fixed at the weights of " + setup.input +
-                           ", and is another one here");
-      all.push_back(std::move(g));
-    }
-  return all;
-}
 
 /// The global minimum, where it is given or known.
 std::optional<GlobalMinimum> minimum_for(const Command& command, const Setup& setup) {
@@ -246,7 +156,7 @@ class Search {
          {std::pair{"given points", &request_.at}, {"given starts", &request_.from}}) {
       std::string all;
       for (const Given& g : *given) all += checksum(g.weights);
-      specification_.emplace_back(name, std::to_string(given->size()) + ", " + checksum_of_text(all));
+      specification_.emplace_back(name, std::to_string(given->size()) + ", " + hexadecimal(fnv1a(all)));
     }
     output_.check(specification_);
     if (escape_file_) escape_file_->check(specification_);
@@ -599,7 +509,7 @@ Request read_request(Command& command, const Setup& setup) {
   if (r.starts == 0) refuse(command, {"search", "init", "gain"}, "without --starts");
   if (r.starts == 0 && !command.given("from"))
     refuse(command, {"method", "step"}, "without --starts or --from");
-  r.at = read_all(command, "at", setup), r.from = read_all(command, "from", setup);
+  r.at = read_given(command, "at", setup, false), r.from = read_given(command, "from", setup, true);
   r.check_return = command.get<Index>("check-return");
   if (r.check_return < 0 || r.check_return > 1000)
     throw InputError("--check-return " + command.text("check-return") + ": expected 0 to 1000");

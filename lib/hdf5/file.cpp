@@ -1,18 +1,11 @@
 #include "hdf5/file.h"
 
 #include <hdf5_hl.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <cerrno>
-#include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <stdexcept>
 
 #include "linalg/errors.h"
 #include "linalg/memory.h"

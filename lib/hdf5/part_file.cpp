@@ -72,9 +72,8 @@ std::string shortened(const fs::path& file, std::size_t room) {
   const long most = pathconf(folder_of(file).c_str(), _PC_NAME_MAX);
   const std::size_t longest = most > 0 ? static_cast<std::size_t>(most) : 255;
   if (name.size() + room <= longest) return name;
-  char checksum[18];
-  std::snprintf(checksum, sizeof checksum, "~%016lx", static_cast<unsigned long>(fnv1a(name)));
-  std::size_t length = longest - std::min(longest, room + std::strlen(checksum));
+  const std::string checksum = "~" + hexadecimal(fnv1a(name));
+  std::size_t length = longest - std::min(longest, room + checksum.size());
   while (length > 0 && (static_cast<unsigned char>(name[length]) & 0xC0U) == 0x80U) --length;
   return name.substr(0, length) + checksum;
 }

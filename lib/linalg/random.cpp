@@ -12,6 +12,12 @@ std::uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
+std::string hexadecimal(std::uint64_t hash) {
+  std::string digits(16, '0');
+  for (std::size_t i = digits.size(); i-- > 0; hash >>= 4U) digits[i] = "0123456789abcdef"[hash & 15U];
+  return digits;
+}
+
 Random::Random(std::uint64_t seed, std::string_view purpose) {
   const std::uint64_t hash = fnv1a(purpose);
   const std::array<std::uint32_t, 4> words = {

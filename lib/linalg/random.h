@@ -11,6 +11,8 @@ namespace basin {
 
 /// The 64-bit FNV-1a hash.
 std::uint64_t fnv1a(std::string_view text);
+/// 16 hexadecimal digits, as hashes are written.
+std::string hexadecimal(std::uint64_t hash);
 
 /// One stream of random numbers, named by a seed and a purpose ("W_Q", "inputs", "word:film", ...).
 /// Streams of different purpose are independent, so that drawing more of one thing never changes another.

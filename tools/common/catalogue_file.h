@@ -53,6 +53,7 @@ struct StartRecord {
 
   Vector<double> weights, gradient, direction, function;
 
+  CountsFrom counted_from() const { return static_cast<CountsFrom>(static_cast<int>(counts_from)); }
   /// visit(name, reference) for all numbers.
   template <class Record, class Visit>
   static void numbers(Record& r, const Visit& visit);
@@ -99,16 +100,6 @@ std::string name_of(Origin origin);
 void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue);
 /// Throws InputError for a file of something else.
 CatalogueData read_catalogue(const hdf5::Reader& file);
-
-/// "FILE:DATASET:ROW" of what is given.
-std::string place_of(const StartRecord& r, const CatalogueData& data);
-
-/// The verdict on a start in a few words, with its loss.
-std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalogue);
-
-/// The verdict on a start in words, with the numbers that carry it.
-std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& catalogue,
-                     const std::string& minimum_source);
 
 template <class Record, class Visit>
 void StartRecord::numbers(Record& r, const Visit& visit) {

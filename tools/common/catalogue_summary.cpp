@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/catalogue_text.h"
 #include "linalg/statistics.h"
 
 namespace basin::tools {

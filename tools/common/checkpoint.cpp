@@ -14,12 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string checksum_text(const std::string& bytes) {
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(fnv1a(bytes)));
-  return digits;
-}
-
 /// Of all that a checkpoint holds.
 std::string checksum(const Checkpoint& c) {
   std::string bytes = c.of_run;
@@ -37,7 +31,7 @@ std::string checksum(const Checkpoint& c) {
   for (const auto& [name, value] : c.run.memory.numbers) add("memory/" + name, &value, 1);
   for (const auto& [name, value] : c.numbers) add("numbers/" + name, &value, 1);
   for (const auto& row : c.records) add("record", row.data(), static_cast<Index>(row.size()));
-  return checksum_text(bytes);
+  return hexadecimal(fnv1a(bytes));
 }
 
 void write_checkpoint(const std::string& path, const Checkpoint& c) {
@@ -102,7 +96,7 @@ Checkpoint read_checkpoint(const std::string& path) {
 CheckpointFiles::CheckpointFiles(const std::string& output, const Specification& specification, Index weights,
                                  bool resume)
     : path_(checkpoint_of(output)),
-      run_(checksum_text(specification_text(specification))),
+      run_(hexadecimal(fnv1a(specification_text(specification)))),
       found_(resume && fs::exists(path_) ? std::optional(read_checkpoint(path_)) : std::nullopt),
       journal_(journal_of(output), specification, static_cast<std::size_t>(weights), resume) {
   if (!found_ && !fs::exists(path_)) return;

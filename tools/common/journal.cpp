@@ -29,9 +29,7 @@ constexpr const char* kSeal = "\nspecification ";
 constexpr std::chrono::seconds kSyncEvery(5);
 
 std::string checksum(const std::string& text) {
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(fnv1a(text)));
-  return digits;
+  return hexadecimal(fnv1a(text));
 }
 
 /// The text with its checksum, as a line.
@@ -91,6 +89,7 @@ Journal::Journal(std::string path, const Specification& specification, std::size
     : path_(std::move(path)), values_per_record_(values_per_record) {
   file_ = open(path_.c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0666);
   if (file_ < 0) throw InputError(path_ + ": cannot be written: " + std::strerror(errno));
+  const bool is_new = lseek(file_, 0, SEEK_END) == 0;
   try {
     if (flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
       throw InputError(path_ + ": in use by another run");
@@ -98,8 +97,8 @@ Journal::Journal(std::string path, const Specification& specification, std::size
   } catch (const InputError&) {
     close(file_);
     throw;
-  } catch (...) {  // the disk is full
-    std::remove(path_.c_str());
+  } catch (...) {
+    if (is_new) std::remove(path_.c_str());  // the disk is full; what was there before is kept
     close(file_);
     throw;
   }

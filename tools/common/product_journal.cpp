@@ -22,12 +22,6 @@ constexpr std::uint64_t kMagic = 0x53'54'43'44'4f'52'50'42;  // "BPRODCTS"
 
 using Words = std::array<std::uint64_t, 8>;
 
-std::string checksum_text(const std::string& text) {
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(fnv1a(text)));
-  return digits;
-}
-
 /// FNV-1a word by word, columns after columns.
 std::uint64_t checksum(ConstVectorsRef<double> V) {
   std::uint64_t hash = 0xcbf29ce484222325U;
@@ -100,7 +94,7 @@ void ProductJournal::fail() const {
 
 void ProductJournal::read_header(const Specification& specification) {
   const std::string text = std::string(kFirstLine) + "\n" + specification_text(specification);
-  const std::string expected = text + kSeal + checksum_text(text) + "\n";
+  const std::string expected = text + kSeal + hexadecimal(fnv1a(text)) + "\n";
   const off_t length = lseek(file_, 0, SEEK_END);
   if (length < 0) fail();
   constexpr off_t kLongest = 1 << 20;
@@ -110,7 +104,7 @@ void ProductJournal::read_header(const Specification& specification) {
                     end = seal == std::string::npos ? seal : found.find('\n', seal + 1);
   const bool whole = end != std::string::npos;
   const std::string there = whole ? found.substr(0, seal) : found;
-  if (whole ? found.substr(0, end + 1) != there + kSeal + checksum_text(there) + "\n" ||
+  if (whole ? found.substr(0, end + 1) != there + kSeal + hexadecimal(fnv1a(there)) + "\n" ||
                   there.rfind(kFirstLine, 0) != 0
             : expected.compare(0, found.size(), found) != 0)
     throw InputError(path_ + ": found no journal of products of version 1, or a damaged one; delete it");

@@ -143,15 +143,6 @@ Setup::in_precision() const;
 template std::pair<std::shared_ptr<const Model<float>>, std::shared_ptr<const Data<float>>>
 Setup::in_precision() const;
 
-Problem Setup::problem_at(const Vector<double>& point) const {
-  const AttentionSpec& s = description.spec;
-  Problem problem;
-  problem.tokens = s.tokens;
-  problem.data = *data;
-  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, point}};
-  return problem;
-}
-
 std::string Setup::text() const {
   const auto& d = description;
   std::ostringstream out;
@@ -200,7 +191,11 @@ Setup read_setup(Command& command, Draws draws) {
 
 void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
                       const Vector<double>& weights) {
-  const Problem problem = setup.problem_at(weights);
+  const AttentionSpec& s = setup.description.spec;
+  Problem problem;
+  problem.tokens = s.tokens;
+  problem.data = *setup.data;
+  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
   hdf5::write_problem(file, problem);
   if (setup.minimum) hdf5::write_minimum(file, *setup.minimum, problem.embedding(), problem.outputs());
   hdf5::write_provenance(file, "/provenance", command.provenance(setup.input, setup.input_sha256));

@@ -55,8 +55,6 @@ struct Setup {
   /// Model and data for computing in S, from weights that are cast.
   template <class S>
   std::pair<std::shared_ptr<const Model<S>>, std::shared_ptr<const Data<S>>> in_precision() const;
-  /// The problem with other weights, to be written.
-  Problem problem_at(const Vector<double>& point) const;
   /// "softmax attention, N = 16, n = 8, ...": one line for people.
   std::string text() const;
 };
@@ -70,7 +68,7 @@ enum class Draws {
 /// Throws InputError, naming the file and dataset or the option.
 Setup read_setup(Command& command, Draws draws = Draws::weights);
 
-/// Writes the problem with other weights, as the file `path` of a tool's second result; what was read of the
+/// Writes the problem with other weights: the second result of a tool. What was read of the
 /// input is what it has, whatever became of the input.
 void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
                       const Vector<double>& weights);

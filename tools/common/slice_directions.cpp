@@ -222,9 +222,7 @@ std::string Directions::checksum() const {
   };
   add(u.vector);
   add(v.vector);
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016lx", static_cast<unsigned long>(hash));
-  return digits;
+  return hexadecimal(hash);
 }
 
 Directions make_directions(const Command& command, const Setup& setup, const Trajectory* trajectory) {
