@@ -11,8 +11,6 @@
 namespace basin {
 namespace {
 
-enum Block { kQ, kK, kV, kO };
-
 /// The weights of an attention model head by head, and where they stand in theta.
 class Point {
  public:
@@ -23,15 +21,15 @@ class Point {
         throw WorkError("symmetry directions: squares of the entries of " + e.block.name + " overflow");
   }
 
-  bool trains(Block b) const { return entry(b).trainable(); }
-  Vectors<double> value(Block b, Index h) const { return place(b, h, entry(b).offset).read(weights_.data()); }
+  bool trains(AttentionBlock b) const { return entry(b).trainable(); }
+  Vectors<double> value(AttentionBlock b, Index h) const { return place(b, h, entry(b).offset).read(weights_.data()); }
   /// W_O as D_out x d, so that its columns belong to the head dimension as those of the others do.
-  HeadBlock block(Block b, Index h) const { return place(b, h, std::max<Index>(0, entry(b).theta_offset)); }
+  HeadBlock block(AttentionBlock b, Index h) const { return place(b, h, std::max<Index>(0, entry(b).theta_offset)); }
   Index heads() const { return spec_.heads; }
 
  private:
-  const ParameterLayout::Entry& entry(Block b) const { return layout_.find(attention_blocks()[b]); }
-  HeadBlock place(Block b, Index h, Index offset) const {
+  const ParameterLayout::Entry& entry(AttentionBlock b) const { return layout_.find(attention_blocks()[b]); }
+  HeadBlock place(AttentionBlock b, Index h, Index offset) const {
     const Index rows = b == kO ? spec_.head_dim : spec_.embedding,
                 cols = b == kO ? spec_.outputs : spec_.head_dim;
     return {offset + h * rows * cols, rows, cols, b == kO};

@@ -8,12 +8,12 @@
 namespace basin {
 namespace {
 
-constexpr double kNegligible = 1e-10;  // of the largest singular value
+constexpr double kZeroSingular = 1e-10;  // of the largest singular value
 
 /// How many of these descending values are not negligible beside `largest`.
 Index numerical_rank(const Vector<double>& values, double largest) {
   Index rank = 0;
-  while (rank < values.size() && values[rank] > kNegligible * largest) ++rank;
+  while (rank < values.size() && values[rank] > kZeroSingular * largest) ++rank;
   return rank;
 }
 

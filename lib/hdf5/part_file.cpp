@@ -67,7 +67,7 @@ fs::path follow_links(const std::string& path) {
 
 /// The beginning of a name that leaves room for so many bytes more, whole characters of UTF-8; one that is
 /// cut ends in its checksum.
-std::string shortened(const fs::path& file, std::size_t room) {
+std::string fitting(const fs::path& file, std::size_t room) {
   std::string name = file.filename().string();
   const long most = pathconf(folder_of(file).c_str(), _PC_NAME_MAX);
   const std::size_t longest = most > 0 ? static_cast<std::size_t>(most) : 255;
@@ -81,7 +81,7 @@ std::string shortened(const fs::path& file, std::size_t room) {
 /// What the names of all unfinished files of this file begin with.
 std::string part_beginning(const fs::path& target) {
   constexpr std::size_t kRoom = 48;  // more than the dot, ".part-", a process and the random number take
-  return "." + shortened(target, kRoom) + kPart;
+  return "." + fitting(target, kRoom) + kPart;
 }
 
 /// The process that makes an unfinished file; 0 for a name that is none.
@@ -211,7 +211,7 @@ void remove_unfinished(const std::string& path) {
 
 std::string companion(const std::string& path, const std::string& suffix) {
   const fs::path file(path);
-  const std::string name = shortened(file, suffix.size()) + suffix;
+  const std::string name = fitting(file, suffix.size()) + suffix;
   return file.has_parent_path() ? (file.parent_path() / name).string() : name;
 }
 

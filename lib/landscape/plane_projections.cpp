@@ -9,8 +9,6 @@
 namespace basin {
 namespace {
 
-enum Block : std::size_t { kQ, kK, kV, kO };
-
 /// The three parts of one block: its values at the point, and its parts of u and v if it is trained.
 class Parts {
  public:
@@ -39,7 +37,7 @@ PlaneWeights::PlaneWeights(const AttentionSpec& of, const ParameterLayout& layou
   const bool softmax = spec.kernel == KernelKind::softmax;
   const double scale_q = softmax ? 1 / std::sqrt(static_cast<double>(d)) : 1 / spec.sigma();
   const double scale_k = softmax ? 1 : 1 / spec.sigma();
-  const auto parts = [&](Block block) { return Parts(layout, block, weights, u, v); };
+  const auto parts = [&](AttentionBlock block) { return Parts(layout, block, weights, u, v); };
   const auto side_by_side = [&](const Parts& from, double scale, std::array<Matrix<double>, 3>& to) {
     for (std::size_t p = 0; p < 3; ++p) {
       if (!from.has(p)) continue;

@@ -10,7 +10,6 @@
 
 namespace basin {
 namespace {
-constexpr double kEps = std::numeric_limits<double>::epsilon();
 
 /// What |path - mean|^2 can be by the rounding of the mean alone.
 double rounding_of_spread(const Vectors<double>& path) {

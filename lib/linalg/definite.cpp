@@ -11,7 +11,6 @@
 namespace basin {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
 // Beyond this power of two squares of the matrix would under- or overflow: it is scaled first.
 constexpr int kLargestExponent = 250;
 

@@ -10,7 +10,6 @@
 namespace basin {
 
 std::optional<EnclosedEigenvalue> smallest_singular_value(const Vectors<double>& R, std::uint64_t seed) {
-  constexpr double kEps = std::numeric_limits<double>::epsilon();
   constexpr double kTight = 1e-6;
   const Index n = R.rows();
   if (n == 0 || R.cols() != n)

@@ -2,11 +2,17 @@
 /// dimension, H heads, d head dimension, D_out outputs, P trainable parameters, m = N n D_out outputs in all.
 #pragma once
 
+#include <limits>
+
 #include "linalg/products_of_eigen.h"
 
 namespace basin {
 
 using Eigen::Index;
+
+inline constexpr double kEps = std::numeric_limits<double>::epsilon();
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
+inline constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// Row-major, so that its memory is the C order of the HDF5 datasets it comes from.
 template <class S>

@@ -2,11 +2,10 @@
 
 #include "linalg/product.h"
 #include "linalg/simd.h"
+#include "model/attention_model.h"
 
 namespace basin {
 namespace {
-
-constexpr std::size_t kQ = 0, kK = 1, kV = 2, kO = 3;
 
 /// Head h of a block of vector j; empty for a frozen block.
 template <class T>

@@ -30,6 +30,9 @@ struct AttentionSpec {
 /// The names of the blocks, in order.
 std::vector<std::string> attention_blocks();
 
+/// The place of each block in attention_blocks().
+enum AttentionBlock : std::size_t { kQ, kK, kV, kO };
+
 /// F(X) = sum_h A(X W_Q[h], X W_K[h]) X W_V[h] W_O[h], f = |F - Y|^2 / 2 (paper, equation 1 and section 3).
 /// Throws InputError for sizes below 1, a bandwidth that is negative or not finite, or a wrong `trainable`.
 template <class S>

@@ -10,10 +10,10 @@ namespace {
 template <class Derived>
 void move_last_digit(Eigen::PlainObjectBase<Derived>& values, Random& random) {
   using S = typename Derived::Scalar;
-  constexpr double kEps = std::numeric_limits<S>::epsilon();
+  constexpr double last_digit = std::numeric_limits<S>::epsilon();
   for (Index i = 0; i < values.size(); ++i) {
     const double up = random.uniform() < 0.5 ? -1 : 1;
-    values.data()[i] += static_cast<S>(up * (1 + random.uniform()) * kEps) * values.data()[i];
+    values.data()[i] += static_cast<S>(up * (1 + random.uniform()) * last_digit) * values.data()[i];
   }
 }
 

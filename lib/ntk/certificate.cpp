@@ -12,12 +12,9 @@
 namespace basin {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // L, Dev and the condition are a few hundred operations on non-negative numbers, but for s0 - Dev, which is
 // at least s0 / 2.
 constexpr double kRounding = 1 + 1e-12;
-enum Block : std::size_t { kQ, kK, kV, kO };
 
 /// A matrix and a bound on the Frobenius norm of its rounding error.
 struct Computed {
@@ -228,7 +225,7 @@ double HeadBound::norm() const {
 }
 
 std::vector<HeadBound> second_derivative_bounds(const NormConstants& norms, double R) {
-  const auto if_trained = [&](Block b, double x) { return norms.trained[b] ? x : 0; };
+  const auto if_trained = [&](AttentionBlock b, double x) { return norms.trained[b] ? x : 0; };
   const double dQ = if_trained(kQ, R), dK = if_trained(kK, R), dV = if_trained(kV, R), dO = if_trained(kO, R);
   const double m = if_trained(kQ, 1) + if_trained(kK, 1);
   const double n = norms.tokens, root_d = std::sqrt(norms.head_dim), sigma = norms.sigma, zeta = norms.zeta();

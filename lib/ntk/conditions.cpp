@@ -228,7 +228,6 @@ MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix
   Vectors<double> factor = A.rows() < A.cols() ? Vectors<double>(A.transpose()) : Vectors<double>(A);
   const Vector<double> values = singular_values(triangular_factor(factor));
   result.values.head(values.size()) = values;
-  constexpr double kEps = std::numeric_limits<double>::epsilon();
   double distance = 0;
   for (const Matrix<double>& twin : twins) distance = std::max(distance, (A - twin).stableNorm());
   result.error =

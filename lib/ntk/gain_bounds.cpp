@@ -10,7 +10,6 @@ namespace {
 // All bounds are wider than their rounding by far.
 constexpr double kSlack = 1e-6;
 constexpr Index kMostEvaluations = 10000;
-enum Block : Index { kQ, kK, kV, kO };
 
 Index index_of(const std::string& block) {
   const std::vector<std::string> all = attention_blocks();

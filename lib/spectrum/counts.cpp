@@ -11,9 +11,7 @@
 namespace basin {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
 constexpr double kUnderflow = std::numeric_limits<double>::min();  // a zero matrix is known to this only
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// The inertia of A - shift I. The upper triangle of A holds the matrix, `diagonal` its diagonal; the lower
 /// triangle is working memory.

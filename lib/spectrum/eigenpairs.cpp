@@ -17,8 +17,6 @@
 namespace basin {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 bool solved_densely(Index size, const Wanted& wanted, const EigenOptions& options) {
   return size <= options.dense_limit || least_krylov_size(wanted) >= size / 2;

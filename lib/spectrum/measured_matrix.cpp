@@ -10,7 +10,6 @@
 namespace basin {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
 
 /// Takes the mean of A and A^T, column by column and in place; the norms of the rows of half the difference.
 Vector<double> symmetrise(Vectors<double>& matrix) {

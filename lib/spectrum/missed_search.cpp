@@ -9,8 +9,6 @@
 namespace basin {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// How far an eigenvalue may lie beyond the outermost Ritz value, in units of the width of the spectrum, but
 /// for a chance of `chance`: s steps of Lanczos from a random vector of n numbers miss by more than epsilon

@@ -11,7 +11,6 @@
 namespace basin {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
 
 /// Products in blocks, so that progress is seen.
 Vectors<double> products_with(const SelfAdjointOperator& A, const Vectors<double>& V, Index done, Index total,

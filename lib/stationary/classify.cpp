@@ -17,7 +17,6 @@
 namespace basin {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // Attention below this, relative to its row or in a row's sum, is a sign of a limit at infinity: what is left
 // of gradient and curvature there is at the square root of rounding.
 constexpr double kSaturated = 1e-8;
@@ -293,7 +292,7 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
 /// if they can be had (m P <= 4e7), which tell zeros from others to twice as many digits as H does.
 PointCurvature curvature_at_zero(const AttentionLoss& loss, ModelObjective& f, const Point& x,
                                  const Vector<double>& weights) {
-  constexpr double kLargest = 4e7, kEps = std::numeric_limits<double>::epsilon();
+  constexpr double kLargest = 4e7;
   PointCurvature c;
   const Linearization<double>& at = f.here();
   const Index m = at.output_size(), P = f.size();

@@ -11,6 +11,10 @@
 
 namespace basin {
 
+/// What rounding does to a loss, relative to it: a sum of positive terms, added in chunks. A smaller
+/// decrease cannot be seen.
+inline constexpr double kLossRounding = 1e-14;
+
 /// All that a method remembers from one step to the next, besides the point. With the point's theta it is all
 /// that is needed to go on: saved and restored exactly, a run continues to the same bits.
 struct DescentMemory {

@@ -28,7 +28,7 @@ bool is_convex(const AttentionLoss& loss) {
 }
 
 std::optional<double> convex_minimum(const AttentionLoss& loss) {
-  constexpr double kOperations = 1e9, kClear = 1e-8, kEps = std::numeric_limits<double>::epsilon();
+  constexpr double kOperations = 1e9, kClear = 1e-8;
   ModelObjective f = loss.objective();
   const auto P = static_cast<double>(f.size()), m = static_cast<double>(loss.data->Y.size());
   if (!is_convex(loss) || std::min(m, P) * m * P > kOperations) return std::nullopt;

@@ -5,10 +5,8 @@
 namespace basin {
 namespace {
 
-constexpr double kDecrease = 1e-4, kCurvature = 0.9;  // Nocedal and Wright's choices for quasi-Newton steps
+constexpr double kArmijo = 1e-4, kCurvature = 0.9;  // Nocedal and Wright's choices for quasi-Newton steps
 constexpr int kBisections = 100;
-// What rounding does to a loss, relative to it: a sum of positive terms, added in chunks.
-constexpr double kLossRounding = 1e-14;
 
 /// H g for the inverse Hessian that the pairs imply; the oldest pair is first.
 Vector<double> two_loop(const Vectors<double>& S, const Vectors<double>& Y, const Vector<double>& g) {
@@ -33,8 +31,8 @@ std::optional<std::pair<Point, double>> wolfe_point(Objective& f, const Point& x
     std::optional<Point> y;
     if (loss <= x.loss + rounding) y = f.at(theta);  // false for NaN
     const double slope_there = y ? y->gradient.dot(p) : 0;
-    const bool falls = y && (loss <= x.loss + kDecrease * t * slope ||     //
-                             slope_there <= (2 * kDecrease - 1) * slope);  // approximate Wolfe
+    const bool falls = y && (loss <= x.loss + kArmijo * t * slope ||     //
+                             slope_there <= (2 * kArmijo - 1) * slope);  // approximate Wolfe
     if (!falls)
       high = t;
     else if (slope_there < kCurvature * slope)

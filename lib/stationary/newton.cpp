@@ -6,9 +6,7 @@ namespace basin {
 namespace {
 
 constexpr double kAccept = 0.1;  // Nocedal and Wright: in [0, 1/4)
-constexpr int kTrials = 100;
-// What rounding does to a loss, relative to it: a smaller decrease cannot be seen.
-constexpr double kLossRounding = 1e-14;
+constexpr int kRadii = 100;
 
 /// tau >= 0 with |z + tau d| = radius.
 double to_boundary(const Vector<double>& z, const Vector<double>& d, double radius) {
@@ -53,7 +51,7 @@ Move TrustRegionNewton::advance(Objective& f, Point& x, DescentMemory& memory) c
   const double slope = x.gradient.stableNorm();
   const double first = memory.numbers.try_emplace("first slope", slope).first->second;
   const double tolerance = std::min(0.5, std::sqrt(slope / first)) * slope;
-  for (int trial = 0; trial < kTrials; ++trial) {
+  for (int trial = 0; trial < kRadii; ++trial) {
     const TrustRegionStep step = steihaug(f, x, radius, tolerance, most_products_);
     const Vector<double> theta = x.theta + step.p;
     const double used = radius;

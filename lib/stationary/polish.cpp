@@ -10,9 +10,8 @@
 namespace basin {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
 constexpr double kFall = 0.99;         // a trial that does not lower |grad f| at least so far is no progress
-constexpr double kContraction = 0.25;  // of the next Newton step to this one; 1/e in a valley to infinity
+constexpr double kNewtonContraction = 0.25;  // of the next Newton step to this one; 1/e in a valley to infinity
 constexpr double kDecade = 10;         // from one damping to the next
 constexpr int kTrials = 30;
 constexpr double kShort = 0.05;     // of the length of theta: steps that may raise |grad f|
@@ -194,7 +193,7 @@ Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const
       if (!moves) break;
       if (!next && newton && patient) {
         f.at(x.theta);
-        if (ways[0]->step(0, newton->gradient).stableNorm() <= kContraction * newton_length)
+        if (ways[0]->step(0, newton->gradient).stableNorm() <= kNewtonContraction * newton_length)
           next = std::move(newton);
       }
       if (!next) mu = mu > 0 ? kDecade * mu : 1e-10 * scale;

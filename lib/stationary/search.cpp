@@ -16,7 +16,7 @@ constexpr double kNearZero = 1e-4;
 
 // The longest step after the descent, relative to the length of theta: long ones would leave the basin that
 // it found, and run far out in valleys.
-constexpr double kReach = 0.1;
+constexpr double kDrift = 0.1;
 // From so far away, of the length of theta, Newton's method does not come back to a point that is given.
 constexpr double kFarAway = 0.5;
 // Products for one such step: in flat valleys more buy little.
@@ -130,18 +130,18 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
     if (target == Target::minima) {
       f.at(x.theta);
       Descent finishing{x};
-      const TrustRegionNewton newton(HUGE_VAL, kReach, kProducts);
+      const TrustRegionNewton newton(HUGE_VAL, kDrift, kProducts);
       // superlinear from here on: three more digits cost a step
       const Stopping closer{stopping.gradient * 1e-3, stopping.gradient_scale, 0, options.finish_steps};
       descend(f, newton, finishing, closer);
       found.finish_steps += finishing.step;
       x = finishing.at;
-      polishing.reach = kReach * f.length(x.theta);
+      polishing.reach = kDrift * f.length(x.theta);
     } else {
       GradientNorm phi(f);
       if (std::optional<Point> at = phi.at(x.theta)) {
         Descent falling{*at};
-        const Lbfgs lbfgs(10, kReach * f.length(x.theta));
+        const Lbfgs lbfgs(10, kDrift * f.length(x.theta));
         const double slope = stopping.gradient * stopping.gradient_scale;
         descend(phi, lbfgs, falling, {0, 1, slope * slope / 2, options.stopping.steps});
         found.finish_steps += falling.step;

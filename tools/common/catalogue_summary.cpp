@@ -9,10 +9,6 @@
 namespace basin::tools {
 namespace {
 
-std::string percent(double share) {
-  return number(100 * share, 3) + " %";
-}
-
 /// What is known of the lowest loss.
 std::string lowest_text(const CatalogueData& data, const Catalogue& c) {
   if (c.known_refuted)

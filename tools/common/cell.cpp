@@ -33,7 +33,6 @@ const std::vector<std::pair<std::string, std::vector<std::string>>> kConditions 
 }  // namespace
 
 std::vector<Quantity> cell_quantities(const CellOptions&) {
-  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   std::vector<Quantity> quantities = {{"loss", kNaN},
                                       {"gradient_norm", kNaN},
                                       {"certificate/margin", kNaN},

@@ -491,6 +491,10 @@ std::string number(double value, int digits) {
   return out.str();
 }
 
+std::string percent(double share) {
+  return number(100 * share, 3) + " %";
+}
+
 namespace {
 
 /// The positive value, moved by `units` of the last of so many digits.

@@ -19,7 +19,6 @@
 namespace basin::tools {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
 
 /// Options that belong to some methods only.
 const std::vector<std::pair<std::string, std::vector<std::string>>> kOptionsOf = {

@@ -16,8 +16,8 @@
 namespace basin::tools {
 namespace {
 
-constexpr const char* kFirstLine = "basin-products 1";
-constexpr const char* kSeal = "\nspecification ";
+constexpr const char* kProductsFirstLine = "basin-products 1";
+constexpr const char* kProductsSeal = "\nspecification ";
 constexpr std::uint64_t kMagic = 0x53'54'43'44'4f'52'50'42;  // "BPRODCTS"
 
 using Words = std::array<std::uint64_t, 8>;
@@ -93,19 +93,19 @@ void ProductJournal::fail() const {
 }
 
 void ProductJournal::read_header(const Specification& specification) {
-  const std::string text = std::string(kFirstLine) + "\n" + specification_text(specification);
-  const std::string expected = text + kSeal + hexadecimal(fnv1a(text)) + "\n";
+  const std::string text = std::string(kProductsFirstLine) + "\n" + specification_text(specification);
+  const std::string expected = text + kProductsSeal + hexadecimal(fnv1a(text)) + "\n";
   const off_t length = lseek(file_, 0, SEEK_END);
   if (length < 0) fail();
   constexpr off_t kLongest = 1 << 20;
   std::string found(static_cast<std::size_t>(std::min(length, kLongest)), '\0');
   if (!read_at(file_, found.data(), found.size(), 0)) fail();
-  const std::size_t seal = found.find(kSeal),
+  const std::size_t seal = found.find(kProductsSeal),
                     end = seal == std::string::npos ? seal : found.find('\n', seal + 1);
   const bool whole = end != std::string::npos;
   const std::string there = whole ? found.substr(0, seal) : found;
-  if (whole ? found.substr(0, end + 1) != there + kSeal + hexadecimal(fnv1a(there)) + "\n" ||
-                  there.rfind(kFirstLine, 0) != 0
+  if (whole ? found.substr(0, end + 1) != there + kProductsSeal + hexadecimal(fnv1a(there)) + "\n" ||
+                  there.rfind(kProductsFirstLine, 0) != 0
             : expected.compare(0, found.size(), found) != 0)
     throw InputError(path_ + ": found no journal of products of version 1, or a damaged one; delete it");
   if (!whole || static_cast<off_t>(end) + 1 == length) {  // of a run that ended before its first product

@@ -7,7 +7,6 @@
 namespace basin::tools {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// Which matrix the numbers of a group are of, and how many eigenvalues it has.
 void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumResults& r, Index removed) {

@@ -6,10 +6,6 @@
 namespace basin::tools {
 namespace {
 
-std::string percent(double share) {
-  return number(100 * share, 3) + " %";
-}
-
 /// How large the magnitude of one end may be relative to the other: a number whose digits hold, or a bound.
 std::string ratio_text(const SpectrumEnd& a, const SpectrumEnd& b) {
   const double value = std::abs(a.value), of = std::abs(b.value);

@@ -11,7 +11,6 @@
 namespace basin::tools {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// "sum/lambda_min" -> "sum_lambda_min"
 std::string flat(std::string name) {

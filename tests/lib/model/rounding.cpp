@@ -16,7 +16,6 @@ using namespace basin::test;
 
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon();
 constexpr double kSlack = 16;  // on what the rounding of inputs makes of a number: sums of dozens of terms
 constexpr double kUnderflow = 1e-290;  // weights below 3e-308 are zero; what multiplies them is below 1e18
 

@@ -15,16 +15,16 @@ std::unique_ptr<const TileKernel<double>> kernel(KernelKind kind) {
   return std::make_unique<GaussianTiles<double>>();
 }
 
-struct Products {
+struct TiledProducts {
   Vector<double> gradient;
   Vectors<double> JV, JtU, GV, HV, Jt;
   double loss;
 };
 
-Products all_products(const Linearization<double>& at) {
+TiledProducts all_products(const Linearization<double>& at) {
   constexpr Index k = 2;
   const Index P = at.theta_size(), m = at.output_size();
-  Products p = {at.gradient(),
+  TiledProducts p = {at.gradient(),
                 Vectors<double>(m, k),
                 Vectors<double>(P, k),
                 Vectors<double>(P, k),
@@ -44,7 +44,7 @@ void check_against_plain(const Case& c) {
   Instance<double> plain = tiled;
   plain.model = make_plain_attention_model<double>(c.spec(), c.trainable);
   const LinearizationOptions options = {.chunk_rows = 2 * c.n};
-  const Products found = all_products(tiled.linearize(options)),
+  const TiledProducts found = all_products(tiled.linearize(options)),
                  expected = all_products(plain.linearize(options));
   // Both are off by eps times the size of the scores (4 in these cases) times some dozens of operations.
   const auto close = [](const auto& a, const auto& b) { return (a - b).norm() <= 1e-12 * b.norm(); };
@@ -130,7 +130,7 @@ TEST_CASE("the Gaussian kernel takes differences where squares would lose digits
   tiled.weights.segment(size, size) = tiled.weights.head(size) * (1 + 1e-5);
   Instance<double> plain = tiled;
   plain.model = make_plain_attention_model<double>(c.spec(), c.trainable);
-  const Products found = all_products(tiled.linearize()), expected = all_products(plain.linearize());
+  const TiledProducts found = all_products(tiled.linearize()), expected = all_products(plain.linearize());
   // The rounding of Q and K, eps 1e4, decides: 1e-12 in the exponent, and its derivatives are 1e4 as large.
   CHECK((found.JV - expected.JV).norm() <= 1e-8 * expected.JV.norm());
   CHECK((found.HV - expected.HV).norm() <= 1e-8 * expected.HV.norm());

@@ -19,7 +19,7 @@ const std::vector<std::vector<std::string>> kSets = {{"W_Q"}, {"W_K"},        {"
                                                      {"W_O"}, {"W_Q", "W_V"}, attention_blocks()};
 
 // Singular values below are subnormal: nothing is told of their digits.
-constexpr double kUnderflow = 1e-290;
+constexpr double kSmallest = 1e-290;
 
 /// A case whose data and weights may be changed.
 struct Problem {
@@ -102,7 +102,7 @@ double share_of_bound(const NtkSpectrum& s, const RealVector& truth) {
   double largest = 0;
   for (Index i = 0; i < s.size(); ++i) {
     const auto distance = static_cast<double>(abs(Real(s.singular_values[i]) - truth[i]));
-    largest = std::max(largest, distance / (s.singular_value_error + kUnderflow));
+    largest = std::max(largest, distance / (s.singular_value_error + kSmallest));
   }
   return largest;
 }

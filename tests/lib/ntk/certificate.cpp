@@ -14,7 +14,6 @@ using namespace basin::test;
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 NormConstants norms_of(const Instance<double>& instance, const Case& c) {
   return norm_constants(c.spec(), instance.model->parameters(), instance.weights, *instance.data);

@@ -8,7 +8,7 @@ using namespace basin;
 using namespace basin::test;
 
 // What is added for squares that underflow, at most, and four times.
-constexpr double kUnderflow = 1e-148;
+constexpr double kUnderflowOfK = 1e-148;
 
 TEST_CASE("tiles make up the kernels of the formulas") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
@@ -35,13 +35,13 @@ TEST_CASE("tiles make up the kernels of the formulas") {
         distance = std::max(distance, (expected - block_kernel(twin, block)).norm());
       // Twins, and eps times the largest score for each of two weights (some 1e4 in the hardest case).
       CHECK(found.error >= 2 * distance - 1e-13 * expected.norm());
-      CHECK(found.error <= 6 * distance + 3e-11 * expected.norm() + kUnderflow);
+      CHECK(found.error <= 6 * distance + 3e-11 * expected.norm() + kUnderflowOfK);
       errors += found.error;
       all += expected;
     }
     const FormedKernel sum = formed_kernel(measured, attention_blocks());
     CHECK(Matrix<double>(Matrix<double>(sum.K - all).triangularView<Eigen::Lower>()).norm() <=
           1e-13 * all.norm() + sum.error);
-    CHECK(sum.error == Approx(errors).margin(1e-11 * all.norm() + kUnderflow));
+    CHECK(sum.error == Approx(errors).margin(1e-11 * all.norm() + kUnderflowOfK));
   }
 }

@@ -12,7 +12,7 @@ using namespace basin::test;
 
 namespace {
 
-const Removal kNothing = [](VectorsRef<double>) {};
+const Removal kWhole = [](VectorsRef<double>) {};
 
 /// A spectrum with negative ones, zeros, a bulk and an outlier.
 Vector<double> spectrum(Index size, Index negative, Index zeros, double gap = 0.05) {
@@ -46,7 +46,7 @@ double share_below(const Vector<double>& values, double x) {
 TEST_CASE("each probe integrates polynomials exactly, and weights sum to one") {
   const Vector<double> values = spectrum(80, 5, 10);
   const MatrixOperator A(values, 2);
-  const LanczosQuadrature q = lanczos_quadrature(A, kNothing, 0, {.probes = 3, .steps = 8, .seed = 1});
+  const LanczosQuadrature q = lanczos_quadrature(A, kWhole, 0, {.probes = 3, .steps = 8, .seed = 1});
   REQUIRE(q.probes.size() == 3);
   CHECK(q.products == 24);
   CHECK(q.products == A.products());
@@ -73,7 +73,7 @@ TEST_CASE("breakdown: few distinct eigenvalues end a probe with an exact rule") 
   values.head(20).setConstant(2);
   values.head(5).setConstant(-1);
   const LanczosQuadrature q =
-      lanczos_quadrature(MatrixOperator(values), kNothing, 0, {.probes = 4, .steps = 30});
+      lanczos_quadrature(MatrixOperator(values), kWhole, 0, {.probes = 4, .steps = 30});
   for (const ProbeRule& rule : q.probes) {
     CHECK(rule.exhausted);
     REQUIRE(rule.nodes.size() == 3);
@@ -84,7 +84,7 @@ TEST_CASE("breakdown: few distinct eigenvalues end a probe with an exact rule") 
   CHECK(mass.lower <= 0.1);
   CHECK(mass.upper >= 0.1);
   const LanczosQuadrature zero = lanczos_quadrature(
-      MatrixOperator(Vectors<double>(Vectors<double>::Zero(20, 20))), kNothing, 0, {.probes = 2, .steps = 5});
+      MatrixOperator(Vectors<double>(Vectors<double>::Zero(20, 20))), kWhole, 0, {.probes = 2, .steps = 5});
   CHECK(mass_below(zero, -1e-12).value == 0);
   CHECK(mass_below(zero, 1e-12).value == Approx(1));
   CHECK(density_curve(zero, DensityAxis::linear, 50).density.allFinite());
@@ -108,7 +108,7 @@ TEST_CASE("the 95 % band of the cumulative mass holds the dense value in at leas
   double width = 0;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     const Mass mass = mass_below(
-        lanczos_quadrature(A, kNothing, 0, {.probes = run.probes, .steps = run.steps, .seed = seed}), run.x);
+        lanczos_quadrature(A, kWhole, 0, {.probes = run.probes, .steps = run.steps, .seed = seed}), run.x);
     inside += mass.lower <= expected && expected <= mass.upper ? 1 : 0;
     width += (mass.upper - mass.lower) / 100;
     CHECK(mass.lower <= mass.value);
@@ -131,7 +131,7 @@ TEST_CASE("the density with its error bars is that of the spectrum, smoothed ali
     double worst = 0;
     for (std::uint64_t seed = 0; seed < 20; ++seed) {
       const DensityCurve curve = density_curve(
-          lanczos_quadrature(A, kNothing, 0, {.probes = 10, .steps = 40, .seed = seed}), axis, 100);
+          lanczos_quadrature(A, kWhole, 0, {.probes = 10, .steps = 40, .seed = seed}), axis, 100);
       for (Index t = 0; t < 100; ++t) {
         const auto u = [&](double l) {
           return axis == DensityAxis::linear ? l : std::asinh(l / curve.scale);
@@ -170,7 +170,7 @@ TEST_CASE("where nothing is removed the measure is that of the operator, whateve
   const QuadratureOptions options = {.probes = 2, .steps = 20};
   const LanczosQuadrature q = lanczos_quadrature(A, removal_of(X), 0, options);
   CHECK(q.size == 60);
-  CHECK(q.probes[1].nodes == lanczos_quadrature(A, kNothing, 0, options).probes[1].nodes);
+  CHECK(q.probes[1].nodes == lanczos_quadrature(A, kWhole, 0, options).probes[1].nodes);
   const Mass mass = mass_below(q, 0);
   CHECK(mass.lower <= 0.1);
   CHECK(mass.upper >= 0.1);
@@ -180,14 +180,14 @@ TEST_CASE("where nothing is removed the measure is that of the operator, whateve
 TEST_CASE("any number of probes at once gives the same bits") {
   const MatrixOperator A(spectrum(60, 6, 10), 3);
   const auto nodes = [&](Index at_once) {
-    return lanczos_quadrature(A, kNothing, 0, {.probes = 5, .steps = 10, .at_once = at_once}).probes[3].nodes;
+    return lanczos_quadrature(A, kWhole, 0, {.probes = 5, .steps = 10, .at_once = at_once}).probes[3].nodes;
   };
   CHECK((nodes(5) - nodes(2)).norm() <= 1e-12);
 }
 
 TEST_CASE("a kernel that the grid does not resolve is refused, and is never the default") {
   const Diagonal A(spectrum(400, 30, 20));
-  const LanczosQuadrature q = lanczos_quadrature(A, kNothing, 0, {.probes = 2, .steps = 200});
+  const LanczosQuadrature q = lanczos_quadrature(A, kWhole, 0, {.probes = 2, .steps = 200});
   const double range = q.highest() - q.lowest();
   CHECK_THROWS_AS(density_curve(q, DensityAxis::linear, 400, 1e-9), InputError);
   CHECK_THROWS_AS(density_curve(q, DensityAxis::linear, 400, 0.004 * range), InputError);
@@ -199,7 +199,7 @@ TEST_CASE("a kernel that the grid does not resolve is refused, and is never the 
 
 TEST_CASE("the rounding of products is measured with the twin") {
   const Diagonal A(spectrum(100, 5, 5)), twin(spectrum(100, 5, 5) * (1 + 1e-9));
-  const LanczosQuadrature q = lanczos_quadrature(A, kNothing, 0, {.probes = 2, .steps = 5, .twin = &twin});
+  const LanczosQuadrature q = lanczos_quadrature(A, kWhole, 0, {.probes = 2, .steps = 5, .twin = &twin});
   CHECK(q.rounding > 1e-10);
   CHECK(q.rounding < 1e-8);
   CHECK(q.products == 10);
@@ -207,9 +207,9 @@ TEST_CASE("the rounding of products is measured with the twin") {
 
 TEST_CASE("impossible numbers and products that are not finite") {
   const MatrixOperator A(spectrum(30, 3, 3));
-  CHECK_THROWS_AS(lanczos_quadrature(A, kNothing, 0, {.probes = 0}), InputError);
-  CHECK_THROWS_AS(lanczos_quadrature(A, kNothing, 30), InputError);
+  CHECK_THROWS_AS(lanczos_quadrature(A, kWhole, 0, {.probes = 0}), InputError);
+  CHECK_THROWS_AS(lanczos_quadrature(A, kWhole, 30), InputError);
   Vectors<double> B = Vectors<double>::Identity(30, 30);
   B(1, 1) = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_AS(lanczos_quadrature(MatrixOperator(B), kNothing, 0), WorkError);
+  CHECK_THROWS_AS(lanczos_quadrature(MatrixOperator(B), kWhole, 0), WorkError);
 }

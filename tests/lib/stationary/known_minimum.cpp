@@ -10,7 +10,7 @@ using namespace basin::test;
 
 namespace {
 
-AttentionLoss loss_of(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
+AttentionLoss built_loss(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
   AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
   spec.kernel = kernel;
   return {spec, make_attention_model<double>(spec, trained), c.problem.network.weights->values,
@@ -33,13 +33,13 @@ TEST_CASE(
       CAPTURE(c.name, kernel_name(kernel));
       std::vector<std::string> trained;
       for (const auto& [name, values] : c.minimum(kernel).blocks) trained.push_back(name);
-      const AttentionLoss loss = loss_of(c, kernel, trained);
+      const AttentionLoss loss = built_loss(c, kernel, trained);
       const Vector<double> at = witness(c, kernel, loss);
       CHECK(attains(loss, at, 0));
       CHECK_FALSE(attains(loss, at, 0.1));
       CHECK_FALSE(attains(loss, loss.weights, 0));  // the construction itself is not there
-      CHECK(attains(loss_of(c, kernel, attention_blocks()), at, 0));
-      CHECK_FALSE(attains(loss_of(c, kernel, {"W_V"}), at, 0));  // queries are held elsewhere
+      CHECK(attains(built_loss(c, kernel, attention_blocks()), at, 0));
+      CHECK_FALSE(attains(built_loss(c, kernel, {"W_V"}), at, 0));  // queries are held elsewhere
     }
 }
 

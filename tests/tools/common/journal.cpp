@@ -20,7 +20,6 @@ using Catch::Matchers::Contains;
 namespace {
 
 const Specification kWork = {{"repeats", "20"}, {"axis 1", "embedding=1,2"}, {"folder", ""}};
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 const std::vector<double> kFirst = {0.1, -5e-324, 1.7976931348623157e308},
                           kSecond = {kInfinity, std::nan(""), -0.0};
 

@@ -15,7 +15,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-const Specification kWork = {{"problem", "abc"}, {"smallest", "3"}};
+const Specification kProducts = {{"problem", "abc"}, {"smallest", "3"}};
 
 Vectors<double> factors(Index k, std::uint64_t seed) {
   Vectors<double> V(20, k);
@@ -25,7 +25,7 @@ Vectors<double> factors(Index k, std::uint64_t seed) {
 
 /// The products of three blocks, with so many vectors computed by A itself.
 std::vector<Vectors<double>> work(const MatrixOperator& A, const std::string& path) {
-  ProductJournal journal(path, kWork);
+  ProductJournal journal(path, kProducts);
   const RecordedOperator recorded(A, journal, 7);
   std::vector<Vectors<double>> all;
   for (Index k = 1; k <= 3; ++k) {
@@ -89,7 +89,7 @@ TEST_CASE("other factors or another operator are not taken for the recorded ones
   const MatrixOperator A(kValues);
   work(A, path);
   for (const std::uint64_t number : {7, 8}) {
-    ProductJournal journal(path, kWork);
+    ProductJournal journal(path, kProducts);
     const MatrixOperator B(kValues);
     const RecordedOperator recorded(B, journal, number);
     Vectors<double> out(20, 1), expected(20, 1);
@@ -109,10 +109,10 @@ TEST_CASE("the journal of another run, a foreign file and one in use are refused
   CHECK_THROWS_WITH(ProductJournal(path, {{"problem", "abd"}, {"smallest", "3"}}),
                     Contains("the journal of another run (problem = abc there, abd here)"));
   {
-    const ProductJournal held(path, kWork);
-    CHECK_THROWS_WITH(ProductJournal(path, kWork), Contains("in use by another run"));
+    const ProductJournal held(path, kProducts);
+    CHECK_THROWS_WITH(ProductJournal(path, kProducts), Contains("in use by another run"));
   }
   std::ofstream(path, std::ios::trunc) << "something else\n";
-  CHECK_THROWS_WITH(ProductJournal(path, kWork), Contains("found no journal of products"));
-  CHECK_THROWS_AS(ProductJournal(folder / "no/where.journal", kWork), InputError);
+  CHECK_THROWS_WITH(ProductJournal(path, kProducts), Contains("found no journal of products"));
+  CHECK_THROWS_AS(ProductJournal(folder / "no/where.journal", kProducts), InputError);
 }
