@@ -22,9 +22,13 @@ class Point {
   }
 
   bool trains(AttentionBlock b) const { return entry(b).trainable(); }
-  Vectors<double> value(AttentionBlock b, Index h) const { return place(b, h, entry(b).offset).read(weights_.data()); }
+  Vectors<double> value(AttentionBlock b, Index h) const {
+    return place(b, h, entry(b).offset).read(weights_.data());
+  }
   /// W_O as D_out x d, so that its columns belong to the head dimension as those of the others do.
-  HeadBlock block(AttentionBlock b, Index h) const { return place(b, h, std::max<Index>(0, entry(b).theta_offset)); }
+  HeadBlock block(AttentionBlock b, Index h) const {
+    return place(b, h, std::max<Index>(0, entry(b).theta_offset));
+  }
   Index heads() const { return spec_.heads; }
 
  private:

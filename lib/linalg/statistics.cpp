@@ -5,10 +5,7 @@
 #include <limits>
 
 namespace basin {
-namespace {
-
-
-}  // namespace
+namespace {}  // namespace
 
 double quantile(const std::vector<double>& ascending, double p) {
   if (ascending.empty()) return kNaN;

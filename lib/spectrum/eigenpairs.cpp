@@ -17,7 +17,6 @@
 namespace basin {
 namespace {
 
-
 bool solved_densely(Index size, const Wanted& wanted, const EigenOptions& options) {
   return size <= options.dense_limit || least_krylov_size(wanted) >= size / 2;
 }

@@ -10,7 +10,6 @@
 namespace basin {
 namespace {
 
-
 /// Takes the mean of A and A^T, column by column and in place; the norms of the rows of half the difference.
 Vector<double> symmetrise(Vectors<double>& matrix) {
   const double largest = matrix.cwiseAbs().maxCoeff(), scale = largest > 0 ? largest : 1;

@@ -9,7 +9,6 @@
 namespace basin {
 namespace {
 
-
 /// How far an eigenvalue may lie beyond the outermost Ritz value, in units of the width of the spectrum, but
 /// for a chance of `chance`: s steps of Lanczos from a random vector of n numbers miss by more than epsilon
 /// with a chance below 1.648 sqrt(n) exp(-(2 s - 1) sqrt(epsilon)) (Kuczynski and Wozniakowski, SIAM J.

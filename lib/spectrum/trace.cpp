@@ -11,7 +11,6 @@
 namespace basin {
 namespace {
 
-
 /// Products in blocks, so that progress is seen.
 Vectors<double> products_with(const SelfAdjointOperator& A, const Vectors<double>& V, Index done, Index total,
                               const Progress& progress) {

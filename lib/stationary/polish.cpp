@@ -10,9 +10,10 @@
 namespace basin {
 namespace {
 
-constexpr double kFall = 0.99;         // a trial that does not lower |grad f| at least so far is no progress
-constexpr double kNewtonContraction = 0.25;  // of the next Newton step to this one; 1/e in a valley to infinity
-constexpr double kDecade = 10;         // from one damping to the next
+constexpr double kFall = 0.99;  // a trial that does not lower |grad f| at least so far is no progress
+constexpr double kNewtonContraction =
+    0.25;                       // of the next Newton step to this one; 1/e in a valley to infinity
+constexpr double kDecade = 10;  // from one damping to the next
 constexpr int kTrials = 30;
 constexpr double kShort = 0.05;     // of the length of theta: steps that may raise |grad f|
 constexpr Index kPatience = 4;      // steps without a new lowest |grad f|

@@ -12,7 +12,6 @@
 namespace basin {
 namespace {
 
-
 /// For each weight, the size that rounding is relative to: the largest of its block, as sums of products are
 /// rounded relative to their largest terms; for the Gaussian kernel of queries and keys together, as they are
 /// subtracted from each other.

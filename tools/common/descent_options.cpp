@@ -19,7 +19,6 @@
 namespace basin::tools {
 namespace {
 
-
 /// Options that belong to some methods only.
 const std::vector<std::pair<std::string, std::vector<std::string>>> kOptionsOf = {
     {"momentum", {"momentum"}}, {"beta1", {"adam"}},  {"beta2", {"adam"}},

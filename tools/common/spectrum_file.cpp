@@ -7,7 +7,6 @@
 namespace basin::tools {
 namespace {
 
-
 /// Which matrix the numbers of a group are of, and how many eigenvalues it has.
 void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumResults& r, Index removed) {
   file.attribute(group, "matrix", matrix_title(r, removed));

@@ -11,7 +11,6 @@
 namespace basin::tools {
 namespace {
 
-
 /// "sum/lambda_min" -> "sum_lambda_min"
 std::string flat(std::string name) {
   std::replace(name.begin(), name.end(), '/', '_');

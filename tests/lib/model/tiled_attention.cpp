@@ -25,12 +25,12 @@ TiledProducts all_products(const Linearization<double>& at) {
   constexpr Index k = 2;
   const Index P = at.theta_size(), m = at.output_size();
   TiledProducts p = {at.gradient(),
-                Vectors<double>(m, k),
-                Vectors<double>(P, k),
-                Vectors<double>(P, k),
-                Vectors<double>(P, k),
-                at.jacobian_transposed(),
-                at.loss()};
+                     Vectors<double>(m, k),
+                     Vectors<double>(P, k),
+                     Vectors<double>(P, k),
+                     Vectors<double>(P, k),
+                     at.jacobian_transposed(),
+                     at.loss()};
   at.jvp(random_vectors(P, k, 5), p.JV);
   at.vjp(random_vectors(m, k, 6), p.JtU);
   at.gauss_newton(random_vectors(P, k, 5), p.GV);
@@ -45,7 +45,7 @@ void check_against_plain(const Case& c) {
   plain.model = make_plain_attention_model<double>(c.spec(), c.trainable);
   const LinearizationOptions options = {.chunk_rows = 2 * c.n};
   const TiledProducts found = all_products(tiled.linearize(options)),
-                 expected = all_products(plain.linearize(options));
+                      expected = all_products(plain.linearize(options));
   // Both are off by eps times the size of the scores (4 in these cases) times some dozens of operations.
   const auto close = [](const auto& a, const auto& b) { return (a - b).norm() <= 1e-12 * b.norm(); };
   CHECK(std::abs(found.loss - expected.loss) <= 1e-12 * expected.loss);

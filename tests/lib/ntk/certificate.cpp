@@ -14,7 +14,6 @@ using namespace basin::test;
 
 namespace {
 
-
 NormConstants norms_of(const Instance<double>& instance, const Case& c) {
   return norm_constants(c.spec(), instance.model->parameters(), instance.weights, *instance.data);
 }
