@@ -27,6 +27,7 @@ class Help(ToolTest):
             process = run(*command, "--version")
             self.assertRegex(process.stdout, "^" + command[0] + r"( \w+)? \d+\.\d+\.\d+")
 
+    @many_runs
     def test_examples_in_the_help_run(self):
         for command in (*([t] for t in TOOLS), ["basin-problem"], ["basin-problem", "teacher"], ["basin-sweep"], ["basin-sweep", "teacher"]):
             example = run(*command, "--help").stdout.split("Example:\n")[1].split("\nExit codes")[0]

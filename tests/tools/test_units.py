@@ -5,7 +5,7 @@ import shutil
 
 import h5py
 import numpy as np
-from support import ToolTest, run
+from support import ToolTest, many_runs, run
 
 CONSTRUCTIONS = {"softmax-trap": "W_Q", "gaussian-trap": "W_Q", "softmax-saddle": "W_Q,W_K", "zero-scores": "W_Q,W_K"}
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|\b(inf|nan)\b")
@@ -16,6 +16,7 @@ def words(text):
     return NUMBER.sub("#", text)
 
 
+@many_runs
 class Units(ToolTest):
     def construct(self, name, *options):
         path = self.path(name + ".h5")

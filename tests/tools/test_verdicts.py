@@ -40,6 +40,7 @@ class Ends:
                 yield {name: values[i] for name, values in self.rows.items()}, judged
 
 
+@many_runs
 @unittest.skipUnless(sixty_digits, "needs mpmath")
 class Verdicts(ToolTest):
     NEAR = 1e-3  # relative to |theta|

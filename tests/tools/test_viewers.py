@@ -8,7 +8,7 @@ import unittest
 import h5py
 import numpy as np
 
-from support import run
+from support import many_runs, run
 
 SIZES = ("-N", 3, "-n", 3, "-D", 4, "-H", 2, "-d", 2, "--outputs", 1)
 PLANE = ("--x", "-1:1:5", "--y", "-1:1:4")
@@ -70,6 +70,7 @@ def plots(file):
     return [group for group in groups(file) if group.attrs.get("NX_class") == "NXdata"]
 
 
+@many_runs
 class Viewers(unittest.TestCase):
     """Of one file of each tool; made once."""
 

@@ -99,9 +99,10 @@ TEST_CASE("tiled attention obeys the four rules with bilinear scores, for a fixe
 TEST_CASE("tiled and plain attention agree at the boundaries of tiles, blocks and packs") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   for (const Index n : {1, 7, 8, 9, 47, 48, 49, 63, 64, 65, 129}) {
-    check_against_plain({"tokens", 3, n, 6, 2, 3, 2, kind});  // bilinear scores
-    check_against_plain({"tokens, many outputs", 3, n, 6, 2, 3, 17, kind});
-    check_against_plain({"tokens, wide inputs", 3, n, 16, 2, 3, 2, kind});  // factored scores
+    const Index N = n < 48 ? 3 : 1;
+    check_against_plain({"tokens", N, n, 6, 2, 3, 2, kind});  // bilinear scores
+    if (n < 50) check_against_plain({"tokens, many outputs", N, n, 6, 2, 3, 17, kind});
+    check_against_plain({"tokens, wide inputs", N, n, 16, 2, 3, 2, kind});  // factored scores
   }
   for (const Index d : {1, 3, 24, 32})
     for (const Index D_out : {1, 17, 70}) check_against_plain({"widths", 5, 9, 6, 3, d, D_out, kind});

@@ -47,7 +47,7 @@ Situation random_situation(KernelKind kind, const std::vector<std::string>& trai
 
 }  // namespace
 
-TEST_CASE("where gains are excluded the certificate fails") {
+TEST_CASE("where gains are excluded the certificate fails", "[many]") {
   Index excluded = 0;
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const auto& trained : std::vector<std::vector<std::string>>{
@@ -86,7 +86,7 @@ TEST_CASE("no gain is searched where none can pass") {
   }
 }
 
-TEST_CASE("a gain that makes the residual vanish is found all the same") {
+TEST_CASE("a gain that makes the residual vanish is found all the same", "[many]") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const auto& [block, gain] : {std::pair("W_O", 3.0), {"W_V", 0.4}, {"W_Q", 1.9}, {"W_K", 0.7}}) {
       Situation s = random_situation(kind, attention_blocks(), 5);

@@ -116,7 +116,7 @@ void check_end(const EigenResult& result, End end, Index count, const Vector<dou
 
 }  // namespace
 
-TEST_CASE("known spectra: values and multiplicities at both ends, no false negative curvature") {
+TEST_CASE("known spectra: values and multiplicities at both ends, no false negative curvature", "[many]") {
   const double scale = GENERATE(1e-8, 1.0, 1e8);
   const Index smallest = GENERATE(0, 1, 4, 12), largest = GENERATE(0, 1, 4, 12);
   EigenOptions options = kMatrixFree;
