@@ -11,7 +11,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BIN, REVIEWS, ToolTest, random_problem, run, write_problem
+from support import BIN, REVIEWS, ToolTest, many_runs, random_problem, run, write_problem
 
 TOOLS = {"basin-evaluate": [], "basin-stationary": ["--starts", 2], "basin-ntk": [], "basin-hessian": ["--largest", 1], "basin-slice": ["--x", "0:1:2", "--y", "0:1:2"]}
 

@@ -114,7 +114,8 @@ TEST_CASE("a tolerance below the rounding claims no signs") {
   }
 }
 
-TEST_CASE("counts from Krylov spaces are called exact only where the search for missed ones can tell", "[many]") {
+TEST_CASE("counts from Krylov spaces are called exact only where the search for missed ones can tell",
+          "[many]") {
   // As of J^T J: many zeros under a bulk that begins close to them.
   Vector<double> values = Vector<double>::Zero(300);
   for (Index i = 0; i < 240; ++i) values[60 + i] = std::pow(10, -4.5 * (1 - static_cast<double>(i) / 239));

@@ -231,7 +231,8 @@ TEST_CASE("what is not counted is not called positive") {
 }
 
 TEST_CASE(
-    "counts by inertia are those of all eigenvalues: a model with many features that the data do not see") {
+    "counts by inertia are those of all eigenvalues: a model with many features that the data do not see",
+    "[many]") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"features", 8, 4, 3, 1, 2, 2, kind};
