@@ -119,6 +119,7 @@ class Hessian(ToolTest):
                 self.assertGreater(ends["entry/largest"].attrs["products"], 20)
                 self.assertEqual(both["entry/largest"].attrs["products"], both["entry/spectrum"].attrs["products"])  # no others
 
+    @many_runs
     def test_long_factorisations_are_announced(self):
         """They report nothing while they run."""
         for size, times in ((42, 2), (10, 0)):  # P = 2048 and 512
@@ -268,6 +269,7 @@ class Hessian(ToolTest):
                                   r"the Hessian is zero in double precision: every eigenvalue (seen )?is within \S+ of 0; )")
             self.assertIn("= 8 symmetry modes + 0 further zero + 0 negative + 0 positive", out)
 
+    @many_runs
     def test_counts_of_krylov_spaces_are_exact_only_when_they_can_be(self):
         path = self.generated("t.h5")
         self.done("basin-hessian", path, "-o", "d.h5", "--operator", "gauss-newton", "--counts")

@@ -311,7 +311,7 @@ class Directions(ToolTest):
         path, problem = self.problem()
         zero = np.zeros(theta_of(problem["weights"]).size)
         with h5py.File(self.path("d.h5"), "w") as file:
-            file["zero"], file["short"], file["huge"] = zero, zero[1:], zero + 1e200
+            file["zero"], file["short"], file["huge"], file["tiny"] = zero, zero[1:], zero + 1e200, zero + 1e-300
         self.problem(name="wide.h5", d=4)
         for message, *args in (("the direction is zero", "--u", "d.h5:zero"), ("d.h5: /short: found shape", "--u", "d.h5:short"),
                                ("--u to:problem.h5: the direction is zero", "--to", "problem.h5"),
@@ -323,7 +323,8 @@ class Directions(ToolTest):
                                ("--v: without effect with --lines", "--lines", 3, "--v", "gradient"),
                                ("--y: without effect on a line", "--v", "none", "--y", "0:1:2"), ("--part 3/2: expected i/k", "--part", "3/2"),
                                ("--u random:0: found '0'; expected a number from 1", "--u", "random:0"), ("--u to: expected to:FILE", "--u", "to:"),
-                               ("the direction is too large", "--u", "d.h5:huge"), ("nowhere.h5: no such file", "--u", "nowhere.h5:x")):
+                               ("the direction is too large", "--u", "d.h5:huge"),
+                               ("--u d.h5:tiny: the direction is too small: its norm underflows", "--u", "d.h5:tiny"), ("nowhere.h5: no such file", "--u", "nowhere.h5:x")):
             self.refused(2, message, "basin-slice", "problem.h5", "-o", "r.h5", *args)
         self.no_leftovers("problem.h5", "d.h5", "wide.h5")
 

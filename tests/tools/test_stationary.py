@@ -204,6 +204,7 @@ class Stationary(ToolTest):
                 checked += 1
             self.assertGreater(checked, 1)
 
+    @many_runs
     def test_gauge_copies_are_one_entry(self):
         """A minimum in other gauges and orders of heads, polished from a little off it."""
         for kernel in ("softmax", "gaussian"):
@@ -573,6 +574,7 @@ class Stationary(ToolTest):
         verdicts, smallest = self.saddles_are_clear()
         self.assertLess(smallest[verdicts == "saddle"].max(), -1e-3)  # not the -3e-12 of a row that vanishes
 
+    @many_runs
     def test_verdicts_do_not_depend_on_the_dense_limit(self):
         path = self.small("random")
         found = []

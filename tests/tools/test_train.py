@@ -302,6 +302,7 @@ class Train(ToolTest):
         self.done("basin-train", name, "-o", "r.h5", "--overwrite", "--method", "lbfgs", "--loss-tolerance", 1e-9, "--final", "near.h5")
         return self.path("near.h5")
 
+    @many_runs
     def test_certified_runs_keep_what_is_guaranteed(self):
         for kernel in ("softmax", "gaussian"):
             path = self.near_a_teacher(kernel)

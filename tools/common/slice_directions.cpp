@@ -1,7 +1,7 @@
 #include "common/slice_directions.h"
 
 #include <cmath>
-#include <cstdio>
+#include <limits>
 #include <memory>
 
 #include "common/words.h"
@@ -108,8 +108,11 @@ class Maker {
     if (!(d.vector.stableNorm() > 0))
       throw InputError("--" + option + " " + text + ": the direction is zero" +
                        (kind == "random" ? ": all trained weights are zero" : ""));
-    if (!std::isfinite(d.vector.squaredNorm()))
+    const double square = d.vector.squaredNorm();
+    if (!std::isfinite(square))
       throw InputError("--" + option + " " + text + ": the direction is too large: its norm overflows");
+    if (square < std::numeric_limits<double>::min())
+      throw InputError("--" + option + " " + text + ": the direction is too small: its norm underflows");
     return d;
   }
 
