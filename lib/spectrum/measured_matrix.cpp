@@ -50,10 +50,19 @@ Vectors<double> rounding_probes(Index size, std::uint64_t seed) {
 
 /// The norm of each row of the rounding error E of A, from products with standard normal vectors v: the mean
 /// of (E v)_i^2 is the square of the norm of row i.
-Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
-                            const Vectors<double>& V, const Vectors<double>& AV) {
-  const Vectors<double> E = differences(A, twin, V, AV).transpose();  // norms of columns are safe
-  return (column_norms(E) / std::sqrt(static_cast<double>(V.cols()))).array() + A.underflow();
+Vector<double> row_norms(const SelfAdjointOperator& A, const Vectors<double>& EV) {
+  return (column_norms(EV.transpose()) / std::sqrt(static_cast<double>(EV.cols()))).array() + A.underflow();
+}
+
+/// The trace of E from the same products: v^T E v has the mean tr E and the variance 2 |E|^2, so that the
+/// mean of eight is off by half of |E|. Four times that, or the sum of the norms of all rows where it is
+/// less.
+double trace_rounding(const SelfAdjointOperator& A, const Vectors<double>& V, const Vectors<double>& EV,
+                      const Vector<double>& rows) {
+  const double mean = V.cwiseProduct(EV).sum() / static_cast<double>(V.cols()),
+               cancelling =
+                   std::abs(mean) + 2 * rows.stableNorm() + static_cast<double>(rows.size()) * A.underflow();
+  return std::fmin(cancelling, rows.sum());  // the other one, if this is not finite
 }
 
 }  // namespace
@@ -133,7 +142,7 @@ Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOpera
   Vectors<double> AV(A.rows(), V.cols());
   A.apply(V, AV);
   check_finite(AV);
-  return row_rounding(A, twin, V, AV);
+  return row_norms(A, differences(A, twin, V, AV));
 }
 
 MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
@@ -144,10 +153,12 @@ MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOp
   check_finite(result.matrix);
   const Vector<double> asymmetries = symmetrise(result.matrix);
   const Vectors<double> V = rounding_probes(A.cols(), seed);
-  const Vector<double> rounding = row_rounding(A, twin, V, result.matrix * V);
+  const Vectors<double> EV = differences(A, twin, V, result.matrix * V);
+  const Vector<double> rounding = row_norms(A, EV);
   result.asymmetry = asymmetries.stableNorm();
   result.rounding = rounding.stableNorm();
   result.row_errors = asymmetries + rounding;
+  result.trace_error = trace_rounding(A, V, EV, rounding);
   result.products = A.products() - products_before;
   return result;
 }

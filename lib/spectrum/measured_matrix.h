@@ -21,6 +21,7 @@ struct MeasuredMatrix {
   double asymmetry = 0;       ///< Frobenius norm of what symmetrising took away
   double rounding = 0;        ///< Frobenius norm of the rounding error, measured with random vectors
   Vector<double> row_errors;  ///< norm of each row of both, P: for sums over parts of the matrix
+  double trace_error = 0;     ///< what rounding does to the trace, most of which cancels
   Index products = 0;
 
   Index size() const { return matrix.rows(); }

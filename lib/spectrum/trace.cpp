@@ -35,17 +35,22 @@ Estimate mean_of(const Vector<double>& samples) {
   return {mean, interval_factor(samples.size()) * standard};
 }
 
-/// Adds what rounding does to the matrix and to sums, of which a trace sees at most the sum of the rows'
-/// norms. Throws WorkError for what overflows.
-TraceEstimates with_rounding(TraceEstimates result, const Vector<double>& row_errors) {
-  const double terms = static_cast<double>(row_errors.size()) + 4;
-  const double summation = terms * kEps * result.frobenius.value;
-  result.trace.error += row_errors.sum() + summation;
-  result.frobenius.error += row_errors.stableNorm() + summation;
+/// Adds what rounding does to the matrix. Throws WorkError for what overflows.
+TraceEstimates with_rounding(TraceEstimates result, double trace_error, const Vector<double>& row_errors) {
+  result.trace.error += trace_error;
+  result.frobenius.error += row_errors.stableNorm();
   for (const double number :
        {result.trace.value, result.trace.error, result.frobenius.value, result.frobenius.error})
     if (!std::isfinite(number)) throw WorkError("the trace or the Frobenius norm overflows");
   return result;
+}
+
+/// The same for estimates, whose sums over P terms are in double precision and may take every row's error
+/// with one sign.
+TraceEstimates with_rounding_of_sums(TraceEstimates result, const Vector<double>& row_errors) {
+  const double sums = static_cast<double>(row_errors.size() + 4) * kEps * result.frobenius.value;
+  result.frobenius.error += sums;
+  return with_rounding(result, row_errors.sum() + sums, row_errors);
 }
 
 }  // namespace
@@ -70,12 +75,18 @@ double interval_factor(Index samples) {
 TraceEstimates traces_of(const MeasuredMatrix& measured) {
   const Vectors<double>& A = measured.matrix;
   TraceEstimates result;
-  result.trace.value = A.trace();
-  result.trace.error = static_cast<double>(A.rows()) * kEps * A.diagonal().cwiseAbs().sum();
-  Vector<double> columns(A.cols());
-  for (Index j = 0; j < A.cols(); ++j) columns[j] = A.col(j).stableNorm();
-  result.frobenius.value = columns.stableNorm();
-  return with_rounding(result, measured.row_errors);
+  // Sums in long double, whose range holds every square and whose roundings are small against the last one.
+  long double trace = 0, sizes = 0, squares = 0;
+  for (Index i = 0; i < A.rows(); ++i) trace += A(i, i), sizes += std::abs(A(i, i));
+  for (Index i = 0; i < A.size(); ++i) squares += static_cast<long double>(A.data()[i]) * A.data()[i];
+  const auto roundings = static_cast<double>(A.rows()) * std::numeric_limits<long double>::epsilon();
+  result.trace.value = static_cast<double>(trace);
+  result.trace.error = kEps * std::abs(result.trace.value) + static_cast<double>(roundings * sizes);
+  result.frobenius.value = static_cast<double>(std::sqrt(squares));
+  result.frobenius.error =
+      (kEps + static_cast<double>(A.size() * std::numeric_limits<long double>::epsilon())) *
+      result.frobenius.value;
+  return with_rounding(result, measured.trace_error, measured.row_errors);
 }
 
 TraceEstimates estimated_traces(const SelfAdjointOperator& A, const Vector<double>& row_errors, Index probes,
@@ -90,13 +101,14 @@ TraceEstimates estimated_traces(const SelfAdjointOperator& A, const Vector<doubl
   Vectors<double> Y = products_with(A, Omega, 0, 2 * m, progress);
   const double largest = Y.cwiseAbs().maxCoeff();
   result.products = A.products() - products_before;
-  if (largest == 0) return with_rounding(result, row_errors);  // A Omega = 0: zero with probability one
+  if (largest == 0)
+    return with_rounding_of_sums(result, row_errors);  // A Omega = 0: zero with probability one
   // All that follows is of A / scale, whose squares neither overflow nor vanish; a power of two changes no
   // bit.
   const double scale = std::exp2(std::floor(std::log2(largest)));
   const auto scaled_back = [&] {
     for (Estimate* e : {&result.trace, &result.frobenius}) e->value *= scale, e->error *= scale;
-    return with_rounding(result, row_errors);
+    return with_rounding_of_sums(result, row_errors);
   };
   Y /= scale;
   // Y = Q R, with directions dropped that rounding alone has made.
