@@ -176,8 +176,14 @@ class Training {
     last_loss_ = run_.at.loss;
   }
 
+  /// Where the run is: its last point, which most methods leave the objective at.
+  const Linearization<double>& here() {
+    objective_.at(run_.at.theta);
+    return objective_.here();
+  }
+
   void record() {
-    const Row row = measure(setup_, options_, run_, objective_.counts(), start_, since_);
+    const Row row = measure(setup_, options_, run_, here(), objective_.counts(), start_, since_);
     names_ = row.names();
     rows_.push_back(row.values());
     recorded_ = since_.record_step = run_.step;
@@ -223,7 +229,7 @@ class Training {
                          " is missing; delete it, and the journal");
       value = static_cast<std::decay_t<decltype(value)>>(found->second);
     });
-    names_ = measure(setup_, options_, run_, objective_.counts(), start_, since_).names();
+    names_ = measure(setup_, options_, run_, here(), objective_.counts(), start_, since_).names();
   }
 
   void say() {

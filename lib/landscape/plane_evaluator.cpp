@@ -7,6 +7,7 @@
 #include "linalg/errors.h"
 #include "linalg/parallel.h"
 #include "linalg/simd.h"
+#include "linalg/tree_sum.h"
 #include "model/evaluator.h"
 #include "model/linearization.h"
 
@@ -158,7 +159,7 @@ Vector<double> PlaneEvaluator::plain(std::span<const Index> pieces, const Progre
   return losses;
 }
 
-/// Sums over samples and blocks of queries, in their order.
+/// Sums over samples and blocks of queries.
 Vector<double> PlaneEvaluator::structured(std::span<const Index> pieces, const Progress& progress) {
   const Index n = spec_.tokens, lanes = padded<double>(n);
   const Index most = PlaneTile::most_queries(spec_), blocks = (lanes + most - 1) / most;
@@ -169,16 +170,12 @@ Vector<double> PlaneEvaluator::structured(std::span<const Index> pieces, const P
     PlaneTile tile;
     PlaneProjections projections;
     Index sample = -1;  // of the projections
-    Vector<double> losses;
   };
   std::vector<Memory> memory(thread_slots(), Memory(spec_));
   const Index count = points(pieces);
-  Vector<double> losses = Vector<double>::Zero(count);
-  const Index units = data_->samples * per_sample;
-  Index done = 0;
-  ordered_parallel_for(
-      units,
-      [&](Index unit, Index slot) {
+  return TreeSum<double>()(
+      data_->samples * per_sample, count, 1,
+      [&](Index unit, Index slot, VectorsRef<double> losses) {
         Memory& mine = memory[slot];
         const Index i = unit / per_sample, first = unit % per_sample * rows, here = std::min(rows, n - first);
         if (projections_.empty() && mine.sample != i) {
@@ -187,20 +184,15 @@ Vector<double> PlaneEvaluator::structured(std::span<const Index> pieces, const P
         }
         const double step = grid_.x.step();
         mine.tile.prepare(projections_.empty() ? mine.projections : projections_[i], first, here, step);
-        mine.losses.resize(count);
         Index at = 0;
         for (const Index p : pieces) {
           const Piece& piece = pieces_[p];
           mine.tile.losses({grid_.x, piece.first, piece.count, grid_.y.at(piece.row)},
-                           data_->Y.middleRows(i * n + first, here), mine.losses.data() + at);
+                           data_->Y.middleRows(i * n + first, here), losses.data() + at);
           at += piece.count;
         }
       },
-      [&](Index, Index slot) {
-        losses += memory[slot].losses;
-        report(progress, ++done, units);
-      });
-  return losses;
+      progress);
 }
 
 /// F = sum of F_c m_c, from outputs at nine choices of W_V and W_O: each is linear in both. Then

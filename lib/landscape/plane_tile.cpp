@@ -162,7 +162,7 @@ void PlaneTile::losses(const PlanePiece& piece, ConstMatrixRef<double> targets, 
       for (Index lane = rows_ - p; lane < kPack; ++lane) squares[lane] = 0;  // beyond the queries
       total += sum<double>(squares);
     }
-    losses[j] = total / 2;
+    losses[j] += total / 2;
   }
 }
 

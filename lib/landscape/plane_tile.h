@@ -39,7 +39,7 @@ class PlaneTile {
   /// step: of all pieces to come. `sample` must outlive their losses.
   void prepare(const PlaneProjections& sample, Index first, Index rows, double step);
 
-  /// losses[j] = |F - Y|^2 / 2 over these queries at point j of the piece.  targets: rows x D_out.
+  /// losses[j] += |F - Y|^2 / 2 over these queries at point j of the piece.  targets: rows x D_out.
   void losses(const PlanePiece& piece, ConstMatrixRef<double> targets, double* losses);
 
   /// Bytes of working memory.

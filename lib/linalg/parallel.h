@@ -56,22 +56,4 @@ void parallel_for(Index count, const Work& work, const Progress& progress = {}) 
   error.rethrow();
 }
 
-/// The same, and then commit(item, slot) strictly in the order of the items, one at a time: sums taken in
-/// commit have the same bits for any number of threads. A thread waits with its item until its turn comes.
-template <class Work, class Commit>
-void ordered_parallel_for(Index count, const Work& work, const Commit& commit) {
-  FirstError error;
-#pragma omp parallel for ordered schedule(dynamic, 1) if (count > 1)
-  for (Index item = 0; item < count; ++item) {
-    const Index slot = omp_get_thread_num();
-    bool worked = false;
-    error.guard([&] { work(item, slot), worked = true; });
-#pragma omp ordered
-    error.guard([&] {
-      if (worked) commit(item, slot);
-    });
-  }
-  error.rethrow();
-}
-
 }  // namespace basin

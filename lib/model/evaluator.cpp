@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "linalg/tree_sum.h"
+
 namespace basin {
 
 template <class S>
@@ -9,21 +11,22 @@ LossEvaluator<S>::LossEvaluator(std::shared_ptr<const Model<S>> model, std::shar
                                 Index chunk_rows)
     : model_(std::move(model)),
       data_(std::move(data)),
-      samples_per_chunk_(std::max<Index>(1, chunk_rows / model_->network().input().tokens)) {}
+      samples_per_chunk_(std::max<Index>(1, chunk_rows / model_->network().input().tokens)),
+      losses_((data_->samples + samples_per_chunk_ - 1) / samples_per_chunk_) {}
 
 template <class S>
 S LossEvaluator<S>::operator()(const Vector<S>& weights) {
   const Shape in = model_->network().input(), out = model_->network().output();
   const Vector<S> u = model_->fold(weights);
   const BlockView<const S> w(u.data(), 1, u.size(), model_->network_parameters().weight_slots());
-  S loss = 0;
-  for (Index first = 0; first < data_->samples; first += samples_per_chunk_) {
-    const Index count = std::min(samples_per_chunk_, data_->samples - first);
+  for (Index c = 0; c < losses_.size(); ++c) {
+    const Index first = c * samples_per_chunk_, count = std::min(samples_per_chunk_, data_->samples - first);
     const BatchView<const S> x(data_->X.data() + first * in.size(), 1, count * in.tokens, in.width);
     model_->network().value(w, x, saved_, outputs_);
-    loss += model_->loss().value(outputs_[0], data_->Y.middleRows(first * out.tokens, count * out.tokens));
+    losses_[c] =
+        model_->loss().value(outputs_[0], data_->Y.middleRows(first * out.tokens, count * out.tokens));
   }
-  return loss;
+  return tree_sum(losses_);
 }
 
 template class LossEvaluator<double>;

@@ -25,6 +25,7 @@ class LossEvaluator {
   Index samples_per_chunk_;
   Saved<S> saved_;
   Batch<S> outputs_;
+  Vector<S> losses_;  // of the chunks
 };
 
 }  // namespace basin

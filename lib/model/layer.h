@@ -33,13 +33,17 @@ struct Saved {
   }
 };
 
-/// What comes behind a layer and acts on each row of its output alone, such as a loss: out = rule(in), for
-/// rows first_row, ... of vector j.
+/// What comes behind a layer and acts on each row of its output alone: a loss and its targets. The rows are
+/// first_row, ... of the output; y has them at the point.
 template <class S>
 class RowRule {
  public:
   virtual ~RowRule() = default;
-  virtual void operator()(Index j, Index first_row, ConstMatrixRef<S> in, MatrixRef<S> out) const = 0;
+  /// ybar = the gradient in y.
+  virtual void gradient(Index first_row, ConstMatrixRef<S> y, MatrixRef<S> ybar) const = 0;
+  /// dybar = the Hessian in y times dy, the tangent of y.
+  virtual void curvature(Index first_row, ConstMatrixRef<S> y, ConstMatrixRef<S> dy,
+                         MatrixRef<S> dybar) const = 0;
 };
 
 /// A differentiable map y = f(x; w) from activations x and parameter blocks w, applied to several samples at
@@ -58,7 +62,7 @@ class RowRule {
 /// for zero (a constant input, a frozen block), and nothing is computed for it. A null xbar is not wanted.
 /// The input may move in the last rule only if the adjoint rule was asked for xbar.
 ///
-/// `gradient` and `hessian` go forth and back again, through a rule that acts on rows. A layer may do this
+/// `gradient` and `hessian` go forth and back again, through a loss that acts on rows. A layer may do this
 /// piece by piece, while the piece is in cache; by default it is one rule after the other.
 ///
 /// To add a layer, write one file that implements this class; nothing else changes. The tests hold every
@@ -91,30 +95,26 @@ class Layer {
                                   const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
                                   BlockView<S> dwbar, Batch<S>* dxbar) const = 0;
 
-  /// value, ybar = loss_gradient(y), adjoint.
-  virtual void gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss_gradient,
-                        Saved<S>& value, Batch<S>& y, Batch<S>& ybar, Saved<S>& adjoint, BlockView<S> wbar,
+  /// value, ybar = loss.gradient(y), adjoint.
+  virtual void gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss, Saved<S>& value,
+                        Batch<S>& y, Batch<S>& ybar, Saved<S>& adjoint, BlockView<S> wbar,
                         Batch<S>* xbar) const {
     this->value(w, x, value, y);
-    apply(loss_gradient, y, ybar);
+    ybar.resize(1, y.rows(), y.cols());
+    loss.gradient(0, y[0], ybar[0]);
     this->adjoint(w, value, ybar.view(), adjoint, wbar, xbar);
   }
 
-  /// tangent, dybar = loss_curvature(dy), tangent_of_adjoint. What is left in tangent, dy and dybar is
-  /// working memory.
+  /// tangent, dybar = loss.curvature(y, dy), tangent_of_adjoint. y: the output at the point, which a layer
+  /// may compute again instead. What is left in tangent, dy and dybar is working memory.
   virtual void hessian(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                       BatchView<const S> dx, BlockView<const S> dw, const RowRule<S>& loss_curvature,
-                       Saved<S>& tangent, Batch<S>& dy, Batch<S>& dybar, BlockView<S> dwbar,
-                       Batch<S>* dxbar) const {
+                       BatchView<const S> y, BatchView<const S> dx, BlockView<const S> dw,
+                       const RowRule<S>& loss, Saved<S>& tangent, Batch<S>& dy, Batch<S>& dybar,
+                       BlockView<S> dwbar, Batch<S>* dxbar) const {
     this->tangent(w, value, dx, dw, tangent, dy);
-    apply(loss_curvature, dy, dybar);
+    dybar.resize(dy.count(), dy.rows(), dy.cols());
+    for (Index j = 0; j < dy.count(); ++j) loss.curvature(0, y[0], dy[j], dybar[j]);
     this->tangent_of_adjoint(w, value, adjoint, tangent, dw, dybar.view(), dwbar, dxbar);
-  }
-
- protected:
-  static void apply(const RowRule<S>& rule, const Batch<S>& in, Batch<S>& out) {
-    out.resize(in.count(), in.rows(), in.cols());
-    for (Index j = 0; j < in.count(); ++j) rule(j, 0, in[j], out[j]);
   }
 
  private:

@@ -10,8 +10,8 @@
 namespace basin {
 namespace {
 
-// Vectors that are multiplied together: they share what is computed again at the point, and what a thread
-// holds for them should stay in cache.
+// Vectors that are multiplied together share what is computed again at the point, and what a thread holds for
+// them should stay in cache, if it can.
 constexpr std::size_t kBlockBytes = std::size_t{16} << 20U;
 constexpr Index kMaxVectors = 8;
 
@@ -38,36 +38,6 @@ auto columns(Vectors<S>& memory, Index rows, Index k) {
   return memory.leftCols(k);
 }
 
-/// ybar = grad l(y) for the rows of a chunk with these targets.
-template <class S, class Targets>
-class LossGradient final : public RowRule<S> {
- public:
-  LossGradient(const Loss<S>& loss, Targets targets) : loss_(loss), targets_(targets) {}
-  void operator()(Index /*j*/, Index first, ConstMatrixRef<S> y, MatrixRef<S> ybar) const override {
-    loss_.gradient(y, targets_.middleRows(first, y.rows()), ybar);
-  }
-
- private:
-  const Loss<S>& loss_;
-  Targets targets_;
-};
-
-/// dybar = H_l dy
-template <class S, class Targets>
-class LossCurvature final : public RowRule<S> {
- public:
-  LossCurvature(const Loss<S>& loss, const Batch<S>& y, Targets targets)
-      : loss_(loss), y_(y), targets_(targets) {}
-  void operator()(Index /*j*/, Index first, ConstMatrixRef<S> dy, MatrixRef<S> dybar) const override {
-    loss_.hessian_product(y_.slice(0, first, dy.rows()), targets_.middleRows(first, dy.rows()), dy, dybar);
-  }
-
- private:
-  const Loss<S>& loss_;
-  const Batch<S>& y_;
-  Targets targets_;
-};
-
 /// The matrix j of a batch as a vector in C order.
 template <class S>
 auto flat(const Batch<S>& batch, Index j) {
@@ -88,6 +58,30 @@ void check_finite(const Matrix<S>& outputs, Index tokens, const Vector<S>& gradi
 
 }  // namespace
 
+/// The loss on the rows of a chunk.
+template <class S>
+class Linearization<S>::ChunkLoss final : public RowRule<S> {
+ public:
+  ChunkLoss(const Linearization& at, Index first_sample) : loss_(at.model().loss()), Y_(at.data_->Y) {
+    first_ = first_sample * at.model().network().output().tokens;
+  }
+  S value(ConstMatrixRef<S> y) const { return loss_.value(y, targets(0, y.rows())); }
+  void gradient(Index first_row, ConstMatrixRef<S> y, MatrixRef<S> ybar) const override {
+    loss_.gradient(y, targets(first_row, y.rows()), ybar);
+  }
+  void curvature(Index first_row, ConstMatrixRef<S> y, ConstMatrixRef<S> dy,
+                 MatrixRef<S> dybar) const override {
+    loss_.hessian_product(y, targets(first_row, y.rows()), dy, dybar);
+  }
+
+ private:
+  auto targets(Index first_row, Index rows) const { return Y_.middleRows(first_ + first_row, rows); }
+
+  const Loss<S>& loss_;
+  const Matrix<S>& Y_;
+  Index first_;
+};
+
 template <class S>
 Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S> weights,
                                 std::shared_ptr<const Data<S>> data, LinearizationOptions options)
@@ -107,42 +101,47 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
   const ParameterLayout& network = model_->network_parameters();
   network_weights_ = model_->fold(weights_);
   outputs_.resize(data_->Y.rows(), data_->Y.cols());
-  network_gradient_ = Vector<S>::Zero(network.theta_size());
-  workspaces_.resize(thread_slots());
   std::size_t kept_bytes = 0, largest = 1;
-  ordered_parallel_for(
-      static_cast<Index>(chunks_.size()),
-      [&](Index c, Index slot) {
-        Workspace& work = workspaces_[slot];
-        if (!work.point) work.point = std::make_unique<PointState>();
-        auto sum = columns(work.sum, network.theta_size(), 1);
-        sum.setZero();
-        evaluate_gradient(chunks_[c], *work.point, mutable_view<S>(sum, network.theta_slots()));
-      },
-      [&](Index c, Index slot) {
-        Workspace& work = workspaces_[slot];
-        const Index rows = chunks_[c].count * out.tokens;
-        const auto F = work.point->y[0];
-        outputs_.middleRows(chunks_[c].first * out.tokens, rows) = F;
-        loss_ += model_->loss().value(F, data_->Y.middleRows(chunks_[c].first * out.tokens, rows));
-        network_gradient_ += work.sum.col(0);
-        const std::size_t bytes = work.point->bytes();
-        largest = std::max(largest, bytes);
-        if (kept_bytes + bytes <= options_.memory) {
-          kept_bytes += bytes;
-          chunks_[c].kept = std::move(work.point);
+  Vector<S> losses(static_cast<Index>(chunks_.size()));
+  workspaces_.resize(thread_slots());
+  network_gradient_ =
+      sum_(losses.size(), network.theta_size(), 1, [&](Index c, Index slot, VectorsRef<S> sum) {
+        std::unique_ptr<PointState>& point = workspaces_[slot].point;
+        if (!point) point = std::make_unique<PointState>();
+        evaluate_gradient(chunks_[c], *point, mutable_view<S>(sum, network.theta_slots()));
+        const Index first = chunks_[c].first * out.tokens, rows = chunks_[c].count * out.tokens;
+        outputs_.middleRows(first, rows) = point->y[0];
+        losses[c] = ChunkLoss(*this, chunks_[c].first).value(point->y[0]);
+#pragma omp critical(basin_linearization)
+        {
+          const std::size_t bytes = point->bytes();
+          largest = std::max(largest, bytes);
+          if (kept_bytes + bytes <= options_.memory) {
+            kept_bytes += bytes;
+            chunks_[c].kept = std::move(point);
+          }
         }
       });
+  loss_ = tree_sum(std::move(losses));
   gradient_ = Vector<S>::Zero(theta_size());
   fold_adjoint(view<S>(network_gradient_, network.theta_slots()), gradient_);
   check_finite(outputs_, out.tokens, gradient_);
-  const std::size_t per_vector =
-      std::max(largest, static_cast<std::size_t>(network.theta_size()) * sizeof(S));
-  vectors_at_once_ = std::clamp<Index>(static_cast<Index>(kBlockBytes / per_vector), 1, kMaxVectors);
+  vectors_at_once_ = choose_vectors_at_once(largest, kept_bytes);
 }
 
 template <class S>
-BlockView<const S> Linearization<S>::weights() const {
+Index Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes) const {
+  const std::size_t sum = static_cast<std::size_t>(model_->network_parameters().theta_size()) * sizeof(S);
+  const std::size_t in_cache = kBlockBytes / std::max(chunk_bytes, sum);
+  if (in_cache > 0) return std::min<Index>(static_cast<Index>(in_cache), kMaxVectors);
+  // Memory it is in any case: for each thread a sum and two chunks, and vectors before and after.
+  const std::size_t each = static_cast<std::size_t>(thread_slots()) * (sum + 2 * chunk_bytes) + 8 * sum;
+  const std::size_t left = options_.memory - kept_bytes;
+  return std::clamp<Index>(static_cast<Index>(left / each), 1, kMaxVectors);
+}
+
+template <class S>
+BlockView<const S> Linearization<S>::network_weights() const {
   return {network_weights_.data(), 1, network_weights_.size(), model_->network_parameters().weight_slots()};
 }
 
@@ -153,21 +152,15 @@ BatchView<const S> Linearization<S>::inputs(Index first, Index count) const {
 }
 
 template <class S>
-auto Linearization<S>::targets(const Chunk& chunk) const {
-  const Index tokens = model_->network().output().tokens;
-  return data_->Y.middleRows(chunk.first * tokens, chunk.count * tokens);
-}
-
-template <class S>
 void Linearization<S>::evaluate(Index first, Index count, PointState& point) const {
-  model_->network().value(weights(), inputs(first, count), point.value, point.y);
+  model_->network().value(network_weights(), inputs(first, count), point.value, point.y);
 }
 
 template <class S>
 void Linearization<S>::evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const {
-  model_->network().gradient(weights(), inputs(chunk.first, chunk.count),
-                             LossGradient<S, decltype(targets(chunk))>(model_->loss(), targets(chunk)),
-                             point.value, point.y, point.ybar, point.adjoint, ubar, nullptr);
+  model_->network().gradient(network_weights(), inputs(chunk.first, chunk.count),
+                             ChunkLoss(*this, chunk.first), point.value, point.y, point.ybar, point.adjoint,
+                             ubar, nullptr);
 }
 
 template <class S>
@@ -177,9 +170,9 @@ auto Linearization<S>::point_at(const Chunk& chunk, Workspace& work, bool with_g
   if (!work.point) work.point = std::make_unique<PointState>();
   if (with_gradient) {
     const ParameterLayout& network = model_->network_parameters();
-    auto sum = columns(work.sum, network.theta_size(), 1);  // only what the rules save is wanted
-    sum.setZero();
-    evaluate_gradient(chunk, *work.point, mutable_view<S>(sum, network.theta_slots()));
+    auto scratch = columns(work.scratch, network.theta_size(), 1);  // only what the rules save is wanted
+    scratch.setZero();
+    evaluate_gradient(chunk, *work.point, mutable_view<S>(scratch, network.theta_slots()));
   } else {
     evaluate(chunk.first, chunk.count, *work.point);
   }
@@ -209,28 +202,15 @@ void Linearization<S>::fold_adjoint(BlockView<const S> ubar, VectorsRef<S> out) 
 }
 
 template <class S>
-BlockView<const S> Linearization<S>::summed(Index k) const {
-  return view<S>(sum_.leftCols(k), model_->network_parameters().theta_slots());
-}
-
-template <class S>
 template <class Body>
-void Linearization<S>::sum_over_chunks(Index k, const Body& body) const {
+BlockView<const S> Linearization<S>::sum_over_chunks(Index k, const Body& body) const {
   const ParameterLayout& network = model_->network_parameters();
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
-  auto total = columns(sum_, network.theta_size(), k);
-  total.setZero();
-  ordered_parallel_for(
-      static_cast<Index>(chunks_.size()),
-      [&](Index c, Index slot) {
-        Workspace& work = workspaces_[slot];
-        body(chunks_[c], work, [&] {
-          auto sum = columns(work.sum, network.theta_size(), k);
-          sum.setZero();
-          return mutable_view<S>(sum, network.theta_slots());
-        });
-      },
-      [&](Index, Index slot) { total += workspaces_[slot].sum.leftCols(k); });
+  const auto total = sum_(static_cast<Index>(chunks_.size()), network.theta_size(), k,
+                          [&](Index c, Index slot, VectorsRef<S> sum) {
+                            body(chunks_[c], workspaces_[slot], mutable_view<S>(sum, network.theta_slots()));
+                          });
+  return view<S>(total, network.theta_slots());
 }
 
 template <class S>
@@ -245,7 +225,8 @@ void Linearization<S>::jvp(ConstVectorsRef<S> V, VectorsRef<S> JV) const {
     parallel_for(static_cast<Index>(chunks_.size()), [&](Index c, Index slot) {
       Workspace& work = workspaces_[slot];
       const Chunk& chunk = chunks_[c];
-      model_->network().tangent(weights(), point_at(chunk, work, false).value, {}, du, work.tangent, work.dy);
+      model_->network().tangent(network_weights(), point_at(chunk, work, false).value, {}, du, work.tangent,
+                                work.dy);
       for (Index i = 0; i < k; ++i)
         JV.col(j + i).segment(chunk.first * per_sample, chunk.count * per_sample) = flat(work.dy, i);
     });
@@ -260,15 +241,17 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
   const Shape out = model_->network().output();
   JtU.setZero();
   for_blocks(U.cols(), [&](Index j, Index k) {
-    sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, const auto& sum) {
-      const PointState& point = point_at(chunk, work, false);
-      work.dybar.resize(k, chunk.count * out.tokens, out.width);
-      for (Index i = 0; i < k; ++i)
-        std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(),
-                    work.dybar[i].data());
-      model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint, sum(), nullptr);
-    });
-    fold_adjoint(summed(k), JtU.middleCols(j, k));
+    const BlockView<const S> sum =
+        sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
+          const PointState& point = point_at(chunk, work, false);
+          work.dybar.resize(k, chunk.count * out.tokens, out.width);
+          for (Index i = 0; i < k; ++i)
+            std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(),
+                        work.dybar[i].data());
+          model_->network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
+                                    nullptr);
+        });
+    fold_adjoint(sum, JtU.middleCols(j, k));
   });
 }
 
@@ -280,15 +263,17 @@ void Linearization<S>::gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) cons
   GV.setZero();
   for_blocks(V.cols(), [&](Index j, Index k) {
     const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
-    sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, const auto& sum) {
-      const PointState& point = point_at(chunk, work, false);
-      const LossCurvature<S, decltype(targets(chunk))> curvature(model_->loss(), point.y, targets(chunk));
-      model_->network().tangent(weights(), point.value, {}, du, work.tangent, work.dy);
-      work.dybar.resize(k, work.dy.rows(), work.dy.cols());
-      for (Index i = 0; i < k; ++i) curvature(i, 0, work.dy[i], work.dybar[i]);
-      model_->network().adjoint(weights(), point.value, work.dybar.view(), work.adjoint, sum(), nullptr);
-    });
-    fold_adjoint(summed(k), GV.middleCols(j, k));
+    const BlockView<const S> sum =
+        sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
+          const PointState& point = point_at(chunk, work, false);
+          const ChunkLoss loss(*this, chunk.first);
+          model_->network().tangent(network_weights(), point.value, {}, du, work.tangent, work.dy);
+          work.dybar.resize(k, work.dy.rows(), work.dy.cols());
+          for (Index i = 0; i < k; ++i) loss.curvature(0, point.y[0], work.dy[i], work.dybar[i]);
+          model_->network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
+                                    nullptr);
+        });
+    fold_adjoint(sum, GV.middleCols(j, k));
   });
 }
 
@@ -300,16 +285,17 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
   HV.setZero();
   for_blocks(V.cols(), [&](Index j, Index k) {
     const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
-    sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, const auto& sum) {
-      const PointState& point = point_at(chunk, work, true);
-      const LossCurvature<S, decltype(targets(chunk))> curvature(model_->loss(), point.y, targets(chunk));
-      model_->network().hessian(weights(), point.value, point.adjoint, {}, du, curvature, work.tangent,
-                                work.dy, work.dybar, sum(), nullptr);
-    });
+    const BlockView<const S> sum =
+        sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
+          const PointState& point = point_at(chunk, work, true);
+          model_->network().hessian(network_weights(), point.value, point.adjoint, point.y.view(), {}, du,
+                                    ChunkLoss(*this, chunk.first), work.tangent, work.dy, work.dybar, wbar,
+                                    nullptr);
+        });
     model_->folding().tangent_of_adjoint(
         view<S>(weights_, parameters().weight_slots()),
         view<S>(network_gradient_, model_->network_parameters().theta_slots()),
-        view<S>(V.middleCols(j, k), parameters().theta_slots()), summed(k),
+        view<S>(V.middleCols(j, k), parameters().theta_slots()), sum,
         mutable_view<S>(HV.middleCols(j, k), parameters().theta_slots()));
   });
 }
@@ -326,9 +312,9 @@ void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt)
     const Index k = std::min(kMaxVectors, out.size() - row);
     work.dybar.resize_zero(k, out.tokens, out.width);
     for (Index u = 0; u < k; ++u) work.dybar[u].data()[row + u] = 1;
-    auto sum = columns(work.sum, network.theta_size(), k);
+    auto sum = columns(work.scratch, network.theta_size(), k);
     sum.setZero();
-    model_->network().adjoint(weights(), work.point->value, work.dybar.view(), work.adjoint,
+    model_->network().adjoint(network_weights(), work.point->value, work.dybar.view(), work.adjoint,
                               mutable_view<S>(sum, network.theta_slots()), nullptr);
     fold_adjoint(view<S>(sum, network.theta_slots()), Jt.middleCols(row, k));
   }

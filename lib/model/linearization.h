@@ -5,13 +5,15 @@
 #include <vector>
 
 #include "linalg/progress.h"
+#include "linalg/tree_sum.h"
 #include "model/model.h"
 
 namespace basin {
 
 struct LinearizationOptions {
   /// Bytes that may be kept between products. Chunks of samples beyond it are evaluated again for each
-  /// product; the numbers are the same. Working memory of the threads comes on top (see vectors_at_once).
+  /// product; the numbers are the same. What is left of it goes to vectors that are multiplied at once.
+  /// Working memory for one vector comes on top.
   std::size_t memory = std::size_t{2} << 30U;
   /// Rows (samples x tokens) of one chunk, the unit of work of a thread: enough for efficient matrix
   /// products, few enough to stay in cache and to feed several threads. Part of the arithmetic: sums are
@@ -27,9 +29,9 @@ struct LinearizationOptions {
 ///     gauss_newton    J^T H_l J V      P x k      (J^T J V for squared loss)
 ///     hessian         H V              P x k      forward over reverse: exact, no finite differences
 ///
-/// vec runs over (sample, token, output) in C order. Samples are cut into chunks of fixed size, chunks are
-/// shared out to OpenMP threads, and sums are taken in the order of the chunks: the bits do not depend on the
-/// number of threads, on k, or on the memory option.
+/// vec runs over (sample, token, output) in C order. Samples are cut into chunks of fixed size, groups of
+/// chunks are shared out to OpenMP threads, and sums are taken by a fixed tree (linalg/tree_sum.h): the bits
+/// do not depend on the number of threads, on k, or on the memory option.
 ///
 /// The products share working memory: call them from one thread at a time.
 template <class S>
@@ -45,6 +47,7 @@ class Linearization {
   Index theta_size() const { return parameters().theta_size(); }  ///< P
   Index output_size() const { return outputs_.size(); }           ///< m
 
+  const Vector<S>& weights() const { return weights_; }  ///< of all blocks
   S loss() const { return loss_; }
   const Matrix<S>& outputs() const { return outputs_; }    ///< F, rows as in Data::Y
   const Vector<S>& gradient() const { return gradient_; }  ///< P
@@ -76,20 +79,22 @@ class Linearization {
     Index first, count;                // samples
     std::unique_ptr<PointState> kept;  // null: evaluated again when needed
   };
-  /// Working memory of one thread; `sum` in the parameters of the network.
+  /// Working memory of one thread; `scratch` in the parameters of the network.
   struct Workspace {
     std::unique_ptr<PointState> point;
     Saved<S> tangent, adjoint;
     Batch<S> dy, dybar;
-    Vectors<S> sum;
+    Vectors<S> scratch;
   };
+  class ChunkLoss;
 
-  BlockView<const S> weights() const;
+  BlockView<const S> network_weights() const;
   BatchView<const S> inputs(Index first, Index count) const;
   void evaluate(Index first, Index count, PointState& point) const;
   void evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const;
   const PointState& point_at(const Chunk& chunk, Workspace& work, bool with_gradient) const;
-  auto targets(const Chunk& chunk) const;
+  /// What a product takes of a chunk for k vectors at once, in bytes, and what there is for all of them.
+  Index choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes) const;
 
   /// Calls body(first vector, k) for blocks of at most vectors_at_once_ vectors.
   template <class Body>
@@ -98,11 +103,10 @@ class Linearization {
   BlockView<const S> fold_tangent(ConstVectorsRef<S> V) const;
   /// out (P x k) += the adjoints of theta, for those of the network's parameters.
   void fold_adjoint(BlockView<const S> ubar, VectorsRef<S> out) const;
-  /// The first k columns of sum_ = the sum over all chunks of what body(chunk, workspace, sum) adds to
-  /// the view sum().
+  /// The sum over all chunks of what body(chunk, workspace, view) adds to the view, k vectors of adjoints of
+  /// the network's parameters.
   template <class Body>
-  void sum_over_chunks(Index k, const Body& body) const;
-  BlockView<const S> summed(Index k) const;
+  BlockView<const S> sum_over_chunks(Index k, const Body& body) const;
 
   std::shared_ptr<const Model<S>> model_;
   Vector<S> weights_, network_weights_;
@@ -110,7 +114,8 @@ class Linearization {
   LinearizationOptions options_;
   std::vector<Chunk> chunks_;
   mutable std::vector<Workspace> workspaces_;
-  mutable Vectors<S> moved_, sum_;  // tangents and adjoints of the network's parameters
+  mutable Vectors<S> moved_;  // tangents of the network's parameters
+  mutable TreeSum<S> sum_;    // and their adjoints
   Index vectors_at_once_ = 1;
   S loss_ = 0;
   Matrix<S> outputs_;

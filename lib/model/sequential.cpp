@@ -108,28 +108,28 @@ void Sequential<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& val
 // A single layer meets the loss by itself.
 
 template <class S>
-void Sequential<S>::gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss_gradient,
+void Sequential<S>::gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss,
                              Saved<S>& value, Batch<S>& y, Batch<S>& ybar, Saved<S>& adjoint,
                              BlockView<S> wbar, Batch<S>* xbar) const {
-  if (layers_.size() > 1) return Layer<S>::gradient(w, x, loss_gradient, value, y, ybar, adjoint, wbar, xbar);
+  if (layers_.size() > 1) return Layer<S>::gradient(w, x, loss, value, y, ybar, adjoint, wbar, xbar);
   value.input = x;
   value.parts.resize(1);
   adjoint.parts.resize(1);
-  layers_[0]->gradient(w, x, loss_gradient, value.parts[0], y, ybar, adjoint.parts[0], wbar, xbar);
+  layers_[0]->gradient(w, x, loss, value.parts[0], y, ybar, adjoint.parts[0], wbar, xbar);
   adjoint.input = ybar.view();
 }
 
 template <class S>
 void Sequential<S>::hessian(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                            BatchView<const S> dx, BlockView<const S> dw, const RowRule<S>& loss_curvature,
-                            Saved<S>& tangent, Batch<S>& dy, Batch<S>& dybar, BlockView<S> dwbar,
-                            Batch<S>* dxbar) const {
+                            BatchView<const S> y, BatchView<const S> dx, BlockView<const S> dw,
+                            const RowRule<S>& loss, Saved<S>& tangent, Batch<S>& dy, Batch<S>& dybar,
+                            BlockView<S> dwbar, Batch<S>* dxbar) const {
   if (layers_.size() > 1)
-    return Layer<S>::hessian(w, value, adjoint, dx, dw, loss_curvature, tangent, dy, dybar, dwbar, dxbar);
+    return Layer<S>::hessian(w, value, adjoint, y, dx, dw, loss, tangent, dy, dybar, dwbar, dxbar);
   tangent.input = dx;
   tangent.parts.resize(1);
-  layers_[0]->hessian(w, value.parts[0], adjoint.parts[0], dx, dw, loss_curvature, tangent.parts[0], dy,
-                      dybar, dwbar, dxbar);
+  layers_[0]->hessian(w, value.parts[0], adjoint.parts[0], y, dx, dw, loss, tangent.parts[0], dy, dybar,
+                      dwbar, dxbar);
 }
 
 template class Sequential<double>;

@@ -28,12 +28,12 @@ class Sequential final : public Layer<S> {
   void tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
                           const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
                           BlockView<S> dwbar, Batch<S>* dxbar) const override;
-  void gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss_gradient, Saved<S>& value,
+  void gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss, Saved<S>& value,
                 Batch<S>& y, Batch<S>& ybar, Saved<S>& adjoint, BlockView<S> wbar,
                 Batch<S>* xbar) const override;
-  void hessian(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint, BatchView<const S> dx,
-               BlockView<const S> dw, const RowRule<S>& loss_curvature, Saved<S>& tangent, Batch<S>& dy,
-               Batch<S>& dybar, BlockView<S> dwbar, Batch<S>* dxbar) const override;
+  void hessian(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint, BatchView<const S> y,
+               BatchView<const S> dx, BlockView<const S> dw, const RowRule<S>& loss, Saved<S>& tangent,
+               Batch<S>& dy, Batch<S>& dybar, BlockView<S> dwbar, Batch<S>* dxbar) const override;
 
  private:
   /// The blocks of layer l within those of the chain.

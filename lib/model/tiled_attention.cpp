@@ -777,7 +777,7 @@ void TiledAttention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<
 }
 
 template <class S>
-void TiledAttention<S>::gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss_gradient,
+void TiledAttention<S>::gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss,
                                  Saved<S>& value, Batch<S>& y, Batch<S>& ybar, Saved<S>& adjoint,
                                  BlockView<S> wbar, Batch<S>* xbar) const {
   const Pass pass = this->pass();
@@ -791,7 +791,7 @@ void TiledAttention<S>::gradient(BlockView<const S> w, BatchView<const S> x, con
   pass.at.for_tiles(x.rows() / pass.at.n, [&](const Place& p) {
     pass.first_outputs(value, p, y);
     const Index row = pass.at.first_row(p);
-    loss_gradient(0, row, y.slice(0, row, p.rows), ybar.slice(0, row, p.rows));
+    loss.gradient(row, y.slice(0, row, p.rows), ybar.slice(0, row, p.rows));
     pass.at.read_outputs(ybar.view(), 0, p, pass.memory.fbar, pass.memory.fbar_t);
     pass.back(value, p, 0, bar, true);
   });
@@ -842,9 +842,9 @@ void TiledAttention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>&
 
 template <class S>
 void TiledAttention<S>::hessian(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                                BatchView<const S> dx, BlockView<const S> dw,
-                                const RowRule<S>& loss_curvature, Saved<S>& tangent, Batch<S>& dy,
-                                Batch<S>& dybar, BlockView<S> dwbar, Batch<S>* dxbar) const {
+                                BatchView<const S> y, BatchView<const S> dx, BlockView<const S> dw,
+                                const RowRule<S>& loss, Saved<S>& tangent, Batch<S>& dy, Batch<S>& dybar,
+                                BlockView<S> dwbar, Batch<S>* dxbar) const {
   const Pass pass = this->pass();
   pass.project_tangent(w, value, dx, dw, tangent);
   dy.resize(dw.count(), value.input.rows(), this->output().width);
@@ -852,7 +852,7 @@ void TiledAttention<S>::hessian(BlockView<const S> w, const Saved<S>& value, con
   pass.second_order(w, value, adjoint, tangent, dw, dybar.view(), dwbar, dxbar, [&](const Place& p, Index j) {
     pass.write_outputs(pass.memory.drt, p, dy, j);
     const Index row = pass.at.first_row(p);
-    loss_curvature(j, row, dy.slice(j, row, p.rows), dybar.slice(j, row, p.rows));
+    loss.curvature(row, y.slice(0, row, p.rows), dy.slice(j, row, p.rows), dybar.slice(j, row, p.rows));
   });
 }
 

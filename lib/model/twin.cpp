@@ -8,7 +8,8 @@ namespace basin {
 namespace {
 
 template <class Derived>
-void move_last_digit(Eigen::PlainObjectBase<Derived>& values, Random& random) {
+void move_last_digit(Eigen::PlainObjectBase<Derived>& values, std::uint64_t index, const char* stream) {
+  Random random(index, stream);
   using S = typename Derived::Scalar;
   constexpr double last_digit = std::numeric_limits<S>::epsilon();
   for (Index i = 0; i < values.size(); ++i) {
@@ -21,21 +22,19 @@ void move_last_digit(Eigen::PlainObjectBase<Derived>& values, Random& random) {
 
 template <class S>
 Twin<S> make_twin(const Vector<S>& weights, const Data<S>& data, std::uint64_t index) {
-  Random random(index, "twin");
   Twin<S> twin = {weights, nullptr};
-  move_last_digit(twin.weights, random);
+  move_last_digit(twin.weights, index, "twin: weights");
   auto moved = std::make_shared<Data<S>>(data);
-  move_last_digit(moved->X, random);
-  move_last_digit(moved->Y, random);
+  move_last_digit(moved->X, index, "twin: inputs");
+  move_last_digit(moved->Y, index, "twin: targets");
   twin.data = std::move(moved);
   return twin;
 }
 
 template <class S>
 Vectors<S> moved(const Vectors<S>& V, std::uint64_t index) {
-  Random random(index, "twin's vectors");
   Vectors<S> W = V;
-  move_last_digit(W, random);
+  move_last_digit(W, index, "twin: vectors");
   return W;
 }
 

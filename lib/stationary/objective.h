@@ -42,7 +42,7 @@ class Objective {
   /// f alone; not finite where the arithmetic overflows.
   double loss(const Vector<double>& theta);
   /// f and its gradient; nothing where one of them, or what products are made of, is not finite. `hessian` is
-  /// then that of this point.
+  /// then that of this point. Nothing is evaluated, or counted, where f is already at theta.
   std::optional<Point> at(Vector<double> theta);
   /// What rounding does to a loss, about: a smaller change of it cannot be seen.
   double loss_rounding(double loss) const { return do_loss_rounding(loss); }
@@ -57,6 +57,8 @@ class Objective {
   virtual double do_loss(const Vector<double>& theta) = 0;
   virtual std::optional<Point> do_at(Vector<double> theta) = 0;
   virtual void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) = 0;
+  /// What do_at would give again, if f is at theta.
+  virtual std::optional<Point> do_known(const Vector<double>& /*theta*/) const { return std::nullopt; }
   Index size_;
   double unit_;
   Counts counts_;
@@ -97,6 +99,7 @@ class ModelObjective final : public Objective {
   double do_loss(const Vector<double>& theta) override;
   std::optional<Point> do_at(Vector<double> theta) override;
   void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override;
+  std::optional<Point> do_known(const Vector<double>& theta) const override;
   /// And the outputs, which come near the targets, are rounded.
   double do_loss_rounding(double loss) const override;
 

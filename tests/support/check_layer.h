@@ -101,33 +101,36 @@ inline void check_layer(const Layer<double>& layer, Index samples, bool input_mo
     CHECK((found - expected).norm() <= difference_tolerance * (1 + expected.norm()));
   }
 
-  // ybar = 2 y + 1 and dybar = 2 dy, forth and back at once and in separate steps
-  class Affine final : public RowRule<double> {
+  // l = sum of y^3 / 3 + t y with other targets t in each row, forth and back at once and in separate steps:
+  // ybar = y^2 + t, dybar = 2 y dy
+  class Cubic final : public RowRule<double> {
    public:
-    explicit Affine(double constant) : constant_(constant) {}
-    void operator()(Index, Index, ConstMatrixRef<double> in, MatrixRef<double> out) const override {
-      out = (2 * in).array() + constant_;
+    void gradient(Index first_row, ConstMatrixRef<double> y, MatrixRef<double> ybar) const override {
+      for (Index row = 0; row < y.rows(); ++row)
+        ybar.row(row) = y.row(row).array().square() + static_cast<double>(first_row + row);
     }
-
-   private:
-    double constant_;
+    void curvature(Index, ConstMatrixRef<double> y, ConstMatrixRef<double> dy,
+                   MatrixRef<double> dybar) const override {
+      dybar = 2 * y.cwiseProduct(dy);
+    }
   };
   Saved<double> value2, tangent2, adjoint2;
   Batch<double> y2, ybar2, dy2, dybar2, xbar2, dxbar2;
   Vector<double> wbar2 = Vector<double>::Zero(P);
   Vectors<double> dwbar2 = Vectors<double>::Zero(P, k);
-  layer.gradient(w, Const(x.data(), 1, rows, D), Affine(1), value2, y2, ybar2, adjoint2,
+  layer.gradient(w, Const(x.data(), 1, rows, D), Cubic(), value2, y2, ybar2, adjoint2,
                  BlockView<double>(wbar2.data(), 1, P, layout.theta_slots()), input_moves ? &xbar2 : nullptr);
-  layer.hessian(w, value2, adjoint2, dx_view, dw_view, Affine(0), tangent2, dy2, dybar2,
+  layer.hessian(w, value2, adjoint2, y2.view(), dx_view, dw_view, Cubic(), tangent2, dy2, dybar2,
                 BlockView<double>(dwbar2.data(), k, P, layout.theta_slots()),
                 input_moves ? &dxbar2 : nullptr);
-  Vector<double> ybar_steps = 2 * flat(y, 0).array() + 1;
-  Batch<double> dybar_steps;
+  Batch<double> ybar_steps, dybar_steps;
+  ybar_steps.resize(1, out_rows, out_width);
+  Cubic().gradient(0, y[0], ybar_steps[0]);
   dybar_steps.resize(k, out_rows, out_width);
-  for (Index j = 0; j < k; ++j) dybar_steps[j] = 2 * dy[j];
+  for (Index j = 0; j < k; ++j) Cubic().curvature(0, y[0], dy[j], dybar_steps[j]);
   wbar.setZero();
   dwbar.setZero();
-  layer.adjoint(w, value, Const(ybar_steps.data(), 1, out_rows, out_width), adjoint,
+  layer.adjoint(w, value, ybar_steps.view(), adjoint,
                 BlockView<double>(wbar.data(), 1, P, layout.theta_slots()), input_moves ? &xbar : nullptr);
   layer.tangent_of_adjoint(w, value, adjoint, tangent, dw_view, dybar_steps.view(),
                            BlockView<double>(dwbar.data(), k, P, layout.theta_slots()),

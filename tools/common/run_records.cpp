@@ -49,16 +49,15 @@ void add_saturation(Row& row, const AttentionFactors& factors) {
 }
 
 /// lambda_min and, with `certify`, every constant of the ball certificate.
-void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const Vector<double>& weights,
-             double step) {
+void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const Linearization<double>& here,
+             const MeasuredFactors& factors, double step) {
   const AttentionSpec& spec = setup.description.spec;
+  const Vector<double>& weights = here.weights();
   const auto trained = setup.parameters().trained();
   MinimaOptions minima;
   minima.memory = options.memory;
   const KernelMinimum sum =
-      kernel_minima({spec, weights, setup.data}, measured_factors(spec, weights, setup.data), trained,
-                    {trained}, minima)
-          .minima.back();
+      kernel_minima({spec, weights, setup.data}, factors, trained, {trained}, minima).minima.back();
   row.add("lambda_min", sum.lambda_min);
   row.add("lambda_min_lower", sum.lower);
   row.add("lambda_min_upper", sum.upper);
@@ -68,8 +67,7 @@ void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const V
   row.add("predicted_rate", options.one_step && (sum.positive() || sum.upper == 0) ? kept * kept : kNone);
   if (!options.certify) return;
 
-  const Linearization<double> at(setup.model, weights, setup.data, {.memory = 0});
-  const CertificateInput input = certificate_input(spec, weights, *setup.data, at,
+  const CertificateInput input = certificate_input(spec, weights, *setup.data, here,
                                                    linearize_twins(setup.model, weights, *setup.data), sum);
   const Certificate c = ball_certificate(input.norms, input.s0, input.S0, input.r0);
   const std::pair<const char*, double> numbers[] = {
@@ -121,20 +119,22 @@ double Row::operator[](const std::string& name) const {
   return values_[static_cast<std::size_t>(std::find(names_.begin(), names_.end(), name) - names_.begin())];
 }
 
-Row measure(const Setup& setup, const RecordOptions& options, const Descent& run, const Counts& counts,
-            const Vector<double>& start, const SinceRecord& since) {
-  Vector<double> weights = setup.weights;
-  setup.parameters().insert(run.at.theta, weights);
-  const AttentionFactors factors = attention_factors(setup.description.spec, weights, setup.data);
+Row measure(const Setup& setup, const RecordOptions& options, const Descent& run,
+            const Linearization<double>& here, const Counts& counts, const Vector<double>& start,
+            const SinceRecord& since) {
+  const bool kernels = options.ntk || options.certify;
+  const AttentionSpec& spec = setup.description.spec;
+  const MeasuredFactors factors =
+      kernels ? measured_factors(spec, here.weights(), setup.data)
+              : MeasuredFactors{attention_factors(spec, here.weights(), setup.data), {}};
   Row row;
   add_progress(row, run, start, since);
-  add_norms(row, setup.parameters(), weights);
-  add_saturation(row, factors);
+  add_norms(row, setup.parameters(), here.weights());
+  add_saturation(row, factors.factors);
   row.add("losses", static_cast<double>(counts.losses));
   row.add("gradients", static_cast<double>(counts.gradients));
   row.add("products", static_cast<double>(counts.products));
-  if (options.ntk || options.certify)
-    add_ntk(row, setup, options, weights, run.step > 0 ? since.last.step : kNone);
+  if (kernels) add_ntk(row, setup, options, here, factors, run.step > 0 ? since.last.step : kNone);
   return row;
 }
 
