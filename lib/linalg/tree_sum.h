@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,15 +14,13 @@
 namespace basin {
 
 /// The sum of `values` by the binary tree over their index: neighbours 2 i and 2 i + 1 are added, then
-/// neighbours of those sums, ...; a last one without a neighbour moves up as it is.
+/// neighbours of those sums, ...; a last one without a neighbour moves up as it is. In other words: the sum
+/// of the first 2^l plus the sum of the rest, 2^l the largest power below the size. 0 for none.
 template <class S>
-S tree_sum(Vector<S> values) {
-  if (values.size() == 0) return 0;
-  for (Index n = values.size(); n > 1; n = (n + 1) / 2) {
-    for (Index i = 0; i < n / 2; ++i) values[i] = values[2 * i] + values[2 * i + 1];
-    if (n % 2 == 1) values[n / 2] = values[n - 1];
-  }
-  return values[0];
+S tree_sum(std::span<const S> values) {
+  if (values.size() < 2) return values.empty() ? S(0) : values[0];
+  const std::size_t left = std::bit_floor(values.size() - 1);
+  return tree_sum(values.first(left)) + tree_sum(values.subspan(left));
 }
 
 /// `items` cut into groups of consecutive ones: at most 64 groups, unless they would be of more than 64
@@ -40,11 +40,11 @@ struct Groups {
 /// The sum of blocks of k vectors over many items. The items of a group are added to one block, one after
 /// another, and the groups by the tree of tree_sum: who completes the second of two neighbours adds them. So
 /// nobody waits, a block is touched once for a group and not once for an item, and with t threads and g
-/// groups at most t + log2(g) + 1 blocks are in use. Memory is kept from sum to sum.
+/// groups at most t + log2(g) + 1 blocks are in use. Memory is kept from sum to sum. One sum at a time.
 template <class S>
 class TreeSum {
  public:
-  /// The sum, rows x k (rows > 0), of what work(item, slot, block) adds to `block`, for item in [0, items) on
+  /// The sum, rows x k (all > 0), of what work(item, slot, block) adds to `block`, for item in [0, items) on
   /// the OpenMP threads (see parallel_for). Stays until the next call. `progress` counts groups.
   template <class Work>
   auto operator()(Index items, Index rows, Index k, const Work& work, const Progress& progress = {}) {
@@ -53,8 +53,8 @@ class TreeSum {
     free_.push_back(std::move(total_));
     if (rows != rows_ || k > columns_) free_.clear(), rows_ = rows, columns_ = k;
     std::erase_if(free_, [](const Vectors<S>& block) { return block.size() == 0; });
-    if (items == 0) add(take(k), k, 0, 1);
     waiting_.resize(3 * groups.count());
+    free_.reserve(waiting_.size());  // nothing may be thrown while the others wait
     parallel_for(
         groups.count(),
         [&](Index group, Index slot) {

@@ -19,14 +19,14 @@ S LossEvaluator<S>::operator()(const Vector<S>& weights) {
   const Shape in = model_->network().input(), out = model_->network().output();
   const Vector<S> u = model_->fold(weights);
   const BlockView<const S> w(u.data(), 1, u.size(), model_->network_parameters().weight_slots());
-  for (Index c = 0; c < losses_.size(); ++c) {
+  for (Index c = 0; c < static_cast<Index>(losses_.size()); ++c) {
     const Index first = c * samples_per_chunk_, count = std::min(samples_per_chunk_, data_->samples - first);
     const BatchView<const S> x(data_->X.data() + first * in.size(), 1, count * in.tokens, in.width);
     model_->network().value(w, x, saved_, outputs_);
     losses_[c] =
         model_->loss().value(outputs_[0], data_->Y.middleRows(first * out.tokens, count * out.tokens));
   }
-  return tree_sum(losses_);
+  return tree_sum<S>(losses_);
 }
 
 template class LossEvaluator<double>;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "model/model.h"
 
@@ -25,7 +26,7 @@ class LossEvaluator {
   Index samples_per_chunk_;
   Saved<S> saved_;
   Batch<S> outputs_;
-  Vector<S> losses_;  // of the chunks
+  std::vector<S> losses_;  // of the chunks
 };
 
 }  // namespace basin

@@ -62,9 +62,10 @@ void check_finite(const Matrix<S>& outputs, Index tokens, const Vector<S>& gradi
 template <class S>
 class Linearization<S>::ChunkLoss final : public RowRule<S> {
  public:
-  ChunkLoss(const Linearization& at, Index first_sample) : loss_(at.model().loss()), Y_(at.data_->Y) {
-    first_ = first_sample * at.model().network().output().tokens;
-  }
+  ChunkLoss(const Linearization& at, Index first_sample)
+      : loss_(at.model().loss()),
+        Y_(at.data_->Y),
+        first_(first_sample * at.model().network().output().tokens) {}
   S value(ConstMatrixRef<S> y) const { return loss_.value(y, targets(0, y.rows())); }
   void gradient(Index first_row, ConstMatrixRef<S> y, MatrixRef<S> ybar) const override {
     loss_.gradient(y, targets(first_row, y.rows()), ybar);
@@ -102,27 +103,29 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
   network_weights_ = model_->fold(weights_);
   outputs_.resize(data_->Y.rows(), data_->Y.cols());
   std::size_t kept_bytes = 0, largest = 1;
-  Vector<S> losses(static_cast<Index>(chunks_.size()));
+  std::vector<S> losses(chunks_.size());
   workspaces_.resize(thread_slots());
   network_gradient_ =
-      sum_(losses.size(), network.theta_size(), 1, [&](Index c, Index slot, VectorsRef<S> sum) {
-        std::unique_ptr<PointState>& point = workspaces_[slot].point;
-        if (!point) point = std::make_unique<PointState>();
-        evaluate_gradient(chunks_[c], *point, mutable_view<S>(sum, network.theta_slots()));
-        const Index first = chunks_[c].first * out.tokens, rows = chunks_[c].count * out.tokens;
-        outputs_.middleRows(first, rows) = point->y[0];
-        losses[c] = ChunkLoss(*this, chunks_[c].first).value(point->y[0]);
+      sum_(static_cast<Index>(chunks_.size()), network.theta_size(), 1,
+           [&](Index c, Index slot, VectorsRef<S> sum) {
+             std::unique_ptr<PointState>& point = workspaces_[slot].point;
+             if (!point) point = std::make_unique<PointState>();
+             evaluate_gradient(chunks_[c], *point, mutable_view<S>(sum, network.theta_slots()));
+             const Index first = chunks_[c].first * out.tokens, rows = chunks_[c].count * out.tokens;
+             outputs_.middleRows(first, rows) = point->y[0];
+             losses[c] = ChunkLoss(*this, chunks_[c].first).value(point->y[0]);
 #pragma omp critical(basin_linearization)
-        {
-          const std::size_t bytes = point->bytes();
-          largest = std::max(largest, bytes);
-          if (kept_bytes + bytes <= options_.memory) {
-            kept_bytes += bytes;
-            chunks_[c].kept = std::move(point);
-          }
-        }
-      });
-  loss_ = tree_sum(std::move(losses));
+             {
+               const std::size_t bytes = point->bytes();
+               largest = std::max(largest, bytes);
+               if (kept_bytes + bytes <= options_.memory) {
+                 kept_bytes += bytes;
+                 chunks_[c].kept = std::move(point);
+               }
+             }
+           });
+  loss_ = tree_sum<S>(losses);
+  sum_ = {};  // a point of which no products are asked holds no memory for them
   gradient_ = Vector<S>::Zero(theta_size());
   fold_adjoint(view<S>(network_gradient_, network.theta_slots()), gradient_);
   check_finite(outputs_, out.tokens, gradient_);
@@ -134,7 +137,8 @@ Index Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::siz
   const std::size_t sum = static_cast<std::size_t>(model_->network_parameters().theta_size()) * sizeof(S);
   const std::size_t in_cache = kBlockBytes / std::max(chunk_bytes, sum);
   if (in_cache > 0) return std::min<Index>(static_cast<Index>(in_cache), kMaxVectors);
-  // Memory it is in any case: for each thread a sum and two chunks, and vectors before and after.
+  // Beyond the cache nothing is lost by more: a sum and two chunks for each thread, sums that wait for
+  // others, tangents and the total.
   const std::size_t each = static_cast<std::size_t>(thread_slots()) * (sum + 2 * chunk_bytes) + 8 * sum;
   const std::size_t left = options_.memory - kept_bytes;
   return std::clamp<Index>(static_cast<Index>(left / each), 1, kMaxVectors);

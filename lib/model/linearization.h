@@ -93,7 +93,7 @@ class Linearization {
   void evaluate(Index first, Index count, PointState& point) const;
   void evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const;
   const PointState& point_at(const Chunk& chunk, Workspace& work, bool with_gradient) const;
-  /// What a product takes of a chunk for k vectors at once, in bytes, and what there is for all of them.
+  /// As many vectors as stay in cache with one chunk, or where not even one does, as memory is left for.
   Index choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes) const;
 
   /// Calls body(first vector, k) for blocks of at most vectors_at_once_ vectors.

@@ -55,13 +55,13 @@ Vector<double> row_norms(const SelfAdjointOperator& A, const Vectors<double>& EV
 }
 
 /// The trace of E from the same products: v^T E v has the mean tr E and the variance 2 |E|^2, so that the
-/// mean of eight is off by half of |E|. Four times that, or the sum of the norms of all rows where it is
-/// less.
+/// mean of eight has the standard deviation |E| / 2. Three of them, or the sum of the norms of all rows where
+/// it is less.
 double trace_rounding(const SelfAdjointOperator& A, const Vectors<double>& V, const Vectors<double>& EV,
                       const Vector<double>& rows) {
   const double mean = V.cwiseProduct(EV).sum() / static_cast<double>(V.cols()),
-               cancelling =
-                   std::abs(mean) + 2 * rows.stableNorm() + static_cast<double>(rows.size()) * A.underflow();
+               cancelling = std::abs(mean) + 1.5 * rows.stableNorm() +
+                            static_cast<double>(rows.size()) * A.underflow();
   return std::fmin(cancelling, rows.sum());  // the other one, if this is not finite
 }
 

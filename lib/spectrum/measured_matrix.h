@@ -34,7 +34,8 @@ MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOp
                                std::uint64_t seed = 0, const Progress& progress = {});
 
 /// (I - Pi) A (I - Pi) + shift Pi in place, Pi the orthogonal projector on the space that `remove` takes
-/// away. The rounding of this is added to that of the matrix.
+/// away. The rounding of this is added to that of the matrix; row_errors and trace_error stay those of A,
+/// whose trace is taken before.
 void deflate(MeasuredMatrix& measured, const Removal& remove, double shift);
 
 /// A lower estimate of |A| of a symmetric matrix, by some steps of the power method.

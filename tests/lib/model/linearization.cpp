@@ -150,6 +150,19 @@ TEST_CASE("the same bits for any number of threads, vectors at once, and memory"
   omp_set_num_threads(threads_before);
 }
 
+TEST_CASE(
+    "vectors beyond the cache: the same bits for any memory, which says how many are multiplied at once") {
+  const Instance<double> instance = make_instance({"long", 2, 2, 512, 8, 128, 512});  // P = 2^21
+  const Linearization<double> little = instance.linearize({.memory = 0, .chunk_rows = 2}),
+                              much = instance.linearize({.chunk_rows = 2});
+  const Products expected = all_products(little, 2), found = all_products(much, 2);
+  CHECK(expected.HV.norm() > 0);
+  CHECK(found.JV == expected.JV);
+  CHECK(found.JtU == expected.JtU);
+  CHECK(found.GV == expected.GV);
+  CHECK(found.HV == expected.HV);
+}
+
 TEST_CASE("the core works in single precision") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"float", 3, 4, 5, 2, 3, 2, kind};

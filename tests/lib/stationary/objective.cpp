@@ -35,6 +35,25 @@ TEST_CASE("the loss alone has the bits of the loss with its gradient, products a
     }
 }
 
+TEST_CASE("where it is already, a function is not evaluated again") {
+  const Instance<double> instance = make_instance({"again", 2, 3, 4, 2, 3, 2});
+  ModelObjective f(instance.model, instance.weights, instance.data);
+  const Vector<double> theta = instance.theta(), other = 1.5 * theta;
+  const std::optional<Point> first = f.at(theta), again = f.at(theta);
+  REQUIRE((first && again));
+  CHECK(f.counts().gradients == 1);
+  CHECK(again->theta == theta);
+  CHECK(again->loss == first->loss);
+  CHECK(again->gradient == first->gradient);
+  CHECK(first->gradient.norm() > 0);
+  CHECK(f.at(other)->gradient != first->gradient);
+  CHECK(f.at(theta)->gradient == first->gradient);
+  CHECK(f.counts().gradients == 3);
+  CHECK_FALSE(f.at(theta * 1e200));
+  CHECK(f.at(theta)->gradient == first->gradient);  // there is nothing to know after that
+  CHECK(f.counts().gradients == 5);
+}
+
 TEST_CASE("where the arithmetic overflows there is no point") {
   const Instance<double> instance = make_instance({"overflow", 2, 3, 4, 2, 3, 2});
   ModelObjective f(instance.model, instance.weights, instance.data);
