@@ -87,7 +87,7 @@ class TreeSum {
 #pragma omp critical(basin_tree_sum)
       {
         other = std::move(waiting_[place(i ^ 1)]);
-        if (other.size() == 0) waiting_[place(i)] = std::move(block);
+        if (other.size() == 0) waiting_[place(i)].swap(block);  // waits for its neighbour
       }
       if (other.size() == 0) return;
       block.leftCols(k) += other.leftCols(k);

@@ -129,19 +129,30 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
   gradient_ = Vector<S>::Zero(theta_size());
   fold_adjoint(view<S>(network_gradient_, network.theta_slots()), gradient_);
   check_finite(outputs_, out.tokens, gradient_);
-  vectors_at_once_ = choose_vectors_at_once(largest, kept_bytes);
+  choose_vectors_at_once(largest, kept_bytes);
 }
 
 template <class S>
-Index Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes) const {
+void Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes) {
   const std::size_t sum = static_cast<std::size_t>(model_->network_parameters().theta_size()) * sizeof(S);
   const std::size_t in_cache = kBlockBytes / std::max(chunk_bytes, sum);
-  if (in_cache > 0) return std::min<Index>(static_cast<Index>(in_cache), kMaxVectors);
-  // Beyond the cache nothing is lost by more: a sum and two chunks for each thread, sums that wait for
-  // others, tangents and the total.
+  vectors_at_once_ = std::clamp<Index>(static_cast<Index>(in_cache), 1, kMaxVectors);
+  const bool all_kept = std::all_of(chunks_.begin(), chunks_.end(), [](const Chunk& c) { return !!c.kept; });
+  if (in_cache > 0 || all_kept) return;
+  // Where chunks are evaluated again, k vectors at once divide that by k, which buys more than chunks that
+  // are kept. A vector takes a sum and two chunks for each thread, sums that wait for others, tangents and
+  // the total.
   const std::size_t each = static_cast<std::size_t>(thread_slots()) * (sum + 2 * chunk_bytes) + 8 * sum;
-  const std::size_t left = options_.memory - kept_bytes;
-  return std::clamp<Index>(static_cast<Index>(left / each), 1, kMaxVectors);
+  vectors_at_once_ = std::clamp<Index>(static_cast<Index>(options_.memory / each), 1, kMaxVectors);
+  if (vectors_at_once_ == 1) return;
+  for (auto c = chunks_.rbegin();
+       c != chunks_.rend() &&
+       kept_bytes + static_cast<std::size_t>(vectors_at_once_) * each > options_.memory;
+       ++c)
+    if (c->kept) {
+      kept_bytes -= c->kept->bytes();
+      c->kept.reset();
+    }
 }
 
 template <class S>

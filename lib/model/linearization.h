@@ -12,8 +12,8 @@ namespace basin {
 
 struct LinearizationOptions {
   /// Bytes that may be kept between products. Chunks of samples beyond it are evaluated again for each
-  /// product; the numbers are the same. What is left of it goes to vectors that are multiplied at once.
-  /// Working memory for one vector comes on top.
+  /// product, or for several vectors at once as far as it goes; the numbers are the same. Working memory for
+  /// the vectors that are multiplied at once in any case comes on top.
   std::size_t memory = std::size_t{2} << 30U;
   /// Rows (samples x tokens) of one chunk, the unit of work of a thread: enough for efficient matrix
   /// products, few enough to stay in cache and to feed several threads. Part of the arithmetic: sums are
@@ -48,6 +48,9 @@ class Linearization {
   Index output_size() const { return outputs_.size(); }           ///< m
 
   const Vector<S>& weights() const { return weights_; }  ///< of all blocks
+  /// How many vectors are multiplied together: what is taken for one point is shared by them.
+  Index vectors_at_once() const { return vectors_at_once_; }
+
   S loss() const { return loss_; }
   const Matrix<S>& outputs() const { return outputs_; }    ///< F, rows as in Data::Y
   const Vector<S>& gradient() const { return gradient_; }  ///< P
@@ -93,8 +96,9 @@ class Linearization {
   void evaluate(Index first, Index count, PointState& point) const;
   void evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const;
   const PointState& point_at(const Chunk& chunk, Workspace& work, bool with_gradient) const;
-  /// As many vectors as stay in cache with one chunk, or where not even one does, as memory is left for.
-  Index choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes) const;
+  /// As many vectors as stay in cache with one chunk; where not even one does and chunks are evaluated again,
+  /// as there is memory for, before chunks are kept.
+  void choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes);
 
   /// Calls body(first vector, k) for blocks of at most vectors_at_once_ vectors.
   template <class Body>

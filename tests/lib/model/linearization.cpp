@@ -150,17 +150,28 @@ TEST_CASE("the same bits for any number of threads, vectors at once, and memory"
   omp_set_num_threads(threads_before);
 }
 
-TEST_CASE(
-    "vectors beyond the cache: the same bits for any memory, which says how many are multiplied at once") {
-  const Instance<double> instance = make_instance({"long", 2, 2, 512, 8, 128, 512});  // P = 2^21
-  const Linearization<double> little = instance.linearize({.memory = 0, .chunk_rows = 2}),
-                              much = instance.linearize({.chunk_rows = 2});
-  const Products expected = all_products(little, 2), found = all_products(much, 2);
+TEST_CASE("beyond the cache: where chunks are evaluated again, memory goes to vectors first; the same bits",
+          "[many]") {
+  const int threads_before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const Instance<double> instance = make_instance({"large chunks", 32768, 4, 4, 2, 32, 2});
+  const auto with = [&](double memory) {
+    return instance.linearize({.memory = static_cast<std::size_t>(memory), .chunk_rows = 16384});
+  };
+  const Linearization<double> nothing = with(0), some = with(1.6e8), everything = with(2e9);
+  CHECK(nothing.vectors_at_once() == 1);
+  CHECK(some.vectors_at_once() > 1);
+  CHECK(everything.vectors_at_once() == 1);
+  const Products expected = all_products(nothing, 5);
   CHECK(expected.HV.norm() > 0);
-  CHECK(found.JV == expected.JV);
-  CHECK(found.JtU == expected.JtU);
-  CHECK(found.GV == expected.GV);
-  CHECK(found.HV == expected.HV);
+  for (const auto* at : {&some, &everything}) {
+    const Products found = all_products(*at, 5);
+    CHECK(found.JV == expected.JV);
+    CHECK(found.JtU == expected.JtU);
+    CHECK(found.GV == expected.GV);
+    CHECK(found.HV == expected.HV);
+  }
+  omp_set_num_threads(threads_before);
 }
 
 TEST_CASE("the core works in single precision") {
