@@ -7,6 +7,7 @@
 #include "curvature/data_features.h"
 #include "landscape/gauge.h"
 #include "linalg/errors.h"
+#include "linalg/orthogonal.h"
 
 namespace basin {
 namespace {
@@ -136,8 +137,9 @@ Vector<double> orthogonalised(const Vector<double>& v, const Vector<double>& u) 
   const double norm = u.norm();
   if (!(norm > 0)) throw InputError("a direction is zero; expected two that span a plane");
   Vector<double> w = v;
-  for (int again = 0; again < 2; ++again) w -= u * (u.dot(w) / norm / norm);
-  if (!(w.norm() > 1e-10 * v.norm()))
+  project_out(u / norm, w);
+  // With fewer than six digits left, the plane would be one of the rounding of v.
+  if (!(w.norm() > 1e3 * kDependent * v.norm()))
     throw InputError("the directions are parallel; expected two that span a plane");
   return w;
 }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "linalg/dense.h"
+#include "linalg/orthogonal.h"
 #include "linalg/random.h"
 
 namespace basin {
@@ -13,17 +14,16 @@ namespace {
 constexpr Index kBlock = 4, kMaxVectors = 160;
 constexpr double kResidual = 1e-5;
 
-/// Adds the part of V that is orthogonal to the basis Q(:, 0 .. size), as orthonormal columns.
-void append(Vectors<double>& Q, Index size, Vectors<double> V) {
-  for (int pass = 0; pass < 2; ++pass) {
-    V -= Q.leftCols(size) * (Q.leftCols(size).transpose() * V);
-    for (Index j = 0; j < V.cols(); ++j) {
-      for (Index i = 0; i < j; ++i) V.col(j) -= V.col(i).dot(V.col(j)) * V.col(i);
-      const double norm = V.col(j).norm();
-      if (norm > 0) V.col(j) /= norm;
-    }
+/// Appends what is new in V to the orthonormal Q(:, 0 .. size), and random vectors in the place of what is
+/// not: an invariant space may have only one copy of a multiple eigenvalue in it.
+void append(Vectors<double>& Q, Index size, Vectors<double> V, Random& random) {
+  for (const Index end = size + V.cols(); size < end;) {
+    const Index fresh = orthonormalise(Q.leftCols(size), V).count;
+    Q.middleCols(size, fresh) = V.leftCols(fresh);
+    size += fresh;
+    V.resize(V.rows(), end - size);
+    random.fill_normal(V);
   }
-  Q.middleCols(size, V.cols()) = V;
 }
 
 }  // namespace
@@ -33,13 +33,14 @@ RitzPairs largest_ritz_pairs(Index n, std::uint64_t seed,
                              const std::function<bool(const RitzPairs&)>& enough) {
   const Index block = n < kMaxVectors ? 1 : kBlock, limit = std::min(n, kMaxVectors);
   Vectors<double> Q(n, limit + block), AQ(n, limit + block), T(limit, limit), start(n, block);
-  Random(seed, "definite_eigenvalues").fill_normal(start);
-  append(Q, 0, start);
+  Random random(seed, "definite_eigenvalues");
+  random.fill_normal(start);
+  append(Q, 0, start, random);
   Index next_look = block;
   for (Index size = block;; size += block) {
     const Index last = size - block;
     AQ.middleCols(last, block) = apply(Q.middleCols(last, block));
-    T.block(0, last, size, block) = Q.leftCols(size).transpose() * AQ.middleCols(last, block);
+    T.block(0, last, size, block) = gram(Q.leftCols(size), AQ.middleCols(last, block));
     T.block(last, 0, block, last) = T.block(0, last, last, block).transpose();
     const bool full = size + block > limit;
     if (full || size >= next_look) {
@@ -57,7 +58,7 @@ RitzPairs largest_ritz_pairs(Index n, std::uint64_t seed,
         if (full || enough(pairs)) return pairs;
       }
     }
-    append(Q, size, AQ.middleCols(last, block));
+    append(Q, size, AQ.middleCols(last, block), random);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "linalg/errors.h"
+#include "linalg/orthogonal.h"
 
 namespace basin {
 
@@ -43,9 +44,7 @@ void FarthestTwin::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) c
 }
 
 Removal removal_of(const Vectors<double>& X) {
-  return [&X](VectorsRef<double> V) {
-    for (int pass = 0; pass < 2 && X.cols() > 0; ++pass) V -= X * (X.transpose() * V);
-  };
+  return [&X](VectorsRef<double> V) { project_out(X, V); };
 }
 
 }  // namespace basin

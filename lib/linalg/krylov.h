@@ -33,9 +33,9 @@ class KrylovSpace {
   Vectors<double> projected() const { return T_.topLeftCorner(size_, size_); }
 
  private:
-  /// Makes the columns of W orthonormal to V_(0..size_) and each other and appends what is left of them;
-  /// `scale` is the size of what they were computed from.
-  void append(Vectors<double> W, double scale);
+  /// Makes the columns of W orthonormal to V_(0..size_) and each other (linalg/orthogonal.h) and appends what
+  /// there is room for. Returns V_(0..size_)^T W.
+  Vectors<double> append(Vectors<double> W, double scale);
 
   const SelfAdjointOperator& A_;
   Vectors<double> V_, T_;

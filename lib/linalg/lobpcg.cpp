@@ -4,6 +4,7 @@
 
 #include "linalg/dense.h"
 #include "linalg/errors.h"
+#include "linalg/orthogonal.h"
 #include "linalg/random.h"
 
 namespace basin {
@@ -12,25 +13,8 @@ namespace {
 /// The columns of V made orthonormal, to each other and to the columns of Q; those that are dependent are
 /// dropped.
 Vectors<double> orthonormalised(Vectors<double> V, const Vectors<double>& Q) {
-  constexpr double kDependent = 1e-10;
-  Index kept = 0;
-  for (Index j = 0; j < V.cols(); ++j) {
-    Vector<double> v = V.col(j);
-    const double length = v.stableNorm();  // a preconditioner may return numbers up to the largest
-    if (!(length > 0)) continue;
-    v /= length;
-    for (int pass = 0; pass < 2; ++pass) {
-      v -= Q * (Q.transpose() * v);
-      v -= V.leftCols(kept) * (V.leftCols(kept).transpose() * v);
-    }
-    const double rest = v.norm();
-    if (rest <= kDependent) continue;
-    v /= rest;
-    v -= Q * (Q.transpose() * v);
-    v -= V.leftCols(kept) * (V.leftCols(kept).transpose() * v);
-    V.col(kept++) = v.normalized();
-  }
-  return V.leftCols(kept);
+  const Index count = orthonormalise(Q, V).count;
+  return V.leftCols(count);
 }
 
 Vectors<double> side_by_side(const Vectors<double>& A, const Vectors<double>& B) {
@@ -64,7 +48,7 @@ SmallestPair smallest_pair(const SelfAdjointOperator& A,
   // S = [X, P]: approximations, and the directions they last moved in.
   Vectors<double> S = orthonormalised(preconditioned(start), Vectors<double>(n, 0)), AS = product(S);
   for (Index kept = S.cols();;) {
-    const SymmetricEigen ritz = symmetric_eigen(S.transpose() * AS, true);
+    const SymmetricEigen ritz = symmetric_eigen(gram(S, AS), true);
     const Index b = std::min(block, S.cols());
     const Vectors<double> C = ritz.vectors.leftCols(b);
     Vectors<double> moved = C;

@@ -5,6 +5,7 @@
 
 #include "linalg/dense.h"
 #include "linalg/errors.h"
+#include "linalg/orthogonal.h"
 #include "linalg/random.h"
 
 namespace basin {
@@ -22,29 +23,18 @@ struct Space {
 
   Index size() const { return V.cols(); }
 
-  /// Adds what is new in the vectors of W.
-  void extend(const Vectors<double>& W) {
-    Vectors<double> fresh(A.cols(), W.cols());
-    Index count = 0;
-    for (Index j = 0; j < W.cols() && size() + count < A.cols(); ++j) {
-      Vector<double> w = W.col(j);
-      const double before = w.norm();
-      if (!(before > 0)) continue;
-      for (int again = 0; again < 2; ++again) {
-        w -= V * (V.transpose() * w);
-        w -= fresh.leftCols(count) * (fresh.leftCols(count).transpose() * w);
-      }
-      if (!(w.norm() > 1e-12 * before)) continue;
-      fresh.col(count++) = w / w.norm();
-    }
+  /// Adds what is new in the vectors of W. They are compared with themselves and not with what they were
+  /// computed from: where nothing but rounding is left of a residual, it is one more random vector.
+  void extend(Vectors<double> W) {
+    const Index count = orthonormalise(V, W).count;
     if (count == 0) return;
     Vectors<double> products(A.rows(), count);
-    A.apply(fresh.leftCols(count), products);
+    A.apply(W.leftCols(count), products);
     if (!products.allFinite())
       throw WorkError("a product of the operator is not finite: eigenvalues are not defined");
     V.conservativeResize(A.cols(), size() + count);
     AV.conservativeResize(A.rows(), size());
-    V.rightCols(count) = fresh.leftCols(count);
+    V.rightCols(count) = W.leftCols(count);
     AV.rightCols(count) = products;
   }
 };
@@ -63,7 +53,7 @@ SpectrumEnds spectrum_ends(const SelfAdjointOperator& A, const Vectors<double>& 
 
   SpectrumEnds ends;
   for (Index round = 0;; ++round) {
-    const Vectors<double> H = space.V.transpose() * space.AV;
+    const Vectors<double> H = gram(space.V, space.AV);
     const SymmetricEigen ritz = symmetric_eigen((H + H.transpose()) / 2, true);
     const Index size = space.size();
     Vectors<double> both(size, 2);

@@ -8,6 +8,7 @@
 
 #include "linalg/dense.h"
 #include "linalg/errors.h"
+#include "linalg/orthogonal.h"
 #include "linalg/random.h"
 #include "linalg/statistics.h"
 #include "spectrum/measured_matrix.h"
@@ -17,7 +18,7 @@ namespace {
 
 /// One probe's recurrence: A V = V T + residual e^T, T tridiagonal.
 struct Recurrence {
-  Vectors<double> V;  ///< size x (steps + 1)
+  Vectors<double> V;  ///< size x steps
   std::vector<double> alpha, beta;
   bool exhausted = false;
 
@@ -26,17 +27,12 @@ struct Recurrence {
   /// Takes A v_j in and appends v_{j+1}.
   void advance(Vector<double> w, double& scale) {
     const Index j = steps();
-    alpha.push_back(V.col(j).dot(w));
-    scale = std::max(scale, w.stableNorm());
-    const auto known = V.leftCols(j + 1);
-    for (int pass = 0; pass < 2; ++pass) w -= known * (known.transpose() * w);
-    const double length = w.stableNorm();
-    exhausted = !(length > 1e-13 * scale) || j + 1 == V.rows();
-    beta.push_back(exhausted ? 0 : length);
-    if (exhausted || j + 1 == V.cols()) return;
-    w /= length;
-    w -= known * (known.transpose() * w);
-    V.col(j + 1) = w.normalized();
+    scale = std::max(scale, norm(w));
+    const Orthonormalised fresh = orthonormalise(V.leftCols(j + 1), w, scale);
+    alpha.push_back(fresh.coefficients(j, 0));
+    beta.push_back(fresh.rest[0]);
+    exhausted = fresh.count == 0;
+    if (!exhausted && j + 1 < V.cols()) V.col(j + 1) = w;
   }
 
   SymmetricEigen ritz(Index m) const {
@@ -70,7 +66,7 @@ void run_probes(const SelfAdjointOperator& A, const Removal& remove, const Quadr
     Random(options.seed, "density probe " + std::to_string(first + i)).fill_normal(v);
     remove(v);
     probes[i].V.resize(n, steps);
-    probes[i].V.col(0) = v.col(0) / v.stableNorm();
+    probes[i].V.col(0) = v.col(0) / norm(v.col(0));
   }
   double scale = 0;  // the largest |A v| so far
   for (Index step = 0; step < steps; ++step) {

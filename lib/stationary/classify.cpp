@@ -183,8 +183,7 @@ Diagonal balanced(const Question& q, const PointCurvature& c, const Vectors<doub
     q.remove(span);
     span = orthonormal_columns(d.cwiseInverse().asDiagonal() * (all - span));
   }
-  const auto remove = [&](VectorsRef<double> V) { V -= span * (span.transpose() * V); };
-  const EigenResult found = full_spectrum(std::move(A), true, remove, c.removed);
+  const EigenResult found = full_spectrum(std::move(A), true, removal_of(span), c.removed);
   Diagonal all = diagonal(found, d.cwiseProduct(q.rounding.entries).stableNorm());
   all.U = d.asDiagonal() * all.U;
   all.tolerance = found.eigenvalues[0].error_bound;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "linalg/dense.h"
+#include "linalg/orthogonal.h"
 
 namespace basin {
 
@@ -40,7 +41,7 @@ std::optional<double> convex_minimum(const AttentionLoss& loss) {
   Index rank = 0;
   while (rank < svd.values.size() && svd.values[rank] > std::max(m, P) * kEps * svd.values[0]) ++rank;
   const auto range = svd.vectors.leftCols(rank);
-  for (int pass = 0; pass < 2; ++pass) r -= range * (range.transpose() * r);
+  project_out(range, r);
   const double residual = r.stableNorm();
   if (!(residual > kClear * targets)) return std::nullopt;
   return residual * residual / 2;
