@@ -11,6 +11,7 @@
 #include "linalg/dense.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
+#include "linalg/sums.h"
 #include "spectrum/missed_search.h"
 #include "spectrum/restarted_lanczos.h"
 
@@ -32,7 +33,7 @@ void measure(const SelfAdjointOperator& A, End end, const EigenOptions& options,
   const Vector<double> residuals = column_norms(R);
   const Vector<double> rounding = product_rounding(A, options.twin, X, AX);
   // Vectors found in several rounds are orthonormal but for their own errors, which |I - X^T X| measures.
-  const double skew = (X.transpose() * X - Vectors<double>::Identity(X.cols(), X.cols())).norm();
+  const double skew = (gram(X, X) - Vectors<double>::Identity(X.cols(), X.cols())).norm();
   result.joint_bound =
       (residuals.stableNorm() + rounding.stableNorm() + skew * norm) / (1 - std::min(0.5, skew));
   std::vector<Index> order(values.size());

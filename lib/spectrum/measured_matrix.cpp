@@ -6,6 +6,7 @@
 
 #include "linalg/errors.h"
 #include "linalg/random.h"
+#include "linalg/sums.h"
 
 namespace basin {
 namespace {
@@ -73,10 +74,10 @@ void check_finite(const Vectors<double>& products) {
 }
 
 Vector<double> column_norms(const Vectors<double>& V) {
-  Vector<double> norms(V.cols());
-  for (Index j = 0; j < V.cols(); ++j) norms[j] = V.col(j).stableNorm();
-  if (!norms.allFinite()) throw WorkError("a product of the operator overflows: eigenvalues are not defined");
-  return norms;
+  Vector<double> lengths = norms(V);
+  if (!lengths.allFinite())
+    throw WorkError("a product of the operator overflows: eigenvalues are not defined");
+  return lengths;
 }
 
 double norm_estimate(const SelfAdjointOperator& A, std::uint64_t seed) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "linalg/sums.h"
 #include "spectrum/measured_matrix.h"
 
 namespace basin {
@@ -18,7 +19,7 @@ EndPairs ritz_pairs(const SelfAdjointOperator& A, const Vectors<double>& Z, cons
   Vectors<double> AQ(Q.rows(), Q.cols());
   A.apply(Q, AQ);
   check_finite(AQ);
-  const Vectors<double> T = Q.transpose() * AQ;
+  const Vectors<double> T = gram(Q, AQ);
   const SymmetricEigen eigen = symmetric_eigen((T + T.transpose()) / 2, true);
   const std::vector<Index> columns = end_columns(wanted, Z.cols());
   const Vectors<double> S = eigen.vectors(Eigen::all, columns);

@@ -7,6 +7,7 @@
 #include "linalg/dense.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
+#include "linalg/sums.h"
 
 namespace basin {
 namespace {
@@ -118,7 +119,7 @@ TraceEstimates estimated_traces(const SelfAdjointOperator& A, const Vector<doubl
   const Vectors<double> Q = svd.left.leftCols(rank);
   const Vectors<double> Z = products_with(A, Q, m, m + rank, progress) / scale;
   result.products = A.products() - products_before;
-  const Vectors<double> H = Q.transpose() * Z, W = Q.transpose() * Omega, B = Q.transpose() * Y;
+  const Vectors<double> H = gram(Q, Z), W = gram(Q, Omega), B = gram(Q, Y);
   const double low_rank = H.trace(), low_rank_squares = Z.squaredNorm();
   if (rank < m) {  // the range of A is in Q
     result.trace = {low_rank, kDropped * static_cast<double>(m) * svd.values[0]};
