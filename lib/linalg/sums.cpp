@@ -14,9 +14,13 @@ namespace {
 
 constexpr Index kLane = kLanes<double>;
 
-// A leaf of the tree: 7680 bytes, no power of two, so that neighbours do not compete for the same few places
-// of the first-level cache.
+// Rows of a leaf of the tree, about: as many leaves as come closest, all but the last of one size.
 constexpr Index kLeaf = 960, kQuarters = 4;
+
+Index leaf_rows(Index rows) {
+  const Index leaves = std::max<Index>(1, (rows + kLeaf / 2) / kLeaf);
+  return std::max(kLane, padded<double>((rows + leaves - 1) / leaves));
+}
 
 // Leaves over which a few columns are followed before the next few: short streams are slow to start.
 constexpr Index kTogether = 8;
@@ -49,7 +53,7 @@ struct Parts {
 
 /// Products of A columns x with B columns y over a leaf of `rows` rows; to out(i, j) at
 /// out[i * row_step + j * col_step]. Each has four packs of partial sums, one for each quarter of the rows:
-/// Q of them are taken at once: that hides the time an addition takes where the columns are few.
+/// Q = 4 takes them at once, which hides the time of an addition where the columns are few, Q = 1 one by one.
 template <int A, int B, int Q>
 void leaf(Columns<const double> x, Columns<const double> y, Index rows, double* out, Index row_step,
           Index col_step) {
@@ -73,24 +77,30 @@ void leaf(Columns<const double> x, Columns<const double> y, Index rows, double* 
     if (row < end) step(sums, row, [&](const double* from) { return load_part(from, end - row); });
   };
   const auto end_of = [&](Index q) { return std::min(rows, (q + 1) * quarter); };
-  Sums sums[kQuarters];
-  for (Index first = 0; first < kQuarters; first += Q) {
-    Sums some[Q]{};
-    const Index shortest = end_of(first + Q - 1) - (first + Q - 1) * quarter;
+  Sums total{};
+  const auto add_to_total = [&](const Sums& first, const Sums& second) {
+    for (int i = 0; i < A; ++i)
+      for (int j = 0; j < B; ++j) total[i][j] += first[i][j] + second[i][j];
+  };
+  if constexpr (Q == kQuarters) {
+    Sums sums[Q]{};
     Index done = 0;
-    if constexpr (Q > 1)
-      for (; done + kLane <= shortest; done += kLane)
+    for (; (Q - 1) * quarter + done + kLane <= rows; done += kLane)
 #pragma GCC unroll 4
-        for (Index q = 0; q < Q; ++q) step(some[q], (first + q) * quarter + done, whole_pack);
-    for (Index q = 0; q < Q; ++q) {
-      finish(some[q], (first + q) * quarter + done, end_of(first + q));
-      sums[first + q] = some[q];
+      for (Index q = 0; q < Q; ++q) step(sums[q], q * quarter + done, whole_pack);
+    for (Index q = 0; q < Q; ++q) finish(sums[q], q * quarter + done, end_of(q));
+    add_to_total(sums[0], sums[1]);
+    add_to_total(sums[2], sums[3]);
+  } else {
+    for (const Index q : {0, 2}) {
+      Sums first{}, second{};
+      finish(first, q * quarter, end_of(q));
+      finish(second, (q + 1) * quarter, end_of(q + 1));
+      add_to_total(first, second);
     }
   }
   for (int i = 0; i < A; ++i)
-    for (int j = 0; j < B; ++j)
-      out[i * row_step + j * col_step] =
-          sum<double>((sums[0][i][j] + sums[1][i][j]) + (sums[2][i][j] + sums[3][i][j]));
+    for (int j = 0; j < B; ++j) out[i * row_step + j * col_step] = sum<double>(total[i][j]);
 }
 
 using Leaf = decltype(&leaf<1, 1, 1>);
@@ -112,6 +122,7 @@ class Tree {
       : x_(columns_of(X)),
         y_(columns_of(Y)),
         rows_(X.rows()),
+        leaf_(leaf_rows(X.rows())),
         row_step_(row_step),
         col_step_(col_step),
         size_(X.cols() * Y.cols()),
@@ -119,7 +130,8 @@ class Tree {
         of_x_(X.cols(), kMostX[of_y_.size(of_y_.count - 1) - 1]) {}
 
   Index size() const { return size_; }
-  Index leaf_count() const { return std::max<Index>(1, (rows_ + kLeaf - 1) / kLeaf); }
+  Index work() const { return rows_ * size_; }
+  Index leaf_count() const { return std::max<Index>(1, (rows_ + leaf_ - 1) / leaf_); }
   /// Numbers that `sum` needs beside its result.
   Index spare(Index count) const { return size_ * std::bit_width(static_cast<std::size_t>(count)); }
 
@@ -152,10 +164,10 @@ class Tree {
 
   void sum(const Block& block, Index first, Index count, double* out, Index row_step, Index col_step) const {
     if (count == 1) {
-      const Index row = first * kLeaf;
+      const Index row = first * leaf_;
       return kLeaves[block.of_y - 1][block.of_x - 1]({x_.at(row, block.x), x_.step},
                                                      {y_.at(row, block.y), y_.step},
-                                                     std::min(kLeaf, rows_ - row), out, row_step, col_step);
+                                                     std::min(leaf_, rows_ - row), out, row_step, col_step);
     }
     const Index half = left_part(count);
     sum(block, first, half, out, row_step, col_step);
@@ -166,7 +178,7 @@ class Tree {
   }
 
   Columns<const double> x_, y_;
-  Index rows_, row_step_, col_step_, size_;
+  Index rows_, leaf_, row_step_, col_step_, size_;
   Parts of_y_, of_x_;
 };
 
@@ -179,7 +191,7 @@ void sum_tree(const Tree& tree, double* out) {
     std::vector<double> spare(need);
     tree.sum(first, leaves, to, spare.data());
   };
-  if (count * kLeaf * tree.size() < kShared || thread_slots() == 1) return serial(0, count, out);
+  if (tree.work() < kShared || thread_slots() == 1) return serial(0, count, out);
   // Subtrees of one size, and then the tree over them.
   const auto each =
       static_cast<Index>(std::bit_ceil(static_cast<std::size_t>((count + kParts - 1) / kParts)));

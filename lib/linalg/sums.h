@@ -2,11 +2,11 @@
 ///
 /// The bits of a result depend on the numbers alone: not on where they stand in memory, on the other columns
 /// of a block, on the size of the processor's caches or on the number of threads. A sum over the P rows is
-/// taken in leaves of 960 rows, in each by four packs of partial sums (linalg/simd.h), and the sums of the
-/// leaves are added by the binary tree over their index. (Eigen takes a reduction in an order that depends on
-/// the alignment, and blocks its products by the caches.)
+/// taken in leaves of about 960 rows, in each by four packs of partial sums (linalg/simd.h), and the sums of
+/// the leaves are added by the binary tree over their index. (Eigen takes a reduction in an order that
+/// depends on the alignment, and blocks its products by the caches.)
 ///
-/// Rounding: |error| <= c eps sum |x_i y_i| with c = 240 / lanes + log2(P), 2^-1074 where terms underflow.
+/// Rounding: |error| <= c eps sum |x_i y_i| with c = 360 / lanes + log2(P), 2^-1074 where terms underflow.
 /// Numbers that are not finite spread as in any sum.
 #pragma once
 
