@@ -84,13 +84,13 @@ struct Evaluation {
   Matrix<double> outputs;
   Vector<double> gradient;
   Vectors<double> JV, GV, HV, JtU;
+  Rounding rounding = {std::nan(""), std::nan(""), std::nan(""), {}};  ///< measured in double precision only
 };
 
 template <class S>
 Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double>& V,
                     const Vectors<double>& U) {
-  const auto [model, data] = setup.in_precision<S>();
-  const Linearization<S> at(model, setup.weights.cast<S>(), data, {.memory = memory});
+  const Linearization<S> at(setup.point.cast<S>(), {.memory = memory});
   Evaluation e = {static_cast<double>(at.loss()),
                   at.outputs().template cast<double>(),
                   at.gradient().template cast<double>(),
@@ -104,6 +104,7 @@ Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double
     (at.*multiply)(in.cast<S>(), out);
     result = out.template cast<double>();
   };
+  if constexpr (std::is_same_v<S, double>) e.rounding = rounding_at(at);
   product(&Linearization<S>::jvp, V, at.output_size(), e.JV);
   product(&Linearization<S>::gauss_newton, V, at.theta_size(), e.GV);
   product(&Linearization<S>::hessian, V, at.theta_size(), e.HV);
@@ -128,7 +129,7 @@ void body(Command& command) {
 
   const Setup setup = read_setup(command);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
-  const Index P = setup.description.parameters, m = setup.data->Y.size();
+  const Index P = setup.point.theta_size(), m = setup.point.data->Y.size();
   if (const auto k = static_cast<double>(command.get<Index>("random")); k > 0) {
     const double directions =
                      command.given("direction") ? 0 : 3 * static_cast<double>(P) + static_cast<double>(m),
@@ -143,11 +144,8 @@ void body(Command& command) {
   const bool single = command.single_precision();
   const Evaluation at = single ? evaluate<float>(setup, command.memory(), V, U)
                                : evaluate<double>(setup, command.memory(), V, U);
-  const auto& spec = setup.description.spec;
-  // What is measured is the rounding of double precision.
-  Rounding rounding = {std::nan(""), std::nan(""), std::nan(""), {}};
-  if (!single)
-    rounding = rounding_at(spec, setup.model, setup.weights, *setup.data, at.loss, at.outputs, at.gradient);
+  const AttentionSpec spec = setup.spec();
+  const Rounding& rounding = at.rounding;
   command.say("loss f = " + text(at.loss, rounding.loss, 8) +
               ", |gradient| = " + text(at.gradient.stableNorm(), rounding.gradient, 6) +
               (single ? " (single precision: about 6 digits)" : ""));
@@ -158,7 +156,7 @@ void body(Command& command) {
   file.write(group + "loss_error", rounding.loss);
   file.write(group + "outputs_error", rounding.residual);
   file.write(group + "gradient_error", rounding.gradient);
-  file.write(group + "outputs", at.outputs.data(), {setup.data->samples, spec.tokens, spec.outputs});
+  file.write(group + "outputs", at.outputs.data(), {setup.point.data->samples, spec.tokens, spec.outputs});
   file.write(group + "gradient", at.gradient);
   write_parameters(file, setup.parameters());
   for (const auto& e : setup.parameters().entries())

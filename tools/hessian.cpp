@@ -16,6 +16,7 @@
 #include "curvature/symmetry_count.h"
 #include "curvature/underflow.h"
 #include "linalg/errors.h"
+#include "model/perturbation.h"
 #include "stationary/rounding.h"
 
 using namespace basin;
@@ -180,11 +181,8 @@ void restrict_to_block(const Command& command, Setup& setup) {
   const auto found =
       std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.block.name == block; });
   if (found == entries.end() || !found->trainable())
-    throw InputError("--block " + block + ": expected one of the trained blocks, " +
-                     setup.description.trainable);
-  setup.model = make_attention_model<double>(setup.description.spec, {block});
-  setup.description.trainable = block;
-  setup.description.parameters = setup.parameters().theta_size();
+    throw InputError("--block " + block + ": expected one of the trained blocks, " + setup.trainable());
+  setup.point = setup.point.with_trainable({block});
 }
 
 /// Decides what is dense and how much memory is left for what the products keep.
@@ -447,23 +445,19 @@ std::unique_ptr<ProductJournal> open_journal(const Command& command, const Speci
 }
 
 void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries, const Setup& setup) {
-  std::vector<std::string> names, trained;
+  std::vector<std::string> names;
   std::vector<std::int64_t> dimensions;
   for (const auto& [name, dimension] : symmetries.table()) {
     names.push_back(name);
     dimensions.push_back(dimension);
   }
-  for (const auto& e : setup.parameters().entries())
-    if (e.trainable()) trained.push_back(e.block.name);
-  const DataFeatures features = data_features(setup.data->X, setup.description.spec.tokens);
   const std::string group = "/entry/symmetries";
   file.group(group, "NXcollection");
   file.write(group + "/family", names, {static_cast<Index>(names.size())});
   file.write(group + "/modes", dimensions);
   file.write(group + "/total", static_cast<std::int64_t>(symmetries.modes()));
   file.write(group + "/generic_count",
-             static_cast<std::int64_t>(symmetry_count(setup.description.spec, trained, setup.data->samples,
-                                                      features.rank(), features.rank_centred())));
+             static_cast<std::int64_t>(symmetry_count(setup.point, data_features(*setup.point.data))));
   file.write(group + "/left_out", symmetries.left_out());
 }
 
@@ -481,19 +475,22 @@ std::string symmetry_text(const Symmetries& symmetries) {
 Stationarity stationarity_at(const Setup& setup, const Linearization<double>& at,
                              const SelfAdjointOperator& gauss_newton, std::uint64_t seed,
                              Rounding& rounding) {
-  const Matrix<double>& Y = setup.data->Y;
-  rounding = rounding_at(setup.description.spec, setup.model, setup.weights, *setup.data, at.loss(),
-                         at.outputs(), at.gradient());
+  const Matrix<double>& Y = setup.point.data->Y;
+  rounding = rounding_at(at);
   rounding.loss += gauss_newton.underflow();
   rounding.gradient += gauss_newton.underflow();
   Stationarity s;
   s.gradient = at.gradient().stableNorm();
   s.gradient_error = rounding.gradient;
-  s.residual = (at.outputs() - Y).stableNorm();
+  s.residual = at.residual().stableNorm();
   s.residual_error = rounding.residual;
-  s.largest_gradient = std::sqrt(norm_estimate(gauss_newton, seed)) * s.residual;
+  const double J_square = at.loss_facts().quadratic ? norm_estimate(gauss_newton, seed)  // J^T J
+                                                    : norm_estimate(NtkOperator(at), seed);
+  s.largest_gradient = std::sqrt(J_square) * s.residual;
+  s.attainable = at.loss_facts().attained;
+  s.quadratic = at.loss_facts().quadratic;
   s.targets = Y.stableNorm();
-  s.theta = setup.parameters().extract(setup.weights).stableNorm();
+  s.theta = setup.point.theta().stableNorm();
   return s;
 }
 
@@ -504,7 +501,7 @@ void body(Command& command) {
   RunOutput output(command, command.output(), "/entry/provenance");
   Setup setup = read_setup(command);
   if (command.given("block")) restrict_to_block(command, setup);
-  const Index P = setup.description.parameters;
+  const Index P = setup.point.theta_size();
   for (const char* option : {"largest", "smallest"})
     if (const Index k = command.get<Index>(option); k < 0 || k > P)
       throw InputError("--" + std::string(option) + " " + std::to_string(k) +
@@ -518,10 +515,9 @@ void body(Command& command) {
     return command.message(output.path() + " is finished");
   }
 
-  const Linearization<double> at = setup.linearize(plan.left());
-  const std::vector<Linearization<double>> twins_at = setup.linearize_twins();
-  const double underflow =
-      product_underflow(setup.description.spec, setup.parameters(), setup.weights, *setup.data);
+  const Linearization<double> at = setup.point.linearize({.memory = plan.left()});
+  const std::vector<Linearization<double>> twins_at = linearize_perturbed(setup.point);
+  const double underflow = product_underflow(setup.point);
   const Operators operators(at, underflow, journal.get(), 0), uncounted(at, underflow, nullptr, 0);
   std::vector<std::unique_ptr<const Operators>> twins;
   for (const Linearization<double>& twin_at : twins_at)
@@ -529,8 +525,7 @@ void body(Command& command) {
         std::make_unique<const Operators>(twin_at, underflow, journal.get(), 2 * twins.size() + 2));
   std::unique_ptr<const Symmetries> symmetries;
   if (request.counts || request.modulo) {
-    symmetries = std::make_unique<const Symmetries>(setup.description.spec, setup.parameters(), setup.weights,
-                                                    *setup.data);
+    symmetries = std::make_unique<const Symmetries>(setup.point);
     if (request.modulo && symmetries->modes() >= P)
       throw InputError("--modulo-symmetries: all " + std::to_string(P) + " directions are symmetries");
   }
@@ -543,6 +538,8 @@ void body(Command& command) {
     const FarthestTwin twin(uncounted.get(matrix), std::move(others));
     Analysis analysis(command, request, plan, symmetries.get(), A, twin, setup.parameters());
     all.push_back(analysis.run(matrix));
+    all.back().gauss_newton = at.loss_facts().quadratic ? "J^T J" : "J^T H_l J";
+    all.back().convex = at.loss_facts().convex;
   }
 
   // The verdict first.

@@ -8,7 +8,7 @@
 #include "common/setup.h"
 #include "linalg/errors.h"
 #include "model/attention_model.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 #include "ntk/gain_bounds.h"
 
 using namespace basin;
@@ -77,10 +77,6 @@ std::vector<std::vector<std::string>> kernel_sets(const std::vector<std::string>
 
 // ---- smallest eigenvalues ---------------------------------------------------------------------------------
 
-AttentionPoint point_of(const Setup& setup) {
-  return {setup.description.spec, setup.weights, setup.data};
-}
-
 struct Analysis {
   std::vector<Kernel> kernels;                      ///< of each set
   std::vector<std::optional<NtkSpectrum>> spectra;  ///< likewise, where all eigenvalues are known
@@ -95,20 +91,20 @@ struct Analysis {
 };
 
 /// The factors of sample i alone.
-AttentionFactors single_factors(const AttentionPoint& point, Index i) {
-  const Index n = point.spec.tokens;
+AttentionFactors single_factors(const ModelPoint<double>& point, Index i) {
+  const Index n = point.data->X.rows() / point.data->samples;
   auto data = std::make_shared<Data<double>>();
   *data = {1, point.data->X.middleRows(i * n, n), point.data->Y.middleRows(i * n, n)};
-  return attention_factors(point.spec, point.weights, data);
+  return attention_factors({point.model, point.weights, data});
 }
 
 /// Refuses what --memory does not hold.
 void check_memory(const Command& command, const std::string& method, const Setup& setup, double needed) {
   const auto memory = static_cast<double>(command.memory());
   if (needed > memory)
-    throw InputError("--method " + method + " with m = " + std::to_string(setup.data->Y.size()) +
-                     " outputs and P = " + std::to_string(setup.description.parameters) +
-                     " parameters needs " + bytes_text(needed) + ", --memory allows " + bytes_text(memory) +
+    throw InputError("--method " + method + " with m = " + std::to_string(setup.point.data->Y.size()) +
+                     " outputs and P = " + std::to_string(setup.point.theta_size()) + " parameters needs " +
+                     bytes_text(needed) + ", --memory allows " + bytes_text(memory) +
                      ": fewer samples, fewer trained blocks, or more memory");
 }
 
@@ -118,18 +114,17 @@ MatrixFreeMinimum minimum_by_products(Command& command, const Setup& setup, cons
   MatrixFreeOptions options;
   options.max_products = command.get<Index>("max-products");
   options.seed = command.seed();
-  const Linearization<double> at = setup.linearize(command.memory());
-  const AttentionPoint point = point_of(setup);
+  const Linearization<double> at = setup.point.linearize({.memory = command.memory()});
   return matrix_free_minimum(
-      at, setup.linearize_twins(), factors, [&](Index i) { return single_factors(point, i); }, options,
-      command.progress("products with the kernel"));
+      at, linearize_perturbed(setup.point), factors, [&](Index i) { return single_factors(setup.point, i); },
+      options, command.progress("products with the kernel"));
 }
 
 /// The method that is taken, all it needs being there. `auto` is taken for `dense`, too, from here on.
 std::string checked_method(Command& command, const Setup& setup,
                            const std::vector<std::vector<std::string>>& sets) {
-  const AttentionSpec& spec = setup.description.spec;
-  const Index N = setup.data->samples;
+  const AttentionSpec spec = setup.spec();
+  const Index N = setup.point.data->samples;
   const double conditions = conditions_bytes(spec, N),
                formed = std::max(conditions, formed_minima_bytes(spec, N));
   auto method = command.get<std::string>("method");
@@ -162,10 +157,9 @@ MinimaOptions minima_options(const Command& command, const std::string& method) 
 }
 
 Analysis analyse(Command& command, const Setup& setup, const std::vector<std::vector<std::string>>& sets) {
-  const std::vector<std::string>& trained = sets.back();
   Analysis result;
   const std::string method = result.method = checked_method(command, setup, sets);
-  const MeasuredFactors factors = measured_factors(setup.description.spec, setup.weights, setup.data);
+  const MeasuredFactors factors = measured_factors(setup.point);
   const InitialisationConditions conditions(factors);
   result.ranks = conditions.ranks();
   const Progress progress = command.progress("conditions, kernels");
@@ -176,7 +170,7 @@ Analysis analyse(Command& command, const Setup& setup, const std::vector<std::ve
 
   MinimaOptions options = minima_options(command, method);
   options.note = [&](const std::string& line) { command.message(line); };
-  Minima found = kernel_minima(point_of(setup), factors, trained, sets, options,
+  Minima found = kernel_minima(setup.point, factors, sets, options,
                                command.progress(options.form ? "kernels" : "Jacobian, samples"));
   result.spectra = std::move(found.spectra);
   command.resolve("method", method != "auto"               ? method
@@ -194,10 +188,10 @@ Analysis analyse(Command& command, const Setup& setup, const std::vector<std::ve
 /// The same weights and data under the other kernel, with its default bandwidth.
 Setup other_kernel(const Setup& setup) {
   Setup other = setup;
-  AttentionSpec& spec = other.description.spec;
+  AttentionSpec spec = setup.spec();
   spec.kernel = spec.kernel == KernelKind::softmax ? KernelKind::gaussian : KernelKind::softmax;
   spec.bandwidth = 0;
-  other.model = make_attention_model<double>(spec, setup.parameters().trained());
+  other.point.model = build_single_attention<double>(spec, setup.parameters().trained());
   return other;
 }
 
@@ -285,10 +279,9 @@ std::string methods(const Analysis& found) {
 void compare(Command& command, hdf5::Writer& file, const Setup& setup,
              const std::vector<std::vector<std::string>>& sets, const Analysis& here) {
   const Setup other = other_kernel(setup);
-  command.message("the same with the " + kernel_name(other.description.spec.kernel) + " kernel ...");
+  command.message("the same with the " + kernel_name(other.spec().kernel) + " kernel ...");
   const Analysis there = analyse(command, other, sets);
-  const std::string ours = kernel_name(setup.description.spec.kernel),
-                    theirs = kernel_name(other.description.spec.kernel);
+  const std::string ours = kernel_name(setup.spec().kernel), theirs = kernel_name(other.spec().kernel);
   command.say("The same weights with the " + theirs + " kernel: the sum is " + verdict(there.sum()));
   for (std::size_t k = 0; k < here.kernels.size(); ++k) {
     const KernelMinimum &a = here.kernels[k].minimum, &b = there.kernels[k].minimum;
@@ -310,8 +303,8 @@ void compare(Command& command, hdf5::Writer& file, const Setup& setup,
 // ---- the ball certificate ---------------------------------------------------------------------------------
 
 CertificateInput certificate_input(const Setup& setup, const KernelMinimum& sum) {
-  return basin::certificate_input(setup.description.spec, setup.weights, *setup.data, setup.linearize(0),
-                                  setup.linearize_twins(), sum);
+  return basin::certificate_input(setup.point.linearize({.memory = 0}), linearize_perturbed(setup.point),
+                                  sum);
 }
 
 std::string verdict(const Certificate& c, const KernelMinimum& sum) {
@@ -333,11 +326,10 @@ Certificate certificate_at_gain(const Command& command, const Setup& setup, cons
                                 double gain, const std::string& method) {
   Setup scaled = setup;
   const auto& entry = setup.parameters().find(block);
-  scaled.weights.segment(entry.offset, entry.block.size()) *= gain;
-  const MeasuredFactors factors = measured_factors(setup.description.spec, scaled.weights, scaled.data);
+  scaled.point.weights.segment(entry.offset, entry.block.size()) *= gain;
+  const MeasuredFactors factors = measured_factors(scaled.point);
   const std::vector<std::string> trained = setup.parameters().trained();
-  const Minima found =
-      kernel_minima(point_of(scaled), factors, trained, {trained}, minima_options(command, method));
+  const Minima found = kernel_minima(scaled.point, factors, {trained}, minima_options(command, method));
   const KernelMinimum sum =
       with_conditions(found.minima.back(), InitialisationConditions(factors).of(trained));
   const CertificateInput input = certificate_input(scaled, sum);
@@ -347,8 +339,8 @@ Certificate certificate_at_gain(const Command& command, const Setup& setup, cons
 /// What would make the certificate pass.
 void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const std::string& method,
              const KernelMinimum& sum, const CertificateInput& input, const Certificate& certificate) {
-  const auto scalings =
-      target_scalings(input.F, setup.data->Y, certificate.largest_residual * (1 - 1e-9) - input.F_error);
+  const auto scalings = target_scalings(input.F, setup.point.data->Y,
+                                        certificate.largest_residual * (1 - 1e-9) - input.F_error);
   const double nan = std::numeric_limits<double>::quiet_NaN();
   if (scalings)
     command.say("  targets scaled by " + number(scalings->low, 6) + " to " + number(scalings->high, 6) +
@@ -362,7 +354,7 @@ void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const std
   std::function<void(const std::string&)> status = command.status();
   if (!status) status = [](const std::string&) {};
   for (const std::string& block : attention_blocks()) {
-    GainBounds bounds(setup.description.spec, setup.model, setup.weights, setup.data, sum, block);
+    GainBounds bounds(setup.point, sum, block);
     Index tried = 0;
     const auto gain = passing_gain(
         [&](double g) {

@@ -48,17 +48,17 @@ Specification specify(const Command& command, const Setup& setup, const Directio
                       const std::string& trajectory_sha256) {
   std::string names;
   for (const std::string& name : quantities) names += (names.empty() ? "" : ",") + name;
-  const auto& d = setup.description;
+  const AttentionSpec layer = setup.spec();
   Specification all = {
       {"version", version()},
       {"format", hdf5::kFormatVersion},
       {"problem", setup.input_sha256},
-      {"kernel", kernel_name(d.spec.kernel)},
-      {"bandwidth", d.spec.kernel == KernelKind::gaussian ? number(d.spec.sigma(), 17) : "none"},
-      {"weights", d.weights_origin},
-      {"heads", std::to_string(d.spec.heads)},
-      {"head-dim", std::to_string(d.spec.head_dim)},
-      {"train", d.trainable},
+      {"kernel", kernel_name(layer.kernel)},
+      {"bandwidth", layer.kernel == KernelKind::gaussian ? number(layer.sigma(), 17) : "none"},
+      {"weights", setup.weights_origin},
+      {"heads", std::to_string(layer.heads)},
+      {"head-dim", std::to_string(layer.head_dim)},
+      {"train", setup.trainable()},
       {"x", axis_text(grid.x)},
       {"y", axis_text(grid.y)},
       {"u", directions.u.origin + ", " + directions.u.normalisation},
@@ -139,9 +139,8 @@ void slice(int argc, const char* const* argv) {
                  points * (160 + 16 * static_cast<double>(quantities.size())));
   const auto plane_of_line = [&](Index line) {
     const Grid on = lines > 1 ? Grid{grid.x, {0, 0, 1}} : grid;
-    return PlaneEvaluator(setup.description.spec, setup.model, setup.weights, setup.data,
-                          lines > 1 ? directions.line(line) : directions.u.vector, directions.v.vector, on,
-                          {.memory = command.memory()});
+    return PlaneEvaluator(setup.point, lines > 1 ? directions.line(line) : directions.u.vector,
+                          directions.v.vector, on, {.memory = command.memory()});
   };
   std::optional<PathOnPlane> path;
   if (trajectory) path = path_on_plane(setup, directions.u.vector, directions.v.vector, *trajectory);

@@ -70,23 +70,22 @@ std::string checksum(const Values& values) {
 
 /// What makes a catalogue what it is; with `share`, also which starts it has.
 Specification specification_of(const Command& command, const Setup& setup, bool share) {
-  const hdf5::ModelDescription& d = setup.description;
-  Vector<double> frozen = setup.weights;
-  setup.parameters().insert(Vector<double>(Vector<double>::Zero(d.parameters)), frozen);
+  const AttentionSpec layer = setup.spec();
+  const Vector<double> frozen = setup.point.at(Vector<double>::Zero(setup.point.theta_size())).weights;
   Specification all = {{"version", version()},
                        {"format", hdf5::kFormatVersion},
-                       {"inputs", checksum(setup.data->X)},
-                       {"targets", checksum(setup.data->Y)},
+                       {"inputs", checksum(setup.point.data->X)},
+                       {"targets", checksum(setup.point.data->Y)},
                        {"fixed weights", checksum(frozen)}};
-  for (const auto& [name, size] : {std::pair<const char*, Index>{"N", d.samples},
-                                   {"n", d.spec.tokens},
-                                   {"D", d.spec.embedding},
-                                   {"D_out", d.spec.outputs}})
+  for (const auto& [name, size] : {std::pair<const char*, Index>{"N", setup.point.data->samples},
+                                   {"n", layer.tokens},
+                                   {"D", layer.embedding},
+                                   {"D_out", layer.outputs}})
     all.emplace_back(name, std::to_string(size));
   for (const auto& [name, value] : command.provenance().options)
     if (!kWithoutEffect.contains(name) && (share || !kOfTheShare.contains(name)))
       all.emplace_back(name, value);
-  if (share) all.emplace_back("weights", checksum(setup.weights));
+  if (share) all.emplace_back("weights", checksum(setup.point.weights));
   return all;
 }
 
@@ -124,7 +123,7 @@ class Search {
         output_(std::move(output)),
         escape_file_(std::move(escape)) {
     data_.specification = specification_of(command, setup, false);
-    require_representable(setup.data->Y.stableNorm(), setup.input + ": ");
+    require_representable(setup.point.data->Y.stableNorm(), setup.input + ": ");
     if (const auto known = minimum_for(command, setup)) {
       data_.known_minimum = known->loss;
       data_.minimum_source = known->source;
@@ -135,12 +134,7 @@ class Search {
     data_.shape = record_shape(setup);
     init_.method = command.get<std::string>("init");
     init_.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
-    loss_ = {setup.description.spec,
-             setup.model,
-             setup.weights,
-             setup.data,
-             command.memory() / static_cast<std::size_t>(2 * thread_slots()),
-             command.status()};
+    loss_ = {setup.point, command.memory() / static_cast<std::size_t>(2 * thread_slots()), command.status()};
     for (Index i = 0; i < static_cast<Index>(request_.at.size()); ++i) tasks_.push_back({Origin::given, i});
     for (Index i = 0; i < static_cast<Index>(request_.from.size()); ++i) tasks_.push_back({Origin::from, i});
     for (Index k = 0; k < request_.starts && request_.minima; ++k) tasks_.push_back({Origin::descent, k});
@@ -209,9 +203,9 @@ class Search {
     OptionValues values = descends() ? command_ : command_.with({{"step", "1"}});
     ModelObjective f = loss_.objective();
     const Vector<double> theta =
-        request_.starts > 0
-            ? draw(start_seed(command_.seed(), 0))
-            : setup_.parameters().extract(request_.from.empty() ? setup_.weights : request_.from[0].weights);
+        request_.starts > 0 ? draw(start_seed(command_.seed(), 0))
+                            : setup_.parameters().extract(request_.from.empty() ? setup_.point.weights
+                                                                                : request_.from[0].weights);
     if (!f.at(theta)) return;
     stopping_ = make_descent_plan(values, with_theta(theta), f).stopping;
     if (!(stopping_.gradient > 0)) throw InputError("--tolerance 0: expected a positive number");
@@ -237,14 +231,14 @@ class Search {
 
   Setup with_theta(const Vector<double>& theta) const {
     Setup there = setup_;
-    there.parameters().insert(theta, there.weights);
+    there.point.weights = there.point.at(theta).weights;
     return there;
   }
 
   Vector<double> draw(std::uint64_t seed) const {
     Initialisation init = init_;
     init.seed = seed;
-    return setup_.parameters().extract(draw_weights(setup_.description.spec, init).values);
+    return setup_.parameters().extract(draw_weights(setup_.spec(), init).values);
   }
 
   /// Gradient descent along the flow: for starts that are not those of the options.
@@ -289,8 +283,8 @@ class Search {
 
   /// A given point.
   StartRecord judge(const Given& given) const {
-    AttentionLoss loss = loss_;
-    loss.weights = given.weights;
+    ModelLoss loss = loss_;
+    loss.point.weights = given.weights;
     try {
       const Found found = examine(loss, setup_.parameters().extract(given.weights), request_.dense_limit);
       return placed(finished(loss, found, Origin::given, 0), given);
@@ -330,8 +324,7 @@ class Search {
     data_.minimum_source = where;
   }
 
-  StartRecord finished(const AttentionLoss& loss, const Found& found, Origin origin,
-                       std::uint64_t seed) const {
+  StartRecord finished(const ModelLoss& loss, const Found& found, Origin origin, std::uint64_t seed) const {
     StartRecord record = make_record(found, origin, seed, data_.shape);
     if (found.point.kind == PointKind::saddle) {
       ModelObjective f = loss.objective();
@@ -370,8 +363,8 @@ class Search {
         count,
         [&](Index i, Index) {
           const StartRecord& r = data_.starts[firsts[i / request_.check_return]];
-          AttentionLoss loss = loss_;
-          loss.weights = r.weights;
+          ModelLoss loss = loss_;
+          loss.point.weights = r.weights;
           const Vector<double> theta = setup_.parameters().extract(r.weights);
           Vector<double> move(theta.size());
           Random(static_cast<std::uint64_t>(i % request_.check_return), "return").fill_normal(move);
@@ -408,7 +401,7 @@ class Search {
   RunOutput output_;
   std::optional<RunOutput> escape_file_;
   Specification specification_;
-  AttentionLoss loss_;
+  ModelLoss loss_;
   Initialisation init_;
   Stopping stopping_;
   std::vector<Task> tasks_;
@@ -423,7 +416,7 @@ void Search::write() {
                                          [](Verdict v) { return v == Verdict::global_minimum; }));
   hdf5::Writer file(output_.path(), output_.may_replace());
   if (escaped_) write_escape(file);
-  const Symmetries symmetries(setup_.description.spec, setup_.parameters(), setup_.weights, *setup_.data);
+  const Symmetries symmetries(setup_.point);
   if (!symmetries.left_out().empty())
     command_.say("symmetries left out: " + symmetries.left_out() + "; zero modes may be theirs");
   command_.say(setup_.text());
@@ -452,11 +445,11 @@ std::string Search::leave() {
     if (which == entries.size()) return "--escape: there is no saddle to leave";
   }
   const StartRecord& r = data_.starts[entries[which].members[0]];
-  AttentionLoss loss = loss_;
-  loss.weights = r.weights;
+  ModelLoss loss = loss_;
+  loss.point.weights = r.weights;
   ModelObjective f = loss.objective();
   const Vector<double> start = setup_.parameters().extract(r.weights) + r.escape_step * r.direction;
-  const Vector<double> weights = f.weights_at(start);
+  const Vector<double> weights = f.point_at(start).weights;
   const double there = f.loss(start);
   const Found end = search(loss, start, Target::minima, plain_options());
   escaped_ = Escaped{which, there, weights, make_record(end, Origin::given, 0, data_.shape)};
@@ -568,7 +561,7 @@ void body(Command& command) {
   else if (command.given("entry"))
     throw InputError("--entry: without effect unless with --escape");
   const Setup setup = read_setup(command, Draws::starts);
-  if (setup.description.weights_origin == "from the problem file")
+  if (setup.weights_origin == "from the problem file")
     for (const auto& [block, gain] : parse_gains(command.get<std::vector<std::string>>("gain")))
       if (const auto& entry = setup.parameters().find(block); !entry.trainable())
         throw InputError("--gain " + block + "=" + number(gain) + ": " + block +

@@ -69,11 +69,11 @@ Index cadence(Command& command, const std::string& option, Index otherwise) {
 /// Work in pieces of microseconds takes longer shared than alone; the results do not depend on it.
 void use_one_thread_for_small_work(const Setup& setup, bool with_kernels) {
   constexpr double kSmall = 1e7;  // operations a step: about a millisecond
-  const auto rows = static_cast<double>(setup.data->X.rows()), m = static_cast<double>(setup.data->Y.size());
+  const auto rows = static_cast<double>(setup.point.data->X.rows()),
+             m = static_cast<double>(setup.point.data->Y.size());
   const double step = 6 * rows *
-                      static_cast<double>(setup.weights.size() + setup.description.spec.tokens *
-                                                                     setup.description.spec.heads *
-                                                                     setup.description.spec.head_dim);
+                      static_cast<double>(setup.point.weights.size() +
+                                          setup.spec().tokens * setup.spec().heads * setup.spec().head_dim);
   if (step + (with_kernels ? m * m * m : 0) < kSmall) omp_set_num_threads(1);
 }
 
@@ -85,15 +85,15 @@ class Training {
         setup_(setup),
         output_(std::move(output)),
         final_(std::move(final)),
-        objective_(setup.model, setup.weights, setup.data,
-                   command.get<std::string>("method") == "newton" ? command.memory() : 0,
-                   natural_length(setup.description.spec, setup.parameters(), setup.weights, *setup.data)),
-        start_(setup.parameters().extract(setup.weights)) {
+        objective_(setup.point, command.get<std::string>("method") == "newton" ? command.memory() : 0,
+                   natural_length(setup.point)),
+        start_(setup.parameters().extract(setup.point.weights)) {
     std::optional<Point> at = objective_.at(start_);
     if (!at) throw WorkError("the loss at the start is not finite: the weights or inputs are too large");
     run_.at = std::move(*at);
-    require_representable(std::max(setup.data->Y.stableNorm(), objective_.here().outputs().stableNorm()),
-                          setup.input + ": ");
+    require_representable(
+        std::max(setup.point.data->Y.stableNorm(), objective_.here().outputs().stableNorm()),
+        setup.input + ": ");
     const double scale = objective_.gradient_scale();
     plan_ = make_descent_plan(command, setup, objective_);
     plan_.stopping.gradient_scale = scale;
@@ -101,7 +101,7 @@ class Training {
     record_every_ = cadence(command, "record-every", (steps + 999) / 1000);
     checkpoint_every_ = cadence(command, "checkpoint-every", (steps + 99) / 100);
     const double trajectory = (static_cast<double>(steps) / static_cast<double>(checkpoint_every_) + 2) *
-                              8.0 * static_cast<double>(setup.weights.size());
+                              8.0 * static_cast<double>(setup.point.weights.size());
     if (trajectory > static_cast<double>(command.memory()))
       throw InputError("--checkpoint-every " + std::to_string(checkpoint_every_) + ": the trajectory needs " +
                        bytes_text(trajectory) + ", --memory allows " +
@@ -124,7 +124,7 @@ class Training {
     specification_ = specification_of(command_, setup_);
     output_.check(specification_);
     if (final_) final_->check(specification_);
-    CheckpointFiles files(output_.path(), specification_, setup_.weights.size(), resume);
+    CheckpointFiles files(output_.path(), specification_, setup_.point.weights.size(), resume);
     if (output_.finished()) {
       files.remove();
       command_.message(command_.output() + " is finished");
@@ -137,7 +137,7 @@ class Training {
     } else {
       record();
       settled_ = objective_.counts();
-      files.save(checkpoint(), objective_.weights_at(run_.at.theta));
+      files.save(checkpoint(), objective_.point_at(run_.at.theta).weights);
     }
     const Index begin = run_.step;
     const Progress progress = command_.progress("steps");
@@ -147,13 +147,13 @@ class Training {
           if (run_.step % record_every_ == 0) record();
           settled_ = objective_.counts();
           if (run_.step % checkpoint_every_ == 0)
-            files.save(checkpoint(), objective_.weights_at(run_.at.theta));
+            files.save(checkpoint(), objective_.point_at(run_.at.theta).weights);
           report(progress, run_.step - begin, plan_.stopping.steps - begin);
         });
     spent_ = objective_.counts();
     if (recorded_ != run_.step) record();
     if (!files.trajectory().contains(run_.step))
-      files.save(checkpoint(), objective_.weights_at(run_.at.theta));
+      files.save(checkpoint(), objective_.point_at(run_.at.theta).weights);
     say();
     write(files.trajectory());
     files.remove();
@@ -166,8 +166,8 @@ class Training {
   void account(const Move& move) {
     since_.last = move;
     since_.loss_before = last_loss_;
-    if (std::isfinite(move.loss_bound) && last_loss_ > kSmallestLoss * loss_scale(*setup_.data)) {
-      const double residual = std::sqrt(2 * last_loss_);
+    if (std::isfinite(move.loss_bound) && last_loss_ > kSmallestLoss * loss_scale(*setup_.point.data)) {
+      const double residual = residual_norm(setup_.point.model->loss().facts(), last_loss_);
       const double rounding = residual * (residual_bound(setup_, last_loss_) - residual);
       ++guaranteed_;
       if (run_.at.loss > move.loss_bound + rounding) ++broken_;
@@ -183,7 +183,7 @@ class Training {
   }
 
   void record() {
-    const Row row = measure(setup_, options_, run_, here(), objective_.counts(), start_, since_);
+    const Row row = measure(options_, run_, here(), objective_.counts(), start_, since_);
     names_ = row.names();
     rows_.push_back(row.values());
     recorded_ = since_.record_step = run_.step;
@@ -229,7 +229,7 @@ class Training {
                          " is missing; delete it, and the journal");
       value = static_cast<std::decay_t<decltype(value)>>(found->second);
     });
-    names_ = measure(setup_, options_, run_, here(), objective_.counts(), start_, since_).names();
+    names_ = measure(options_, run_, here(), objective_.counts(), start_, since_).names();
   }
 
   void say() {
@@ -322,7 +322,7 @@ class Training {
   }
 
   void write(const std::map<Index, std::vector<double>>& trajectory) {
-    const Vector<double> weights = objective_.weights_at(run_.at.theta);
+    const Vector<double> weights = objective_.point_at(run_.at.theta).weights;
     if (final_) write_final(weights);
     hdf5::Writer file(output_.path(), output_.may_replace());
     if (options_.certify) file.group("/entry/certificate", "NXcollection");
@@ -362,7 +362,7 @@ class Training {
   }
 
   void write_trajectory(hdf5::Writer& file, const std::map<Index, std::vector<double>>& trajectory) const {
-    const AttentionSpec& s = setup_.description.spec;
+    const AttentionSpec s = setup_.spec();
     file.group("/trajectory");
     for (const auto& [name, size] : {std::pair<const char*, Index>{"H", s.heads},
                                      {"d", s.head_dim},
@@ -376,7 +376,8 @@ class Training {
       theta.insert(theta.end(), weights.begin(), weights.end());
     }
     file.write("/trajectory/step", steps);
-    file.write("/trajectory/theta", theta.data(), {static_cast<Index>(steps.size()), setup_.weights.size()});
+    file.write("/trajectory/theta", theta.data(),
+               {static_cast<Index>(steps.size()), setup_.point.weights.size()});
   }
 
   /// The problem with the last weights. It is written before the run, so that a run that is there has it.

@@ -25,8 +25,7 @@ double spectral_norm(const Vectors<double>& A) {
   return values.size() > 0 ? values[0] : 0;
 }
 
-}  // namespace
-
+/// X with the mean token of each sample taken away.
 Matrix<double> centred_inputs(const Matrix<double>& X, Index tokens) {
   Matrix<double> centred = X;
   for (Index first = 0; first < X.rows(); first += tokens) {
@@ -37,7 +36,10 @@ Matrix<double> centred_inputs(const Matrix<double>& X, Index tokens) {
   return centred;
 }
 
-DataFeatures data_features(const Matrix<double>& X, Index tokens) {
+}  // namespace
+
+DataFeatures data_features(const Data<double>& data) {
+  const Matrix<double>& X = data.X;
   const Index D = X.cols();
   const double norm = spectral_norm(X);
   DataFeatures f;
@@ -51,7 +53,7 @@ DataFeatures data_features(const Matrix<double>& X, Index tokens) {
   f.null = all.vectors.rightCols(D - all.rank);
   // The centred inputs in coordinates of the row space: what they do not reach there is constant.
   const Vectors<double> R = all.vectors.leftCols(all.rank);
-  const RowSpace moving = row_space(centred_inputs(X, tokens) * R, norm);
+  const RowSpace moving = row_space(centred_inputs(X, X.rows() / data.samples) * R, norm);
   f.moving = R * moving.vectors.leftCols(moving.rank);
   f.constant = R * moving.vectors.rightCols(all.rank - moving.rank);
   return f;

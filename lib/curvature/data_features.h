@@ -1,7 +1,7 @@
 /// What the inputs can tell apart: null features and features that are constant inside every sample.
 #pragma once
 
-#include "linalg/types.h"
+#include "model/model.h"
 
 namespace basin {
 
@@ -23,10 +23,7 @@ struct DataFeatures {
   }
 };
 
-/// By singular values; those above 1e-10 of the largest count. X: N n x D, n tokens a sample.
-DataFeatures data_features(const Matrix<double>& X, Index tokens);
-
-/// X with the mean token of each sample taken away.
-Matrix<double> centred_inputs(const Matrix<double>& X, Index tokens);
+/// By singular values; those above 1e-10 of the largest count.
+DataFeatures data_features(const Data<double>& data);
 
 }  // namespace basin

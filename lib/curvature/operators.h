@@ -38,20 +38,20 @@ class GaussNewtonOperator final : public SelfAdjointOperator {
   const Linearization<double>& at_;
 };
 
-/// The Hessian at several twins of a point (model/twins.h), of which the farthest from H counts.
-class TwinHessians {
+/// The Hessian at several perturbed points (model/perturbation.h), of which the farthest from H counts.
+class PerturbedHessians {
  public:
-  TwinHessians(const HessianOperator& H, const std::vector<Linearization<double>>& twins)
-      : twins_(twins.begin(), twins.end()), farthest_(H, pointers()) {}
+  PerturbedHessians(const HessianOperator& H, const std::vector<Linearization<double>>& perturbed)
+      : perturbed_(perturbed.begin(), perturbed.end()), farthest_(H, pointers()) {}
   const SelfAdjointOperator& farthest() const { return farthest_; }
 
  private:
   std::vector<const SelfAdjointOperator*> pointers() const {
     std::vector<const SelfAdjointOperator*> all;
-    for (const HessianOperator& twin : twins_) all.push_back(&twin);
+    for (const HessianOperator& other : perturbed_) all.push_back(&other);
     return all;
   }
-  std::deque<HessianOperator> twins_;
+  std::deque<HessianOperator> perturbed_;
   FarthestTwin farthest_;
 };
 

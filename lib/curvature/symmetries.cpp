@@ -7,41 +7,10 @@
 #include "linalg/dense.h"
 #include "linalg/errors.h"
 #include "linalg/parallel.h"
+#include "model/attention_view.h"
 
 namespace basin {
 namespace {
-
-/// The weights of an attention model head by head, and where they stand in theta.
-class Point {
- public:
-  Point(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights)
-      : spec_(spec), layout_(layout), weights_(weights) {
-    for (const auto& e : layout.entries())
-      if (!std::isfinite(weights.segment(e.offset, e.block.size()).squaredNorm()))
-        throw WorkError("symmetry directions: squares of the entries of " + e.block.name + " overflow");
-  }
-
-  bool trains(AttentionBlock b) const { return entry(b).trainable(); }
-  Vectors<double> value(AttentionBlock b, Index h) const {
-    return place(b, h, entry(b).offset).read(weights_.data());
-  }
-  /// W_O as D_out x d, so that its columns belong to the head dimension as those of the others do.
-  HeadBlock block(AttentionBlock b, Index h) const {
-    return place(b, h, std::max<Index>(0, entry(b).theta_offset));
-  }
-  Index heads() const { return spec_.heads; }
-
- private:
-  const ParameterLayout::Entry& entry(AttentionBlock b) const { return layout_.find(attention_blocks()[b]); }
-  HeadBlock place(AttentionBlock b, Index h, Index offset) const {
-    const Index rows = b == kO ? spec_.head_dim : spec_.embedding,
-                cols = b == kO ? spec_.outputs : spec_.head_dim;
-    return {offset + h * rows * cols, rows, cols, b == kO};
-  }
-  const AttentionSpec& spec_;
-  const ParameterLayout& layout_;
-  const Vector<double>& weights_;
-};
 
 Vectors<double> side_by_side(const std::vector<Vectors<double>>& parts) {
   Index cols = 0;
@@ -64,18 +33,22 @@ Vectors<double> project_on(const Vectors<double>& basis, const Vectors<double>& 
 /// orthogonal to the gauges of the heads, whose span is taken away from them.
 class ConstantTrades final : public SymmetryFamily {
  public:
-  ConstantTrades(const Point& point, const DataFeatures& features, Index head_dim, Index outputs,
-                 std::vector<const SymmetryFamily*> others, Index length)
-      : features_(features.constant), others_(std::move(others)), outputs_(outputs), length_(length) {
-    for (Index h = 0; h < point.heads(); ++h) {
-      V_.push_back(point.block(kV, h));
-      O_.push_back(point.block(kO, h));
+  ConstantTrades(const AttentionView& at, const DataFeatures& features,
+                 std::vector<const SymmetryFamily*> others)
+      : features_(features.constant),
+        others_(std::move(others)),
+        d_(at.spec().head_dim),
+        outputs_(at.spec().outputs),
+        length_(at.point().theta_size()) {
+    const Index heads = at.spec().heads;
+    for (Index h = 0; h < heads; ++h) {
+      V_.push_back(head_block(at, kV, h));
+      O_.push_back(head_block(at, kO, h));
     }
-    d_ = head_dim;
-    value_side_.resize(d_ * point.heads(), 0);
-    output_side_.resize(d_ * point.heads(), 0);
-    if (point.trains(kV)) find_value_side(point);
-    if (point.trains(kO)) find_output_side(point, features);
+    value_side_.resize(d_ * heads, 0);
+    output_side_.resize(d_ * heads, 0);
+    if (at.trains(kV)) find_value_side(at);
+    if (at.trains(kO)) find_output_side(at, features);
   }
   Index candidates() const { return features_.cols() * value_side_.cols() + output_side_.cols() * outputs_; }
 
@@ -110,27 +83,29 @@ class ConstantTrades final : public SymmetryFamily {
   }
 
  private:
-  void find_value_side(const Point& point) {
-    Vectors<double> S(outputs_, d_ * point.heads());
-    for (Index h = 0; h < point.heads(); ++h) S.middleCols(h * d_, d_) = point.value(kO, h);
+  void find_value_side(const AttentionView& at) {
+    const Index heads = at.spec().heads;
+    Vectors<double> S(outputs_, d_ * heads);
+    for (Index h = 0; h < heads; ++h) S.middleCols(h * d_, d_) = head_values(at, kO, h);
     Vectors<double> N = null_space(S);
     const bool full = S.cols() - N.cols() == std::min(S.rows(), S.cols());
-    if (!point.trains(kO) || full) value_side_ = std::move(N);
+    if (!at.trains(kO) || full) value_side_ = std::move(N);
   }
-  void find_output_side(const Point& point, const DataFeatures& features) {
+  void find_output_side(const AttentionView& at, const DataFeatures& features) {
+    const Index heads = at.spec().heads;
     std::vector<Vectors<double>> kernels, seen;
     bool full = true;
-    for (Index h = 0; h < point.heads(); ++h) {
-      const Vectors<double> W = point.value(kV, h);
+    for (Index h = 0; h < heads; ++h) {
+      const Vectors<double> W = head_values(at, kV, h);
       kernels.push_back(null_space(features.moving.transpose() * W, W.norm()));
       seen.emplace_back(features.constant.transpose() * W * kernels.back());
       full = full && d_ - kernels.back().cols() == std::min(d_, features.rank_centred());
     }
-    if (point.trains(kV) && !full) return;
+    if (at.trains(kV) && !full) return;
     const Vectors<double> z = null_space(side_by_side(seen));
-    output_side_.resize(d_ * point.heads(), z.cols());
+    output_side_.resize(d_ * heads, z.cols());
     Index first = 0;
-    for (Index h = 0; h < point.heads(); ++h) {
+    for (Index h = 0; h < heads; ++h) {
       output_side_.middleRows(h * d_, d_) = kernels[h] * z.middleRows(first, kernels[h].cols());
       first += kernels[h].cols();
     }
@@ -170,7 +145,7 @@ class ConstantTrades final : public SymmetryFamily {
   std::vector<HeadBlock> V_, O_;
   Vectors<double> features_;
   std::vector<const SymmetryFamily*> others_;
-  Index d_ = 0, outputs_, length_;
+  Index d_, outputs_, length_;
   Vectors<double> value_side_, output_side_;  ///< orthonormal, H d x k
   Vectors<double> coefficients_;
 };
@@ -182,17 +157,16 @@ class Builder {
  public:
   using Families = std::vector<Symmetries::Named>;
 
-  Builder(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
-          const Data<double>& data)
-      : spec_(spec),
-        data_(data),
-        length_(layout.theta_size()),
-        at_(spec, layout, weights),
-        features_(data_features(data.X, spec.tokens)),
+  explicit Builder(const ModelPoint<double>& point)
+      : at_(point, "the space of symmetries"),
+        features_(data_features(at_.data())),
         seen_(features_.seen()),
         unseen_by_keys_(features_.null),
         seen_by_keys_(seen_) {
-    if (spec.kernel == KernelKind::softmax) {  // which ignores shifts of all keys
+    for (const auto& e : point.parameters().entries())
+      if (!std::isfinite(point.weights.segment(e.offset, e.block.size()).squaredNorm()))
+        throw WorkError("symmetry directions: squares of the entries of " + e.block.name + " overflow");
+    if (at_.softmax()) {  // which ignores shifts of all keys
       seen_by_keys_ = features_.moving;
       unseen_by_keys_ = side_by_side({features_.null, features_.constant});
     }
@@ -200,10 +174,10 @@ class Builder {
 
   Families build(std::string& left_out) {
     if (at_.trains(kQ) || at_.trains(kK))
-      for (Index h = 0; h < spec_.heads; ++h) add_scores(h);
+      for (Index h = 0; h < at_.spec().heads; ++h) add_scores(h);
     if (at_.trains(kV) || at_.trains(kO)) {
-      for (Index h = 0; h < spec_.heads; ++h) add_values(h);
-      if (spec_.kernel == KernelKind::softmax && features_.constant.cols() > 0) add_trades(left_out);
+      for (Index h = 0; h < at_.spec().heads; ++h) add_values(h);
+      if (at_.softmax() && features_.constant.cols() > 0) add_trades(left_out);
     }
     return std::move(families_);
   }
@@ -217,44 +191,49 @@ class Builder {
     const bool Q = at_.trains(kQ), K = at_.trains(kK);
     const std::size_t first = families_.size();
     if (Q)
-      add("null features of the data", std::make_unique<FeatureFamily>(at_.block(kQ, h), features_.null));
+      add("null features of the data",
+          std::make_unique<FeatureFamily>(head_block(at_, kQ, h), features_.null));
     if (K)
-      add("null features of the data", std::make_unique<FeatureFamily>(at_.block(kK, h), unseen_by_keys_));
-    if (spec_.kernel == KernelKind::softmax)
+      add("null features of the data",
+          std::make_unique<FeatureFamily>(head_block(at_, kK, h), unseen_by_keys_));
+    if (at_.softmax())
       add(Q && K ? "query-key gauge" : "null space of the neighbour",
           std::make_unique<ProductFamily>(
-              ProductFamily::Factor{at_.value(kQ, h), seen_, at_.block(kQ, h), Q},
-              ProductFamily::Factor{at_.value(kK, h), seen_by_keys_, at_.block(kK, h), K}));
+              ProductFamily::Factor{head_values(at_, kQ, h), seen_, head_block(at_, kQ, h), Q},
+              ProductFamily::Factor{head_values(at_, kK, h), seen_by_keys_, head_block(at_, kK, h), K}));
     else
       add_rotations(h);
 
     // With few samples each has symmetries of its own: then all of them, densely.
     Index dimension = 0;
     for (std::size_t i = first; i < families_.size(); ++i) dimension += families_[i].family->dimension();
-    const auto own = score_symmetries(spec_.kernel, {at_.value(kQ, h), at_.value(kK, h), Q, K}, data_.X,
-                                      spec_.tokens, dimension);
+    const auto own =
+        score_symmetries(at_.spec().kernel, {head_values(at_, kQ, h), head_values(at_, kK, h), Q, K},
+                         at_.data().X, at_.spec().tokens, dimension);
     if (!own) return;
     families_.resize(first);
     std::vector<HeadBlock> blocks;
-    if (Q) blocks.push_back(at_.block(kQ, h));
-    if (K) blocks.push_back(at_.block(kK, h));
+    if (Q) blocks.push_back(head_block(at_, kQ, h));
+    if (K) blocks.push_back(head_block(at_, kK, h));
     add("scores, sample by sample", std::make_unique<DenseFamily>(std::move(blocks), *own));
   }
 
   /// Gaussian kernel: distances of queries and keys.
   void add_rotations(Index h) {
     const bool Q = at_.trains(kQ), K = at_.trains(kK);
-    const Vectors<double> W_Q = at_.value(kQ, h), W_K = at_.value(kK, h), &fixed = Q ? W_K : W_Q;
+    const Vectors<double> W_Q = head_values(at_, kQ, h), W_K = head_values(at_, kK, h),
+                          &fixed = Q ? W_K : W_Q;
     const double scale = std::max(W_Q.norm(), W_K.norm());
-    const HeadBlock q = at_.block(kQ, h), k = at_.block(kK, h);
+    const HeadBlock q = head_block(at_, kQ, h), k = head_block(at_, kK, h);
     if (Q && K) {
       add("translation", std::make_unique<TranslationFamily>(q, k, features_.constant));
       const Vectors<double> shift = project_on(features_.constant, W_Q + W_K) / 2;
-      Vectors<double> Z(2 * spec_.embedding, spec_.head_dim);
+      Vectors<double> Z(2 * at_.spec().embedding, at_.spec().head_dim);
       Z << project_on(seen_, W_Q) - shift, project_on(seen_, W_K) - shift;
       add("query-key rotation",
-          std::make_unique<RotationFamily>(std::vector<HeadBlock>{q, k}, Z,
-                                           Vectors<double>::Identity(spec_.head_dim, spec_.head_dim), scale));
+          std::make_unique<RotationFamily>(
+              std::vector<HeadBlock>{q, k}, Z,
+              Vectors<double>::Identity(at_.spec().head_dim, at_.spec().head_dim), scale));
     } else {
       // Rotations about an axis that holds all keys (queries) of a sample, moved there by a constant feature.
       const Vectors<double> free = null_space(features_.moving.transpose() * fixed, fixed.norm());
@@ -268,12 +247,14 @@ class Builder {
   void add_values(Index h) {
     const bool V = at_.trains(kV), O = at_.trains(kO);
     if (V)
-      add("null features of the data", std::make_unique<FeatureFamily>(at_.block(kV, h), features_.null));
+      add("null features of the data",
+          std::make_unique<FeatureFamily>(head_block(at_, kV, h), features_.null));
     add(V && O ? "value-output gauge" : "null space of the neighbour",
         std::make_unique<ProductFamily>(
-            ProductFamily::Factor{at_.value(kV, h), seen_, at_.block(kV, h), V},
-            ProductFamily::Factor{at_.value(kO, h), Vectors<double>::Identity(spec_.outputs, spec_.outputs),
-                                  at_.block(kO, h), O}));
+            ProductFamily::Factor{head_values(at_, kV, h), seen_, head_block(at_, kV, h), V},
+            ProductFamily::Factor{head_values(at_, kO, h),
+                                  Vectors<double>::Identity(at_.spec().outputs, at_.spec().outputs),
+                                  head_block(at_, kO, h), O}));
   }
 
   void add_trades(std::string& left_out) {
@@ -281,8 +262,7 @@ class Builder {
     for (const auto& f : families_)
       if (f.name == "value-output gauge" || f.name == "null space of the neighbour")
         others.push_back(f.family.get());
-    auto trades = std::make_unique<ConstantTrades>(at_, features_, spec_.head_dim, spec_.outputs,
-                                                   std::move(others), length_);
+    auto trades = std::make_unique<ConstantTrades>(at_, features_, std::move(others));
     if (trades->candidates() > kMostTrades) {
       left_out = "constants that heads trade (" + std::to_string(trades->candidates()) + " candidates)";
       return;
@@ -291,10 +271,7 @@ class Builder {
     add("constants that heads trade", std::move(trades));
   }
 
-  const AttentionSpec& spec_;
-  const Data<double>& data_;
-  Index length_;
-  Point at_;
+  AttentionView at_;
   DataFeatures features_;
   Vectors<double> seen_, unseen_by_keys_, seen_by_keys_;
   Families families_;
@@ -302,9 +279,8 @@ class Builder {
 
 }  // namespace
 
-Symmetries::Symmetries(const AttentionSpec& spec, const ParameterLayout& layout,
-                       const Vector<double>& weights, const Data<double>& data)
-    : parameters_(layout.theta_size()), families_(Builder(spec, layout, weights, data).build(left_out_)) {}
+Symmetries::Symmetries(const ModelPoint<double>& point)
+    : parameters_(point.theta_size()), families_(Builder(point).build(left_out_)) {}
 
 Index Symmetries::modes() const {
   Index sum = 0;

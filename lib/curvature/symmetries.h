@@ -8,11 +8,11 @@
 #include "curvature/data_features.h"
 #include "curvature/symmetry_families.h"
 #include "linalg/linear_operator.h"
-#include "model/attention_model.h"
+#include "model/model_point.h"
 
 namespace basin {
 
-/// The tangents of all symmetries of an attention model at a point, over its trained blocks, as an orthogonal
+/// The tangents of all symmetries of an attention layer at a point, over its trained blocks, as an orthogonal
 /// projector that is never formed: query-key gauge (softmax) or rotations (Gaussian), value-output gauge,
 /// directions in the null space of a rank-deficient neighbour, features that the data do not see,
 /// translations, and constants that heads trade with each other. At a stationary point they are null vectors
@@ -22,9 +22,9 @@ namespace basin {
 /// dimension of the span (which is 2 H d^2 and more).
 class Symmetries {
  public:
-  /// weights: all blocks of the model; layout: which of them are trained.
-  Symmetries(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
-             const Data<double>& data);
+  /// Keeps nothing of the point. Throws InputError for a network that is not a single attention layer, and
+  /// WorkError when squares of weights overflow.
+  explicit Symmetries(const ModelPoint<double>& point);
 
   Index parameters() const { return parameters_; }  ///< P
   /// The dimension of the span: modes that are removed.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/attention_view.h"
+
 namespace basin {
 namespace {
 
@@ -70,16 +72,22 @@ Index values(const Sizes& s, bool V, bool O) {
 
 }  // namespace
 
-Index symmetry_count(const AttentionSpec& spec, const std::vector<std::string>& trained, Index samples,
-                     Index rank, Index rank_centred) {
-  const auto trains = [&](const char* block) {
-    return std::find(trained.begin(), trained.end(), block) != trained.end();
-  };
-  const Sizes s = {
-      samples,      spec.tokens, spec.embedding, spec.heads,          spec.head_dim,
-      spec.outputs, rank,        rank_centred,   rank - rank_centred, spec.kernel == KernelKind::softmax};
-  const bool Q = trains("W_Q"), K = trains("W_K"), wide = rank == samples * spec.tokens;
-  Index count = values(s, trains("W_V"), trains("W_O"));
+Index symmetry_count(const ModelPoint<double>& point, const DataFeatures& features) {
+  const AttentionView at(point, "the number of symmetries");
+  const AttentionSpec& spec = at.spec();
+  const Index samples = at.data().samples, rank = features.rank();
+  const Sizes s = {samples,
+                   spec.tokens,
+                   spec.embedding,
+                   spec.heads,
+                   spec.head_dim,
+                   spec.outputs,
+                   rank,
+                   features.rank_centred(),
+                   features.constant.cols(),
+                   at.softmax()};
+  const bool Q = at.trains(kQ), K = at.trains(kK), wide = rank == samples * spec.tokens;
+  Index count = values(s, at.trains(kV), at.trains(kO));
   if (Q || K) count += wide ? scores_of_wide_data(s, Q, K) : scores(s, Q, K);
   return count;
 }

@@ -26,23 +26,32 @@ Vector<double> padded(const Vector<double>& values, Index rank, Index size) {
 }  // namespace
 
 Vectors<double> HeadBlock::read(const double* v) const {
-  const Eigen::Map<const Matrix<double>> block(v + offset, rows, cols);
+  const auto block = BlockView<const double>(v, 1, 0, {&slot, 1})(0, 0, head);
   return transposed ? Vectors<double>(block.transpose()) : Vectors<double>(block);
 }
 
 void HeadBlock::add(const Vectors<double>& block, double* out) const {
-  Eigen::Map<Matrix<double>> place(out + offset, rows, cols);
+  auto place = BlockView<double>(out, 1, 0, {&slot, 1})(0, 0, head);
   if (transposed)
     place += block.transpose();
   else
     place += block;
 }
 
+HeadBlock head_block(const AttentionView& at, AttentionBlock block, Index head) {
+  return {at.point().parameters().theta_slots()[block], head, block == kO};
+}
+
+Vectors<double> head_values(const AttentionView& at, AttentionBlock block, Index head) {
+  const HeadBlock in_weights = {at.point().parameters().weight_slots()[block], head, block == kO};
+  return in_weights.read(at.point().weights.data());
+}
+
 FeatureFamily::FeatureFamily(HeadBlock block, Vectors<double> features)
     : block_(block), features_(std::move(features)) {}
 
 Index FeatureFamily::dimension() const {
-  return features_.cols() * (block_.transposed ? block_.rows : block_.cols);
+  return features_.cols() * block_.cols();
 }
 
 void FeatureFamily::add_projection(const double* v, double* out) const {
@@ -53,7 +62,7 @@ TranslationFamily::TranslationFamily(HeadBlock first, HeadBlock second, Vectors<
     : first_(first), second_(second), features_(std::move(features)) {}
 
 Index TranslationFamily::dimension() const {
-  return features_.cols() * first_.cols;
+  return features_.cols() * first_.cols();
 }
 
 void TranslationFamily::add_projection(const double* v, double* out) const {
@@ -148,11 +157,11 @@ Index RotationFamily::dimension() const {
 }
 
 void RotationFamily::add_projection(const double* v, double* out) const {
-  Vectors<double> V(left_.rows(), blocks_.front().cols);
+  Vectors<double> V(left_.rows(), blocks_.front().cols());
   Index first = 0;
   for (const HeadBlock& block : blocks_) {
-    V.middleRows(first, block.rows) = block.read(v);
-    first += block.rows;
+    V.middleRows(first, block.rows()) = block.read(v);
+    first += block.rows();
   }
   // Z (e_i e_j^T - e_j e_i^T) = s_i u_i e_j^T - s_j u_j e_i^T: orthogonal to each other.
   Vectors<double> a = left_.transpose() * V * right_;
@@ -169,8 +178,8 @@ void RotationFamily::add_projection(const double* v, double* out) const {
   const Vectors<double> P = left_ * p * right_.transpose();
   first = 0;
   for (const HeadBlock& block : blocks_) {
-    block.add(P.middleRows(first, block.rows), out);
-    first += block.rows;
+    block.add(P.middleRows(first, block.rows()), out);
+    first += block.rows();
   }
 }
 
@@ -185,9 +194,8 @@ void DenseFamily::add_projection(const double* v, double* out) const {
   const Vector<double> p = basis_ * (basis_.transpose() * x);
   first = 0;
   for (const HeadBlock& block : blocks_) {
-    const Index rows = block.transposed ? block.cols : block.rows, cols = block.rows * block.cols / rows;
-    block.add(Eigen::Map<const Vectors<double>>(p.data() + first, rows, cols), out);
-    first += rows * cols;
+    block.add(Eigen::Map<const Vectors<double>>(p.data() + first, block.rows(), block.cols()), out);
+    first += block.rows() * block.cols();
   }
 }
 

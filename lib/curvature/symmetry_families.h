@@ -5,21 +5,29 @@
 #include <string>
 #include <vector>
 
-#include "linalg/types.h"
+#include "model/attention_view.h"
 
 namespace basin {
 
-/// One block of one head inside a vector of parameters, seen as a matrix: rows x cols in C order, or the
-/// transpose of that.
+/// One head of a block inside a vector of parameters, seen as a matrix whose columns belong to the head
+/// dimension: W_O as its transpose, D_out x d.
 struct HeadBlock {
-  Index offset, rows, cols;
-  bool transposed = false;
+  BlockSlot slot;  ///< of the block; only a trained one has numbers in theta
+  Index head;
+  bool transposed;
+
+  Index rows() const { return transposed ? slot.cols : slot.rows; }  ///< as it is seen
+  Index cols() const { return transposed ? slot.rows : slot.cols; }
 
   /// Its numbers in the vector v.
   Vectors<double> read(const double* v) const;
   /// Adds them to the vector out.
   void add(const Vectors<double>& block, double* out) const;
 };
+
+/// Where a head of a block stands in theta, and its numbers at the point.
+HeadBlock head_block(const AttentionView& at, AttentionBlock block, Index head);
+Vectors<double> head_values(const AttentionView& at, AttentionBlock block, Index head);
 
 /// A space of directions, given by its orthogonal projector.
 class SymmetryFamily {

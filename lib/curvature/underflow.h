@@ -1,7 +1,7 @@
 /// What results below the range of double precision may take from a product.
 #pragma once
 
-#include "model/attention_model.h"
+#include "model/model_point.h"
 
 namespace basin {
 
@@ -9,8 +9,7 @@ namespace basin {
 /// gradient, as far as underflow causes it: attention weights, products and sums of less than 2^-1022 may be
 /// lost altogether, and are multiplied by what comes after them. (Softmax or Gaussian weights that are all
 /// lost leave a Hessian of zeros, of which nothing but this is known.) It is far from sharp, and far below
-/// anything that is not lost.
-double product_underflow(const AttentionSpec& spec, const ParameterLayout& layout,
-                         const Vector<double>& weights, const Data<double>& data);
+/// anything that is not lost. Throws InputError for a network that is not a single attention layer.
+double product_underflow(const ModelPoint<double>& point);
 
 }  // namespace basin

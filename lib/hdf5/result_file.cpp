@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "model/attention_view.h"
+
 namespace basin::hdf5 {
 
 void write_entry(Writer& file, const std::string& tool, const std::string& title,
@@ -67,24 +69,25 @@ void logarithmic_image(Writer& file, const std::string& group) {
   file.attribute(group, "SILX_style", std::string(R"({"signal_scale_type":"log"})"));
 }
 
-void write_model(Writer& file, const ModelDescription& model) {
-  const AttentionSpec& s = model.spec;
+void write_model(Writer& file, const ModelPoint<double>& point, const std::string& weights_origin) {
+  const AttentionView view(point, "/entry/model");
+  const AttentionSpec& s = view.spec();
   const std::string group = "/entry/model/";
   file.group("/entry/model", "NXcollection");
   file.write(group + "kernel", kernel_name(s.kernel));
   file.write(group + "bandwidth",
              s.kernel == KernelKind::gaussian ? s.sigma() : std::numeric_limits<double>::quiet_NaN());
-  file.write(group + "loss", std::string("1/2 |F - Y|^2"));
-  file.write(group + "trainable", model.trainable);
-  file.write(group + "weights", model.weights_origin);
-  for (const auto& [name, size] : {std::pair<const char*, Index>{"N", model.samples},
+  file.write(group + "loss", point.model->loss().facts().formula);
+  file.write(group + "trainable", joined(point.parameters().trained()));
+  file.write(group + "weights", weights_origin);
+  for (const auto& [name, size] : {std::pair<const char*, Index>{"N", point.data->samples},
                                    {"n", s.tokens},
                                    {"D", s.embedding},
                                    {"H", s.heads},
                                    {"d", s.head_dim},
                                    {"D_out", s.outputs},
-                                   {"P", model.parameters},
-                                   {"m", model.samples * s.tokens * s.outputs}})
+                                   {"P", point.theta_size()},
+                                   {"m", point.output_size()}})
     file.write(group + name, static_cast<std::int64_t>(size));
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "hdf5/provenance.h"
-#include "model/attention_model.h"
+#include "model/model_point.h"
 
 namespace basin::hdf5 {
 
@@ -41,16 +41,7 @@ void curve_scales(Writer& file, const std::string& group, const std::string& val
 /// Logarithmic colours of an image.
 void logarithmic_image(Writer& file, const std::string& group);
 
-/// What a result was computed for.
-struct ModelDescription {
-  AttentionSpec spec;
-  Index samples = 0;
-  Index parameters = 0;        ///< P
-  std::string trainable;       ///< "W_Q,W_K"
-  std::string weights_origin;  ///< one line
-};
-
-/// /entry/model
-void write_model(Writer& file, const ModelDescription& model);
+/// /entry/model: what a result was computed for. weights_origin: where its weights are from, one line.
+void write_model(Writer& file, const ModelPoint<double>& point, const std::string& weights_origin);
 
 }  // namespace basin::hdf5

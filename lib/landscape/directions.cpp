@@ -8,6 +8,7 @@
 #include "landscape/gauge.h"
 #include "linalg/errors.h"
 #include "linalg/orthogonal.h"
+#include "model/attention_view.h"
 
 namespace basin {
 namespace {
@@ -20,15 +21,14 @@ const std::array<std::pair<const char*, Normalisation>, 5> kNames = {{{"none", N
 
 /// Parts of `length` numbers (0: the block) of every trained block to the norms of the weights' parts.
 template <class Length>
-void normalise_parts(const ParameterLayout& layout, const Vector<double>& weights, const Length& length_of,
-                     Vector<double>& direction) {
-  for (const auto& e : layout.entries()) {
+void normalise_parts(const ModelPoint<double>& point, const Length& length_of, Vector<double>& direction) {
+  for (const auto& e : point.parameters().entries()) {
     if (!e.trainable()) continue;
     const Index length = length_of(e.block);
     for (Index i = 0; i < e.block.size(); i += length) {
       auto part = direction.segment(e.theta_offset + i, length);
       const double norm = part.norm();
-      if (norm > 0) part *= weights.segment(e.offset + i, length).norm() / norm;
+      if (norm > 0) part *= point.weights.segment(e.offset + i, length).norm() / norm;
     }
   }
 }
@@ -50,60 +50,48 @@ std::string normalisation_name(Normalisation kind) {
   return "";
 }
 
-void normalise(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
-               Normalisation kind, Vector<double>& direction) {
+void normalise(const ModelPoint<double>& point, Normalisation kind, Vector<double>& direction) {
   switch (kind) {
     case Normalisation::none:
       return;
     case Normalisation::filter:
       return normalise_parts(
-          layout, weights, [](const ParameterBlock& block) { return block.cols(); }, direction);
+          point, [](const ParameterBlock& block) { return block.cols(); }, direction);
     case Normalisation::block:
       return normalise_parts(
-          layout, weights, [](const ParameterBlock& block) { return block.size(); }, direction);
+          point, [](const ParameterBlock& block) { return block.size(); }, direction);
     case Normalisation::vector: {
       const double norm = direction.norm();
-      if (norm > 0) direction *= layout.extract(weights).norm() / norm;
+      if (norm > 0) direction *= point.theta().norm() / norm;
       return;
     }
     case Normalisation::gauge: {
-      const CanonicalGauge gauge(spec, layout, weights);
-      normalise(spec, layout, gauge.weights(), Normalisation::filter, direction);
+      const CanonicalGauge gauge(point);
+      normalise(gauge.point(), Normalisation::filter, direction);
       gauge.carry_back(direction);
     }
   }
 }
 
-Vector<double> random_direction(const AttentionSpec& spec, const ParameterLayout& layout,
-                                const Vector<double>& weights, Normalisation kind, Random& random) {
-  Vector<double> direction(layout.theta_size());
+Vector<double> random_direction(const ModelPoint<double>& point, Normalisation kind, Random& random) {
+  Vector<double> direction(point.theta_size());
   random.fill_normal(direction);
-  normalise(spec, layout, weights, kind, direction);
+  normalise(point, kind, direction);
   return direction;
 }
 
-Vector<double> flat_direction(const AttentionSpec& spec, const ParameterLayout& layout,
-                              const Vector<double>& weights, const Data<double>& data, Random& random) {
-  using ConstMap = Eigen::Map<const Matrix<double>>;
-  Vector<double> direction = Vector<double>::Zero(layout.theta_size());
-  const Index d = spec.head_dim, half = d / 2;
-  const bool softmax = spec.kernel == KernelKind::softmax;
-  const auto slice = [](const ParameterLayout::Entry& e, Index h) {
-    return h * e.block.rows() * e.block.cols();
-  };
-  const auto head = [&](const ParameterLayout::Entry& e, Index h) {
-    return Eigen::Map<Matrix<double>>(direction.data() + e.theta_offset + slice(e, h), e.block.rows(),
-                                      e.block.cols());
-  };
-  const auto pair = [&](const char* first, const char* second, bool left) {
-    const auto &a = layout.find(first), &b = layout.find(second);
-    if (half == 0 || !a.trainable() || !b.trainable()) return;
-    for (Index h = 0; h < spec.heads; ++h) {
+Vector<double> flat_direction(const ModelPoint<double>& point, Random& random) {
+  const AttentionView at(point, "a direction of symmetry");
+  Vector<double> direction = Vector<double>::Zero(point.theta_size());
+  const auto head = [moving = at.of_theta(direction)](AttentionBlock b, Index h) { return moving(b, 0, h); };
+  const Index d = at.spec().head_dim, half = d / 2, heads = at.spec().heads;
+  const auto pair = [&](AttentionBlock a, AttentionBlock b, bool left) {
+    if (half == 0 || !at.trains(a) || !at.trains(b)) return;
+    for (Index h = 0; h < heads; ++h) {
       Matrix<double> Z(half, d - half), M = Matrix<double>::Zero(d, d);
       random.fill_normal(Z);
       M.topRightCorner(half, d - half) = Z;
-      const ConstMap A(weights.data() + a.offset + slice(a, h), a.block.rows(), a.block.cols());
-      const ConstMap B(weights.data() + b.offset + slice(b, h), b.block.rows(), b.block.cols());
+      const auto A = at.block(a, h), B = at.block(b, h);
       head(a, h) = A * M;
       if (left)
         head(b, h) = -M * B;
@@ -111,24 +99,23 @@ Vector<double> flat_direction(const AttentionSpec& spec, const ParameterLayout& 
         head(b, h) = -B * M.transpose();
     }
   };
-  if (softmax) pair("W_Q", "W_K", false);
-  pair("W_V", "W_O", true);
+  if (at.softmax()) pair(kQ, kK, false);
+  pair(kV, kO, true);
   if (!direction.isZero(0)) return direction;
 
-  const DataFeatures features = data_features(data.X, spec.tokens);
+  const DataFeatures features = data_features(at.data());
   const auto random_of = [&](const Vectors<double>& basis) {
     Matrix<double> Z(basis.cols(), d);
     random.fill_normal(Z);
     return Matrix<double>(basis * Z);
   };
-  const auto &Q = layout.find("W_Q"), &K = layout.find("W_K"), &V = layout.find("W_V");
-  for (Index h = 0; h < spec.heads; ++h) {
-    for (const auto* block : {&Q, &K, &V})
-      if (block->trainable()) head(*block, h) += random_of(features.null);
-    if (!K.trainable() || (!softmax && !Q.trainable())) continue;
+  for (Index h = 0; h < heads; ++h) {
+    for (const AttentionBlock b : {kQ, kK, kV})
+      if (at.trains(b)) head(b, h) += random_of(features.null);
+    if (!at.trains(kK) || (!at.softmax() && !at.trains(kQ))) continue;
     const Matrix<double> shift = random_of(features.constant);
-    head(K, h) += shift;
-    if (!softmax) head(Q, h) += shift;
+    head(kK, h) += shift;
+    if (!at.softmax()) head(kQ, h) += shift;
   }
   return direction;
 }

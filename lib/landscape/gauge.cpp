@@ -11,8 +11,6 @@ namespace {
 
 constexpr double kRank = 1e-10;  // relative: singular values below are taken for zero
 
-using Map = Eigen::Map<Matrix<double>>;
-
 [[noreturn]] void refuse(const std::string& block, Index head) {
   throw InputError("no canonical gauge: " + block + "[" + std::to_string(head) +
                    "] has not the full column rank d; use another normalisation");
@@ -77,68 +75,50 @@ Matrix<double> balanced(const Vectors<double>& A, const Vectors<double>& B, cons
 
 }  // namespace
 
-CanonicalGauge::CanonicalGauge(const AttentionSpec& spec, const ParameterLayout& layout,
-                               const Vector<double>& weights)
-    : layout_(layout), weights_(weights) {
-  const auto slice = [&](const char* block, Index h) {
-    const auto& e = layout.find(block);
-    const Index rows = e.block.rows(), cols = e.block.cols();
-    return Eigen::Map<const Matrix<double>>(weights.data() + e.offset + h * rows * cols, rows, cols);
-  };
-  const auto trained = [&](const char* a, const char* b) {
-    return layout.find(a).trainable() || layout.find(b).trainable();
-  };
-  const Matrix<double> one = Matrix<double>::Identity(spec.head_dim, spec.head_dim);
-  for (Index h = 0; h < spec.heads; ++h) {
+CanonicalGauge::CanonicalGauge(const ModelPoint<double>& point) : point_(point) {
+  const AttentionView at(point, "a canonical gauge");
+  const Matrix<double> one = Matrix<double>::Identity(at.spec().head_dim, at.spec().head_dim);
+  for (Index h = 0; h < at.spec().heads; ++h) {
     Head head{one, one, one, one};
-    const Vectors<double> Q = slice("W_Q", h), K = slice("W_K", h);
-    const bool scores = trained("W_Q", "W_K");
-    if (scores && spec.kernel == KernelKind::softmax) {
+    const Vectors<double> Q = at.W_Q(h), K = at.W_K(h);
+    const bool scores = at.trains(kQ) || at.trains(kK);
+    if (scores && at.softmax()) {
       if (const Vector<double> values = singular_values(K);
           K.rows() < K.cols() || !(values[K.cols() - 1] > kRank * values[0]))
         refuse("W_K", h);
-      head.queries = balanced(Q, K.transpose(), "W_Q", h);
-      head.keys = head.queries.inverse().transpose();
+      head[kQ] = balanced(Q, K.transpose(), "W_Q", h);
+      head[kK] = head[kQ].inverse().transpose();
     } else if (scores) {
       Vectors<double> both(2 * Q.rows(), Q.cols());
       both << Q, K;
       SingularPairs svd = singular_pairs(both);
       Vectors<double> rotation = svd.vectors, turned = both * rotation;
       fix_signs(turned, &rotation);
-      head.queries = head.keys = rotation.transpose();
+      head[kQ] = head[kK] = rotation.transpose();
     }
-    if (trained("W_V", "W_O")) {
-      head.values = balanced(slice("W_V", h), slice("W_O", h), "W_V", h);
-      head.outputs = head.values.inverse();
+    if (at.trains(kV) || at.trains(kO)) {
+      head[kV] = balanced(at.W_V(h), at.W_O(h), "W_V", h);
+      head[kO] = head[kV].inverse();
     }
     heads_.push_back(std::move(head));
   }
-  for_blocks(weights_, false, [](Map block, const Matrix<double>& factor, bool left) {
+  for_blocks(at.of_weights(point_.weights), [](auto block, const Matrix<double>& factor, bool left) {
     const Matrix<double> inverse = factor.inverse();
     block = left ? (inverse * block).eval() : (block * inverse).eval();
   });
 }
 
-/// Calls body(slice, factor, whether it stands on the left) for every head of every block.
+/// Calls body(slice, factor, whether it stands on the left) for every head of every block that is there.
 template <class Body>
-void CanonicalGauge::for_blocks(Vector<double>& vector, bool trained_only, const Body& body) const {
-  const auto& entries = layout_.entries();
-  for (std::size_t b = 0; b < entries.size(); ++b) {
-    const auto& e = entries[b];
-    if (trained_only && !e.trainable()) continue;
-    const Index offset = trained_only ? e.theta_offset : e.offset, rows = e.block.rows(),
-                cols = e.block.cols();
-    for (std::size_t h = 0; h < heads_.size(); ++h) {
-      const Head& head = heads_[h];
-      const Matrix<double>* factors[] = {&head.queries, &head.keys, &head.values, &head.outputs};
-      body(Map(vector.data() + offset + static_cast<Index>(h) * rows * cols, rows, cols), *factors[b],
-           b == 3);
-    }
-  }
+void CanonicalGauge::for_blocks(BlockView<double> blocks, const Body& body) const {
+  for (const AttentionBlock b : {kQ, kK, kV, kO})
+    for (std::size_t h = 0; h < heads_.size() && blocks.has(b); ++h)
+      body(blocks(b, 0, static_cast<Index>(h)), heads_[h][b], b == kO);
 }
 
 void CanonicalGauge::carry_back(Vector<double>& direction) const {
-  for_blocks(direction, true, [](Map block, const Matrix<double>& factor, bool left) {
+  const AttentionView at(point_);
+  for_blocks(at.of_theta(direction), [](auto block, const Matrix<double>& factor, bool left) {
     block = left ? (factor * block).eval() : (block * factor).eval();
   });
 }

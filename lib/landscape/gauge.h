@@ -1,9 +1,10 @@
 /// One point of every gauge orbit.
 #pragma once
 
+#include <array>
 #include <vector>
 
-#include "model/attention_model.h"
+#include "model/attention_view.h"
 
 namespace basin {
 
@@ -22,23 +23,21 @@ namespace basin {
 /// With directions carried along, f(theta + a u) = f(theta' + a u').
 class CanonicalGauge {
  public:
-  /// Throws InputError where the gauge orbit has no such point: W_Q, W_K or W_V without full column rank.
-  CanonicalGauge(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights);
+  /// Throws InputError where the gauge orbit has no such point: W_Q, W_K or W_V without full column rank; and
+  /// for a network that is not a single attention layer.
+  explicit CanonicalGauge(const ModelPoint<double>& point);
 
-  /// The point of the orbit: all blocks.
-  const Vector<double>& weights() const { return weights_; }
+  /// The point of the orbit.
+  const ModelPoint<double>& point() const { return point_; }
   /// A direction (P) at that point becomes the same one at the original point.
   void carry_back(Vector<double>& direction) const;
 
  private:
-  struct Head {
-    Matrix<double> queries, keys, values, outputs;  // factors: right, right, right, left
-  };
+  using Head = std::array<Matrix<double>, 4>;  // a factor for each AttentionBlock: on the right, of W_O left
   template <class Body>
-  void for_blocks(Vector<double>& vector, bool trained_only, const Body& body) const;
+  void for_blocks(BlockView<double> blocks, const Body& body) const;
 
-  const ParameterLayout& layout_;
-  Vector<double> weights_;
+  ModelPoint<double> point_;
   std::vector<Head> heads_;
 };
 

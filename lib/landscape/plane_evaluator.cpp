@@ -8,19 +8,12 @@
 #include "linalg/parallel.h"
 #include "linalg/simd.h"
 #include "linalg/tree_sum.h"
+#include "model/attention_view.h"
 #include "model/evaluator.h"
 #include "model/linearization.h"
 
 namespace basin {
 namespace {
-
-bool trained(const ParameterLayout& layout, const char* block) {
-  return layout.find(block).trainable();
-}
-
-bool only_values_move(const ParameterLayout& layout) {
-  return !trained(layout, "W_Q") && !trained(layout, "W_K");
-}
 
 /// Operations of a point and, for the structured way, of what is done once for many.
 struct Cost {
@@ -61,52 +54,45 @@ std::string plane_way_name(PlaneWay way) {
   }
 }
 
-PlaneEvaluator::PlaneEvaluator(const AttentionSpec& spec, std::shared_ptr<const Model<double>> model,
-                               const Vector<double>& weights, std::shared_ptr<const Data<double>> data,
-                               const Vector<double>& u, const Vector<double>& v, const Grid& grid,
-                               const PlaneOptions& options)
-    : spec_(spec),
-      model_(std::move(model)),
-      weights_(weights),
-      data_(std::move(data)),
-      u_(u),
-      v_(v),
-      grid_(grid),
-      pieces_(pieces_of(grid)) {
-  const Index P = model_->parameters().theta_size();
+PlaneEvaluator::PlaneEvaluator(const ModelPoint<double>& point, const Vector<double>& u,
+                               const Vector<double>& v, const Grid& grid, const PlaneOptions& options)
+    : point_(point), u_(u), v_(v), grid_(grid), pieces_(pieces_of(grid)) {
+  const Index P = point_.theta_size();
   if (u.size() != P || v.size() != P)
     throw InputError("directions of length " + std::to_string(u.size()) + " and " + std::to_string(v.size()) +
                      "; expected " + std::to_string(P));
   way_ = choose(options);
-  if (way_ == PlaneWay::polynomial) prepare_polynomial();
+  if (way_ == PlaneWay::polynomial) triangle_ = polynomial_triangle();
   if (way_ != PlaneWay::structured) return;
-  plane_.emplace(spec_, model_->parameters(), weights_, u_, v_);
-  if (projection_bytes(spec_) * static_cast<double>(data_->samples) > static_cast<double>(options.memory))
-    return;
-  projections_.resize(data_->samples);
-  parallel_for(data_->samples, [&](Index i, Index) {
-    projections_[i].compute(*plane_, data_->X.middleRows(i * spec_.tokens, spec_.tokens));
+  plane_.emplace(point_, u_, v_);
+  const AttentionSpec& spec = plane_->spec;
+  const Index samples = point_.data->samples;
+  if (projection_bytes(spec) * static_cast<double>(samples) > static_cast<double>(options.memory)) return;
+  projections_.resize(samples);
+  parallel_for(samples, [&](Index i, Index) {
+    projections_[i].compute(*plane_, point_.data->X.middleRows(i * spec.tokens, spec.tokens));
   });
 }
 
 PlaneWay PlaneEvaluator::choose(const PlaneOptions& options) const {
-  const bool polynomial = only_values_move(model_->parameters());
+  if (options.way == PlaneWay::plain || (options.way == PlaneWay::automatic && !is_single_attention(point_)))
+    return PlaneWay::plain;
+  const AttentionView at(point_, "the " + plane_way_name(options.way) + " way of a plane");
+  const AttentionSpec& spec = at.spec();
+  const bool polynomial = !at.trains(kQ) && !at.trains(kK);
   if (options.way == PlaneWay::polynomial && !polynomial)
     throw InputError("losses are no polynomial on this plane: W_Q or W_K is trained");
   if (options.way != PlaneWay::automatic) return options.way;
-  const Cost structured = structured_cost(spec_), plain = plain_cost(spec_);
+  const Cost structured = structured_cost(spec), plain = plain_cost(spec);
   const auto points = static_cast<double>(grid_.size());
   if (polynomial && points > 27) return PlaneWay::polynomial;  // nine outputs, each with a gradient
-  const bool room = PlaneTile::bytes(spec_) + projection_bytes(spec_) <= static_cast<double>(options.memory);
+  const bool room = PlaneTile::bytes(spec) + projection_bytes(spec) <= static_cast<double>(options.memory);
   return room && structured.once + points * structured.point < points * plain.point ? PlaneWay::structured
                                                                                     : PlaneWay::plain;
 }
 
 Vector<double> PlaneEvaluator::weights_at(double a, double b) const {
-  Vector<double> moved = weights_;
-  const ParameterLayout& layout = model_->parameters();
-  layout.insert<double>(layout.extract(weights_) + a * u_ + b * v_, moved);
-  return moved;
+  return point_.at(point_.theta() + a * u_ + b * v_).weights;
 }
 
 Index PlaneEvaluator::points(std::span<const Index> pieces) const {
@@ -127,7 +113,7 @@ void PlaneEvaluator::for_points(std::span<const Index> pieces, const Body& body)
 Index PlaneEvaluator::pieces_at_once() const {
   // Of the structured way: as many as make what is done once for them a twentieth of the work.
   if (way_ != PlaneWay::structured) return static_cast<Index>(pieces_.size());
-  const Cost cost = structured_cost(spec_);
+  const Cost cost = structured_cost(plane_->spec);
   const auto length = static_cast<double>(pieces_.front().count);
   const double enough = 20 * cost.once / cost.point / length;
   return std::clamp(static_cast<Index>(enough), Index{1}, static_cast<Index>(pieces_.size()));
@@ -150,7 +136,7 @@ Vector<double> PlaneEvaluator::plain(std::span<const Index> pieces, const Progre
   };
   std::vector<Point> points;
   for_points(pieces, [&](Index, double a, double b) { points.push_back({a, b}); });
-  std::vector<LossEvaluator<double>> evaluators(thread_slots(), LossEvaluator<double>(model_, data_));
+  std::vector<LossEvaluator<double>> evaluators(thread_slots(), LossEvaluator<double>(point_));
   Vector<double> losses(static_cast<Index>(points.size()));
   parallel_for(
       losses.size(),
@@ -161,25 +147,27 @@ Vector<double> PlaneEvaluator::plain(std::span<const Index> pieces, const Progre
 
 /// Sums over samples and blocks of queries.
 Vector<double> PlaneEvaluator::structured(std::span<const Index> pieces, const Progress& progress) {
-  const Index n = spec_.tokens, lanes = padded<double>(n);
-  const Index most = PlaneTile::most_queries(spec_), blocks = (lanes + most - 1) / most;
+  const AttentionSpec& spec = plane_->spec;
+  const Data<double>& data = *point_.data;
+  const Index n = spec.tokens, lanes = padded<double>(n);
+  const Index most = PlaneTile::most_queries(spec), blocks = (lanes + most - 1) / most;
   const Index packs = (lanes / kLanes<double> + blocks - 1) / blocks, rows = packs * kLanes<double>;
   const Index per_sample = (n + rows - 1) / rows;
   struct Memory {
-    explicit Memory(const AttentionSpec& spec) : tile(spec) {}
+    explicit Memory(const AttentionSpec& of) : tile(of) {}
     PlaneTile tile;
     PlaneProjections projections;
     Index sample = -1;  // of the projections
   };
-  std::vector<Memory> memory(thread_slots(), Memory(spec_));
+  std::vector<Memory> memory(thread_slots(), Memory(spec));
   const Index count = points(pieces);
   return TreeSum<double>()(
-      data_->samples * per_sample, count, 1,
+      data.samples * per_sample, count, 1,
       [&](Index unit, Index slot, VectorsRef<double> losses) {
         Memory& mine = memory[slot];
         const Index i = unit / per_sample, first = unit % per_sample * rows, here = std::min(rows, n - first);
         if (projections_.empty() && mine.sample != i) {
-          mine.projections.compute(*plane_, data_->X.middleRows(i * n, n));
+          mine.projections.compute(*plane_, data.X.middleRows(i * n, n));
           mine.sample = i;
         }
         const double step = grid_.x.step();
@@ -188,7 +176,7 @@ Vector<double> PlaneEvaluator::structured(std::span<const Index> pieces, const P
         for (const Index p : pieces) {
           const Piece& piece = pieces_[p];
           mine.tile.losses({grid_.x, piece.first, piece.count, grid_.y.at(piece.row)},
-                           data_->Y.middleRows(i * n + first, here), losses.data() + at);
+                           data.Y.middleRows(i * n + first, here), losses.data() + at);
           at += piece.count;
         }
       },
@@ -197,27 +185,26 @@ Vector<double> PlaneEvaluator::structured(std::span<const Index> pieces, const P
 
 /// F = sum of F_c m_c, from outputs at nine choices of W_V and W_O: each is linear in both. Then
 /// |F - Y|^2 = |B m|^2 = |R m|^2 with B = [F_1 - Y, F_a, ...] = Q R, which keeps the digits of small losses.
-void PlaneEvaluator::prepare_polynomial() {
-  const ParameterLayout& layout = model_->parameters();
-  const Vector<double>* parts[3] = {&weights_, &u_, &v_};
-  const auto set = [&](const char* block, int part, Vector<double>& weights) {
-    const auto& e = layout.find(block);
-    if (part > 0 && !e.trainable()) return false;
-    weights.segment(e.offset, e.block.size()) =
-        parts[part]->segment(part == 0 ? e.offset : e.theta_offset, e.block.size());
+Vectors<double> PlaneEvaluator::polynomial_triangle() const {
+  const AttentionView view(point_);
+  const std::array parts = {view.of_weights(point_.weights), view.of_theta(u_), view.of_theta(v_)};
+  const auto set = [&](AttentionBlock b, int part, Vector<double>& weights) {
+    if (!parts[part].has(b)) return false;
+    for (Index h = 0; h < view.spec().heads; ++h) view.of_weights(weights)(b, 0, h) = parts[part](b, 0, h);
     return true;
   };
-  Vectors<double> B = Vectors<double>::Zero(data_->Y.size(), kMonomials);
-  B.col(0) = -Eigen::Map<const Vector<double>>(data_->Y.data(), data_->Y.size());
+  const Matrix<double>& Y = point_.data->Y;
+  Vectors<double> B = Vectors<double>::Zero(Y.size(), kMonomials);
+  B.col(0) = -Eigen::Map<const Vector<double>>(Y.data(), Y.size());
   for (int i = 0; i < 3; ++i)
     for (int j = 0; j < 3; ++j) {
-      Vector<double> weights = weights_;
-      if (!set("W_V", i, weights) || !set("W_O", j, weights)) continue;
-      const Linearization<double> at(model_, weights, data_, {.memory = 0});
+      Vector<double> weights = point_.weights;
+      if (!set(kV, i, weights) || !set(kO, j, weights)) continue;
+      const Linearization<double> at = point_.at_weights(std::move(weights)).linearize({.memory = 0});
       B.col(static_cast<Index>(kProduct[i][j])) +=
           Eigen::Map<const Vector<double>>(at.outputs().data(), at.outputs().size());
     }
-  triangle_ = triangular_factor(B);
+  return triangular_factor(B);
 }
 
 Vector<double> PlaneEvaluator::polynomial(std::span<const Index> pieces) const {

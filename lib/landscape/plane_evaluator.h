@@ -1,7 +1,6 @@
 /// The loss at the points of a plane, by the structure that the plane has (MATHEMATICS.md).
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,7 +26,7 @@ std::string plane_way_name(PlaneWay way);
 
 struct PlaneOptions {
   /// Automatic: polynomial where it applies; else structured where it takes fewer operations and its working
-  /// memory is there; else plain.
+  /// memory is there; else plain. Networks other than a single attention layer have the plain way only.
   PlaneWay way = PlaneWay::automatic;
   /// Bytes that may be kept from call to call; projections beyond it are computed again, with the same bits.
   std::size_t memory = std::size_t{2} << 30U;
@@ -40,12 +39,9 @@ struct PlaneOptions {
 /// are computed with it.
 class PlaneEvaluator {
  public:
-  /// weights: all blocks, with theta their trained part; u, v: P. Throws InputError when a length does not
-  /// fit, or a way does not apply.
-  PlaneEvaluator(const AttentionSpec& spec, std::shared_ptr<const Model<double>> model,
-                 const Vector<double>& weights, std::shared_ptr<const Data<double>> data,
-                 const Vector<double>& u, const Vector<double>& v, const Grid& grid,
-                 const PlaneOptions& options = {});
+  /// u, v: P. Throws InputError when a length does not fit, or a way does not apply.
+  PlaneEvaluator(const ModelPoint<double>& point, const Vector<double>& u, const Vector<double>& v,
+                 const Grid& grid, const PlaneOptions& options = {});
 
   PlaneWay way() const { return way_; }
   const std::vector<Piece>& pieces() const { return pieces_; }
@@ -60,7 +56,7 @@ class PlaneEvaluator {
 
  private:
   PlaneWay choose(const PlaneOptions& options) const;
-  void prepare_polynomial();
+  Vectors<double> polynomial_triangle() const;
   Vector<double> plain(std::span<const Index> pieces, const Progress& progress) const;
   Vector<double> structured(std::span<const Index> pieces, const Progress& progress);
   Vector<double> polynomial(std::span<const Index> pieces) const;
@@ -68,10 +64,7 @@ class PlaneEvaluator {
   template <class Body>
   void for_points(std::span<const Index> pieces, const Body& body) const;
 
-  AttentionSpec spec_;
-  std::shared_ptr<const Model<double>> model_;
-  Vector<double> weights_;
-  std::shared_ptr<const Data<double>> data_;
+  ModelPoint<double> point_;
   Vector<double> u_, v_;
   Grid grid_;
   std::vector<Piece> pieces_;

@@ -7,54 +7,31 @@
 #include "model/exact_centring.h"
 
 namespace basin {
-namespace {
-
-/// The three parts of one block: its values at the point, and its parts of u and v if it is trained.
-class Parts {
- public:
-  Parts(const ParameterLayout& layout, std::size_t block, const Vector<double>& weights,
-        const Vector<double>& u, const Vector<double>& v)
-      : entry_(layout.entries()[block]), vectors_{&weights, &u, &v} {}
-
-  bool has(std::size_t part) const { return part == 0 || entry_.trainable(); }
-  Eigen::Map<const Matrix<double>> head(std::size_t part, Index h) const {
-    const Index rows = entry_.block.rows(), cols = entry_.block.cols();
-    const Index offset = part == 0 ? entry_.offset : entry_.theta_offset;
-    return {vectors_[part]->data() + offset + h * rows * cols, rows, cols};
-  }
-
- private:
-  const ParameterLayout::Entry& entry_;
-  std::array<const Vector<double>*, 3> vectors_;
-};
-
-}  // namespace
-
-PlaneWeights::PlaneWeights(const AttentionSpec& of, const ParameterLayout& layout,
-                           const Vector<double>& weights, const Vector<double>& u, const Vector<double>& v)
-    : spec(of), value_width(padded<double>(of.outputs)) {
+PlaneWeights::PlaneWeights(const ModelPoint<double>& point, const Vector<double>& u,
+                           const Vector<double>& v) {
+  const AttentionView at(point, "the structured way of a plane");
+  spec = at.spec();
+  value_width = padded<double>(spec.outputs);
   const Index D = spec.embedding, H = spec.heads, d = spec.head_dim;
-  const bool softmax = spec.kernel == KernelKind::softmax;
-  const double scale_q = softmax ? 1 / std::sqrt(static_cast<double>(d)) : 1 / spec.sigma();
-  const double scale_k = softmax ? 1 : 1 / spec.sigma();
-  const auto parts = [&](AttentionBlock block) { return Parts(layout, block, weights, u, v); };
-  const auto side_by_side = [&](const Parts& from, double scale, std::array<Matrix<double>, 3>& to) {
+  const double scale_q = at.softmax() ? 1 / std::sqrt(static_cast<double>(d)) : 1 / spec.sigma();
+  const double scale_k = at.softmax() ? 1 : 1 / spec.sigma();
+  const std::array parts = {at.of_weights(point.weights), at.of_theta(u), at.of_theta(v)};
+  const auto side_by_side = [&](AttentionBlock b, double scale, std::array<Matrix<double>, 3>& to) {
     for (std::size_t p = 0; p < 3; ++p) {
-      if (!from.has(p)) continue;
+      if (!parts[p].has(b)) continue;
       to[p].resize(D, H * d);
-      for (Index h = 0; h < H; ++h) to[p].middleCols(h * d, d) = scale * from.head(p, h);
+      for (Index h = 0; h < H; ++h) to[p].middleCols(h * d, d) = scale * parts[p](b, 0, h);
     }
   };
-  side_by_side(parts(kQ), scale_q, queries);
-  side_by_side(parts(kK), scale_k, keys);
-  const Parts V = parts(kV), O = parts(kO);
+  side_by_side(kQ, scale_q, queries);
+  side_by_side(kK, scale_k, keys);
   for (std::size_t i = 0; i < 3; ++i)
     for (std::size_t j = 0; j < 3; ++j) {
-      if (!V.has(i) || !O.has(j)) continue;
+      if (!parts[i].has(kV) || !parts[j].has(kO)) continue;
       Matrix<double>& sum = value[kProduct[i][j]];
       if (sum.size() == 0) sum = Matrix<double>::Zero(D, H * value_width);
       for (Index h = 0; h < H; ++h)
-        sum.middleCols(h * value_width, spec.outputs).noalias() += V.head(i, h) * O.head(j, h);
+        sum.middleCols(h * value_width, spec.outputs).noalias() += parts[i](kV, 0, h) * parts[j](kO, 0, h);
     }
 }
 

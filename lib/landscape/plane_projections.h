@@ -4,7 +4,7 @@
 #include <array>
 
 #include "linalg/batch.h"
-#include "model/attention_model.h"
+#include "model/attention_view.h"
 
 namespace basin {
 
@@ -21,8 +21,8 @@ inline constexpr std::size_t kProduct[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
 /// scores are <q, k> (softmax) or -|q - k|^2 / 2 (Gaussian); and W_V W_O, which is quadratic in (a, b).
 /// Arrays that are zero are empty.
 struct PlaneWeights {
-  PlaneWeights(const AttentionSpec& of, const ParameterLayout& layout, const Vector<double>& weights,
-               const Vector<double>& u, const Vector<double>& v);
+  /// u, v: P. Throws InputError for a network that is not a single attention layer.
+  PlaneWeights(const ModelPoint<double>& point, const Vector<double>& u, const Vector<double>& v);
 
   AttentionSpec spec;
   Index value_width;                             ///< D_out in whole packs

@@ -8,7 +8,9 @@
 #include "model/attention.h"
 #include "model/attention_folding.h"
 #include "model/gaussian_kernel.h"
+#include "model/layer_types.h"
 #include "model/linear.h"
+#include "model/sequential.h"
 #include "model/softmax_kernel.h"
 #include "model/tile_kernels.h"
 #include "model/tiled_attention.h"
@@ -31,6 +33,33 @@ double AttentionSpec::sigma() const {
 
 std::vector<std::string> attention_blocks() {
   return {"W_Q", "W_K", "W_V", "W_O"};
+}
+
+AttentionSpec attention_spec(const LayerDescription& layer, Shape input) {
+  return {.tokens = input.tokens,
+          .embedding = input.width,
+          .heads = option<Index>(layer, "heads"),
+          .head_dim = option<Index>(layer, "head-dim"),
+          .outputs = option<Index>(layer, "outputs"),
+          .kernel = kernel_from_name(option<std::string>(layer, "kernel")),
+          .bandwidth = option<double>(layer, "bandwidth")};
+}
+
+Architecture single_attention(const AttentionSpec& spec) {
+  return {.input = {spec.tokens, spec.embedding},
+          .layers = {{"attention",
+                      {{"heads", spec.heads},
+                       {"head-dim", spec.head_dim},
+                       {"outputs", spec.outputs},
+                       {"kernel", kernel_name(spec.kernel)},
+                       {"bandwidth", spec.bandwidth}}}}};
+}
+
+std::optional<AttentionSpec> single_attention(const Architecture& architecture) {
+  if (architecture.layers.size() != 1 || architecture.layers[0].type != "attention" ||
+      architecture.loss != "squared")
+    return std::nullopt;
+  return attention_spec(with_defaults(architecture.layers[0]), architecture.input);
 }
 
 namespace {
@@ -68,8 +97,8 @@ ScoreRules score_rules(const AttentionSpec& s, const std::vector<std::string>& t
 }  // namespace
 
 template <class S>
-std::shared_ptr<const Model<S>> make_attention_model(const AttentionSpec& spec,
-                                                     const std::vector<std::string>& trainable) {
+std::shared_ptr<const Model<S>> build_single_attention(const AttentionSpec& spec,
+                                                       const std::vector<std::string>& trainable) {
   check(spec);
   const bool softmax = spec.kernel == KernelKind::softmax, multiplied = multiply_first(spec);
   const ScoreRules rules = score_rules(spec, trainable);
@@ -97,29 +126,36 @@ std::shared_ptr<const Model<S>> make_attention_model(const AttentionSpec& spec,
     layers.push_back(
         std::make_unique<Linear<S>>(Shape{spec.tokens, spec.heads * width}, spec.outputs, "W_O"));
   }
-  return std::make_shared<const Model<S>>(std::move(layers), std::make_unique<SquaredLoss<S>>(), trainable,
-                                          std::move(folding));
+  return std::make_shared<const Model<S>>(single_attention(spec),
+                                          std::make_unique<Sequential<S>>(std::move(layers)),
+                                          std::make_unique<SquaredLoss<S>>(), trainable, std::move(folding));
 }
 
 template <class S>
-std::shared_ptr<const Model<S>> make_plain_attention_model(const AttentionSpec& spec,
-                                                           const std::vector<std::string>& trainable) {
+std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec) {
   check(spec);
   std::shared_ptr<const AttentionKernel<S>> kernel;
   if (spec.kernel == KernelKind::softmax)
     kernel = std::make_shared<SoftmaxKernel<S>>(spec.head_dim);
   else
     kernel = std::make_shared<GaussianKernel<S>>(static_cast<S>(spec.sigma()));
-  typename Sequential<S>::Layers layers;
-  layers.push_back(std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads,
-                                                  spec.head_dim, spec.outputs, kernel));
-  return std::make_shared<const Model<S>>(std::move(layers), std::make_unique<SquaredLoss<S>>(), trainable);
+  return std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads, spec.head_dim,
+                                        spec.outputs, kernel);
 }
 
-template std::shared_ptr<const Model<double>> make_attention_model(const AttentionSpec&,
-                                                                   const std::vector<std::string>&);
-template std::shared_ptr<const Model<float>> make_attention_model(const AttentionSpec&,
-                                                                  const std::vector<std::string>&);
+template <class S>
+std::shared_ptr<const Model<S>> make_plain_attention_model(const AttentionSpec& spec,
+                                                           const std::vector<std::string>& trainable) {
+  return std::make_shared<const Model<S>>(single_attention(spec), make_plain_attention<S>(spec),
+                                          std::make_unique<SquaredLoss<S>>(), trainable);
+}
+
+template std::shared_ptr<const Model<double>> build_single_attention(const AttentionSpec&,
+                                                                     const std::vector<std::string>&);
+template std::shared_ptr<const Model<float>> build_single_attention(const AttentionSpec&,
+                                                                    const std::vector<std::string>&);
+template std::unique_ptr<const Layer<double>> make_plain_attention(const AttentionSpec&);
+template std::unique_ptr<const Layer<float>> make_plain_attention(const AttentionSpec&);
 template std::shared_ptr<const Model<double>> make_plain_attention_model(const AttentionSpec&,
                                                                          const std::vector<std::string>&);
 template std::shared_ptr<const Model<float>> make_plain_attention_model(const AttentionSpec&,

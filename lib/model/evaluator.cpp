@@ -7,10 +7,9 @@
 namespace basin {
 
 template <class S>
-LossEvaluator<S>::LossEvaluator(std::shared_ptr<const Model<S>> model, std::shared_ptr<const Data<S>> data,
-                                Index chunk_rows)
-    : model_(std::move(model)),
-      data_(std::move(data)),
+LossEvaluator<S>::LossEvaluator(const ModelPoint<S>& of, Index chunk_rows)
+    : model_(of.model),
+      data_(of.data),
       samples_per_chunk_(std::max<Index>(1, chunk_rows / model_->network().input().tokens)),
       losses_((data_->samples + samples_per_chunk_ - 1) / samples_per_chunk_) {}
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "model/model.h"
+#include "model/model_point.h"
 
 namespace basin {
 
@@ -13,9 +13,9 @@ namespace basin {
 template <class S>
 class LossEvaluator {
  public:
-  /// chunk_rows as in LinearizationOptions: with the same value the loss has the same bits.
-  LossEvaluator(std::shared_ptr<const Model<S>> model, std::shared_ptr<const Data<S>> data,
-                Index chunk_rows = 256);
+  /// Of the model and data of a point. chunk_rows as in LinearizationOptions: with the same value the loss
+  /// has the same bits.
+  explicit LossEvaluator(const ModelPoint<S>& of, Index chunk_rows = 256);
 
   /// The loss at all weights of the model; not finite where the arithmetic overflows.
   S operator()(const Vector<S>& weights);

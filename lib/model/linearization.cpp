@@ -64,7 +64,7 @@ class Linearization<S>::ChunkLoss final : public RowRule<S> {
  public:
   ChunkLoss(const Linearization& at, Index first_sample)
       : loss_(at.model().loss()),
-        Y_(at.data_->Y),
+        Y_(at.point_.data->Y),
         first_(first_sample * at.model().network().output().tokens) {}
   S value(ConstMatrixRef<S> y) const { return loss_.value(y, targets(0, y.rows())); }
   void gradient(Index first_row, ConstMatrixRef<S> y, MatrixRef<S> ybar) const override {
@@ -84,24 +84,23 @@ class Linearization<S>::ChunkLoss final : public RowRule<S> {
 };
 
 template <class S>
-Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S> weights,
-                                std::shared_ptr<const Data<S>> data, LinearizationOptions options)
-    : model_(std::move(model)), weights_(std::move(weights)), data_(std::move(data)), options_(options) {
-  const Shape in = model_->network().input(), out = model_->network().output();
-  check_size("number of weights", weights_.size(), parameters().weight_count());
-  check_size("rows of X", data_->X.rows(), data_->samples * in.tokens);
-  check_size("columns of X", data_->X.cols(), in.width);
-  check_size("rows of Y", data_->Y.rows(), data_->samples * out.tokens);
-  check_size("columns of Y", data_->Y.cols(), out.width);
-  if (data_->samples < 1) throw InputError("number of samples: expected at least 1, found 0");
+Linearization<S>::Linearization(ModelPoint<S> point, const LinearizationOptions& options)
+    : point_(std::move(point)), options_(options) {
+  const Shape in = model().network().input(), out = model().network().output();
+  check_size("number of weights", weights().size(), parameters().weight_count());
+  check_size("rows of X", point_.data->X.rows(), point_.data->samples * in.tokens);
+  check_size("columns of X", point_.data->X.cols(), in.width);
+  check_size("rows of Y", point_.data->Y.rows(), point_.data->samples * out.tokens);
+  check_size("columns of Y", point_.data->Y.cols(), out.width);
+  if (point_.data->samples < 1) throw InputError("number of samples: expected at least 1, found 0");
 
   const Index per_chunk = std::max<Index>(1, options_.chunk_rows / in.tokens);
-  for (Index first = 0; first < data_->samples; first += per_chunk)
-    chunks_.push_back({first, std::min(per_chunk, data_->samples - first), nullptr});
+  for (Index first = 0; first < point_.data->samples; first += per_chunk)
+    chunks_.push_back({first, std::min(per_chunk, point_.data->samples - first), nullptr});
 
-  const ParameterLayout& network = model_->network_parameters();
-  network_weights_ = model_->fold(weights_);
-  outputs_.resize(data_->Y.rows(), data_->Y.cols());
+  const ParameterLayout& network = model().network_parameters();
+  network_weights_ = model().fold(weights());
+  outputs_.resize(point_.data->Y.rows(), point_.data->Y.cols());
   std::size_t kept_bytes = 0, largest = 1;
   std::vector<S> losses(chunks_.size());
   workspaces_.resize(thread_slots());
@@ -134,7 +133,7 @@ Linearization<S>::Linearization(std::shared_ptr<const Model<S>> model, Vector<S>
 
 template <class S>
 void Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes) {
-  const std::size_t sum = static_cast<std::size_t>(model_->network_parameters().theta_size()) * sizeof(S);
+  const std::size_t sum = static_cast<std::size_t>(model().network_parameters().theta_size()) * sizeof(S);
   const std::size_t in_cache = kBlockBytes / std::max(chunk_bytes, sum);
   vectors_at_once_ = std::clamp<Index>(static_cast<Index>(in_cache), 1, kMaxVectors);
   const bool all_kept = std::all_of(chunks_.begin(), chunks_.end(), [](const Chunk& c) { return !!c.kept; });
@@ -157,23 +156,23 @@ void Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::size
 
 template <class S>
 BlockView<const S> Linearization<S>::network_weights() const {
-  return {network_weights_.data(), 1, network_weights_.size(), model_->network_parameters().weight_slots()};
+  return {network_weights_.data(), 1, network_weights_.size(), model().network_parameters().weight_slots()};
 }
 
 template <class S>
 BatchView<const S> Linearization<S>::inputs(Index first, Index count) const {
-  const Shape in = model_->network().input();
-  return {data_->X.data() + first * in.size(), 1, count * in.tokens, in.width};
+  const Shape in = model().network().input();
+  return {point_.data->X.data() + first * in.size(), 1, count * in.tokens, in.width};
 }
 
 template <class S>
 void Linearization<S>::evaluate(Index first, Index count, PointState& point) const {
-  model_->network().value(network_weights(), inputs(first, count), point.value, point.y);
+  model().network().value(network_weights(), inputs(first, count), point.value, point.y);
 }
 
 template <class S>
 void Linearization<S>::evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const {
-  model_->network().gradient(network_weights(), inputs(chunk.first, chunk.count),
+  model().network().gradient(network_weights(), inputs(chunk.first, chunk.count),
                              ChunkLoss(*this, chunk.first), point.value, point.y, point.ybar, point.adjoint,
                              ubar, nullptr);
 }
@@ -184,7 +183,7 @@ auto Linearization<S>::point_at(const Chunk& chunk, Workspace& work, bool with_g
   if (chunk.kept) return *chunk.kept;
   if (!work.point) work.point = std::make_unique<PointState>();
   if (with_gradient) {
-    const ParameterLayout& network = model_->network_parameters();
+    const ParameterLayout& network = model().network_parameters();
     auto scratch = columns(work.scratch, network.theta_size(), 1);  // only what the rules save is wanted
     scratch.setZero();
     evaluate_gradient(chunk, *work.point, mutable_view<S>(scratch, network.theta_slots()));
@@ -202,9 +201,9 @@ void Linearization<S>::for_blocks(Index vectors, const Body& body) const {
 
 template <class S>
 BlockView<const S> Linearization<S>::fold_tangent(ConstVectorsRef<S> V) const {
-  const ParameterLayout& network = model_->network_parameters();
+  const ParameterLayout& network = model().network_parameters();
   auto moved = columns(moved_, network.theta_size(), V.cols());
-  model_->folding().tangent(view<S>(weights_, parameters().weight_slots()),
+  model().folding().tangent(view<S>(weights(), parameters().weight_slots()),
                             view<S>(V, parameters().theta_slots()),
                             mutable_view<S>(moved, network.theta_slots()));
   return view<S>(moved, network.theta_slots());
@@ -212,14 +211,14 @@ BlockView<const S> Linearization<S>::fold_tangent(ConstVectorsRef<S> V) const {
 
 template <class S>
 void Linearization<S>::fold_adjoint(BlockView<const S> ubar, VectorsRef<S> out) const {
-  model_->folding().adjoint(view<S>(weights_, parameters().weight_slots()), ubar,
+  model().folding().adjoint(view<S>(weights(), parameters().weight_slots()), ubar,
                             mutable_view<S>(out, parameters().theta_slots()));
 }
 
 template <class S>
 template <class Body>
 BlockView<const S> Linearization<S>::sum_over_chunks(Index k, const Body& body) const {
-  const ParameterLayout& network = model_->network_parameters();
+  const ParameterLayout& network = model().network_parameters();
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
   const auto total = sum_(static_cast<Index>(chunks_.size()), network.theta_size(), k,
                           [&](Index c, Index slot, VectorsRef<S> sum) {
@@ -233,14 +232,14 @@ void Linearization<S>::jvp(ConstVectorsRef<S> V, VectorsRef<S> JV) const {
   check_size("jvp: length of the vectors", V.rows(), theta_size());
   check_size("jvp: length of the results", JV.rows(), output_size());
   check_size("jvp: number of results", JV.cols(), V.cols());
-  const Index per_sample = model_->network().output().size();
+  const Index per_sample = model().network().output().size();
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
   for_blocks(V.cols(), [&](Index j, Index k) {
     const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
     parallel_for(static_cast<Index>(chunks_.size()), [&](Index c, Index slot) {
       Workspace& work = workspaces_[slot];
       const Chunk& chunk = chunks_[c];
-      model_->network().tangent(network_weights(), point_at(chunk, work, false).value, {}, du, work.tangent,
+      model().network().tangent(network_weights(), point_at(chunk, work, false).value, {}, du, work.tangent,
                                 work.dy);
       for (Index i = 0; i < k; ++i)
         JV.col(j + i).segment(chunk.first * per_sample, chunk.count * per_sample) = flat(work.dy, i);
@@ -253,7 +252,7 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
   check_size("vjp: length of the vectors", U.rows(), output_size());
   check_size("vjp: length of the results", JtU.rows(), theta_size());
   check_size("vjp: number of results", JtU.cols(), U.cols());
-  const Shape out = model_->network().output();
+  const Shape out = model().network().output();
   JtU.setZero();
   for_blocks(U.cols(), [&](Index j, Index k) {
     const BlockView<const S> sum =
@@ -263,7 +262,7 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
           for (Index i = 0; i < k; ++i)
             std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(),
                         work.dybar[i].data());
-          model_->network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
+          model().network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
                                     nullptr);
         });
     fold_adjoint(sum, JtU.middleCols(j, k));
@@ -282,10 +281,10 @@ void Linearization<S>::gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) cons
         sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
           const PointState& point = point_at(chunk, work, false);
           const ChunkLoss loss(*this, chunk.first);
-          model_->network().tangent(network_weights(), point.value, {}, du, work.tangent, work.dy);
+          model().network().tangent(network_weights(), point.value, {}, du, work.tangent, work.dy);
           work.dybar.resize(k, work.dy.rows(), work.dy.cols());
           for (Index i = 0; i < k; ++i) loss.curvature(0, point.y[0], work.dy[i], work.dybar[i]);
-          model_->network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
+          model().network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
                                     nullptr);
         });
     fold_adjoint(sum, GV.middleCols(j, k));
@@ -303,25 +302,32 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
     const BlockView<const S> sum =
         sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
           const PointState& point = point_at(chunk, work, true);
-          model_->network().hessian(network_weights(), point.value, point.adjoint, point.y.view(), {}, du,
+          model().network().hessian(network_weights(), point.value, point.adjoint, point.y.view(), {}, du,
                                     ChunkLoss(*this, chunk.first), work.tangent, work.dy, work.dybar, wbar,
                                     nullptr);
         });
-    model_->folding().tangent_of_adjoint(
-        view<S>(weights_, parameters().weight_slots()),
-        view<S>(network_gradient_, model_->network_parameters().theta_slots()),
+    model().folding().tangent_of_adjoint(
+        view<S>(weights(), parameters().weight_slots()),
+        view<S>(network_gradient_, model().network_parameters().theta_slots()),
         view<S>(V.middleCols(j, k), parameters().theta_slots()), sum,
         mutable_view<S>(HV.middleCols(j, k), parameters().theta_slots()));
   });
 }
 
 template <class S>
+Matrix<S> Linearization<S>::residual() const {
+  Matrix<S> r(outputs_.rows(), outputs_.cols());
+  model().loss().gradient(outputs_, point_.data->Y, r);
+  return r;
+}
+
+template <class S>
 void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt) const {
-  const Shape out = model_->network().output();
+  const Shape out = model().network().output();
   Workspace& work = workspaces_.at(slot);
   if (!work.point) work.point = std::make_unique<PointState>();
   evaluate(i, 1, *work.point);
-  const ParameterLayout& network = model_->network_parameters();
+  const ParameterLayout& network = model().network_parameters();
   Jt.setZero();
   for (Index row = 0; row < out.size(); row += kMaxVectors) {
     const Index k = std::min(kMaxVectors, out.size() - row);
@@ -329,7 +335,7 @@ void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt)
     for (Index u = 0; u < k; ++u) work.dybar[u].data()[row + u] = 1;
     auto sum = columns(work.scratch, network.theta_size(), k);
     sum.setZero();
-    model_->network().adjoint(network_weights(), work.point->value, work.dybar.view(), work.adjoint,
+    model().network().adjoint(network_weights(), work.point->value, work.dybar.view(), work.adjoint,
                               mutable_view<S>(sum, network.theta_slots()), nullptr);
     fold_adjoint(view<S>(sum, network.theta_slots()), Jt.middleCols(row, k));
   }
@@ -337,7 +343,7 @@ void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt)
 
 template <class S>
 Vectors<S> Linearization<S>::jacobian_transposed(const Progress& progress) const {
-  const Index columns = model_->network().output().size();
+  const Index columns = model().network().output().size();
   Vectors<S> Jt(theta_size(), output_size());
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
   parallel_for(

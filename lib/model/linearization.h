@@ -6,7 +6,7 @@
 
 #include "linalg/progress.h"
 #include "linalg/tree_sum.h"
-#include "model/model.h"
+#include "model/model_point.h"
 
 namespace basin {
 
@@ -37,22 +37,23 @@ struct LinearizationOptions {
 template <class S>
 class Linearization {
  public:
-  /// `weights` holds all blocks of the model (ParameterLayout::weight_count numbers).
   /// Throws InputError when sizes do not fit, and WorkError when an output or the gradient is not finite.
-  Linearization(std::shared_ptr<const Model<S>> model, Vector<S> weights, std::shared_ptr<const Data<S>> data,
-                LinearizationOptions options = {});
+  explicit Linearization(ModelPoint<S> point, const LinearizationOptions& options = {});
 
-  const Model<S>& model() const { return *model_; }
-  const ParameterLayout& parameters() const { return model_->parameters(); }
+  const ModelPoint<S>& point() const { return point_; }
+  const Model<S>& model() const { return *point_.model; }
+  const ParameterLayout& parameters() const { return point_.parameters(); }
   Index theta_size() const { return parameters().theta_size(); }  ///< P
   Index output_size() const { return outputs_.size(); }           ///< m
 
-  const Vector<S>& weights() const { return weights_; }  ///< of all blocks
+  const Vector<S>& weights() const { return point_.weights; }  ///< of all blocks
   /// How many vectors are multiplied together: what is taken for one point is shared by them.
   Index vectors_at_once() const { return vectors_at_once_; }
 
   S loss() const { return loss_; }
-  const Matrix<S>& outputs() const { return outputs_; }    ///< F, rows as in Data::Y
+  const Matrix<S>& outputs() const { return outputs_; }  ///< F, rows as in Data::Y
+  Matrix<S> residual() const;                            ///< r = dl/dF; F - Y for squared loss
+  const LossFacts& loss_facts() const { return model().loss().facts(); }
   const Vector<S>& gradient() const { return gradient_; }  ///< P
 
   void jvp(ConstVectorsRef<S> V, VectorsRef<S> JV) const;
@@ -60,7 +61,7 @@ class Linearization {
   void gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) const;
   void hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const;
 
-  Index samples() const { return data_->samples; }  ///< N
+  Index samples() const { return point_.data->samples; }  ///< N
 
   /// J^T, P x m: column i is the gradient of output i. A row of J belongs to one sample and is computed from
   /// that sample alone, N times cheaper than by products. `progress` counts samples.
@@ -112,9 +113,8 @@ class Linearization {
   template <class Body>
   BlockView<const S> sum_over_chunks(Index k, const Body& body) const;
 
-  std::shared_ptr<const Model<S>> model_;
-  Vector<S> weights_, network_weights_;
-  std::shared_ptr<const Data<S>> data_;
+  ModelPoint<S> point_;
+  Vector<S> network_weights_;
   LinearizationOptions options_;
   std::vector<Chunk> chunks_;
   mutable std::vector<Workspace> workspaces_;
@@ -125,5 +125,14 @@ class Linearization {
   Matrix<S> outputs_;
   Vector<S> gradient_, network_gradient_;
 };
+
+template <class S>
+Linearization<S> ModelPoint<S>::linearize(const LinearizationOptions& options) const {
+  return Linearization<S>(*this, options);
+}
+template <class S>
+Linearization<S> ModelPoint<S>::linearize() const {
+  return Linearization<S>(*this);
+}
 
 }  // namespace basin

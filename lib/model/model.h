@@ -1,14 +1,14 @@
-/// A model: layers, a loss, and the choice of what is trained.
+/// A model: a network, a loss, and the choice of what is trained.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "model/architecture.h"
 #include "model/folding.h"
 #include "model/loss.h"
 #include "model/parameters.h"
-#include "model/sequential.h"
 
 namespace basin {
 
@@ -16,18 +16,23 @@ namespace basin {
 template <class S>
 class Model {
  public:
-  /// `trainable` names parameter blocks; theta is their concatenation in the model's own order. The blocks
-  /// are those of `folding`, or those of the layers themselves when there is none. Throws InputError (see
-  /// Sequential and ParameterLayout).
-  Model(typename Sequential<S>::Layers layers, std::unique_ptr<const Loss<S>> loss,
-        const std::vector<std::string>& trainable, std::unique_ptr<const Folding<S>> folding = nullptr)
-      : network_(std::move(layers)),
+  /// `network` and `folding` are what the architecture describes. `trainable` names parameter blocks; theta
+  /// is their concatenation in the model's own order. The blocks are those of `folding`, or those of the
+  /// network itself when there is none. Throws InputError (see ParameterLayout).
+  Model(Architecture architecture, std::unique_ptr<const Layer<S>> network,
+        std::unique_ptr<const Loss<S>> loss, const std::vector<std::string>& trainable,
+        std::unique_ptr<const Folding<S>> folding = nullptr)
+      : architecture_(std::move(architecture)),
+        network_(std::move(network)),
         loss_(std::move(loss)),
-        folding_(folding ? std::move(folding) : std::make_unique<NoFolding<S>>(network_.blocks())),
+        folding_(folding ? std::move(folding) : std::make_unique<NoFolding<S>>(network_->blocks())),
         parameters_(folding_->blocks(), trainable),
-        network_parameters_(network_.blocks(), moving_blocks()) {}
+        network_parameters_(network_->blocks(), moving_blocks()) {}
 
-  const Layer<S>& network() const { return network_; }
+  /// What it is, as data: `build` makes the same network of it, with other blocks trained or in another
+  /// precision.
+  const Architecture& architecture() const { return architecture_; }
+  const Layer<S>& network() const { return *network_; }
   const Loss<S>& loss() const { return *loss_; }
   const Folding<S>& folding() const { return *folding_; }
   const ParameterLayout& parameters() const { return parameters_; }
@@ -44,7 +49,7 @@ class Model {
 
  private:
   std::vector<std::string> moving_blocks() const {
-    const std::vector<ParameterBlock> blocks = network_.blocks();
+    const std::vector<ParameterBlock> blocks = network_->blocks();
     std::vector<std::string> names;
     for (std::size_t u = 0; u < blocks.size(); ++u)
       for (std::size_t w = 0; w < parameters_.entries().size(); ++w)
@@ -55,7 +60,8 @@ class Model {
     return names;
   }
 
-  Sequential<S> network_;
+  Architecture architecture_;
+  std::unique_ptr<const Layer<S>> network_;
   std::unique_ptr<const Loss<S>> loss_;
   std::unique_ptr<const Folding<S>> folding_;
   ParameterLayout parameters_, network_parameters_;

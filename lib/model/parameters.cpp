@@ -12,6 +12,12 @@ Index ParameterBlock::size() const {
   return std::accumulate(shape.begin(), shape.end(), Index{1}, std::multiplies<>());
 }
 
+std::string joined(const std::vector<std::string>& blocks) {
+  std::string name;
+  for (const std::string& b : blocks) name += (name.empty() ? "" : ",") + b;
+  return name;
+}
+
 ParameterLayout::ParameterLayout(std::vector<ParameterBlock> blocks,
                                  const std::vector<std::string>& trainable) {
   for (ParameterBlock& block : blocks) {

@@ -64,6 +64,9 @@ class BlockView {
   std::span<const BlockSlot> slots_;
 };
 
+/// The name of a set of blocks: "W_Q,W_K".
+std::string joined(const std::vector<std::string>& blocks);
+
 /// All blocks of a model. Two vectors use it: `weights`, every block in order; and `theta` (length P), the
 /// trainable blocks only, in the same order. Both hold each block in C order.
 class ParameterLayout {

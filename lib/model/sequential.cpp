@@ -25,10 +25,13 @@ const auto& checked(const Layers& layers) {
 }  // namespace
 
 template <class S>
-Sequential<S>::Sequential(Layers layers)
+Sequential<S>::Sequential(Layers layers, std::vector<std::string> names)
     : Layer<S>(checked(layers).front()->input(), checked(layers).back()->output()),
       layers_(std::move(layers)),
+      names_(std::move(names)),
       first_block_{0} {
+  if (names_.empty())
+    for (std::size_t l = 1; l <= layers_.size(); ++l) names_.push_back(std::to_string(l));
   for (const auto& layer : layers_) first_block_.push_back(first_block_.back() + layer->blocks().size());
 }
 
@@ -37,7 +40,7 @@ std::vector<ParameterBlock> Sequential<S>::blocks() const {
   std::vector<ParameterBlock> all;
   for (std::size_t l = 0; l < layers_.size(); ++l)
     for (ParameterBlock block : layers_[l]->blocks()) {
-      if (layers_.size() > 1) block.name = std::to_string(l + 1) + "/" + block.name;
+      if (layers_.size() > 1) block.name = names_[l] + "." + block.name;
       all.push_back(std::move(block));
     }
   return all;

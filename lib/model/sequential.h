@@ -9,15 +9,16 @@ namespace basin {
 
 /// y = f_L( ... f_2(f_1(x; w_1); w_2) ... ; w_L), itself a layer: the chain rule, written once.
 ///
-/// With one layer the parameter blocks keep their names; with several they are prefixed by the number of
-/// their layer: "1/W_Q", "2/W_Q", ...
+/// With one layer the parameter blocks keep their names; with several they are prefixed by the name of their
+/// layer, or its number if there are no names: "attention.W_Q", "2.W_Q".
 template <class S>
 class Sequential final : public Layer<S> {
  public:
   using Layers = std::vector<std::unique_ptr<const Layer<S>>>;
 
-  /// Throws InputError when there is no layer, or a layer's input is not the output of the one before it.
-  explicit Sequential(Layers layers);
+  /// names: none, or one for each layer. Throws InputError when there is no layer, or a layer's input is not
+  /// the output of the one before it.
+  explicit Sequential(Layers layers, std::vector<std::string> names = {});
 
   std::vector<ParameterBlock> blocks() const override;
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
@@ -48,6 +49,7 @@ class Sequential final : public Layer<S> {
   }
 
   Layers layers_;
+  std::vector<std::string> names_;
   std::vector<std::size_t> first_block_;  // of each layer, and the count of all
 };
 

@@ -8,7 +8,7 @@
 
 #include "linalg/errors.h"
 #include "linalg/parallel.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 
 namespace basin {
 namespace {
@@ -62,13 +62,6 @@ Matrix<double> query_jacobian(const AttentionSpec& spec, const Vector<double>& s
     return from_heaviest(s, V).transpose() * s.asDiagonal() * centred(s, K) /
            std::sqrt(static_cast<double>(spec.head_dim));
   return V.transpose() * s.asDiagonal() * (K.rowwise() - q) / (spec.sigma() * spec.sigma());
-}
-
-Index block_index(const std::string& block) {
-  const auto names = attention_blocks();
-  for (std::size_t b = 0; b < names.size(); ++b)
-    if (names[b] == block) return static_cast<Index>(b);
-  throw InputError("unknown block '" + block + "'");
 }
 
 /// P (x) R
@@ -140,27 +133,26 @@ Matrix<double> AttentionFactors::key_jacobian(Index i, Index h) const {
   return T;
 }
 
-AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<double>& weights,
-                                   std::shared_ptr<const Data<double>> data, Vector<double> log_scale) {
-  const Index D = spec.embedding, d = spec.head_dim, H = spec.heads, n = spec.tokens, o = spec.outputs;
-  const Matrix<double>& X = data->X;
-  const double* w = weights.data();
-  AttentionFactors f = {spec, data, std::vector<HeadFactors>(H), std::move(log_scale)};
-  for (Index h = 0; h < H; ++h) {
+AttentionFactors attention_factors(const ModelPoint<double>& point, Vector<double> log_scale) {
+  const AttentionView view(point, "the kernel made of factors");
+  const AttentionSpec& spec = view.spec();
+  const Index D = spec.embedding, d = spec.head_dim, n = spec.tokens, o = spec.outputs;
+  const Matrix<double>& X = view.data().X;
+  AttentionFactors f = {spec, point.data, std::vector<HeadFactors>(spec.heads), std::move(log_scale)};
+  for (Index h = 0; h < spec.heads; ++h) {
     HeadFactors& at = f.heads[h];
-    const auto block = [&](Index b) { return ConstMap(w + (b * H + h) * D * d, D, d); };
-    at.W_O = ConstMap(w + 3 * H * D * d + h * d * o, d, o);
+    at.W_O = view.W_O(h);
     const auto zero = [](const auto& W) { return (W.array() == 0).all(); };
-    at.zero = {zero(block(0)), zero(block(1)), zero(block(2)), zero(at.W_O)};
-    at.Q = X * block(0);
-    at.K = X * block(1);
-    const Matrix<double> U = X * block(2);
+    at.zero = {zero(view.W_Q(h)), zero(view.W_K(h)), zero(view.W_V(h)), zero(at.W_O)};
+    at.Q = X * view.W_Q(h);
+    at.K = X * view.W_K(h);
+    const Matrix<double> U = X * view.W_V(h);
     at.V = U * at.W_O;
     at.S.resize(X.rows(), n);
     at.A.resize(X.rows(), d);
     at.B.resize(X.rows(), D);
     at.G.resize(X.rows() * o, d);
-    parallel_for(data->samples, [&](Index i, Index) {
+    parallel_for(view.data().samples, [&](Index i, Index) {
       const auto K = at.K.middleRows(i * n, n), V = at.V.middleRows(i * n, n);
       const Vector<double> shift =
           f.log_scale.size() > 0 ? Vector<double>(f.log_scale.segment(i * n, n)) : Vector<double>::Zero(n);
@@ -194,24 +186,20 @@ Vector<double> tiny_weights(const AttentionFactors& f) {
   return largest.minCoeff() < kTiny ? largest : Vector<double>();
 }
 
-MeasuredFactors measured_factors(const AttentionSpec& spec, const Vector<double>& weights,
-                                 const std::shared_ptr<const Data<double>>& data,
-                                 const Vector<double>& log_scale) {
-  MeasuredFactors f = {attention_factors(spec, weights, data, log_scale), {}};
-  for (std::uint64_t index = 0; index < rounding_twins(data->Y.size() * weights.size()); ++index) {
-    Twin twin = make_twin(weights, *data, index);
-    f.twins.push_back(attention_factors(spec, twin.weights, std::move(twin.data), log_scale));
-  }
+MeasuredFactors measured_factors(const ModelPoint<double>& point, const Vector<double>& log_scale) {
+  MeasuredFactors f = {attention_factors(point, log_scale), {}};
+  const std::uint64_t count = perturbations(point.output_size() * point.weights.size());
+  for (std::uint64_t index = 0; index < count; ++index)
+    f.perturbed.push_back(attention_factors(point.perturbed(index), log_scale));
   return f;
 }
 
 }  // namespace
 
-MeasuredFactors measured_factors(const AttentionSpec& spec, const Vector<double>& weights,
-                                 const std::shared_ptr<const Data<double>>& data) {
-  MeasuredFactors f = measured_factors(spec, weights, data, {});
+MeasuredFactors measured_factors(const ModelPoint<double>& point) {
+  MeasuredFactors f = measured_factors(point, {});
   if (const Vector<double> log_scale = tiny_weights(f.factors); log_scale.size() > 0)
-    f.scaled = std::make_shared<MeasuredFactors>(measured_factors(spec, weights, data, log_scale));
+    f.scaled = std::make_shared<MeasuredFactors>(measured_factors(point, log_scale));
   return f;
 }
 
@@ -220,14 +208,19 @@ double measured_factors_bytes(const AttentionSpec& spec, Index samples) {
       std::array{spec.tokens, spec.embedding, spec.heads, spec.head_dim, spec.outputs};
   const Index weights = H * d * (3 * D + o), per_token = H * (n + 3 * d + D + o + o * d) + D + o;
   const double scaled = spec.kernel == KernelKind::gaussian ? 2 : 1;
-  const auto points = scaled * static_cast<double>(1 + rounding_twins(samples * n * o * weights));
+  const auto points = scaled * static_cast<double>(1 + perturbations(samples * n * o * weights));
   return 8 * points * static_cast<double>(samples * n * per_token + weights);
 }
 
-std::string joined(const std::vector<std::string>& blocks) {
-  std::string name;
-  for (const std::string& b : blocks) name += (name.empty() ? "" : ",") + b;
-  return name;
+std::vector<AttentionBlock> blocks_named(const std::vector<std::string>& names) {
+  const auto all = attention_blocks();
+  std::vector<AttentionBlock> blocks;
+  for (const std::string& name : names) {
+    const auto found = std::find(all.begin(), all.end(), name);
+    if (found == all.end()) throw InputError("unknown block '" + name + "'");
+    blocks.push_back(static_cast<AttentionBlock>(found - all.begin()));
+  }
+  return blocks;
 }
 
 Matrix<double> output_factor(const AttentionFactors& f) {
@@ -244,12 +237,12 @@ Matrix<double> value_factor(const AttentionFactors& f) {
 }
 
 Matrix<double> block_kernel(const AttentionFactors& f, const std::string& block) {
-  switch (block_index(block)) {
-    case 0:
+  switch (blocks_named({block})[0]) {
+    case kQ:
       return query_kernel(f);
-    case 1:
+    case kK:
       return key_kernel(f);
-    case 2: {
+    case kV: {
       Matrix<double> K = Matrix<double>::Zero(f.outputs(), f.outputs());
       for (const HeadFactors& h : f.heads) K += kronecker(h.B * h.B.transpose(), h.W_O.transpose() * h.W_O);
       return K;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/attention_model.h"
+#include "model/attention_view.h"
 
 namespace basin {
 
@@ -40,26 +40,25 @@ struct AttentionFactors {
   Matrix<double> key_jacobian(Index i, Index h) const;
 };
 
-/// From all weights (W_Q, W_K, W_V, W_O in C order); log_scale: for the Gaussian kernel only. Formulas are
-/// written as they stand: the tests compare kernels made of them with J J^T. Throws WorkError when a matrix
-/// is not finite.
-AttentionFactors attention_factors(const AttentionSpec& spec, const Vector<double>& weights,
-                                   std::shared_ptr<const Data<double>> data, Vector<double> log_scale = {});
+/// Whatever is trained; log_scale (N n): for the Gaussian kernel only. Formulas are written as they stand:
+/// the tests compare kernels made of them with J J^T. Throws InputError unless the network is a single
+/// attention layer, and WorkError when a matrix is not finite.
+AttentionFactors attention_factors(const ModelPoint<double>& point, Vector<double> log_scale = {});
 
-/// Factors at a point, and at its twins (model/twin.h), which tell how much of them is rounding.
+/// Factors at a point, and at perturbed ones (model/perturbation.h), which tell how much of them is rounding.
 struct MeasuredFactors {
   AttentionFactors factors;
-  std::vector<AttentionFactors> twins;
+  std::vector<AttentionFactors> perturbed;
   /// The same with the weights of each token relative to its largest, over all heads, where some of them
   /// nearly underflow (Gaussian attention of distant tokens); else null.
   std::shared_ptr<const MeasuredFactors> scaled{};
 };
 
-/// With as many twins as the size of J asks for (rounding_twins).
-MeasuredFactors measured_factors(const AttentionSpec& spec, const Vector<double>& weights,
-                                 const std::shared_ptr<const Data<double>>& data);
+/// With as many perturbed points as the size of J asks for, all blocks being trained (perturbations). Throws
+/// as attention_factors.
+MeasuredFactors measured_factors(const ModelPoint<double>& point);
 
-/// Bytes of the factors of so many samples at their peak, those of all twins included.
+/// Bytes of the factors of so many samples at their peak, those of all perturbed points included.
 double measured_factors_bytes(const AttentionSpec& spec, Index samples);
 
 /// A = [A_1 .. A_H], N n x H d, of which K_O = (A A^T) (x) I.
@@ -67,9 +66,8 @@ Matrix<double> output_factor(const AttentionFactors& f);
 /// B = [B_1 .. B_H], N n x H D.
 Matrix<double> value_factor(const AttentionFactors& f);
 
-/// The name of a set of blocks: "W_Q,W_K".
-std::string joined(const std::vector<std::string>& blocks);
-
+/// The blocks of these names. Throws InputError for an unknown one.
+std::vector<AttentionBlock> blocks_named(const std::vector<std::string>& names);
 /// The kernel J_B J_B^T of a block, m x m, made of the factors. Throws InputError for an unknown block.
 Matrix<double> block_kernel(const AttentionFactors& f, const std::string& block);
 

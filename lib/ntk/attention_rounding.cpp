@@ -28,8 +28,8 @@ std::vector<double> centring_rounding(const AttentionFactors& f, const std::vect
   const double unit = static_cast<double>(2 * n + 4) * std::numeric_limits<double>::epsilon() /
                       std::sqrt(static_cast<double>(f.spec.head_dim));
   std::vector<double> bounds;
-  for (const std::string& block : blocks)
-    bounds.push_back(unit * (block == "W_Q" ? of_queries : block == "W_K" ? of_keys : 0));
+  for (const AttentionBlock b : blocks_named(blocks))
+    bounds.push_back(unit * (b == kQ ? of_queries : b == kK ? of_keys : 0));
   return bounds;
 }
 

@@ -146,16 +146,18 @@ void check_step(double c) {
 
 }  // namespace
 
-NormConstants norm_constants(const AttentionSpec& spec, const ParameterLayout& parameters,
-                             const Vector<double>& weights, const Data<double>& data) {
+NormConstants norm_constants(const ModelPoint<double>& point) {
+  const AttentionView view(point, "the ball certificate");
+  const AttentionSpec& spec = view.spec();
+  const Data<double>& data = view.data();
   if (data.X.cols() != spec.embedding || data.samples < 1 || data.X.rows() != data.samples * spec.tokens)
     throw InputError("certificate: the inputs do not have the model's shape N x n x D");
-  if (weights.size() != parameters.weight_count() || parameters.entries().size() != 4)
+  if (point.weights.size() != point.parameters().weight_count())
     throw InputError("certificate: the weights are not those of the attention model");
-  if (!data.X.allFinite() || !weights.allFinite())
+  if (!data.X.allFinite() || !point.weights.allFinite())
     throw InputError("certificate: an input or a weight is not finite");
 
-  const bool softmax = spec.kernel == KernelKind::softmax;
+  const bool softmax = view.softmax();
   const Index n = spec.tokens;
   const Computed X{data.X}, centred_X = centred(X, n), &U = softmax ? centred_X : X;
   NormConstants norms{};
@@ -163,8 +165,7 @@ NormConstants norm_constants(const AttentionSpec& spec, const ParameterLayout& p
   norms.tokens = static_cast<double>(n);
   norms.head_dim = static_cast<double>(spec.head_dim);
   norms.sigma = spec.sigma();
-  for (std::size_t b = 0; b < norms.trained.size(); ++b)
-    norms.trained[b] = parameters.entries()[b].trainable();
+  norms.trained = {view.trains(kQ), view.trains(kK), view.trains(kV), view.trains(kO)};
   norms.chi = spectral_norm(X);
   norms.chi_centred = spectral_norm(centred_X);
   norms.rho = largest_row(X);
@@ -172,10 +173,9 @@ NormConstants norm_constants(const AttentionSpec& spec, const ParameterLayout& p
   struct Head {
     Computed W_Q, W_K, W_V, W_O;
   };
-  const BlockView<const double> block(weights.data(), 1, weights.size(), parameters.weight_slots());
   std::vector<Head> heads;
   for (Index h = 0; h < spec.heads; ++h)
-    heads.push_back({{block(kQ, 0, h)}, {block(kK, 0, h)}, {block(kV, 0, h)}, {block(kO, 0, h)}});
+    heads.push_back({{view.W_Q(h)}, {view.W_K(h)}, {view.W_V(h)}, {view.W_O(h)}});
 
   norms.heads.resize(heads.size());
   for (std::size_t h = 0; h < heads.size(); ++h) {

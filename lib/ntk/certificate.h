@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "model/attention_model.h"
+#include "model/attention_view.h"
 
 namespace basin {
 
@@ -38,10 +38,9 @@ struct NormConstants {
   double zeta() const { return kernel == KernelKind::softmax ? xi_centred : xi; }  ///< max_i |U_i|
 };
 
-/// Measured at theta_0. parameters: the layout of make_attention_model for this spec (what is trained);
-/// weights: all blocks. Throws InputError when sizes do not fit or a number is not finite.
-NormConstants norm_constants(const AttentionSpec& spec, const ParameterLayout& parameters,
-                             const Vector<double>& weights, const Data<double>& data);
+/// Measured at theta_0. Throws InputError unless the network is a single attention layer, when sizes do not
+/// fit or a number is not finite.
+NormConstants norm_constants(const ModelPoint<double>& point);
 
 /// One head's part of L(R): |D^2 F_h[u, u']| <= (p, w) [alpha gamma; gamma delta] (p', w')^T, where p is the
 /// norm of u's part in W_Q and W_K, w of that in W_V and W_O.

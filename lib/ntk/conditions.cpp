@@ -7,12 +7,12 @@
 
 #include "linalg/dense.h"
 #include "linalg/parallel.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 
 namespace basin {
 namespace {
 
-bool contains(const std::vector<std::string>& blocks, const char* block) {
+bool contains(const std::vector<AttentionBlock>& blocks, AttentionBlock block) {
   return std::find(blocks.begin(), blocks.end(), block) != blocks.end();
 }
 
@@ -79,15 +79,13 @@ std::map<std::vector<double>, Index> copies_of_rows(const Matrix<double>& X) {
   return copies;
 }
 
-enum Weights : std::size_t { kQuery, kKey, kValue, kOutput };
-
 /// The heads whose output moves with the block at all: no other weights of theirs that multiply it are zero.
-Index live_heads(const AttentionFactors& f, const std::string& block) {
-  const bool softmax = f.spec.kernel == KernelKind::softmax, attention = block == "W_Q" || block == "W_K";
+Index live_heads(const AttentionFactors& f, AttentionBlock block) {
+  const bool softmax = f.spec.kernel == KernelKind::softmax, attention = block == kQ || block == kK;
   return std::count_if(f.heads.begin(), f.heads.end(), [&](const HeadFactors& h) {
-    if (block != "W_O" && h.zero[kOutput]) return false;
-    if (block != "W_V" && h.zero[kValue]) return false;
-    return !(softmax && attention && h.zero[block == "W_Q" ? kKey : kQuery]);
+    if (block != kO && h.zero[kO]) return false;
+    if (block != kV && h.zero[kV]) return false;
+    return !(softmax && attention && h.zero[block == kQ ? kK : kQ]);
   });
 }
 
@@ -131,17 +129,17 @@ Matrix<double> weighted_values(const AttentionFactors& f, const Vector<double>& 
 }
 
 /// [L_i^B]_{B, h}: the derivative of the outputs of sample i in its queries, keys and values, n D_out rows.
-Matrix<double> local_jacobian(const AttentionFactors& f, const std::vector<std::string>& blocks, Index i) {
+Matrix<double> local_jacobian(const AttentionFactors& f, const std::vector<AttentionBlock>& blocks, Index i) {
   const Index n = f.spec.tokens, d = f.spec.head_dim, o = f.spec.outputs, H = f.spec.heads;
   Matrix<double> L = Matrix<double>::Zero(n * o, static_cast<Index>(blocks.size()) * H * n * d);
   Index column = 0;
-  for (const std::string& block : blocks)
+  for (const AttentionBlock block : blocks)
     for (Index h = 0; h < H; ++h, column += n * d) {
       const HeadFactors& at = f.heads[h];
-      if (block == "W_K") L.middleCols(column, n * d) = f.key_jacobian(i, h);
+      if (block == kK) L.middleCols(column, n * d) = f.key_jacobian(i, h);
       for (Index k = 0; k < n; ++k) {
-        if (block == "W_Q") L.block(k * o, column + k * d, o, d) = at.G.middleRows((i * n + k) * o, o);
-        for (Index l = 0; block == "W_V" && l < n; ++l)
+        if (block == kQ) L.block(k * o, column + k * d, o, d) = at.G.middleRows((i * n + k) * o, o);
+        for (Index l = 0; block == kV && l < n; ++l)
           L.block(k * o, column + l * d, o, d) = at.S(i * n + k, l) * at.W_O.transpose();
       }
     }
@@ -177,10 +175,10 @@ Extremes extremes_of(Index count, const MeasuredFactors& f,
   return all;
 }
 
-std::vector<Matrix<double>> twins_of(const MeasuredFactors& f, const Make& make) {
-  std::vector<Matrix<double>> twins;
-  for (const AttentionFactors& twin : f.twins) twins.push_back(make(twin));
-  return twins;
+std::vector<Matrix<double>> at_perturbed(const MeasuredFactors& f, const Make& make) {
+  std::vector<Matrix<double>> all;
+  for (const AttentionFactors& there : f.perturbed) all.push_back(make(there));
+  return all;
 }
 
 /// The powers of two that bring the largest entry of each row to 1 .. 2; 1 for a row of zeros.
@@ -217,10 +215,10 @@ Below operator*(const Below& a, const Below& b) {
 }
 
 MeasuredValues measured_values(const MeasuredFactors& f, const Make& make) {
-  return measured_values(make(f.factors), twins_of(f, make));
+  return measured_values(make(f.factors), at_perturbed(f, make));
 }
 
-MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& twins,
+MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& perturbed,
                                double underflow) {
   MeasuredValues result;
   result.values = Vector<double>::Zero(A.rows());
@@ -229,7 +227,7 @@ MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix
   const Vector<double> values = singular_values(triangular_factor(factor));
   result.values.head(values.size()) = values;
   double distance = 0;
-  for (const Matrix<double>& twin : twins) distance = std::max(distance, (A - twin).stableNorm());
+  for (const Matrix<double>& there : perturbed) distance = std::max(distance, (A - there).stableNorm());
   result.error =
       10 * static_cast<double>(std::max(A.rows(), A.cols())) * kEps * values[0] + 4 * distance + underflow;
   result.rank = (result.values.array() > result.error).count();
@@ -239,7 +237,7 @@ MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix
 
 MeasuredValues measured_attention_values(const MeasuredFactors& f, const Make& make) {
   const Matrix<double> plain = make(f.factors);
-  MeasuredValues result = measured_values(plain, twins_of(f, make), kUnderflowError);
+  MeasuredValues result = measured_values(plain, at_perturbed(f, make), kUnderflowError);
   if (result.rank == plain.rows() || plain.rows() > plain.cols()) return result;
   const MeasuredFactors& g = f.scaled ? *f.scaled : f;
   const Matrix<double> A = f.scaled ? make(g.factors) : plain;
@@ -249,7 +247,7 @@ MeasuredValues measured_attention_values(const MeasuredFactors& f, const Make& m
     return Matrix<double>(scales.asDiagonal() * make(at));
   };
   const MeasuredValues of_rows =
-      measured_values(scaled(g.factors), twins_of(g, scaled), kUnderflowError * scales.maxCoeff());
+      measured_values(scaled(g.factors), at_perturbed(g, scaled), kUnderflowError * scales.maxCoeff());
   result.rank = std::max(result.rank, of_rows.rank);
   // A = diag(c) A' has sigma_min(A) >= min(c) sigma_min(A').
   double log10_of_rows = -std::log10(scales.maxCoeff());
@@ -302,11 +300,12 @@ InitialisationConditions::InitialisationConditions(const MeasuredFactors& factor
   nonzero_ = (f_.data->X.array() != 0).rowwise().any().count();
 }
 
-KernelConditions InitialisationConditions::of(const std::vector<std::string>& blocks) const {
+KernelConditions InitialisationConditions::of(const std::vector<std::string>& names) const {
+  const Blocks blocks = blocks_named(names);
   KernelConditions result;
-  if (blocks.size() == 1 && blocks[0] == "W_O") {
+  if (blocks == Blocks{kO}) {
     result = of_output();
-  } else if (blocks.size() == 1 && blocks[0] == "W_V") {
+  } else if (blocks == Blocks{kV}) {
     result = of_values();
   } else {
     result = of_projections(blocks);
@@ -314,7 +313,7 @@ KernelConditions InitialisationConditions::of(const std::vector<std::string>& bl
   // A sum of kernels is at least each of them, and at most the sum of their largest eigenvalues.
   double upper = 0;
   if (blocks.size() > 1)
-    for (const std::string& b : blocks) {
+    for (const std::string& b : names) {
       const KernelConditions alone = of({b});
       upper += alone.upper_bound;
       result.bounds.push_back({b, "the bound of " + b + " alone", alone.lower_bound()});
@@ -322,30 +321,28 @@ KernelConditions InitialisationConditions::of(const std::vector<std::string>& bl
   if (blocks.size() > 1) result.upper_bound = upper;
   const std::vector<Condition> tokens = of_tokens(blocks);
   result.conditions.insert(result.conditions.begin(), tokens.begin(), tokens.end());
-  result.blocks = joined(blocks);
+  result.blocks = joined(names);
   return result;
 }
 
 /// No two rows of J equal, and none zero: the same token in the same sample, twice; tokens that attention
 /// cannot tell apart; tokens that are zero.
-std::vector<Condition> InitialisationConditions::of_tokens(const std::vector<std::string>& blocks) const {
+std::vector<Condition> InitialisationConditions::of_tokens(const Blocks& blocks) const {
   const bool softmax = f_.spec.kernel == KernelKind::softmax, several = f_.spec.tokens > 1;
   std::vector<Condition> conditions = {condition("distinct", "all N n pairs of a token and its sample differ",
                                                  Role::necessary, distinct_, f_.tokens(), true,
                                                  "no sample twice, and no token twice in a sample")};
-  const auto zero = [&](Weights block) {
+  const auto zero = [&](AttentionBlock block) {
     return std::all_of(f_.heads.begin(), f_.heads.end(), [&](const HeadFactors& h) { return h.zero[block]; });
   };
   // With no queries (softmax: or no keys) all tokens of a sample have the same output, which moves alike.
-  if (several &&
-      ((zero(kQuery) && !contains(blocks, "W_Q")) || (softmax && zero(kKey) && !contains(blocks, "W_K"))))
+  if (several && ((zero(kQ) && !contains(blocks, kQ)) || (softmax && zero(kK) && !contains(blocks, kK))))
     conditions.push_back(condition("attention", "attention tells the tokens of a sample apart",
                                    Role::necessary, f_.data->samples, f_.tokens(), true,
                                    softmax ? "W_Q and W_K that are not zero" : "W_Q that is not zero"));
   // The query of a zero token is zero and stays so; softmax then does not move with its keys either.
-  const bool by_token = std::all_of(blocks.begin(), blocks.end(), [&](const std::string& b) {
-    return b == "W_Q" || (softmax && b == "W_K");
-  });
+  const bool by_token = std::all_of(blocks.begin(), blocks.end(),
+                                    [&](AttentionBlock b) { return b == kQ || (softmax && b == kK); });
   if (nonzero_ < f_.tokens() && (by_token || !several))
     conditions.push_back(condition("nonzero", "no token is zero", Role::necessary, nonzero_, f_.tokens(),
                                    true, "tokens that are not zero"));
@@ -356,15 +353,15 @@ std::vector<Condition> InitialisationConditions::of_tokens(const std::vector<std
 /// linearly independent token, N n at most, of W_K under softmax, which does not see the mean of a sample's
 /// keys, N (n - 1). Heads do not count whose outputs do not see the block, other weights of theirs being
 /// zero.
-Condition InitialisationConditions::count(const std::vector<std::string>& blocks) const {
+Condition InitialisationConditions::count(const Blocks& blocks) const {
   const AttentionSpec& s = f_.spec;
   const Index tokens = f_.tokens(), m = f_.outputs();
   Index per_d = 0, all = 0, live = 0;
-  for (const std::string& b : blocks) {
-    const bool keys = b == "W_K" && s.kernel == KernelKind::softmax;
+  for (const AttentionBlock b : blocks) {
+    const bool keys = b == kK && s.kernel == KernelKind::softmax;
     const Index features = std::min(s.embedding, keys ? tokens - f_.data->samples : tokens);
-    per_d += live_heads(f_, b) * (b == "W_O" ? s.outputs : features);
-    all += s.heads * (b == "W_O" ? s.outputs : s.embedding);
+    per_d += live_heads(f_, b) * (b == kO ? s.outputs : features);
+    all += s.heads * (b == kO ? s.outputs : s.embedding);
     live = std::max(live, live_heads(f_, b));
   }
   return condition("parameters", per_d < all ? "P that the data see >= N n D_out" : "P >= N n D_out",
@@ -385,7 +382,7 @@ Index InitialisationConditions::largest_rank(Index heads) const {
 /// K_O = (A A^T) (x) I.
 KernelConditions InitialisationConditions::of_output() const {
   const AttentionSpec& s = f_.spec;
-  const Index tokens = f_.tokens(), live = live_heads(f_, "W_O"), width = live * s.head_dim;
+  const Index tokens = f_.tokens(), live = live_heads(f_, kO), width = live * s.head_dim;
   const MeasuredValues A = measured_attention_values(measured_, output_factor);
   KernelConditions k;
   k.conditions.push_back(condition("width", "H d >= N n", Role::necessary, width, tokens, true,
@@ -414,7 +411,7 @@ KernelConditions InitialisationConditions::of_values() const {
   const Index tokens = f_.tokens(), H = s.heads;
   const bool softmax = s.kernel == KernelKind::softmax;
   KernelConditions k;
-  k.conditions.push_back(count({"W_V"}));
+  k.conditions.push_back(count({kV}));
   const Index limit =
       std::min(largest_rank(H), softmax ? H * ranks_.centred + ranks_.constant() : H * ranks_.plain);
   k.conditions.push_back(condition("rank_limit", softmax ? "H r~ + e >= N n" : "H rank X >= N n",
@@ -430,9 +427,9 @@ KernelConditions InitialisationConditions::of_values() const {
   for (Index h = 0; h < H; ++h) {
     const MeasuredValues W =
         measured_values(measured_, [h](const AttentionFactors& f) { return f.heads[h].W_O.transpose(); });
-    const MeasuredValues B_h =
-        measured_values(measured_.factors.heads[h].B,
-                        twins_of(measured_, [h](const auto& f) { return f.heads[h].B; }), kUnderflowError);
+    const MeasuredValues B_h = measured_values(
+        measured_.factors.heads[h].B, at_perturbed(measured_, [h](const auto& f) { return f.heads[h].B; }),
+        kUnderflowError);
     rank = std::min(rank, W.rank);
     omega[h] = square(W.smallest).value;
     smallest = std::min(smallest, square(W.smallest));
@@ -450,14 +447,14 @@ KernelConditions InitialisationConditions::of_values() const {
 }
 
 /// Sets of W_Q, W_K, W_V (and W_O, whose kernel is then left out of the local conditions).
-KernelConditions InitialisationConditions::of_projections(const std::vector<std::string>& blocks) const {
+KernelConditions InitialisationConditions::of_projections(const Blocks& blocks) const {
   const AttentionSpec& s = f_.spec;
   const Index tokens = f_.tokens(), n = s.tokens, H = s.heads, d = s.head_dim, o = s.outputs;
-  const bool softmax = s.kernel == KernelKind::softmax, with_output = contains(blocks, "W_O");
-  std::vector<std::string> local;
-  for (const std::string& b : blocks)
-    if (b != "W_O") local.push_back(b);
-  const bool query = local.size() == 1 && local[0] == "W_Q", key = local.size() == 1 && local[0] == "W_K";
+  const bool softmax = s.kernel == KernelKind::softmax, with_output = contains(blocks, kO);
+  Blocks local;
+  for (const AttentionBlock b : blocks)
+    if (b != kO) local.push_back(b);
+  const bool query = local == Blocks{kQ}, key = local == Blocks{kK};
   KernelConditions k;
   k.conditions.push_back(count(blocks));
   // With W_O in the set, what the others lack it may have: their conditions are sufficient only.
@@ -518,7 +515,7 @@ double conditions_bytes(const AttentionSpec& spec, Index samples) {
   const Index rows = spec.tokens * spec.outputs, columns = 3 * spec.heads * spec.tokens * spec.head_dim;
   const Index stacked =
       samples * spec.tokens * spec.heads * spec.embedding;  // B of all points, and its copies
-  const auto points = static_cast<double>(3 + rounding_twins(samples * rows * columns));
+  const auto points = static_cast<double>(3 + perturbations(samples * rows * columns));
   return measured_factors_bytes(spec, samples) +
          8 * points * static_cast<double>(thread_slots() * rows * columns + stacked);
 }

@@ -83,18 +83,19 @@ struct InputRanks {
   Index constant() const { return plain - centred; }
 };
 
-/// Singular values of a matrix that differs from its twins' by rounding and underflow only.
+/// Singular values of a matrix A that differs from A', those at perturbed points, by rounding and underflow
+/// only.
 struct MeasuredValues {
   Vector<double> values;  ///< descending; all rows of them, with zeros beyond the columns
-  double error = 0;  ///< of each: 10 max(rows, columns) eps |A| + 4 max |A - twin|_F, and what underflows
-  Index rank = 0;    ///< how many are certainly positive
-  Below smallest;    ///< the smallest is certainly not below this
+  double error = 0;       ///< of each: 10 max(rows, columns) eps |A| + 4 max |A - A'|_F, and what underflows
+  Index rank = 0;         ///< how many are certainly positive
+  Below smallest;         ///< the smallest is certainly not below this
 
   /// A number that the largest is certainly not above.
   double largest() const { return values[0] + error; }
 };
-/// `underflow`: an absolute error of A beyond what twins show.
-MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& twins,
+/// `underflow`: an absolute error of A beyond what perturbed points show.
+MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& perturbed,
                                double underflow = 0);
 using Make = std::function<Matrix<double>(const AttentionFactors&)>;
 /// Of the matrix that `make` makes of data and output weights.
@@ -110,16 +111,18 @@ class InitialisationConditions {
   explicit InitialisationConditions(const MeasuredFactors& factors);
 
   const InputRanks& ranks() const { return ranks_; }
-  /// Of the kernel that is the sum over `blocks`, a set of attention_blocks().
+  /// Of the kernel that is the sum over `blocks`, a set of attention_blocks(). Throws InputError for an
+  /// unknown one.
   KernelConditions of(const std::vector<std::string>& blocks) const;
 
  private:
+  using Blocks = std::vector<AttentionBlock>;
   KernelConditions of_output() const;
   KernelConditions of_values() const;
-  KernelConditions of_projections(const std::vector<std::string>& blocks) const;
-  Condition count(const std::vector<std::string>& blocks) const;
+  KernelConditions of_projections(const Blocks& blocks) const;
+  Condition count(const Blocks& blocks) const;
   Index largest_rank(Index heads) const;
-  std::vector<Condition> of_tokens(const std::vector<std::string>& blocks) const;
+  std::vector<Condition> of_tokens(const Blocks& blocks) const;
 
   const MeasuredFactors& measured_;
   const AttentionFactors& f_;

@@ -8,52 +8,47 @@
 namespace basin {
 namespace {
 
-using ConstMap = Eigen::Map<const Matrix<double>>;
-
-/// W_Q, W_K or W_V of a head, D x d: number 0 .. 3 H - 1.
-ConstMap projection(const AttentionPoint& at, Index number) {
-  const Index D = at.spec.embedding, d = at.spec.head_dim;
-  return {at.weights.data() + number * D * d, D, d};
-}
+constexpr AttentionBlock kProjections[] = {kQ, kK, kV};
 
 /// Whether queries, keys and values are the same to a few units of the rounding that X W has itself.
-bool same_projections(const AttentionPoint& point, const AttentionPoint& reduced) {
+bool same_projections(const AttentionView& at, const AttentionView& reduced) {
   constexpr double kUnits = 8 * std::numeric_limits<double>::epsilon();
-  const Matrix<double> size = point.data->X.cwiseAbs();
-  for (Index p = 0; p < 3 * point.spec.heads; ++p) {
-    const Matrix<double> distance =
-        point.data->X * projection(point, p) - reduced.data->X * projection(reduced, p);
-    const Matrix<double> rounding = kUnits * (size * projection(point, p).cwiseAbs());
-    if (!(distance.array().abs() <= rounding.array()).all()) return false;
-  }
+  const Matrix<double> size = at.data().X.cwiseAbs();
+  for (const AttentionBlock b : kProjections)
+    for (Index h = 0; h < at.spec().heads; ++h) {
+      const Matrix<double> distance = at.data().X * at.block(b, h) - reduced.data().X * reduced.block(b, h);
+      const Matrix<double> rounding = kUnits * (size * at.block(b, h).cwiseAbs());
+      if (!(distance.array().abs() <= rounding.array()).all()) return false;
+    }
   return true;
 }
 
 }  // namespace
 
-FeatureReduction::FeatureReduction(const AttentionPoint& point) {
+FeatureReduction::FeatureReduction(const ModelPoint<double>& point) {
+  const AttentionView view(point, "the reduction of features");
   const Matrix<double>& X = point.data->X;
   if (X.cols() <= X.rows()) return;
   basis_ = orthonormal_columns(X.transpose());
   rounding_scale_ = std::sqrt(static_cast<double>(X.cols()) / static_cast<double>(X.rows()));
-  if (!same_projections(point, apply(point))) basis_.resize(0, 0), rounding_scale_ = 1;
+  const ModelPoint<double> reduced = apply(point);
+  if (!same_projections(view, AttentionView(reduced))) basis_.resize(0, 0), rounding_scale_ = 1;
 }
 
-AttentionPoint FeatureReduction::apply(const AttentionPoint& point) const {
+ModelPoint<double> FeatureReduction::apply(const ModelPoint<double>& point) const {
   if (!useful()) return point;
-  const AttentionSpec& s = point.spec;
-  const Index D = s.embedding, reduced = basis_.cols(), projections = 3 * s.heads;
-  AttentionPoint out = {s, Vector<double>(point.weights.size() - projections * (D - reduced) * s.head_dim),
-                        nullptr};
-  out.spec.embedding = reduced;
-  for (Index p = 0; p < projections; ++p)
-    Eigen::Map<Matrix<double>>(out.weights.data() + p * reduced * s.head_dim, reduced, s.head_dim).noalias() =
-        basis_.transpose() * projection(point, p);
-  const Index outputs = s.heads * s.head_dim * s.outputs;
-  out.weights.tail(outputs) = point.weights.tail(outputs);
-  auto data = std::make_shared<Data<double>>();
-  *data = {point.data->samples, point.data->X * basis_, point.data->Y};
-  out.data = std::move(data);
+  const AttentionView view(point);
+  AttentionSpec spec = view.spec();
+  spec.embedding = basis_.cols();
+  const auto model = build_single_attention<double>(spec, point.parameters().trained());
+  ModelPoint<double> out = {model, Vector<double>(model->parameters().weight_count()),
+                            std::make_shared<Data<double>>(
+                                Data<double>{view.data().samples, view.data().X * basis_, view.data().Y})};
+  const auto to = AttentionView(out).of_weights(out.weights);
+  for (Index h = 0; h < spec.heads; ++h) {
+    for (const AttentionBlock b : kProjections) to(b, 0, h).noalias() = basis_.transpose() * view.block(b, h);
+    to(kO, 0, h) = view.W_O(h);
+  }
   return out;
 }
 

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "linalg/parallel.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 
 namespace basin {
 namespace {
@@ -21,25 +21,25 @@ struct Samples {
 /// What all tiles of a point are made of, in the order in which products want it.
 class KernelTiles {
  public:
-  KernelTiles(const AttentionFactors& f, const std::vector<std::string>& blocks)
+  KernelTiles(const AttentionFactors& f, const std::vector<AttentionBlock>& blocks)
       : f_(f), o_(f.spec.outputs), n_(f.spec.tokens), width_(f.spec.heads * f.spec.head_dim) {
     XX_ = f.data->X * f.data->X.transpose();
-    for (const std::string& block : blocks) {
-      if (block == "W_Q") stack_queries();
-      if (block == "W_K") transpose_keys();
-      if (block == "W_V")
+    for (const AttentionBlock block : blocks) {
+      if (block == kQ) stack_queries();
+      if (block == kK) transpose_keys();
+      if (block == kV)
         for (const HeadFactors& h : f.heads) outputs_.emplace_back(h.W_O.transpose() * h.W_O);
-      if (block == "W_O") A_ = output_factor(f);
+      if (block == kO) A_ = output_factor(f);
     }
   }
 
   /// tile = the kernel of a block for samples I against samples J.
-  void make(const std::string& block, Samples I, Samples J, Matrix<double>& tile) const {
-    if (block == "W_Q")
+  void make(AttentionBlock block, Samples I, Samples J, Matrix<double>& tile) const {
+    if (block == kQ)
       queries(I, J, tile);
-    else if (block == "W_K")
+    else if (block == kK)
       keys(I, J, tile);
-    else if (block == "W_V")
+    else if (block == kV)
       values(I, J, tile);
     else
       outputs(I, J, tile);
@@ -120,8 +120,9 @@ class KernelTiles {
   std::vector<Matrix<double>> T_, outputs_;
 };
 
-/// The relative error of softmax weights, e^score: that of the scores, of which twins may show less by
-/// chance. (In Gaussian weights differences of queries and keys make up most of it, which twins do show.)
+/// The relative error of softmax weights, e^score: that of the scores, of which perturbed points may
+/// show less by chance. (In Gaussian weights differences of queries and keys make up most of it, which they
+/// do show.)
 double rounding_of_weights(const AttentionFactors& f) {
   if (f.spec.kernel != KernelKind::softmax) return 0;
   double scores = 0;
@@ -133,33 +134,33 @@ double rounding_of_weights(const AttentionFactors& f) {
 
 }  // namespace
 
-FormedKernel formed_kernel(const MeasuredFactors& measured, const std::vector<std::string>& blocks) {
+FormedKernel formed_kernel(const MeasuredFactors& measured, const std::vector<std::string>& names) {
+  const std::vector<AttentionBlock> blocks = blocks_named(names);
   const AttentionFactors& f = measured.factors;
   const Index per_sample = f.spec.tokens * f.spec.outputs, N = f.data->samples;
   const Index count = std::max<Index>(1, kTileRows / per_sample), groups = (N + count - 1) / count;
   const auto group = [&](Index g) { return Samples{g * count, std::min(count, N - g * count)}; };
   const KernelTiles tiles(f, blocks);
-  std::vector<KernelTiles> moved;
-  for (const AttentionFactors& twin : measured.twins) moved.emplace_back(twin, blocks);
-  const auto twins = static_cast<Index>(moved.size());
+  std::vector<KernelTiles> perturbed;
+  for (const AttentionFactors& there : measured.perturbed) perturbed.emplace_back(there, blocks);
+  const auto points = static_cast<Index>(perturbed.size());
 
   FormedKernel result;
   result.K.resize(f.outputs(), f.outputs());
-  // Of the distances from every twin, block by block, and last of the kernel.
-  Matrix<double> squares = Matrix<double>::Zero(groups, twins * static_cast<Index>(blocks.size()) + 1);
+  // Of the distances from every perturbed point, block by block, and last of the kernel.
+  Matrix<double> squares = Matrix<double>::Zero(groups, points * static_cast<Index>(blocks.size()) + 1);
   parallel_for(groups, [&](Index i, Index) {
     const Samples I = group(i);
     for (Index j = 0; j <= i; ++j) {
       const Samples J = group(j);
       Matrix<double> sum = Matrix<double>::Zero(I.count * per_sample, J.count * per_sample);
-      Matrix<double> tile(sum.rows(), sum.cols()), twin_tile(sum.rows(), sum.cols());
+      Matrix<double> tile(sum.rows(), sum.cols()), moved(sum.rows(), sum.cols());
       for (std::size_t b = 0; b < blocks.size(); ++b) {
         tiles.make(blocks[b], I, J, tile);
         sum += tile;
-        for (Index t = 0; t < twins; ++t) {
-          moved[t].make(blocks[b], I, J, twin_tile);
-          squares(i, static_cast<Index>(b) * twins + t) +=
-              (i == j ? 1 : 2) * (tile - twin_tile).squaredNorm();
+        for (Index p = 0; p < points; ++p) {
+          perturbed[p].make(blocks[b], I, J, moved);
+          squares(i, static_cast<Index>(b) * points + p) += (i == j ? 1 : 2) * (tile - moved).squaredNorm();
         }
       }
       squares(i, squares.cols() - 1) += (i == j ? 1 : 2) * sum.squaredNorm();
@@ -167,9 +168,9 @@ FormedKernel formed_kernel(const MeasuredFactors& measured, const std::vector<st
     }
   });
   for (Index b = 0; b < static_cast<Index>(blocks.size()); ++b)
-    result.error += 4 * std::sqrt(squares.middleCols(b * twins, twins).colwise().sum().maxCoeff());
+    result.error += 4 * std::sqrt(squares.middleCols(b * points, points).colwise().sum().maxCoeff());
   result.error += 2 * rounding_of_weights(f) * std::sqrt(squares.col(squares.cols() - 1).sum());
-  // Where squares underflow a twin shows nothing.
+  // Where squares underflow a perturbed point shows nothing.
   result.error += static_cast<double>(f.outputs()) * std::sqrt(std::numeric_limits<double>::min());
   return result;
 }
@@ -177,7 +178,7 @@ FormedKernel formed_kernel(const MeasuredFactors& measured, const std::vector<st
 double formed_kernel_bytes(const AttentionSpec& spec, Index samples) {
   const Index m = samples * spec.tokens * spec.outputs, width = spec.heads * spec.head_dim;
   const Index weights = width * (3 * spec.embedding + spec.outputs);
-  const auto points = static_cast<double>(1 + rounding_twins(m * weights)), rows = static_cast<double>(m);
+  const auto points = static_cast<double>(1 + perturbations(m * weights)), rows = static_cast<double>(m);
   // The products of inputs and T of every point; what mixes keys, on every thread.
   const double tokens = static_cast<double>(samples * spec.tokens),
                per_row = static_cast<double>(spec.tokens * width);

@@ -10,8 +10,8 @@ namespace basin {
 
 struct FormedKernel {
   Vectors<double> K;  ///< m x m, lower triangle
-  /// Estimate of the Frobenius norm of its rounding error: four times the largest distance from a twin's,
-  /// block by block, the rounding of softmax weights, and what underflows.
+  /// Estimate of the Frobenius norm of its rounding error: four times the largest distance from that at a
+  /// perturbed point, block by block, the rounding of softmax weights, and what underflows.
   double error = 0;
 };
 

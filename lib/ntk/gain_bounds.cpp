@@ -11,23 +11,16 @@ namespace {
 constexpr double kSlack = 1e-6;
 constexpr Index kMostEvaluations = 10000;
 
-Index index_of(const std::string& block) {
-  const std::vector<std::string> all = attention_blocks();
-  return std::find(all.begin(), all.end(), block) - all.begin();
-}
-
 /// |dF / dgain|, from above, for a gain on W_Q or W_K. Softmax: scores are proportional to it, and |diag(s) -
 /// s s^T| <= 1/2. Gaussian kernel: queries (keys) are, and |grad e| <= exp(-1/2) / sigma.
-double speed_of(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
-                const Data<double>& data, const NormConstants& norms, Index block) {
-  const BlockView<const double> at(weights.data(), 1, weights.size(), layout.weight_slots());
-  const Index n = spec.tokens;
+double speed_of(const AttentionView& at, const NormConstants& norms, AttentionBlock block) {
+  const Index n = at.spec().tokens;
   double speed = 0;
-  for (Index h = 0; h < spec.heads; ++h) {
+  for (Index h = 0; h < at.spec().heads; ++h) {
     double square = 0;
-    for (Index i = 0; i < data.samples; ++i) {
-      const Matrix<double> X = data.X.middleRows(i * n, n), Q = X * at(kQ, 0, h), K = X * at(kK, 0, h);
-      if (spec.kernel == KernelKind::softmax) {
+    for (Index i = 0; i < at.data().samples; ++i) {
+      const Matrix<double> X = at.data().X.middleRows(i * n, n), Q = X * at.W_Q(h), K = X * at.W_K(h);
+      if (at.softmax()) {
         Matrix<double> scores = Q * K.transpose() / std::sqrt(norms.head_dim);
         scores.colwise() -= scores.rowwise().mean().eval();
         square += scores.squaredNorm() / 4;
@@ -67,34 +60,30 @@ double trace_bound(const NormConstants& norms, const Data<double>& data) {
 
 }  // namespace
 
-GainBounds::GainBounds(const AttentionSpec& spec, std::shared_ptr<const Model<double>> model,
-                       const Vector<double>& weights, std::shared_ptr<const Data<double>> data,
-                       const KernelMinimum& sum, const std::string& block)
-    : model_(std::move(model)),
-      weights_(weights),
-      data_(std::move(data)),
-      entry_(model_->parameters().find(block)),
-      norms_(norm_constants(spec, model_->parameters(), weights, *data_)),
-      block_(index_of(block)),
+GainBounds::GainBounds(const ModelPoint<double>& point, const KernelMinimum& sum, const std::string& block)
+    : point_(point),
+      block_(blocks_named({block})[0]),
+      norms_(norm_constants(point)),
       smallest_(sum.upper),
-      loss_(model_, data_) {
+      loss_(point) {
   // Attention changes with W_Q and W_K, and nothing is known of this norm then.
   if (!linear() && !norms_.trained[kQ] && !norms_.trained[kK])
     for (HeadNorms& head : norms_.heads) head.mixed = 0;
-  const double targets = data_->Y.squaredNorm();
+  const double targets = point_.data->Y.squaredNorm();
   slack_ = kSlack * std::sqrt(targets);
   if (linear()) {  // 2 f = |gain F - Y|^2
     const double plus = 2 * loss(1), minus = 2 * loss(-1);
     square_ = {(plus + minus) / 2 - targets, (minus - plus) / 4, targets};
   } else {
-    speed_ = speed_of(spec, model_->parameters(), weights, *data_, norms_, block_);
+    speed_ = speed_of(AttentionView(point_), norms_, block_);
   }
 }
 
 double GainBounds::loss(double gain) {
   ++evaluations_;
-  Vector<double> weights = weights_;
-  weights.segment(entry_.offset, entry_.block.size()) *= gain;
+  const ParameterLayout::Entry& entry = point_.parameters().entries()[block_];
+  Vector<double> weights = point_.weights;
+  weights.segment(entry.offset, entry.block.size()) *= gain;
   return loss_(weights);
 }
 
@@ -114,7 +103,7 @@ NormConstants GainBounds::norms_at(double gain) const {
 /// Of J, from above, at all gains up to this.
 double GainBounds::smallest_singular_value(double gain) const {
   if (smallest_ == 0) return 0;  // by sizes, copies or zeros: at every gain
-  double lambda = trace_bound(norms_at(gain), *data_) / static_cast<double>(data_->Y.size());
+  double lambda = trace_bound(norms_at(gain), *point_.data) / static_cast<double>(point_.output_size());
   // The kernels of the blocks are constant or grow as gain^2.
   if (linear()) lambda = std::min(lambda, smallest_ * std::max(1.0, gain * gain));
   return std::sqrt(lambda) * (1 + kSlack);

@@ -11,10 +11,8 @@ namespace basin {
 class GainBounds {
  public:
   /// The certificate of the trained blocks with all weights of `block` multiplied by a gain. sum: the kernel
-  /// of all trained blocks at gain 1.
-  GainBounds(const AttentionSpec& spec, std::shared_ptr<const Model<double>> model,
-             const Vector<double>& weights, std::shared_ptr<const Data<double>> data,
-             const KernelMinimum& sum, const std::string& block);
+  /// of all trained blocks at gain 1. Throws as norm_constants, and InputError for an unknown block.
+  GainBounds(const ModelPoint<double>& point, const KernelMinimum& sum, const std::string& block);
 
   /// Whether no gain in [low, high] can pass, 0 < low <= high: the largest residual that would pass is below
   /// the residual at all of them. False where that is not proven, say after more evaluations than allowed.
@@ -23,7 +21,7 @@ class GainBounds {
   Index evaluations() const { return evaluations_; }
 
  private:
-  bool linear() const { return block_ >= 2; }  ///< F in the gain: W_V, W_O
+  bool linear() const { return block_ >= kV; }  ///< F in the gain: W_V, W_O
   double loss(double gain);
   NormConstants norms_at(double gain) const;
   double smallest_singular_value(double gain) const;
@@ -31,12 +29,9 @@ class GainBounds {
   bool stays_above(double needed, double low, double high);
   bool stays_above(double needed, double low, double high, double at_low, double at_high);
 
-  std::shared_ptr<const Model<double>> model_;
-  Vector<double> weights_;
-  std::shared_ptr<const Data<double>> data_;
-  ParameterLayout::Entry entry_;
-  NormConstants norms_;  ///< at gain 1
-  Index block_;
+  ModelPoint<double> point_;
+  AttentionBlock block_;
+  NormConstants norms_;             ///< at gain 1
   double smallest_;                 ///< lambda_min at gain 1, from above
   double slack_ = 0;                ///< of a residual, for its rounding
   double speed_ = 0;                ///< |dF / dgain| is at most this, at any gain; where F is not linear

@@ -9,7 +9,7 @@
 #include "linalg/lobpcg.h"
 #include "linalg/parallel.h"
 #include "linalg/random.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 #include "ntk/attention_rounding.h"
 
 namespace basin {
@@ -63,7 +63,7 @@ Vector<double> norms(const Vectors<double>& columns) {
 }  // namespace
 
 MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
-                                      const std::vector<Linearization<double>>& twins,
+                                      const std::vector<Linearization<double>>& perturbed,
                                       const AttentionFactors& factors,
                                       const std::function<AttentionFactors(Index)>& single,
                                       const MatrixFreeOptions& options, const Progress& progress) {
@@ -89,9 +89,9 @@ MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
   const Vectors<double> pulled = pulled_back(at, ends);
   const Vector<double> sigma = norms(pulled);
   Vector<double> rounding = Vector<double>::Zero(2);
-  for (std::size_t t = 0; t < twins.size(); ++t)  // moved, too: rows of J may cancel (model/twin.h)
-    for (const Vectors<double>& x : {ends, moved(ends, t)})
-      rounding = rounding.cwiseMax(4 * norms(pulled - pulled_back(twins[t], x)));
+  for (std::size_t p = 0; p < perturbed.size(); ++p)  // vectors, too: rows of J may cancel (perturbation.h)
+    for (const Vectors<double>& x : {ends, basin::perturbed(ends, p)})
+      rounding = rounding.cwiseMax(4 * norms(pulled - pulled_back(perturbed[p], x)));
   double common = factorisation_error(at.output_size() + at.theta_size(), sigma[1]);
   for (const double hidden : centring_rounding(factors, at.parameters().trained())) common += hidden;
   rounding.array() += common + kUnderflowError;

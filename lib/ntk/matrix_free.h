@@ -21,11 +21,11 @@ struct MatrixFreeMinimum {
 };
 
 /// The kernel of all trained blocks by products only: preconditioned conjugate gradients (linalg/lobpcg.h)
-/// whose preconditioner is the kernel of each sample alone, factorised. `twins`: the linearizations of twins;
-/// the value found is evaluated there again for its rounding. `factors`: of the point, for the rounding that
-/// twins do not show (attention_rounding.h). `single` gives the factors of sample i.
+/// whose preconditioner is the kernel of each sample alone, factorised. `perturbed`: linearizations at
+/// perturbed points; the value found is evaluated there again for its rounding. `factors`: of the point, for
+/// the rounding that those do not show (attention_rounding.h). `single` gives the factors of sample i.
 MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
-                                      const std::vector<Linearization<double>>& twins,
+                                      const std::vector<Linearization<double>>& perturbed,
                                       const AttentionFactors& factors,
                                       const std::function<AttentionFactors(Index)>& single,
                                       const MatrixFreeOptions& options = {}, const Progress& progress = {});

@@ -10,7 +10,7 @@
 #include "linalg/errors.h"
 #include "linalg/parallel.h"
 #include "linalg/triangular.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 #include "ntk/attention_rounding.h"
 #include "ntk/formed_kernel.h"
 
@@ -19,9 +19,13 @@ namespace {
 
 Index parameter_count(const AttentionSpec& s, const std::vector<std::string>& blocks) {
   Index total = 0;
-  for (const std::string& b : blocks)
-    total += b == "W_O" ? s.heads * s.head_dim * s.outputs : s.heads * s.embedding * s.head_dim;
+  for (const AttentionBlock b : blocks_named(blocks))
+    total += b == kO ? s.heads * s.head_dim * s.outputs : s.heads * s.embedding * s.head_dim;
   return total;
+}
+
+bool is_output(const std::vector<std::string>& blocks) {
+  return blocks_named(blocks) == std::vector{kO};
 }
 
 }  // namespace
@@ -96,15 +100,14 @@ std::vector<std::optional<KernelMinimum>> formed_minima(const MeasuredFactors& m
   std::vector<std::optional<KernelMinimum>> minima;
   for (const auto& blocks : sets) {
     minima.emplace_back();
-    const std::string name = joined(blocks);
     const Index parameters = parameter_count(f.spec, blocks);
-    if (name == "W_O") {
+    if (is_output(blocks)) {
       minima.back() = output_minimum(measured);
     } else if (parameters >= f.outputs()) {
       const FormedKernel formed = formed_kernel(measured, blocks);
       const DefiniteEigenvalues ends = definite_eigenvalues(formed.K);
       const double error = formed.error;
-      KernelMinimum k = {name,
+      KernelMinimum k = {joined(blocks),
                          "formed kernel",
                          f.outputs(),
                          parameters,
@@ -134,7 +137,7 @@ JacobianCost jacobian_cost(const AttentionSpec& spec, Index samples, const std::
   AttentionSpec reduced = spec;
   if (fewer_features) reduced.embedding = std::min(spec.embedding, samples * spec.tokens);
   const Index m = samples * spec.tokens * spec.outputs;
-  const auto model = make_attention_model<double>(reduced, trained);
+  const auto model = build_single_attention<double>(reduced, trained);
   const double rows = static_cast<double>(m), P = static_cast<double>(model->parameters().theta_size());
   return {ntk_bytes(model->parameters(), m, samples),
           2 * rows * rows * P + 30 * rows * rows * rows * static_cast<double>(sets.size())};
@@ -162,18 +165,14 @@ std::optional<KernelMinimum> triangular_minimum(const JacobianFactors& factors,
   return known;
 }
 
-/// jacobian_rounding after the reduction of features, the largest of several twins where J is so small that
-/// one may be blind by chance.
-std::vector<double> measured_rounding(const Vectors<double>& Jt, const AttentionPoint& point,
-                                      const FeatureReduction& reduction,
-                                      const std::shared_ptr<const Model<double>>& model,
-                                      const Progress& progress) {
+/// jacobian_rounding after the reduction of features, the largest of several perturbed points where J is so
+/// small that one may be blind by chance.
+std::vector<double> measured_rounding(const Vectors<double>& Jt, const ModelPoint<double>& point,
+                                      const FeatureReduction& reduction, const Progress& progress) {
   std::vector<double> largest;
-  for (std::uint64_t index = 0; index < rounding_twins(Jt.size()); ++index) {
-    const Twin moved = make_twin(point.weights, *point.data, index);
-    const AttentionPoint twin = reduction.apply({point.spec, moved.weights, moved.data});
-    const std::vector<double> one =
-        jacobian_rounding(Jt, Linearization<double>(model, twin.weights, twin.data, {.memory = 0}), progress);
+  for (std::uint64_t index = 0; index < perturbations(Jt.size()); ++index) {
+    const ModelPoint<double> moved = reduction.apply(point.perturbed(index));
+    const std::vector<double> one = jacobian_rounding(Jt, moved.linearize({.memory = 0}), progress);
     largest.resize(one.size());
     for (std::size_t b = 0; b < one.size(); ++b)
       largest[b] = std::max(largest[b], reduction.rounding_scale() * one[b]);
@@ -182,29 +181,26 @@ std::vector<double> measured_rounding(const Vectors<double>& Jt, const Attention
 }
 
 /// The Jacobian's part of kernel_minima: fills in what is open in `result`.
-void minima_from_jacobian(Minima& result, const AttentionPoint& point, const AttentionFactors& f,
-                          const std::vector<std::string>& trained,
+void minima_from_jacobian(Minima& result, const ModelPoint<double>& point, const AttentionFactors& f,
                           const std::vector<std::vector<std::string>>& sets, const std::vector<bool>& open,
                           bool spectra, double memory, const Progress& progress) {
   const FeatureReduction reduction(point);
   const double bytes =
-      jacobian_cost(point.spec, point.data->samples, trained, sets, reduction.useful()).bytes;
+      jacobian_cost(f.spec, f.data->samples, point.parameters().trained(), sets, reduction.useful()).bytes;
   if (bytes > memory)
-    throw WorkError("the D = " + std::to_string(point.spec.embedding) +
+    throw WorkError("the D = " + std::to_string(f.spec.embedding) +
                     " features differ so much in scale that fewer do not do: the Jacobian needs " +
                     std::to_string(static_cast<long long>(bytes / 1e6)) +
                     " MB, more than the memory allowed");
-  const AttentionPoint small = reduction.apply(point);
-  const auto model = make_attention_model<double>(small.spec, trained);
-  const Linearization<double> at(model, small.weights, small.data, {.memory = 0});
+  const Linearization<double> at = reduction.apply(point).linearize({.memory = 0});
   Vectors<double> Jt = at.jacobian_transposed(progress);
-  std::vector<double> rounding = measured_rounding(Jt, point, reduction, model, progress);
+  std::vector<double> rounding = measured_rounding(Jt, point, reduction, progress);
   const std::vector<double> hidden = centring_rounding(f, at.parameters().trained());
   for (std::size_t b = 0; b < rounding.size(); ++b) rounding[b] += hidden[b] + kUnderflowError;
   std::vector<std::vector<std::string>> needed;
   for (std::size_t k = 0; k < sets.size(); ++k)
     if (open[k]) needed.push_back(sets[k]);
-  const JacobianFactors factors(Jt, model->parameters(), rounding, needed);
+  const JacobianFactors factors(Jt, at.parameters(), rounding, needed);
   Jt.resize(0, 0);
   parallel_for(static_cast<Index>(sets.size()), [&](Index k, Index) {
     if (!open[k]) return;
@@ -223,12 +219,12 @@ void minima_from_jacobian(Minima& result, const AttentionPoint& point, const Att
 
 }  // namespace
 
-Minima kernel_minima(const AttentionPoint& point, const MeasuredFactors& measured,
-                     const std::vector<std::string>& trained,
+Minima kernel_minima(const ModelPoint<double>& point, const MeasuredFactors& measured,
                      const std::vector<std::vector<std::string>>& sets, const MinimaOptions& options,
                      const Progress& progress) {
   const AttentionFactors& factors = measured.factors;
-  const JacobianCost cost = jacobian_cost(point.spec, point.data->samples, trained, sets);
+  const std::vector<std::string> trained = point.parameters().trained();
+  const JacobianCost cost = jacobian_cost(factors.spec, factors.data->samples, trained, sets);
   const bool affordable = cost.bytes <= options.memory && cost.operations <= options.operations;
   const bool spectra = options.spectra || (options.use_jacobian && cost.bytes <= options.memory &&
                                            cost.operations <= options.quick);
@@ -239,7 +235,7 @@ Minima kernel_minima(const AttentionPoint& point, const MeasuredFactors& measure
     formed = formed_minima(measured, sets, std::numeric_limits<double>::infinity(), progress);
   else if (!spectra)
     for (std::size_t k = 0; k < sets.size(); ++k)
-      if (joined(sets[k]) == "W_O") formed[k] = output_minimum(measured);
+      if (is_output(sets[k])) formed[k] = output_minimum(measured);
   std::vector<bool> open;
   for (std::size_t k = 0; k < sets.size(); ++k) {
     KernelMinimum unknown;
@@ -265,7 +261,7 @@ Minima kernel_minima(const AttentionPoint& point, const MeasuredFactors& measure
     options.note(text.str());
   }
   if (spectra || (any_open && options.use_jacobian && affordable))
-    minima_from_jacobian(result, point, factors, trained, sets, open, spectra, options.memory, progress);
+    minima_from_jacobian(result, point, factors, sets, open, spectra, options.memory, progress);
   if (sets.back().size() == trained.size()) {
     result.minima.back().name = "sum";
     if (result.spectra.back()) result.spectra.back()->name = "sum";

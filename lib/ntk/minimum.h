@@ -97,10 +97,9 @@ struct Minima {
 /// The smallest eigenvalues of the kernels of these sets of trained blocks by the cheapest way whose error
 /// bound suffices: formed kernels; where their rounding hides the answer, the triangular factor of J and its
 /// inverse; where that does not decide, all its singular values. What is not affordable stays as wide as it
-/// is. `progress` counts kernels, then samples. Throws WorkError
-/// when a number is not finite, or when features cannot be reduced (FeatureReduction) and J does not fit.
-Minima kernel_minima(const AttentionPoint& point, const MeasuredFactors& factors,
-                     const std::vector<std::string>& trained,
+/// is. `progress` counts kernels, then samples. Throws InputError for an unknown block, WorkError when a
+/// number is not finite, or when features cannot be reduced (FeatureReduction) and J does not fit.
+Minima kernel_minima(const ModelPoint<double>& point, const MeasuredFactors& factors,
                      const std::vector<std::vector<std::string>>& sets, const MinimaOptions& options = {},
                      const Progress& progress = {});
 

@@ -61,17 +61,17 @@ double NtkSpectrum::condition_number() const {
   return positive_definite() ? lambda_max() / lambda_min() : std::numeric_limits<double>::infinity();
 }
 
-std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Linearization<double>& twin,
+std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Linearization<double>& perturbed,
                                       const Progress& progress) {
   constexpr double kAllowance = 4;
-  const auto blocks = trainable_blocks(twin.parameters());
-  const Index samples = twin.samples(), columns = Jt.cols() / samples;
+  const auto blocks = trainable_blocks(perturbed.parameters());
+  const Index samples = perturbed.samples(), columns = Jt.cols() / samples;
   Vectors<double> norms(samples, static_cast<Index>(blocks.size()));
   parallel_for(
       samples,
       [&](Index i, Index slot) {
         Vectors<double> difference(Jt.rows(), columns);
-        twin.jacobian_of_sample(i, slot, difference);
+        perturbed.jacobian_of_sample(i, slot, difference);
         difference -= Jt.middleCols(i * columns, columns);
         for (Index b = 0; b < norms.cols(); ++b)
           // Stable: where attention has died out, squares of J's numbers are zero.

@@ -36,9 +36,9 @@ struct NtkSpectrum {
 };
 
 /// For every trainable block, an estimate of the Frobenius norm of the rounding error of J's columns: four
-/// times their distance from those of a twin (model/twin.h), one sample of that error.  Jt = J^T: P x m.
-/// `progress` counts samples.
-std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Linearization<double>& twin,
+/// times their distance from those at a perturbed point (model/perturbation.h), one sample of that error.
+/// Jt = J^T: P x m. `progress` counts samples.
+std::vector<double> jacobian_rounding(ConstVectorsRef<double> Jt, const Linearization<double>& perturbed,
                                       const Progress& progress = {});
 
 /// The spectra of the kernels of these sets of trainable blocks, each the sum of its blocks' kernels; by

@@ -39,7 +39,7 @@ Matrix<double> draw(const std::string& method, Index fan_in, Index fan_out, Rand
 }  // namespace
 
 AttentionWeights draw_weights(const AttentionSpec& spec, const Initialisation& initialisation) {
-  const auto model = make_attention_model<double>(spec);
+  const auto model = build_single_attention<double>(spec);
   const ParameterLayout& layout = model->parameters();
   for (const auto& [name, gain] : initialisation.gains) {
     layout.find(name);

@@ -31,10 +31,10 @@ void check(const TeacherOptions& o) {
 /// F(X) of the teacher.
 Matrix<double> outputs_of(const Problem& problem, const Network& net) {
   const auto& weights = *net.weights;
-  const auto model = make_attention_model<double>(problem.spec(net, weights.heads, weights.head_dim));
-  return Linearization<double>(model, weights.values, std::make_shared<Data<double>>(problem.data),
-                               {.memory = 0})
-      .outputs();
+  const ModelPoint<double> point = {
+      build_single_attention<double>(problem.spec(net, weights.heads, weights.head_dim)), weights.values,
+      std::make_shared<Data<double>>(problem.data)};
+  return point.linearize({.memory = 0}).outputs();
 }
 
 }  // namespace

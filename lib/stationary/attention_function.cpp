@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "linalg/errors.h"
+#include "model/attention_view.h"
 #include "model/gaussian_kernel.h"
 #include "model/softmax_kernel.h"
 
@@ -32,24 +33,23 @@ double carried(const HeadFunction& a, const HeadFunction* b = nullptr) {
 
 }  // namespace
 
-AttentionFunction attention_function(const AttentionSpec& spec, const Vector<double>& weights,
-                                     const Data<double>& data) {
-  const Index n = spec.tokens, D = spec.embedding, d = spec.head_dim, rows = data.X.rows();
+AttentionFunction attention_function(const ModelPoint<double>& point) {
+  const AttentionView view(point, "what a point is as a function");
+  const AttentionSpec& spec = view.spec();
+  const Data<double>& data = view.data();
+  const Index n = spec.tokens, rows = data.X.rows();
   std::unique_ptr<const AttentionKernel<double>> kernel;
   if (spec.kernel == KernelKind::softmax)
-    kernel = std::make_unique<SoftmaxKernel<double>>(d);
+    kernel = std::make_unique<SoftmaxKernel<double>>(spec.head_dim);
   else
     kernel = std::make_unique<GaussianKernel<double>>(spec.sigma());
-  const auto block = [&](Index which, Index h, Index r, Index c) {
-    return Matrix<double>(
-        Eigen::Map<const Matrix<double>>(weights.data() + which * spec.heads * D * d + h * r * c, r, c));
-  };
+  const auto block = [&](AttentionBlock which, Index h) { return Matrix<double>(view.block(which, h)); };
   AttentionFunction f;
   f.outputs = Matrix<double>::Zero(rows, spec.outputs);
   for (Index h = 0; h < spec.heads; ++h) {
-    const Matrix<double> Q = data.X * block(0, h, D, d), K = data.X * block(1, h, D, d);
+    const Matrix<double> Q = data.X * block(kQ, h), K = data.X * block(kK, h);
     HeadFunction head;
-    head.V = data.X * block(2, h, D, d) * block(3, h, d, spec.outputs);
+    head.V = data.X * block(kV, h) * block(kO, h);
     head.S.resize(rows, n);
     Matrix<double> shared = Matrix<double>::Zero(data.samples, spec.outputs);
     for (Index i = 0; i < data.samples; ++i) {

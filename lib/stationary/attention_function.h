@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "model/attention_model.h"
+#include "model/model_point.h"
 #include "stationary/saturation.h"
 
 namespace basin {
@@ -32,9 +32,8 @@ struct AttentionFunction {
   static Index flat_size(Index rows, Index tokens, Index heads, Index outputs);
 };
 
-/// weights: all blocks.
-AttentionFunction attention_function(const AttentionSpec& spec, const Vector<double>& weights,
-                                     const Data<double>& data);
+/// Throws InputError for another network than the single layer.
+AttentionFunction attention_function(const ModelPoint<double>& point);
 
 /// What distances are relative to: outputs or targets, or what heads carry where that cancels.
 double function_scale(const AttentionFunction& f);

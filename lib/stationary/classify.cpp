@@ -9,7 +9,8 @@
 #include "curvature/underflow.h"
 #include "linalg/dense.h"
 #include "linalg/random.h"
-#include "model/twins.h"
+#include "model/attention_view.h"
+#include "model/perturbation.h"
 #include "spectrum/counts.h"
 #include "spectrum/eigenpairs.h"
 #include "stationary/null_directions.h"
@@ -253,19 +254,18 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   if (c.exact) c.positive = left - c.negative - c.zero;  // a search for missed ones found none
 }
 
-PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const Point& x,
-                            const Vector<double>& weights, const Rounding& rounding, bool faint,
-                            Index dense_limit) {
-  const Linearization<double> at(loss.model, weights, loss.data, {.memory = loss.memory});
-  const HessianOperator H(at, product_underflow(loss.spec, loss.model->parameters(), weights, *loss.data));
-  const std::vector<Linearization<double>> twins = linearize_twins(loss.model, weights, *loss.data);
-  const TwinHessians H_twins(H, twins);
+PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Point& x,
+                            const Rounding& rounding, bool faint, Index dense_limit) {
+  const Linearization<double> at(f.point_at(x.theta), {.memory = loss.memory});
+  const HessianOperator H(at, product_underflow(at.point()));
+  const std::vector<Linearization<double>> perturbed = linearize_perturbed(at.point());
+  const PerturbedHessians H_perturbed(H, perturbed);
   PointCurvature c;
   c.size = f.size();
   c.norm = norm_estimate(H, 0);
   c.newton = Vector<double>::Zero(c.size);
   const double reach = f.length(x.theta);
-  const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
+  const Symmetries symmetries(at.point());
   // Theory has them as null vectors at stationary points only.
   const bool stationary = x.gradient.stableNorm() <= rounding.gradient;
   const NullDirections null(
@@ -276,7 +276,7 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
     c.direction = Vector<double>::Zero(c.size);
     return c;
   }
-  const Question question = {f, x, H, H_twins.farthest(), [&](VectorsRef<double> V) { null.remove(V); },
+  const Question question = {f, x, H, H_perturbed.farthest(), [&](VectorsRef<double> V) { null.remove(V); },
                              rounding, loss.status,
                              // over a distance of the length of theta
                              2 * rounding.loss / (reach * reach), faint ? rounding.loss : 0};
@@ -289,13 +289,12 @@ PointCurvature curvature_at(const AttentionLoss& loss, ModelObjective& f, const 
 
 /// At f = 0, where H = J^T J is positive semidefinite of rank at most m: the rank by the singular values of J
 /// if they can be had (m P <= 4e7), which tell zeros from others to twice as many digits as H does.
-PointCurvature curvature_at_zero(const AttentionLoss& loss, ModelObjective& f, const Point& x,
-                                 const Vector<double>& weights) {
+PointCurvature curvature_at_zero(ModelObjective& f, const Point& x) {
   constexpr double kLargest = 4e7;
   PointCurvature c;
   const Linearization<double>& at = f.here();
   const Index m = at.output_size(), P = f.size();
-  const Symmetries symmetries(loss.spec, loss.model->parameters(), weights, *loss.data);
+  const Symmetries symmetries(at.point());
   c.size = P;
   c.removed = symmetries.modes();
   c.newton = Vector<double>::Zero(P);
@@ -313,10 +312,10 @@ PointCurvature curvature_at_zero(const AttentionLoss& loss, ModelObjective& f, c
   const SingularPairs svd = singular_pairs(Jt);
   const double largest = svd.values.size() > 0 ? svd.values[0] : 0;
   double rounding = 0;
-  for (const Linearization<double>& twin : linearize_twins(loss.model, weights, *loss.data))
-    rounding = std::max(rounding, (twin.jacobian_transposed() - Jt).stableNorm());
+  for (const Linearization<double>& other : linearize_perturbed(at.point()))
+    rounding = std::max(rounding, (other.jacobian_transposed() - Jt).stableNorm());
   const double tolerance = 4 * rounding + static_cast<double>(std::max(m, P)) * kEps * largest;
-  const Vector<double> r = (at.outputs() - loss.data->Y).reshaped<Eigen::RowMajor>();
+  const Vector<double> r = at.residual().reshaped<Eigen::RowMajor>();
   Index rank = 0;
   while (rank < std::min(left, svd.values.size()) && svd.values[rank] > tolerance) ++rank;
   const Vector<double> along = svd.vectors.leftCols(rank).transpose() * r;
@@ -381,9 +380,9 @@ bool is_faint(const StationaryPoint& p) {
          std::exp(-p.saturation.range) <= kSaturated;
 }
 
-/// f = 0 to rounding, or as it underflows.
+/// f at its infimum to rounding, where outputs attain it, or as it underflows.
 bool is_zero(const StationaryPoint& p) {
-  return p.residual <= p.rounding.residual || p.at.loss == 0;
+  return p.attainable && (p.residual <= p.rounding.residual || p.at.loss == 0);
 }
 
 /// Whether the point is stationary, or Newton's method goes to one next to it that is, where it sees the same
@@ -416,20 +415,20 @@ PointKind kind_of(const StationaryPoint& p) {
 }
 
 /// All but the curvature; whether that matters is left to be seen.
-StationaryPoint look(const AttentionLoss& loss, ModelObjective& f, const Point& x,
-                     const std::optional<Before>& before) {
+StationaryPoint look(ModelObjective& f, const Point& x, const std::optional<Before>& before) {
   StationaryPoint p;
   p.at = *f.at(x.theta);
-  p.weights = f.weights_at(x.theta);
-  const Matrix<double> outputs = f.here().outputs();
-  p.residual = (outputs - loss.data->Y).stableNorm();
-  p.rounding = rounding_at(loss.spec, loss.model, p.weights, *loss.data, p.at.loss, outputs, p.at.gradient);
-  p.function = attention_function(loss.spec, p.weights, *loss.data);
+  const ModelPoint<double>& point = f.here().point();
+  p.weights = point.weights;
+  p.attainable = f.facts().attained;
+  p.residual = f.here().residual().stableNorm();
+  p.rounding = rounding_at(f.here());
+  p.function = attention_function(point);
   p.saturation = p.saturation_before = p.function.saturation();
   p.norm = p.norm_before = x.theta.stableNorm();
   if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
-  p.valley = valley_of(p, loss.spec.kernel, before.has_value());
-  const double targets = loss.data->Y.stableNorm();
+  p.valley = valley_of(p, AttentionView(point).spec().kernel, before.has_value());
+  const double targets = f.data().Y.stableNorm();
   p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
   p.gradient_scale = gradient_near(f, p.at.theta);
   p.gradient_known = p.rounding.gradient <= kKnownGradient * p.gradient_scale;
@@ -500,39 +499,37 @@ std::string completeness(CountsFrom from, bool exact) {
   }
 }
 
-Before state_of(const AttentionLoss& loss, ModelObjective& f, const Vector<double>& theta) {
-  return {attention_function(loss.spec, f.weights_at(theta), *loss.data).saturation(), theta.stableNorm()};
+Before state_of(const ModelObjective& f, const Vector<double>& theta) {
+  return {attention_function(f.point_at(theta)).saturation(), theta.stableNorm()};
 }
 
-std::optional<StationaryPoint> settled_by_gradient(const AttentionLoss& loss, ModelObjective& f,
-                                                   const Point& x, const std::optional<Before>& before) {
-  StationaryPoint p = look(loss, f, x, before);
+std::optional<StationaryPoint> settled_by_gradient(ModelObjective& f, const Point& x,
+                                                   const std::optional<Before>& before) {
+  StationaryPoint p = look(f, x, before);
   if (!settle(p, f, hessian_times_gradient(f, p.at))) return std::nullopt;
   return p;
 }
 
-StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Point& x,
+StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Point& x,
                          const std::optional<Before>& before, Index dense_limit) {
-  StationaryPoint p = look(loss, f, x, before);
+  StationaryPoint p = look(f, x, before);
   const Vector<double> Hg = hessian_times_gradient(f, p.at);
   if (settle(p, f, Hg)) return p;
-  const bool zero = is_zero(p) && p.zero_known;
-  p.curvature = zero ? curvature_at_zero(loss, f, p.at, p.weights)
-                     : curvature_at(loss, f, p.at, p.weights, p.rounding, is_faint(p), dense_limit);
+  const bool zero = is_zero(p) && p.zero_known && f.facts().quadratic;
+  p.curvature =
+      zero ? curvature_at_zero(f, p.at) : curvature_at(loss, f, p.at, p.rounding, is_faint(p), dense_limit);
   if (const double scale = p.curvature.norm * p.at.gradient.stableNorm(); scale > 0)
     p.curvature.gradient_slope = Hg.stableNorm() / scale;
   // The point that is meant lies a Newton step away, and by the rounding of the gradient in the softest
   // direction.
   p.loss_error = p.rounding.loss + p.curvature.decrement * p.curvature.decrement / 2 + p.curvature.soft_loss;
   if (const double soft = p.curvature.soft_move.stableNorm(); soft > 0) {
-    const Vector<double> moved =
-        f.weights_at(p.at.theta + (1 + p.curvature.newton_step / soft) * p.curvature.soft_move);
-    p.function_error = function_distance(p.function, attention_function(loss.spec, moved, *loss.data));
+    const Vector<double> moved = p.at.theta + (1 + p.curvature.newton_step / soft) * p.curvature.soft_move;
+    p.function_error = function_distance(p.function, attention_function(f.point_at(moved)));
   }
-  if (p.curvature.newton_step > 0) {
-    const Vector<double> moved = f.weights_at(p.at.theta + p.curvature.newton);
-    p.step_distance = function_distance(p.function, attention_function(loss.spec, moved, *loss.data));
-  }
+  if (p.curvature.newton_step > 0)
+    p.step_distance =
+        function_distance(p.function, attention_function(f.point_at(p.at.theta + p.curvature.newton)));
   p.kind = kind_of(p);
   return p;
 }

@@ -80,7 +80,8 @@ struct StationaryPoint {
   Point at;
   Vector<double> weights;  ///< all blocks
   Rounding rounding;
-  double residual = 0;     ///< |r|
+  double residual = 0;     ///< |r|, r = dl/dF
+  bool attainable = true;  ///< whether outputs attain the infimum of the loss, which r = 0 shows then
   bool zero_known = true;  ///< the outputs are known so well that f = 0 to rounding means something
   double loss_error = 0;   ///< the stationary value that is meant lies this near
   PointCurvature curvature;
@@ -103,16 +104,15 @@ struct Before {
 /// The verdict where the gradient, its rounding and a few products settle it, without the curvature: the
 /// point is not stationary, and no point next to it is (MATHEMATICS.md, "What is computed first"). f is left
 /// at x.
-std::optional<StationaryPoint> settled_by_gradient(const AttentionLoss& loss, ModelObjective& f,
-                                                   const Point& x,
+std::optional<StationaryPoint> settled_by_gradient(ModelObjective& f, const Point& x,
                                                    const std::optional<Before>& before = std::nullopt);
 
 /// Judges the point as it is; nothing is moved. f is left at x. dense_limit: up to so many parameters the
 /// Hessian is assembled, and its inertia counted.
-StationaryPoint classify(const AttentionLoss& loss, ModelObjective& f, const Point& x,
+StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Point& x,
                          const std::optional<Before>& before = std::nullopt, Index dense_limit = kDenseLimit);
 
 /// Saturation and norm here, for comparing with later.
-Before state_of(const AttentionLoss& loss, ModelObjective& f, const Vector<double>& theta);
+Before state_of(const ModelObjective& f, const Vector<double>& theta);
 
 }  // namespace basin

@@ -10,14 +10,14 @@ namespace basin {
 
 /// Whether the trained blocks can be those of `at` (all weights), the others being where they are held, and f
 /// there is `value` to rounding; for 0 by the residual.
-bool attains(const AttentionLoss& loss, const Vector<double>& at, double value);
+bool attains(const ModelLoss& loss, const Vector<double>& at, double value);
 
 /// Whether F is linear in the trained blocks, so that f is convex and a stationary point a global minimum:
 /// W_V alone, or W_O alone.
-bool is_convex(const AttentionLoss& loss);
+bool is_convex(const ModelLoss& loss);
 
-/// The minimum of a convex loss: that of linear least squares. Nothing where it may be 0 (rounding hides
-/// residuals below 1e-8 |Y|), or where it would take more than 1e9 operations.
-std::optional<double> convex_minimum(const AttentionLoss& loss);
+/// The minimum of a convex quadratic loss: that of linear least squares. Nothing where it may be 0 (rounding
+/// hides residuals below 1e-8 |Y|), or where it would take more than 1e9 operations.
+std::optional<double> convex_minimum(const ModelLoss& loss);
 
 }  // namespace basin

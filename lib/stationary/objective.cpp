@@ -6,6 +6,7 @@
 
 #include "linalg/errors.h"
 #include "linalg/random.h"
+#include "model/attention_view.h"
 
 namespace basin {
 namespace {
@@ -36,23 +37,24 @@ void Objective::hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) {
   do_hessian(V, HV);
 }
 
-double natural_length(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
-                      const Data<double>& data) {
+double natural_length(const ModelPoint<double>& point) {
+  const AttentionView view(point, "the natural length of weights");
+  const AttentionSpec& spec = view.spec();
+  const Data<double>& data = view.data();
   const auto rows = static_cast<double>(data.X.rows()), H = static_cast<double>(spec.heads),
              d = static_cast<double>(spec.head_dim);
   const double x = data.X.stableNorm() / std::sqrt(static_cast<double>(data.X.size()));
-  if (!(x > 0)) return 1;  // no weight has an effect
-  const auto& entries = layout.entries();
-  const auto fixed = [&](std::size_t b) {  // 0 where trained
-    const auto& e = entries[b];
-    return e.trainable() ? 0.0 : weights.segment(e.offset, e.block.size()).stableNorm();
+  if (!(x > 0)) return 1;                     // no weight has an effect
+  const auto fixed = [&](AttentionBlock b) {  // 0 where trained
+    const auto& e = view.entry(b);
+    return e.trainable() ? 0.0 : point.weights.segment(e.offset, e.block.size()).stableNorm();
   };
   // |query| |key| for scores of order one; a fixed block of them determines the other's.
   const double score = std::sqrt(d);
   double squares = 0;
-  for (const std::size_t b : {0, 1}) {
-    if (!entries[b].trainable()) continue;
-    const double other = fixed(1 - b) * x / std::sqrt(H);  // a key (query) of a head
+  for (const auto& [b, other_block] : {std::pair{kQ, kK}, {kK, kQ}}) {
+    if (!view.trains(b)) continue;
+    const double other = fixed(other_block) * x / std::sqrt(H);  // a key (query) of a head
     const double size = spec.kernel == KernelKind::gaussian ? spec.sigma()
                         : other > 0                         ? score / other
                                                             : std::sqrt(score);
@@ -60,9 +62,9 @@ double natural_length(const AttentionSpec& spec, const ParameterLayout& layout, 
   }
   // |W_V| |W_O| for outputs of the size of the targets
   const double both = std::sqrt(H * d) * data.Y.stableNorm() / std::sqrt(rows) / x;
-  for (const std::size_t b : {2, 3}) {
-    if (!entries[b].trainable()) continue;
-    const double other = fixed(5 - b);
+  for (const auto& [b, other_block] : {std::pair{kV, kO}, {kO, kV}}) {
+    if (!view.trains(b)) continue;
+    const double other = fixed(other_block);
     squares += other > 0 ? both * both / (other * other) : both;
   }
   return std::sqrt(squares);
@@ -78,30 +80,21 @@ void require_representable(double size, const std::string& where) {
   throw WorkError(text.str());
 }
 
-ModelObjective::ModelObjective(std::shared_ptr<const Model<double>> model, Vector<double> weights,
-                               std::shared_ptr<const Data<double>> data, std::size_t memory, double unit)
-    : Objective(model->parameters().theta_size(), unit),
-      model_(std::move(model)),
-      weights_(std::move(weights)),
-      data_(std::move(data)),
-      targets_(data_->Y.stableNorm()),
+ModelObjective::ModelObjective(ModelPoint<double> point, std::size_t memory, double unit)
+    : Objective(point.theta_size(), unit),
+      point_(std::move(point)),
+      targets_(point_.data->Y.stableNorm()),
       memory_(memory),
-      evaluator_(model_, data_) {}
-
-Vector<double> ModelObjective::weights_at(const Vector<double>& theta) const {
-  Vector<double> weights = weights_;
-  model_->parameters().insert(theta, weights);
-  return weights;
-}
+      evaluator_(point_) {}
 
 double ModelObjective::do_loss(const Vector<double>& theta) {
-  return evaluator_(weights_at(theta));
+  return evaluator_(point_at(theta).weights);
 }
 
 std::optional<Point> ModelObjective::do_at(Vector<double> theta) {
   if (!theta.allFinite()) return std::nullopt;
   try {
-    here_.emplace(model_, weights_at(theta), data_, LinearizationOptions{.memory = memory_});
+    here_.emplace(point_at(theta), LinearizationOptions{.memory = memory_});
   } catch (const WorkError&) {  // an output or the gradient is not finite
     here_.reset();
     return std::nullopt;
@@ -114,7 +107,7 @@ std::optional<Point> ModelObjective::do_at(Vector<double> theta) {
 }
 
 std::optional<Point> ModelObjective::do_known(const Vector<double>& theta) const {
-  if (!here_ || theta != model_->parameters().extract(here_->weights())) return std::nullopt;
+  if (!here_ || theta != here_->point().theta()) return std::nullopt;
   return Point{theta, here_->loss(), here_->gradient()};
 }
 
@@ -132,7 +125,7 @@ double ModelObjective::gradient_scale() const {
   here().vjp(U, JtU);
   double square = 0, largest = JtU.cwiseAbs().maxCoeff();
   if (largest > 0) square = (JtU / largest).squaredNorm() / kProbes;
-  const double targets = data_->Y.stableNorm();
+  const double targets = data().Y.stableNorm();
   return std::sqrt(square) * largest * (targets > 0 ? targets : here().outputs().stableNorm());
 }
 
@@ -141,7 +134,8 @@ void ModelObjective::do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV
 }
 
 double ModelObjective::do_loss_rounding(double loss) const {
-  const double residual = std::sqrt(2 * loss);
+  if (!facts().quadratic) return Objective::do_loss_rounding(loss);
+  const double residual = residual_norm(facts(), loss);
   return Objective::do_loss_rounding(loss) +
          16 * std::numeric_limits<double>::epsilon() * targets_ * residual;
 }

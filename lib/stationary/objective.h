@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 
-#include "model/attention_model.h"
 #include "model/evaluator.h"
 #include "model/linearization.h"
 
@@ -68,8 +67,7 @@ class Objective {
 /// are of order one, and outputs of the size of the targets (MATHEMATICS.md, "Units"). Of the others, fixed
 /// blocks count. Multiplied by what makes up for them when inputs, bandwidth, targets or fixed blocks are
 /// multiplied.
-double natural_length(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights,
-                      const Data<double>& data);
+double natural_length(const ModelPoint<double>& point);
 
 /// Loss, gradient and products with the Hessian are of second order in outputs and targets; squares of their
 /// products must be numbers. Throws WorkError where the larger of |F| and |Y| (`size`) is not in [2^-100,
@@ -79,33 +77,30 @@ void require_representable(double size, const std::string& where);
 /// The loss of a model on data, in its trainable blocks.
 class ModelObjective final : public Objective {
  public:
-  /// weights: all blocks; those that are not trained stay as they are. memory: bytes that may be kept between
-  /// Hessian products at a point.
-  ModelObjective(std::shared_ptr<const Model<double>> model, Vector<double> weights,
-                 std::shared_ptr<const Data<double>> data, std::size_t memory = 0, double unit = 1);
+  /// Blocks that are not trained stay as they are at `point`. memory: bytes that may be kept between Hessian
+  /// products at a point.
+  explicit ModelObjective(ModelPoint<double> point, std::size_t memory = 0, double unit = 1);
 
-  /// All blocks, with theta in the place of the trainable ones.
-  Vector<double> weights_at(const Vector<double>& theta) const;
+  /// All blocks, with theta in the place of the trained ones.
+  ModelPoint<double> point_at(const Vector<double>& theta) const { return point_.at(theta); }
   /// The point that `at` was asked for last. Throws InputError before, and where it was not finite.
   const Linearization<double>& here() const;
   /// What gradients are relative to: |J^T u| |Y|, u unit vectors, root mean square, which is |J| |Y| /
   /// sqrt(m) in Frobenius norms, from 8 random u, at the point that `at` was asked for last. Where Y = 0, |r|
   /// stands for |Y|.
   double gradient_scale() const;
-  const std::shared_ptr<const Model<double>>& model() const { return model_; }
-  const std::shared_ptr<const Data<double>>& data() const { return data_; }
+  const Data<double>& data() const { return *point_.data; }
+  const LossFacts& facts() const { return point_.model->loss().facts(); }
 
  private:
   double do_loss(const Vector<double>& theta) override;
   std::optional<Point> do_at(Vector<double> theta) override;
   void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override;
   std::optional<Point> do_known(const Vector<double>& theta) const override;
-  /// And the outputs, which come near the targets, are rounded.
+  /// And the outputs, which come near the targets of a quadratic loss, are rounded.
   double do_loss_rounding(double loss) const override;
 
-  std::shared_ptr<const Model<double>> model_;
-  Vector<double> weights_;
-  std::shared_ptr<const Data<double>> data_;
+  ModelPoint<double> point_;
   double targets_;  ///< |Y|
   std::size_t memory_;
   LossEvaluator<double> evaluator_;

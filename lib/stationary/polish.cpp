@@ -121,10 +121,9 @@ std::unique_ptr<const Steps> make_steps(ModelObjective& f, const Removal& remove
 }
 
 /// The ways from x: on the complement of the symmetry directions, and where there are any on the whole space.
-std::vector<std::unique_ptr<const Steps>> ways_from(const AttentionLoss& loss, ModelObjective& f,
-                                                    const Point& x, bool dense, const Status& status) {
-  const auto symmetries = std::make_shared<const Symmetries>(loss.spec, loss.model->parameters(),
-                                                             f.weights_at(x.theta), *loss.data);
+std::vector<std::unique_ptr<const Steps>> ways_from(ModelObjective& f, const Point& x, bool dense,
+                                                    const Status& status) {
+  const auto symmetries = std::make_shared<const Symmetries>(f.point_at(x.theta));
   std::vector<std::unique_ptr<const Steps>> ways;
   ways.push_back(make_steps(
       f, [symmetries](VectorsRef<double> V) { symmetries->remove(V); }, x.gradient, dense,
@@ -137,7 +136,7 @@ std::vector<std::unique_ptr<const Steps>> ways_from(const AttentionLoss& loss, M
 
 }  // namespace
 
-Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const PolishOptions& options) {
+Polished polish(const ModelLoss& loss, ModelObjective& f, Point start, const PolishOptions& options) {
   Polished result;
   Point x = *f.at(start.theta);
   result.first_gradient = x.gradient.stableNorm();
@@ -149,8 +148,7 @@ Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const
     if (result.steps == 0 || slope < result.at.gradient.stableNorm()) {
       lowest = result.steps, patient = true;
       result.at = x;
-      result.rounding = rounding_at(loss.spec, loss.model, f.weights_at(x.theta), *loss.data, x.loss,
-                                    f.here().outputs(), x.gradient);
+      result.rounding = rounding_at(f.here());
       // a quarter of the allowance: the rounding itself
       if (slope <= result.rounding.gradient / 4) break;
     }
@@ -166,8 +164,7 @@ Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const
       status = [&](const std::string& stage) {
         loss.status("polishing, step " + std::to_string(result.steps + 1) + ": " + stage);
       };
-    const auto ways =
-        ways_from(loss, f, x, f.size() <= std::min(options.dense_limit, kDecompositionLimit), status);
+    const auto ways = ways_from(f, x, f.size() <= std::min(options.dense_limit, kDecompositionLimit), status);
     const double scale = ways[0]->scale();
     std::optional<Point> next;
     for (int trial = 0; trial < kTrials && !next; ++trial) {
@@ -224,11 +221,12 @@ Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vecto
 Point polish_to_zero(ModelObjective& f, Point start, Index steps) {
   constexpr double kLargest = 4e7;
   Point x = *f.at(start.theta);
+  if (!f.facts().quadratic) return x;
   double mu = 0;
   for (Index step = 0; step < steps && x.loss > 0; ++step) {
     const Linearization<double>& here = f.here();
     if (static_cast<double>(here.output_size()) * static_cast<double>(f.size()) > kLargest) break;
-    const Vector<double> r = (here.outputs() - f.data()->Y).reshaped<Eigen::RowMajor>();
+    const Vector<double> r = here.residual().reshaped<Eigen::RowMajor>();
     const SingularPairs svd = singular_pairs(here.jacobian_transposed());  // J^T = left diag(s) right^T
     const Index k = svd.values.size();
     const Vector<double> c = svd.vectors.leftCols(k).transpose() * r;

@@ -16,18 +16,13 @@ namespace basin {
 /// Told now and then what long work at a point is at, in a few words.
 using Status = std::function<void(const std::string& stage)>;
 
-/// The loss of an attention model with what is known of its structure.
-struct AttentionLoss {
-  AttentionSpec spec;
-  std::shared_ptr<const Model<double>> model;
-  Vector<double> weights;  ///< all blocks; those that are not trained stay as they are
-  std::shared_ptr<const Data<double>> data;
+/// The loss of a model in its trained blocks, and what may be spent on it.
+struct ModelLoss {
+  ModelPoint<double> point;                    ///< blocks that are not trained stay as they are here
   std::size_t memory = std::size_t{1} << 28U;  ///< bytes that may be kept between Hessian products
   Status status = {};  ///< told of what takes long at a point, maybe by several threads
 
-  ModelObjective objective() const {
-    return {model, weights, data, memory, natural_length(spec, model->parameters(), weights, *data)};
-  }
+  ModelObjective objective() const { return ModelObjective(point, memory, natural_length(point)); }
 };
 
 struct PolishOptions {
@@ -57,7 +52,7 @@ struct Polished {
 /// shorter (the natural monotonicity test: Deuflhard, Newton Methods for Nonlinear Problems, 2011,
 /// section 3.3). Converges to minima and saddles alike, quadratically also where the stationary points are no
 /// more than a manifold. The result is the point of the smallest |grad f| on the way; f is left there.
-Polished polish(const AttentionLoss& loss, ModelObjective& f, Point start, const PolishOptions& options = {});
+Polished polish(const ModelLoss& loss, ModelObjective& f, Point start, const PolishOptions& options = {});
 
 /// The Newton step -H^+ g on the complement of the space that is removed, from products of H at the point
 /// that f was asked for last; g: the gradient there, or another one. status: told of the products.
@@ -66,7 +61,7 @@ Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vecto
 
 /// The same for the residual, min_p |J p + r|^2 + mu^2 |p|^2, accepted where f falls by half: towards f = 0
 /// this reaches the rounding of r itself, which the gradient J^T r blurs. Returns where it gets to; f is left
-/// there. For m P <= 4e7.
+/// there. For m P <= 4e7, and quadratic losses.
 Point polish_to_zero(ModelObjective& f, Point start, Index steps = 40);
 
 }  // namespace basin

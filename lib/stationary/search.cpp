@@ -23,16 +23,16 @@ constexpr double kFarAway = 0.5;
 constexpr Index kProducts = 100;
 
 /// The end of a descent: by Newton's method on the gradient, or where f is nearly 0 on the residual.
-Polished finish(const AttentionLoss& loss, ModelObjective& f, Point x, const PolishOptions& options) {
-  const double targets = loss.data->Y.stableNorm();
-  if (targets == 0 || std::sqrt(2 * x.loss) <= kNearZero * targets) {
+Polished finish(const ModelLoss& loss, ModelObjective& f, Point x, const PolishOptions& options) {
+  const LossFacts& facts = f.facts();
+  const double targets = f.data().Y.stableNorm();
+  if (facts.quadratic && (targets == 0 || residual_norm(facts, x.loss) <= kNearZero * targets)) {
     Polished p;
     p.first_gradient = x.gradient.stableNorm();
     p.at = polish_to_zero(f, x);
     p.length = (p.at.theta - x.theta).stableNorm();
-    const double residual = std::sqrt(2 * p.at.loss);
-    p.rounding = rounding_at(loss.spec, loss.model, f.weights_at(p.at.theta), *loss.data, p.at.loss,
-                             f.here().outputs(), p.at.gradient);
+    const double residual = residual_norm(facts, p.at.loss);
+    p.rounding = rounding_at(f.here());
     if (residual <= p.rounding.residual) return p;
   }
   return polish(loss, f, std::move(x), options);
@@ -43,7 +43,7 @@ Found nowhere(const ModelObjective& f, const Vector<double>& theta) {
   Found found;
   found.not_finite = true;
   found.point.at.theta = theta;
-  found.point.weights = f.weights_at(theta);
+  found.point.weights = f.point_at(theta).weights;
   found.start_loss = found.descent_loss = found.descent_gradient = std::nan("");
   return found;
 }
@@ -79,7 +79,7 @@ std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>&
   return best;
 }
 
-Found search(const AttentionLoss& loss, const Vector<double>& start, Target target,
+Found search(const ModelLoss& loss, const Vector<double>& start, Target target,
              const SearchOptions& options) {
   ModelObjective f = loss.objective();
   Found found;
@@ -123,10 +123,10 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
     if (found.not_finite) {
       found.point = StationaryPoint();
       found.point.at = x;
-      found.point.weights = f.weights_at(x.theta);
+      found.point.weights = f.point_at(x.theta).weights;
       break;
     }
-    if (!before) before = state_of(loss, f, x.theta);
+    if (!before) before = state_of(f, x.theta);
     if (target == Target::minima) {
       f.at(x.theta);
       Descent finishing{x};
@@ -171,14 +171,14 @@ Found search(const AttentionLoss& loss, const Vector<double>& start, Target targ
   return found;
 }
 
-Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dense_limit) {
+Found examine(const ModelLoss& loss, const Vector<double>& theta, Index dense_limit) {
   ModelObjective f = loss.objective();
   Found found;
   std::optional<Point> x = f.at(theta);
   if (!x) throw WorkError("the loss, its gradient or their squares overflow there");
   found.start_loss = found.descent_loss = x->loss;
   found.descent_gradient = x->gradient.stableNorm();
-  if (auto settled = settled_by_gradient(loss, f, *x)) {
+  if (auto settled = settled_by_gradient(f, *x)) {
     found.point = std::move(*settled);
     return found;
   }

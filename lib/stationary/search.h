@@ -37,12 +37,11 @@ struct Found {
   double safe_step = 0;  ///< where its step was too large, a shorter one with which the loss falls; else 0
 };
 
-Found search(const AttentionLoss& loss, const Vector<double>& start, Target target,
-             const SearchOptions& options);
+Found search(const ModelLoss& loss, const Vector<double>& start, Target target, const SearchOptions& options);
 
 /// The point itself, polished. It is `not_stationary` unless Newton's method stays within a thousandth of
 /// the length of theta: then the point given is judged as it is. Throws WorkError where the loss overflows.
-Found examine(const AttentionLoss& loss, const Vector<double>& theta, Index dense_limit = kDenseLimit);
+Found examine(const ModelLoss& loss, const Vector<double>& theta, Index dense_limit = kDenseLimit);
 
 /// A step from a stationary point after which the loss is lower by more than rounding.
 struct Escape {

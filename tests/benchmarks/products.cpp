@@ -128,17 +128,9 @@ void report(benchmark::State& state, double flops, double flops_per_second, Inde
   state.counters["MB"] = peak_memory();
 }
 
-template <class S>
-Instance<S> instance_of(const Case& c) {
-  if constexpr (sizeof(S) == 8)
-    return make_instance(c);
-  else
-    return to_float(make_instance(c), c);
-}
-
 void loss(benchmark::State& state, const Case& c) {
-  const Instance<double> instance = make_instance(c);
-  LossEvaluator<double> evaluate(instance.model, instance.data);
+  const ModelPoint<double> instance = make_instance(c);
+  LossEvaluator<double> evaluate(instance);
   forget_peak_memory();
   for (auto _ : state) benchmark::DoNotOptimize(evaluate(instance.weights));
   report(state, work_of(c).value, peak<double>());
@@ -147,15 +139,14 @@ void loss(benchmark::State& state, const Case& c) {
 /// A whole slice of 51 x 51 points along filter-normalised directions, one iteration of it at the large
 /// sizes.
 void slice(benchmark::State& state, const Case& c) {
-  const Instance<double> instance = make_instance(c);
-  const ParameterLayout& layout = instance.model->parameters();
+  const ModelPoint<double> instance = make_instance(c);
   Random x(1, "x"), y(1, "y");
-  const auto u = random_direction(c.spec(), layout, instance.weights, Normalisation::filter, x);
-  const auto v = random_direction(c.spec(), layout, instance.weights, Normalisation::filter, y);
+  const auto u = random_direction(instance, Normalisation::filter, x);
+  const auto v = random_direction(instance, Normalisation::filter, y);
   const Grid grid{{-1, 1, 51}, {-1, 1, 51}};
   forget_peak_memory();
   for (auto _ : state) {
-    PlaneEvaluator plane(c.spec(), instance.model, instance.weights, instance.data, u, v, grid);
+    PlaneEvaluator plane(instance, u, v, grid);
     benchmark::DoNotOptimize(loss_on_plane(plane, grid).data());
   }
   state.SetItemsProcessed(state.iterations() * grid.size());
@@ -164,7 +155,7 @@ void slice(benchmark::State& state, const Case& c) {
 
 /// Loss and gradient. With `keep`, what products need is kept: the construction of a Linearization.
 void gradient(benchmark::State& state, const Case& c, bool keep) {
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   LinearizationOptions options;
   if (!keep) options.memory = 0;
   forget_peak_memory();
@@ -178,7 +169,7 @@ void product(benchmark::State& state, const Case& c,
              bool from_outputs, bool to_outputs, Index k, int threads) {
   forget_peak_memory();
   omp_set_num_threads(threads);
-  const Linearization<S> at = instance_of<S>(c).linearize();
+  const Linearization<S> at = make_instance(c).cast<S>().linearize();
   const auto length = [&](bool outputs) { return outputs ? at.output_size() : at.theta_size(); };
   const Vectors<S> V = random_vectors(length(from_outputs), k, 1).template cast<S>();
   Vectors<S> result(length(to_outputs), k);

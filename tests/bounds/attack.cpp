@@ -8,7 +8,7 @@
 #include "curvature/operators.h"
 #include "curvature/underflow.h"
 #include "linalg/errors.h"
-#include "model/twins.h"
+#include "model/perturbation.h"
 #include "ntk/certificate_input.h"
 #include "ntk/matrix_free.h"
 #include "spectrum/counts.h"
@@ -88,22 +88,21 @@ void check_conditions(Table& table, const KernelConditions& c, const Kernel& tru
 
 void check_kernels(Table& table, const Draw& draw, const QuadModel& truth) {
   std::vector<std::vector<std::string>> sets;
-  if (draw.trained.size() > 1)
-    for (const std::string& block : draw.trained) sets.push_back({block});
-  sets.push_back(draw.trained);
+  if (draw.trained().size() > 1)
+    for (const std::string& block : draw.trained()) sets.push_back({block});
+  sets.push_back(draw.trained());
   std::vector<Kernel> sigma;
   for (const auto& set : sets) sigma.push_back(kernel_of(columns_of(truth.J, places_of(draw.spec, set))));
 
-  const MeasuredFactors factors = measured_factors(draw.spec, draw.weights, draw.data);
+  const MeasuredFactors factors = measured_factors(draw.point);
   const InitialisationConditions conditions(factors);
   std::vector<KernelConditions> proven;
   for (std::size_t k = 0; k < sets.size(); ++k) {
     proven.push_back(conditions.of(sets[k]));
     check_conditions(table, proven[k], sigma[k]);
   }
-  const AttentionPoint point = {draw.spec, draw.weights, draw.data};
   const auto by = [&](const std::string& method, const MinimaOptions& options) {
-    const Minima found = kernel_minima(point, factors, draw.trained, sets, options);
+    const Minima found = kernel_minima(draw.point, factors, sets, options);
     for (std::size_t k = 0; k < sets.size(); ++k) {
       check_minimum(table, "NTK " + method, found.minima[k], sigma[k]);
       check_minimum(table, "NTK " + method + " and conditions", with_conditions(found.minima[k], proven[k]),
@@ -121,22 +120,21 @@ void check_kernels(Table& table, const Draw& draw, const QuadModel& truth) {
   options.spectra = true;
   const KernelMinimum sum = by("singular values", options);
 
-  const auto model = draw.model();
-  const Linearization<double> at(model, draw.weights, draw.data);
-  const std::vector<Linearization<double>> twins = linearize_twins(model, draw.weights, *draw.data);
+  const ModelPoint<double>& point = draw.point;
+  const Linearization<double> at = point.linearize();
+  const std::vector<Linearization<double>> perturbed = linearize_perturbed(point);
   const auto single = [&](Index i) {
     const Index n = draw.spec.tokens;
     auto data = std::make_shared<Data<double>>();
-    *data = {1, draw.data->X.middleRows(i * n, n), draw.data->Y.middleRows(i * n, n)};
-    return attention_factors(draw.spec, draw.weights, data);
+    *data = {1, point.data->X.middleRows(i * n, n), point.data->Y.middleRows(i * n, n)};
+    return attention_factors({point.model, point.weights, data});
   };
-  const KernelMinimum free = matrix_free_minimum(at, twins, factors.factors, single).kernel;
+  const KernelMinimum free = matrix_free_minimum(at, perturbed, factors.factors, single).kernel;
   check_minimum(table, "NTK matrix-free", free, sigma.back(), false);
   check_minimum(table, "NTK matrix-free and conditions", with_conditions(free, proven.back()), sigma.back(),
                 false);
 
-  const CertificateInput input =
-      certificate_input(draw.spec, draw.weights, *draw.data, at, twins, with_conditions(sum, proven.back()));
+  const CertificateInput input = certificate_input(at, perturbed, with_conditions(sum, proven.back()));
   const QuadVector& of_all = sigma.back().sigma;
   table.ordered("certificate, s0", input.s0, of_all.back() + Quad(kNone) * of_all[0]);
   table.ordered("certificate, S0", of_all[0], input.S0);
@@ -164,11 +162,10 @@ void check_counts(Table& table, const EigenvalueCounts& counts, const QuadVector
 }
 
 void check_curvature(Table& table, const Draw& draw, const QuadModel& truth) {
-  const auto model = draw.model();
-  const Linearization<double> at(model, draw.weights, draw.data);
-  const std::vector<Linearization<double>> at_twins = linearize_twins(model, draw.weights, *draw.data);
-  const double underflow = product_underflow(draw.spec, model->parameters(), draw.weights, *draw.data);
-  // H, G and H - G of the point, and of each twin.
+  const Linearization<double> at = draw.point.linearize();
+  const std::vector<Linearization<double>> perturbed = linearize_perturbed(draw.point);
+  const double underflow = product_underflow(draw.point);
+  // H, G and H - G of the point, and of each perturbed one.
   struct Operators {
     HessianOperator H;
     GaussNewtonOperator G;
@@ -177,21 +174,21 @@ void check_curvature(Table& table, const Draw& draw, const QuadModel& truth) {
   };
   const Operators here(at, underflow);
   std::deque<Operators> there;
-  for (const Linearization<double>& twin : at_twins) there.emplace_back(twin, underflow);
-  const std::vector<Index> places = places_of(draw.spec, draw.trained);
+  for (const Linearization<double>& moved : perturbed) there.emplace_back(moved, underflow);
+  const std::vector<Index> places = places_of(draw.spec, draw.trained());
   const QuadMatrix J = columns_of(truth.J, places), squares = product(transposed(J), J),
                    rest = columns_of(transposed(columns_of(truth.curvature, places)), places);
   QuadMatrix whole = squares;
   for (std::size_t i = 0; i < whole.values.size(); ++i) whole.values[i] += rest.values[i];
 
   const auto check = [&](const std::string& name, auto Operators::*member, const QuadMatrix& true_matrix) {
-    std::vector<const SelfAdjointOperator*> twins;
-    for (const Operators& twin : there) twins.push_back(&(twin.*member));
+    std::vector<const SelfAdjointOperator*> others;
+    for (const Operators& moved : there) others.push_back(&(moved.*member));
     const SelfAdjointOperator& A = here.*member;
-    const FarthestTwin twin(A, twins);
+    const FarthestTwin farthest(A, others);
     const QuadVector lambda = eigenvalues_of(true_matrix);
     const Quad norm = std::max(abs_of(lambda.front()), abs_of(lambda.back()));
-    const MeasuredMatrix measured = measured_matrix(A, &twin);
+    const MeasuredMatrix measured = measured_matrix(A, &farthest);
     const EigenResult dense = full_spectrum(measured, true);
     for (std::size_t i = 0; i < lambda.size(); ++i)
       table.bound(name + ", eigenvalues", abs_of(Quad(dense.eigenvalues[i].value) - lambda[i]),
@@ -213,11 +210,9 @@ void check_curvature(Table& table, const Draw& draw, const QuadModel& truth) {
 // ---- loss and gradient ------------------------------------------------------------------------------------
 
 void check_point(Table& table, const Draw& draw, const QuadModel& truth) {
-  const auto model = draw.model();
-  const Linearization<double> at(model, draw.weights, draw.data);
-  const Rounding allowed =
-      rounding_at(draw.spec, model, draw.weights, *draw.data, at.loss(), at.outputs(), at.gradient());
-  const std::vector<Index> places = places_of(draw.spec, draw.trained);
+  const Linearization<double> at = draw.point.linearize();
+  const Rounding allowed = rounding_at(at);
+  const std::vector<Index> places = places_of(draw.spec, draw.trained());
   Quad distance = 0, norm = 0;
   for (std::size_t p = 0; p < places.size(); ++p) {
     distance = hypot_of(distance, Quad(at.gradient()[static_cast<Index>(p)]) - truth.gradient[places[p]]);
@@ -226,8 +221,8 @@ void check_point(Table& table, const Draw& draw, const QuadModel& truth) {
   table.bound("stationary, gradient", distance, allowed.gradient, norm);
   table.bound("stationary, loss", abs_of(Quad(at.loss()) - truth.loss), allowed.loss, truth.loss);
   Quad off = 0;
-  for (Index a = 0; a < draw.data->Y.rows(); ++a)
-    for (Index o = 0; o < draw.data->Y.cols(); ++o)
+  for (Index a = 0; a < draw.point.data->Y.rows(); ++a)
+    for (Index o = 0; o < draw.point.data->Y.cols(); ++o)
       off = hypot_of(off, Quad(at.outputs()(a, o)) - truth.F(a, o));
   table.bound("stationary, residual", off, allowed.residual, norm_of(truth.F.values));
 }
@@ -242,7 +237,7 @@ Table attack(long each, std::uint64_t first, const std::string& only = "") {
       Draw draw;
       try {
         draw = make_draw(family, number);
-        const QuadModel truth = quad_model(draw.spec, draw.weights, *draw.data);
+        const QuadModel truth = quad_model(draw.spec, draw.point.weights, *draw.point.data);
         table.next(draw.name);
         check_kernels(table, draw, truth);
         check_curvature(table, draw, truth);

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "linalg/random.h"
-#include "model/attention_model.h"
+#include "model/attention_view.h"
 #include "model/linearization.h"
 
 namespace basin::test {
@@ -12,11 +12,9 @@ namespace basin::test {
 struct Draw {
   std::string name;  ///< family and number: draws it again
   AttentionSpec spec;
-  std::vector<std::string> trained;
-  Vector<double> weights;
-  std::shared_ptr<Data<double>> data;
+  ModelPoint<double> point;
 
-  std::shared_ptr<const Model<double>> model() const { return make_attention_model<double>(spec, trained); }
+  std::vector<std::string> trained() const { return point.parameters().trained(); }
 };
 
 inline const std::vector<std::string>& families() {
@@ -55,23 +53,26 @@ inline Draw make_draw(const std::string& family, std::uint64_t seed, Index large
   if (is("saturated")) s.kernel = KernelKind::softmax;
   if (is("vanishing") || is("near keys")) s.kernel = KernelKind::gaussian;
   if (s.kernel == KernelKind::gaussian && random.uniform() < 0.5) s.bandwidth = decades(-0.5, 0.5);
+  std::vector<std::string> trained;
   const auto mask = random.uniform() < 0.5 ? 15U : static_cast<unsigned>(whole(1, 15));
   for (unsigned b = 0; b < 4; ++b)
-    if (mask >> b & 1U) draw.trained.push_back(attention_blocks()[b]);
+    if (mask >> b & 1U) trained.push_back(attention_blocks()[b]);
 
-  draw.data = std::make_shared<Data<double>>();
-  Data<double>& data = *draw.data;
+  const auto shared_data = std::make_shared<Data<double>>();
+  draw.point = {build_single_attention<double>(s, trained), {}, shared_data};
+  Data<double>& data = *shared_data;
+  Vector<double>& weights = draw.point.weights;
   data.samples = N;
   data.X.resize(N * s.tokens, s.embedding);
   data.Y.resize(N * s.tokens, s.outputs);
   random.fill_normal(data.X);
   random.fill_normal(data.Y);
   const Index D = s.embedding, d = s.head_dim, block = s.heads * D * d;
-  draw.weights.resize(3 * block + s.heads * d * s.outputs);
-  random.fill_normal(draw.weights);
-  auto W_Q = draw.weights.segment(0, block), W_K = draw.weights.segment(block, block),
-       W_V = draw.weights.segment(2 * block, block), W_O = draw.weights.tail(s.heads * d * s.outputs);
-  if (random.uniform() < 0.5) draw.weights.head(3 * block) /= std::sqrt(static_cast<double>(D));
+  weights.resize(3 * block + s.heads * d * s.outputs);
+  random.fill_normal(weights);
+  auto W_Q = weights.segment(0, block), W_K = weights.segment(block, block),
+       W_V = weights.segment(2 * block, block), W_O = weights.tail(s.heads * d * s.outputs);
+  if (random.uniform() < 0.5) weights.head(3 * block) /= std::sqrt(static_cast<double>(D));
 
   if (is("mixed tokens") || is("mixed reduction"))
     for (Index a = 0; a < data.X.rows(); ++a) data.X.row(a) *= decades(-3, 4);
@@ -98,8 +99,8 @@ inline Draw make_draw(const std::string& family, std::uint64_t seed, Index large
       if (a % s.tokens > 0) data.X.row(a) = data.X.row(a - 1) + near * data.X.row(a);
     if (random.uniform() < 0.5) data.X *= decades(0, 4);
   }
-  if (is("saturated")) draw.weights.head(2 * block) *= decades(0, 2);
-  if (is("vanishing")) draw.weights.head(2 * block) *= decades(0, 1.7);
+  if (is("saturated")) weights.head(2 * block) *= decades(0, 2);
+  if (is("vanishing")) weights.head(2 * block) *= decades(0, 1.7);
   if (is("near keys")) {  // keys within the bandwidth of large queries
     const double size = decades(0, 4);
     data.X *= size;
@@ -116,7 +117,7 @@ inline Draw make_draw(const std::string& family, std::uint64_t seed, Index large
     if (random.uniform() < 0.5) W_Q *= decades(0, 2), W_K *= decades(0, 2);
   }
   if (is("mixed weights"))
-    for (Index i = 0; i < draw.weights.size(); ++i) draw.weights[i] *= decades(-6, i < 2 * block ? 1 : 3);
+    for (Index i = 0; i < weights.size(); ++i) weights[i] *= decades(-6, i < 2 * block ? 1 : 3);
   if (is("deficient"))
     for (Index h = 0; h < s.heads; ++h) {
       if (random.uniform() < 0.5)
@@ -137,11 +138,11 @@ inline Draw make_draw(const std::string& family, std::uint64_t seed, Index large
   if (is("round numbers")) {
     data.X = (2 * data.X).array().round();
     data.Y = data.Y.array().round();
-    draw.weights = (2 * draw.weights).array().round() / 2;
+    weights = (2 * weights).array().round() / 2;
   }
   if (is("residual of zero") || is("large residual")) {
     if (is("residual of zero"))
-      data.Y = Linearization<double>(draw.model(), draw.weights, draw.data).outputs();
+      data.Y = draw.point.linearize().outputs();
     else
       data.Y *= decades(3, 12);
   }

@@ -17,7 +17,7 @@ Real real_of(Quad x) {
 }
 
 /// f with 50 digits, all weights moved by `step`.
-Real real_loss(const Case& c, const Instance<double>& p, const RealVector& step) {
+Real real_loss(const Case& c, const ModelPoint<double>& p, const RealVector& step) {
   const RealVector w = p.weights.cast<Real>() + step;
   const Index size = c.D * c.d;
   Real loss = 0;
@@ -44,7 +44,7 @@ TEST_CASE("the witness of 113 bits: Jacobian, gradient and Hessian are those of 
   const double scores = GENERATE(1.0, 60.0);
   Case c = {"quad", 2, 3, 2, 2, 2, 2, kind};
   c.score_scale = scores;
-  const Instance<double> p = make_instance(c);
+  const ModelPoint<double> p = make_instance(c);
   const QuadModel at = quad_model(c.spec(), p.weights, *p.data);
   const RealMatrix J = real_jacobian(c.spec(), p.weights, *p.data);
   Real distance = 0;

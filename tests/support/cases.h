@@ -72,26 +72,8 @@ inline std::vector<std::vector<std::string>> all_trainable_sets() {
   return sets;
 }
 
-template <class S>
-struct Instance {
-  std::shared_ptr<const Model<S>> model;
-  Vector<S> weights;
-  std::shared_ptr<const Data<S>> data;
-
-  Linearization<S> linearize(LinearizationOptions options = {}) const {
-    return Linearization<S>(model, weights, data, options);
-  }
-  /// The same model and data at other trainable parameters.
-  Instance at(const Vector<S>& theta) const {
-    Instance other = *this;
-    model->parameters().insert(theta, other.weights);
-    return other;
-  }
-  Vector<S> theta() const { return model->parameters().extract(weights); }
-};
-
 /// Inputs, targets and weights N(0, 1), weights scaled by 1/sqrt(D) or 1/sqrt(d), scores by score_scale.
-inline Instance<double> make_instance(const Case& c, std::uint64_t seed = 1) {
+inline ModelPoint<double> make_instance(const Case& c, std::uint64_t seed = 1) {
   Random random(seed, c.name);
   auto data = std::make_shared<Data<double>>();
   data->samples = c.N;
@@ -106,8 +88,8 @@ inline Instance<double> make_instance(const Case& c, std::uint64_t seed = 1) {
     for (Index row = 0; row < data->X.rows(); ++row)
       if (row % c.n != 0) data->X.row(row) = data->X.row(row - row % c.n) + c.token_spread * data->X.row(row);
 
-  Instance<double> instance;
-  instance.model = make_attention_model<double>(c.spec(), c.trainable);
+  ModelPoint<double> instance;
+  instance.model = build_single_attention<double>(c.spec(), c.trainable);
   instance.weights.resize(instance.model->parameters().weight_count());
   random.fill_normal(instance.weights);
   const double qk = std::sqrt(c.score_scale / static_cast<double>(c.D));
@@ -123,14 +105,6 @@ inline Instance<double> make_instance(const Case& c, std::uint64_t seed = 1) {
   }
   instance.data = data;
   return instance;
-}
-
-/// The same model, weights and data in single precision.
-inline Instance<float> to_float(const Instance<double>& instance, const Case& c) {
-  const Data<double>& data = *instance.data;
-  return {
-      make_attention_model<float>(c.spec(), c.trainable), instance.weights.cast<float>(),
-      std::make_shared<Data<float>>(Data<float>{data.samples, data.X.cast<float>(), data.Y.cast<float>()})};
 }
 
 inline Vectors<double> random_vectors(Index rows, Index k, std::uint64_t seed) {

@@ -8,7 +8,7 @@ namespace basin::test {
 
 /// The same weights and inputs with targets Y = F - r, r a random unit vector with J^T r = 0: the gradient of
 /// the loss 1/2 is then zero (to rounding), whatever the weights. Needs more outputs than rank J.
-inline Instance<double> made_stationary(Instance<double> instance, double residual = 1) {
+inline ModelPoint<double> made_stationary(ModelPoint<double> instance, double residual = 1) {
   const Linearization<double> at = instance.linearize();
   const SingularPairs svd = singular_pairs(at.jacobian_transposed().transpose());  // J: m x P
   const Index m = at.output_size();

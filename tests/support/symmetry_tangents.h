@@ -7,34 +7,9 @@
 #include "curvature/data_features.h"
 #include "curvature/symmetry_families.h"
 #include "linalg/dense.h"
-#include "model/attention_model.h"
+#include "model/attention_view.h"
 
 namespace basin::test {
-
-enum Block { kQ, kK, kV, kO };
-
-/// The weights of an attention model head by head, and where they stand in theta.
-class HeadWeights {
- public:
-  HeadWeights(const AttentionSpec& spec, const ParameterLayout& layout, const Vector<double>& weights)
-      : spec_(spec), layout_(layout), weights_(weights) {}
-
-  bool trains(Block b) const { return entry(b).trainable(); }
-  Vectors<double> value(Block b, Index h) const { return place(b, h, entry(b).offset).read(weights_.data()); }
-  /// W_O as D_out x d, so that its columns belong to the head dimension as those of the others do.
-  HeadBlock block(Block b, Index h) const { return place(b, h, std::max<Index>(0, entry(b).theta_offset)); }
-
- private:
-  const ParameterLayout::Entry& entry(Block b) const { return layout_.find(attention_blocks()[b]); }
-  HeadBlock place(Block b, Index h, Index offset) const {
-    const Index rows = b == kO ? spec_.head_dim : spec_.embedding,
-                cols = b == kO ? spec_.outputs : spec_.head_dim;
-    return {offset + h * rows * cols, rows, cols, b == kO};
-  }
-  const AttentionSpec& spec_;
-  const ParameterLayout& layout_;
-  const Vector<double>& weights_;
-};
 
 inline Vectors<double> side_by_side(const std::vector<Vectors<double>>& parts) {
   Index cols = 0;
@@ -78,41 +53,42 @@ class TangentList {
 
 /// The explicit tangents themselves, not normalised and in general dependent, one a column (P x q): what
 /// Symmetries is tested against. For small models only: q is about 2 H d^2.
-inline Vectors<double> symmetry_tangents(const AttentionSpec& spec, const ParameterLayout& layout,
-                                         const Vector<double>& weights, const Data<double>& data) {
-  const HeadWeights at(spec, layout, weights);
-  const DataFeatures features = data_features(data.X, spec.tokens);
+inline Vectors<double> symmetry_tangents(const ModelPoint<double>& point) {
+  const AttentionView at(point);
+  const DataFeatures features = data_features(at.data());
+  const AttentionSpec& spec = at.spec();
   const Index D = spec.embedding, d = spec.head_dim, o = spec.outputs;
-  const bool softmax = spec.kernel == KernelKind::softmax;
+  const bool softmax = at.softmax();
   const auto I = [](Index size) { return Vectors<double>(Vectors<double>::Identity(size, size)); };
   const Vectors<double> not_moving = side_by_side({features.null, features.constant});
-  TangentList list(layout.theta_size());
+  TangentList list(point.theta_size());
   for (Index h = 0; h < spec.heads; ++h) {
-    const auto free = [&](Block neighbour, const Vectors<double>& seen, bool trained) -> Vectors<double> {
-      const Vectors<double> W = at.value(neighbour, h), N = null_space(seen.transpose() * W, W.norm());
+    const auto free = [&](AttentionBlock neighbour, const Vectors<double>& seen,
+                          bool trained) -> Vectors<double> {
+      const Vectors<double> W = head_values(at, neighbour, h), N = null_space(seen.transpose() * W, W.norm());
       if (at.trains(neighbour) && d - N.cols() < std::min(d, seen.cols())) return Vectors<double>(d, 0);
       return trained ? N : Vectors<double>(d, 0);
     };
-    const auto add_gauge = [&](Block a, Block b) {
+    const auto add_gauge = [&](AttentionBlock a, AttentionBlock b) {
       for (Index i = 0; i < d; ++i)
         for (Index j = 0; j < d; ++j) {
           Vectors<double> M = Vectors<double>::Zero(d, d);
           M(i, j) = 1;
           Vector<double>& t = list.next();
-          at.block(a, h).add(at.value(a, h) * M, t.data());
-          at.block(b, h).add(-at.value(b, h) * M.transpose(), t.data());
+          head_block(at, a, h).add(head_values(at, a, h) * M, t.data());
+          head_block(at, b, h).add(-head_values(at, b, h) * M.transpose(), t.data());
         }
     };
-    if (at.trains(kQ)) list.add_outer(at.block(kQ, h), features.null, I(d));
-    if (at.trains(kK)) list.add_outer(at.block(kK, h), softmax ? not_moving : features.null, I(d));
-    if (at.trains(kV)) list.add_outer(at.block(kV, h), features.null, I(d));
+    if (at.trains(kQ)) list.add_outer(head_block(at, kQ, h), features.null, I(d));
+    if (at.trains(kK)) list.add_outer(head_block(at, kK, h), softmax ? not_moving : features.null, I(d));
+    if (at.trains(kV)) list.add_outer(head_block(at, kV, h), features.null, I(d));
     if (at.trains(kV) && at.trains(kO)) add_gauge(kV, kO);
-    list.add_outer(at.block(kV, h), I(D), free(kO, I(o), at.trains(kV)));
-    list.add_outer(at.block(kO, h), I(o), free(kV, features.seen(), at.trains(kO)));
+    list.add_outer(head_block(at, kV, h), I(D), free(kO, I(o), at.trains(kV)));
+    list.add_outer(head_block(at, kO, h), I(o), free(kV, features.seen(), at.trains(kO)));
     if (softmax) {
       if (at.trains(kQ) && at.trains(kK)) add_gauge(kQ, kK);
-      list.add_outer(at.block(kQ, h), I(D), free(kK, features.moving, at.trains(kQ)));
-      list.add_outer(at.block(kK, h), I(D), free(kQ, features.seen(), at.trains(kK)));
+      list.add_outer(head_block(at, kQ, h), I(D), free(kK, features.moving, at.trains(kQ)));
+      list.add_outer(head_block(at, kK, h), I(D), free(kQ, features.seen(), at.trains(kK)));
       continue;
     }
     // Gaussian: rotations of queries and keys together, or of one in the null space of the other.
@@ -120,13 +96,14 @@ inline Vectors<double> symmetry_tangents(const AttentionSpec& spec, const Parame
       for (Index i = 0; i < features.constant.cols(); ++i)
         for (Index j = 0; j < d; ++j) {
           Vector<double>& t = list.next();
-          for (const Block b : {kQ, kK}) at.block(b, h).add(features.constant.col(i) * I(d).row(j), t.data());
+          for (const AttentionBlock b : {kQ, kK})
+            head_block(at, b, h).add(features.constant.col(i) * I(d).row(j), t.data());
         }
-    for (const Block b : {kQ, kK}) {
-      const Block other = b == kQ ? kK : kQ;
+    for (const AttentionBlock b : {kQ, kK}) {
+      const AttentionBlock other = b == kQ ? kK : kQ;
       if (!at.trains(b) || (b == kK && at.trains(kQ))) continue;
       const bool together = at.trains(other);
-      const Vectors<double> fixed = at.value(other, h);
+      const Vectors<double> fixed = head_values(at, other, h);
       const Vectors<double> Z =
           together ? I(d) : null_space(features.moving.transpose() * fixed, fixed.norm());
       for (Index i = 0; i < Z.cols(); ++i)
@@ -135,21 +112,22 @@ inline Vectors<double> symmetry_tangents(const AttentionSpec& spec, const Parame
           Vector<double>& t = list.next();
           const Vectors<double> shift =
               together ? Vectors<double>::Zero(D, d) : project_on(features.constant, fixed);
-          at.block(b, h).add((at.value(b, h) - shift) * Omega, t.data());
-          if (together) at.block(other, h).add(fixed * Omega, t.data());
+          head_block(at, b, h).add((head_values(at, b, h) - shift) * Omega, t.data());
+          if (together) head_block(at, other, h).add(fixed * Omega, t.data());
         }
     }
   }
   if (softmax && at.trains(kV) && features.constant.cols() > 0) {
     Vectors<double> S(o, d * spec.heads);
-    for (Index h = 0; h < spec.heads; ++h) S.middleCols(h * d, d) = at.value(kO, h);
+    for (Index h = 0; h < spec.heads; ++h) S.middleCols(h * d, d) = head_values(at, kO, h);
     const Vectors<double> C = null_space(S);
     if (!at.trains(kO) || S.cols() - C.cols() == std::min(S.rows(), S.cols()))
       for (Index i = 0; i < features.constant.cols(); ++i)
         for (Index j = 0; j < C.cols(); ++j) {
           Vector<double>& t = list.next();
           for (Index h = 0; h < spec.heads; ++h)
-            at.block(kV, h).add(features.constant.col(i) * C.col(j).segment(h * d, d).transpose(), t.data());
+            head_block(at, kV, h).add(features.constant.col(i) * C.col(j).segment(h * d, d).transpose(),
+                                      t.data());
         }
   }
   if (softmax && at.trains(kO) && features.constant.cols() > 0) {
@@ -158,10 +136,10 @@ inline Vectors<double> symmetry_tangents(const AttentionSpec& spec, const Parame
     Vectors<double> S = Vectors<double>::Zero(spec.heads * r + features.constant.cols(), d * spec.heads);
     bool full = true;
     for (Index h = 0; h < spec.heads; ++h) {
-      const Vectors<double> seen = features.moving.transpose() * at.value(kV, h);
+      const Vectors<double> seen = features.moving.transpose() * head_values(at, kV, h);
       S.block(h * r, h * d, r, d) = seen;
       S.block(spec.heads * r, h * d, features.constant.cols(), d) =
-          features.constant.transpose() * at.value(kV, h);
+          features.constant.transpose() * head_values(at, kV, h);
       full = full && d - null_space(seen).cols() == std::min(d, r);
     }
     const Vectors<double> C = null_space(S);
@@ -169,7 +147,7 @@ inline Vectors<double> symmetry_tangents(const AttentionSpec& spec, const Parame
       for (Index i = 0; i < o; ++i) {
         Vector<double>& t = list.next();
         for (Index h = 0; h < spec.heads; ++h)
-          at.block(kO, h).add(I(o).col(i) * C.col(j).segment(h * d, d).transpose(), t.data());
+          head_block(at, kO, h).add(I(o).col(i) * C.col(j).segment(h * d, d).transpose(), t.data());
       }
   }
   return list.matrix();

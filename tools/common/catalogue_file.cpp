@@ -153,10 +153,10 @@ std::size_t RecordShape::size() const {
 }
 
 RecordShape record_shape(const Setup& setup) {
-  const AttentionSpec& s = setup.description.spec;
-  return {setup.weights.size(),
+  const AttentionSpec s = setup.spec();
+  return {setup.point.weights.size(),
           setup.parameters().theta_size(),
-          setup.data->X.rows(),
+          setup.point.data->X.rows(),
           s.tokens,
           s.heads,
           s.outputs};

@@ -5,7 +5,7 @@
 
 #include "linalg/errors.h"
 #include "model/linearization.h"
-#include "model/twins.h"
+#include "model/perturbation.h"
 #include "ntk/certificate_input.h"
 #include "ntk/conditions.h"
 #include "ntk/minimum.h"
@@ -54,19 +54,17 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
   std::vector<Quantity> quantities = cell_quantities(options);
   const AttentionWeights& weights = problem.network.weights.value();
   const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
-  const auto model = make_attention_model<double>(spec, options.train);
-  const auto data = std::make_shared<Data<double>>(problem.data);
-  const Linearization<double> at(model, weights.values, data, {.memory = 0});
+  const ModelPoint<double> point = {build_single_attention<double>(spec, options.train), weights.values,
+                                    std::make_shared<Data<double>>(problem.data)};
+  const Linearization<double> at(point, {.memory = 0});
   set(quantities, "loss", at.loss());
   set(quantities, "gradient_norm", at.gradient().norm());
 
   std::vector<std::vector<std::string>> sets;
-  for (const auto& entry : model->parameters().entries())
-    if (entry.trainable()) sets.push_back({entry.block.name});
+  for (const std::string& block : point.parameters().trained()) sets.push_back({block});
   sets.push_back(options.train);
-  const AttentionPoint point = {spec, weights.values, data};
-  const MeasuredFactors factors = measured_factors(spec, weights.values, data);
-  const Minima found = kernel_minima(point, factors, options.train, sets);
+  const MeasuredFactors factors = measured_factors(point);
+  const Minima found = kernel_minima(point, factors, sets);
   const InitialisationConditions conditions(factors);
   KernelMinimum sum;
   for (std::size_t k = 0; k < sets.size(); ++k) {
@@ -93,8 +91,7 @@ std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& op
           if (kernel == name && condition == c.name)
             set(quantities, name + "/" + condition, c.holds() ? 1 : 0);
   }
-  const CertificateInput input =
-      certificate_input(spec, weights.values, *data, at, linearize_twins(model, weights.values, *data), sum);
+  const CertificateInput input = certificate_input(at, linearize_perturbed(point), sum);
   const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
   set(quantities, "certificate/margin", certificate.margin);
   set(quantities, "certificate/passes", certificate.passes ? 1 : 0);

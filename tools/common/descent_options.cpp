@@ -7,7 +7,7 @@
 #include "common/problems.h"
 #include "common/words.h"
 #include "linalg/errors.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 #include "ntk/certificate_input.h"
 #include "ntk/smooth_step.h"
 #include "stationary/adam.h"
@@ -34,12 +34,10 @@ double number_option(const OptionValues& command, const std::string& option, dou
 }
 
 Certificate certificate_at_start(const Setup& setup) {
-  const AttentionPoint point{setup.description.spec, setup.weights, setup.data};
-  const auto trained = setup.parameters().trained();
-  const Minima found =
-      kernel_minima(point, measured_factors(point.spec, point.weights, point.data), trained, {trained});
-  const CertificateInput input = certificate_input(point.spec, setup.weights, *setup.data, setup.linearize(0),
-                                                   setup.linearize_twins(), found.minima.back());
+  const ModelPoint<double>& point = setup.point;
+  const Minima found = kernel_minima(point, measured_factors(point), {point.parameters().trained()});
+  const CertificateInput input =
+      certificate_input(point.linearize({.memory = 0}), linearize_perturbed(point), found.minima.back());
   return ball_certificate(input.norms, input.s0, input.S0, input.r0);
 }
 
@@ -60,13 +58,12 @@ GradientDescent::Rule certified_rule(OptionValues& command, const Setup& setup) 
 /// 1 / beta in every step, beta the bound on the curvature along it.
 GradientDescent::Rule guaranteed_rule(const Setup& setup) {
   return [setup](const Point& x) {
-    Vector<double> weights = setup.weights;
-    setup.parameters().insert(x.theta, weights);
-    const auto factors = attention_factors(setup.description.spec, weights, setup.data);
+    const ModelPoint<double> here = setup.point.at(x.theta);
+    const auto factors = attention_factors(here);
     const double slope = x.gradient.norm();
-    const SmoothStep s = smooth_step(
-        norm_constants(setup.description.spec, setup.parameters(), weights, *setup.data),
-        jacobian_norm_bound(factors, setup.parameters().trained()), residual_bound(setup, x.loss), slope);
+    const SmoothStep s =
+        smooth_step(norm_constants(here), jacobian_norm_bound(factors, setup.parameters().trained()),
+                    residual_bound(setup, x.loss), slope);
     return GuaranteedStep{s.step, x.loss - s.step * slope * slope / 2};
   };
 }
@@ -105,8 +102,9 @@ double loss_scale(const Data<double>& data) {
 }
 
 double residual_bound(const Setup& setup, double loss) {
-  const double residual = std::sqrt(2 * loss), targets = setup.data->Y.norm();
-  const auto terms = static_cast<double>(setup.data->Y.size());
+  const double residual = residual_norm(setup.point.model->loss().facts(), loss),
+               targets = setup.point.data->Y.norm();
+  const auto terms = static_cast<double>(setup.point.data->Y.size());
   return residual * (1 + 4 * terms * kEps) + 16 * kEps * (targets + residual);
 }
 
@@ -150,9 +148,10 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
   for (const auto& [option, methods] : kOptionsOf)
     if (std::find(methods.begin(), methods.end(), plan.method) == methods.end())
       refuse(command, {option}, "under --method " + plan.method);
-  plan.stopping = {.gradient = number_option(command, "tolerance", 0, HUGE_VAL),
-                   .loss = number_option(command, "loss-tolerance", 0, HUGE_VAL) * loss_scale(*setup.data),
-                   .steps = command.get<Index>("steps")};
+  plan.stopping = {
+      .gradient = number_option(command, "tolerance", 0, HUGE_VAL),
+      .loss = number_option(command, "loss-tolerance", 0, HUGE_VAL) * loss_scale(*setup.point.data),
+      .steps = command.get<Index>("steps")};
   if (plan.stopping.steps < 0 || plan.stopping.steps > 1000000000)
     throw InputError("--steps " + std::to_string(plan.stopping.steps) + ": expected 0 to 1000000000");
 
@@ -189,8 +188,7 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
     plan.descent = automatic_step(command) ? std::make_unique<Lbfgs>(pairs)
                                            : std::make_unique<Lbfgs>(pairs, fixed_step(command, f));
   } else if (plan.method == "newton") {
-    plan.descent = std::make_unique<TrustRegionNewton>(
-        step_or(command, f, f.length(setup.parameters().extract(setup.weights))));
+    plan.descent = std::make_unique<TrustRegionNewton>(step_or(command, f, f.length(setup.point.theta())));
   } else {
     throw InputError("--method " + plan.method +
                      ": expected gd, line-search, momentum, adam, lbfgs or newton");

@@ -29,7 +29,7 @@ std::vector<Given> read_one(const std::string& option, const std::string& where,
     if (dataset.empty()) throw fail("expected the name of a dataset after " + path + ":");
   }
   const hdf5::Reader file(path);
-  const AttentionSpec& s = setup.description.spec;
+  const AttentionSpec s = setup.spec();
   if (dataset.empty()) {
     const Problem problem = hdf5::read_problem(file);
     if (!problem.network.weights) throw fail("the file has no weights");
@@ -44,7 +44,7 @@ std::vector<Given> read_one(const std::string& option, const std::string& where,
     return {{w.values, where, -1}};
   }
   const hdf5::Array array = file.read_array(dataset);
-  const Index size = setup.weights.size(), P = setup.parameters().theta_size();
+  const Index size = setup.point.weights.size(), P = setup.parameters().theta_size();
   const Index width = array.shape.empty() ? 0 : array.shape.back();
   if (array.shape.size() > 2 || (width != size && !(starts && width == P)))
     throw fail("found shape " + hdf5::text(array.shape) + "; expected (" + std::to_string(size) +
@@ -60,7 +60,7 @@ std::vector<Given> read_one(const std::string& option, const std::string& where,
   }
   std::vector<Given> given;
   for (Index i = first; i < last; ++i) {
-    Vector<double> weights = setup.weights;
+    Vector<double> weights = setup.point.weights;
     if (width == size)
       weights = array.values.segment(i * width, width);
     else
@@ -79,8 +79,8 @@ std::vector<Given> read_given(const Command& command, const std::string& option,
   for (const std::string& where : command.get<std::vector<std::string>>(option))
     for (Given& g : read_one(option, where, setup, starts)) {
       for (const auto& e : setup.parameters().entries())
-        if (!e.trainable() &&
-            g.weights.segment(e.offset, e.block.size()) != setup.weights.segment(e.offset, e.block.size()))
+        if (!e.trainable() && g.weights.segment(e.offset, e.block.size()) !=
+                                  setup.point.weights.segment(e.offset, e.block.size()))
           throw InputError("--" + option + " " + where + (g.row < 0 ? "" : ": row " + std::to_string(g.row)) +
                            ": " + e.block.name + " is held fixed at the weights of " + setup.input +
                            ", and is another one here");

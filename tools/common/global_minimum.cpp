@@ -8,7 +8,7 @@ namespace {
 /// Where the file says that the minimum is, if it is of this kernel and these shapes; for files from before
 /// /minimum, at the teacher.
 std::optional<KnownMinimum> stored_minimum(const Setup& setup) {
-  const AttentionSpec& s = setup.description.spec;
+  const AttentionSpec s = setup.spec();
   const std::optional<KnownMinimum>& known = setup.minimum ? setup.minimum : setup.teacher;
   if (!known) return std::nullopt;
   AttentionSpec there = s;
@@ -27,9 +27,9 @@ std::string GlobalMinimum::text() const {
 }
 
 std::optional<GlobalMinimum> global_minimum(const Setup& setup) {
-  const AttentionLoss loss{setup.description.spec, setup.model, setup.weights, setup.data};
+  const ModelLoss loss{setup.point};
   if (const auto known = stored_minimum(setup)) {
-    Vector<double> at = setup.weights;
+    Vector<double> at = setup.point.weights;
     for (const auto& [name, values] : known->blocks) {
       const ParameterLayout::Entry& e = setup.parameters().find(name);
       at.segment(e.offset, e.block.size()) = values;

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "hdf5/result_file.h"
-#include "model/twins.h"
+#include "model/perturbation.h"
 #include "ntk/attention_factors.h"
 #include "stationary/saturation.h"
 
@@ -15,7 +15,8 @@ namespace {
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 const std::string kCertificate = "certificate/";
 
-void add_progress(Row& row, const Descent& run, const Vector<double>& start, const SinceRecord& since) {
+void add_progress(Row& row, const Descent& run, const Vector<double>& start, const SinceRecord& since,
+                  double infimum) {
   const double slope = run.at.gradient.stableNorm();
   const Index steps = run.step - since.record_step;
   row.add("step", static_cast<double>(run.step));
@@ -24,7 +25,7 @@ void add_progress(Row& row, const Descent& run, const Vector<double>& start, con
   row.add("step_size", run.step > 0 ? since.last.step : kNone);
   row.add("step_length", run.step > 0 ? since.last.length : kNone);
   row.add("distance", (run.at.theta - start).norm());
-  row.add("pl_ratio", slope * slope / (2 * run.at.loss));
+  row.add("pl_ratio", slope * slope / (2 * (run.at.loss - infimum)));
   row.add("measured_rate",
           steps > 0 ? std::pow(run.at.loss / since.record_loss, 1 / static_cast<double>(steps)) : kNone);
   row.add("guaranteed_rate", std::isfinite(since.last.loss_bound) && run.step > 0
@@ -49,15 +50,12 @@ void add_saturation(Row& row, const AttentionFactors& factors) {
 }
 
 /// lambda_min and, with `certify`, every constant of the ball certificate.
-void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const Linearization<double>& here,
+void add_ntk(Row& row, const RecordOptions& options, const Linearization<double>& here,
              const MeasuredFactors& factors, double step) {
-  const AttentionSpec& spec = setup.description.spec;
-  const Vector<double>& weights = here.weights();
-  const auto trained = setup.parameters().trained();
   MinimaOptions minima;
   minima.memory = options.memory;
   const KernelMinimum sum =
-      kernel_minima({spec, weights, setup.data}, factors, trained, {trained}, minima).minima.back();
+      kernel_minima(here.point(), factors, {here.parameters().trained()}, minima).minima.back();
   row.add("lambda_min", sum.lambda_min);
   row.add("lambda_min_lower", sum.lower);
   row.add("lambda_min_upper", sum.upper);
@@ -67,8 +65,7 @@ void add_ntk(Row& row, const Setup& setup, const RecordOptions& options, const L
   row.add("predicted_rate", options.one_step && (sum.positive() || sum.upper == 0) ? kept * kept : kNone);
   if (!options.certify) return;
 
-  const CertificateInput input = certificate_input(spec, weights, *setup.data, here,
-                                                   linearize_twins(setup.model, weights, *setup.data), sum);
+  const CertificateInput input = certificate_input(here, linearize_perturbed(here.point()), sum);
   const Certificate c = ball_certificate(input.norms, input.s0, input.S0, input.r0);
   const std::pair<const char*, double> numbers[] = {
       {"step", row["step"]},
@@ -119,22 +116,19 @@ double Row::operator[](const std::string& name) const {
   return values_[static_cast<std::size_t>(std::find(names_.begin(), names_.end(), name) - names_.begin())];
 }
 
-Row measure(const Setup& setup, const RecordOptions& options, const Descent& run,
-            const Linearization<double>& here, const Counts& counts, const Vector<double>& start,
-            const SinceRecord& since) {
+Row measure(const RecordOptions& options, const Descent& run, const Linearization<double>& here,
+            const Counts& counts, const Vector<double>& start, const SinceRecord& since) {
   const bool kernels = options.ntk || options.certify;
-  const AttentionSpec& spec = setup.description.spec;
   const MeasuredFactors factors =
-      kernels ? measured_factors(spec, here.weights(), setup.data)
-              : MeasuredFactors{attention_factors(spec, here.weights(), setup.data), {}};
+      kernels ? measured_factors(here.point()) : MeasuredFactors{attention_factors(here.point()), {}};
   Row row;
-  add_progress(row, run, start, since);
-  add_norms(row, setup.parameters(), here.weights());
+  add_progress(row, run, start, since, here.loss_facts().infimum);
+  add_norms(row, here.parameters(), here.weights());
   add_saturation(row, factors.factors);
   row.add("losses", static_cast<double>(counts.losses));
   row.add("gradients", static_cast<double>(counts.gradients));
   row.add("products", static_cast<double>(counts.products));
-  if (kernels) add_ntk(row, setup, options, here, factors, run.step > 0 ? since.last.step : kNone);
+  if (kernels) add_ntk(row, options, here, factors, run.step > 0 ? since.last.step : kNone);
   return row;
 }
 

@@ -40,9 +40,8 @@ struct SinceRecord {
 
 /// All quantities at the point of the run, where `here` is too. `start`: theta at step 0. Always the same
 /// names with the same options, in the same order: NaN where one does not apply.
-Row measure(const Setup& setup, const RecordOptions& options, const Descent& run,
-            const Linearization<double>& here, const Counts& counts, const Vector<double>& start,
-            const SinceRecord& since);
+Row measure(const RecordOptions& options, const Descent& run, const Linearization<double>& here,
+            const Counts& counts, const Vector<double>& start, const SinceRecord& since);
 
 /// /entry/run and, if it is there, /entry/certificate: a dataset for each quantity, one number a record.
 void write_records(hdf5::Writer& file, const std::vector<std::string>& names,

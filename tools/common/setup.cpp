@@ -8,7 +8,6 @@
 #include "hdf5/minimum_file.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
-#include "model/twins.h"
 
 namespace basin::tools {
 namespace {
@@ -116,39 +115,12 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
   return parsed;
 }
 
-Linearization<double> Setup::linearize(std::size_t memory) const {
-  return Linearization<double>(model, weights, data, {.memory = memory});
-}
-
-std::vector<Linearization<double>> Setup::linearize_twins() const {
-  return basin::linearize_twins(model, weights, *data);
-}
-
-template <class S>
-std::pair<std::shared_ptr<const Model<S>>, std::shared_ptr<const Data<S>>> Setup::in_precision() const {
-  if constexpr (std::is_same_v<S, double>) {
-    return {model, data};
-  } else {
-    std::vector<std::string> trained;
-    for (const auto& e : parameters().entries())
-      if (e.trainable()) trained.push_back(e.block.name);
-    auto cast = std::make_shared<Data<S>>(
-        Data<S>{data->samples, data->X.template cast<S>(), data->Y.template cast<S>()});
-    return {make_attention_model<S>(description.spec, trained), std::move(cast)};
-  }
-}
-
-template std::pair<std::shared_ptr<const Model<double>>, std::shared_ptr<const Data<double>>>
-Setup::in_precision() const;
-template std::pair<std::shared_ptr<const Model<float>>, std::shared_ptr<const Data<float>>>
-Setup::in_precision() const;
-
 std::string Setup::text() const {
-  const auto& d = description;
+  const AttentionSpec s = spec();
   std::ostringstream out;
-  out << kernel_name(d.spec.kernel) << " attention, N = " << d.samples << ", n = " << d.spec.tokens
-      << ", D = " << d.spec.embedding << ", H = " << d.spec.heads << ", d = " << d.spec.head_dim
-      << ", D_out = " << d.spec.outputs << "; P = " << d.parameters << " trained (" << d.trainable << ")";
+  out << kernel_name(s.kernel) << " attention, N = " << point.data->samples << ", n = " << s.tokens
+      << ", D = " << s.embedding << ", H = " << s.heads << ", d = " << s.head_dim << ", D_out = " << s.outputs
+      << "; P = " << point.theta_size() << " trained (" << trainable() << ")";
   return out.str();
 }
 
@@ -163,27 +135,22 @@ Setup read_setup(Command& command, Draws draws) {
     setup.teacher = teacher_minimum(problem, 1);
   setup.input_sha256 = hdf5::sha256_of(file);
   const Network net = resolve_network(command, problem);
-  hdf5::ModelDescription& d = setup.description;
-  const AttentionWeights weights = resolve_weights(command, problem, net, d.weights_origin, draws);
-  d.spec = problem.spec(net, weights.heads, weights.head_dim);
-  d.samples = problem.data.samples;
+  AttentionWeights weights = resolve_weights(command, problem, net, setup.weights_origin, draws);
+  const AttentionSpec spec = problem.spec(net, weights.heads, weights.head_dim);
   const std::string train = command.get<std::string>("train");
   try {
-    setup.model = make_attention_model<double>(d.spec, parse_blocks(train));
+    setup.point.model = build_single_attention<double>(spec, parse_blocks(train));
   } catch (const InputError& error) {
     throw InputError("--train " + train + ": " + error.what());
   }
-  for (const auto& e : setup.parameters().entries())
-    if (e.trainable()) d.trainable += (d.trainable.empty() ? "" : ",") + e.block.name;
-  d.parameters = setup.parameters().theta_size();
-  setup.weights = weights.values;
-  setup.data = std::make_shared<Data<double>>(std::move(problem.data));
+  setup.point.weights = std::move(weights.values);
+  setup.point.data = std::make_shared<Data<double>>(std::move(problem.data));
 
-  command.resolve("kernel", kernel_name(d.spec.kernel));
-  if (d.spec.kernel == KernelKind::gaussian) command.resolve("bandwidth", number(d.spec.sigma(), 17));
-  command.resolve("heads", std::to_string(d.spec.heads));
-  command.resolve("head-dim", std::to_string(d.spec.head_dim));
-  command.resolve("train", d.trainable);
+  command.resolve("kernel", kernel_name(spec.kernel));
+  if (spec.kernel == KernelKind::gaussian) command.resolve("bandwidth", number(spec.sigma(), 17));
+  command.resolve("heads", std::to_string(spec.heads));
+  command.resolve("head-dim", std::to_string(spec.head_dim));
+  command.resolve("train", setup.trainable());
   if (net.weights && !command.given("init") && draws == Draws::weights)
     command.resolve("init", "weights of the problem file");
   return setup;
@@ -191,10 +158,10 @@ Setup read_setup(Command& command, Draws draws) {
 
 void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
                       const Vector<double>& weights) {
-  const AttentionSpec& s = setup.description.spec;
+  const AttentionSpec s = setup.spec();
   Problem problem;
   problem.tokens = s.tokens;
-  problem.data = *setup.data;
+  problem.data = *setup.point.data;
   problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
   hdf5::write_problem(file, problem);
   if (setup.minimum) hdf5::write_minimum(file, *setup.minimum, problem.embedding(), problem.outputs());
@@ -206,7 +173,7 @@ void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup,
   hdf5::write_entry(file, tool, title, default_group);
   file.write("/entry/verdict", command.summary());
   hdf5::write_provenance(file, "/entry/provenance", command.provenance(setup.input, setup.input_sha256));
-  hdf5::write_model(file, setup.description);
+  hdf5::write_model(file, setup.point, setup.weights_origin);
 }
 
 }  // namespace basin::tools

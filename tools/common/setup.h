@@ -7,6 +7,7 @@
 
 #include "common/command.h"
 #include "hdf5/result_file.h"
+#include "model/attention_view.h"
 #include "model/linearization.h"
 #include "problem/initialisation.h"
 #include "problem/known_minimum.h"
@@ -40,21 +41,15 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
 
 struct Setup {
   std::string input, input_sha256;  ///< the problem file, and its checksum when it was read
-  std::shared_ptr<const Model<double>> model;
-  Vector<double> weights;
-  std::shared_ptr<const Data<double>> data;
-  hdf5::ModelDescription description;
+  ModelPoint<double> point;
+  std::string weights_origin;           ///< where the weights are from, one line
   std::optional<KnownMinimum> minimum;  ///< what the file says of the global minimum, of whatever model
   std::optional<KnownMinimum> teacher;  ///< where its teacher is, in files that say nothing of a minimum
 
-  const ParameterLayout& parameters() const { return model->parameters(); }
-  /// memory: bytes that may be kept between products.
-  Linearization<double> linearize(std::size_t memory) const;
-  /// The twins (model/twins.h), which keep nothing between products.
-  std::vector<Linearization<double>> linearize_twins() const;
-  /// Model and data for computing in S, from weights that are cast.
-  template <class S>
-  std::pair<std::shared_ptr<const Model<S>>, std::shared_ptr<const Data<S>>> in_precision() const;
+  const ParameterLayout& parameters() const { return point.parameters(); }
+  /// Shapes and kernel of the layer.
+  AttentionSpec spec() const { return AttentionView(point).spec(); }
+  std::string trainable() const { return joined(parameters().trained()); }  ///< "W_Q,W_K"
   /// "softmax attention, N = 16, n = 8, ...": one line for people.
   std::string text() const;
 };

@@ -9,6 +9,7 @@
 #include "hdf5/problem_file.h"
 #include "landscape/trajectory.h"
 #include "linalg/errors.h"
+#include "model/perturbation.h"
 #include "spectrum/eigenpairs.h"
 
 namespace basin::tools {
@@ -31,7 +32,7 @@ Index parse_count(const std::string& option, const std::string& text) {
 /// theta of another file minus theta here.
 Vector<double> towards(const std::string& path, const Setup& setup) {
   const Problem problem = hdf5::read_problem(hdf5::Reader(path));
-  const AttentionSpec& here = setup.description.spec;
+  const AttentionSpec here = setup.spec();
   if (!problem.network.weights)
     throw InputError(path + ": the file has no weights; expected a point to go to");
   const auto& there = *problem.network.weights;
@@ -44,11 +45,11 @@ Vector<double> towards(const std::string& path, const Setup& setup) {
         ", d = " + std::to_string(here.head_dim) + ", D = " + std::to_string(here.embedding) +
         ", D_out = " + std::to_string(here.outputs));
   for (const auto& e : setup.parameters().entries())
-    if (!e.trainable() &&
-        there.values.segment(e.offset, e.block.size()) != setup.weights.segment(e.offset, e.block.size()))
+    if (!e.trainable() && there.values.segment(e.offset, e.block.size()) !=
+                              setup.point.weights.segment(e.offset, e.block.size()))
       throw InputError(path + ": its " + e.block.name + " differs from that of " + setup.input +
                        ", but is not trained; add it to --train");
-  return setup.parameters().extract(there.values) - setup.parameters().extract(setup.weights);
+  return setup.parameters().extract(there.values) - setup.point.theta();
 }
 
 /// A vector of P numbers in a file, or a row of a matrix with that many columns.
@@ -71,10 +72,7 @@ Vector<double> from_file(const std::string& path, std::string dataset, Index P) 
 class Maker {
  public:
   Maker(const Command& command, const Setup& setup, const Trajectory* trajectory)
-      : command_(command),
-        setup_(setup),
-        trajectory_(trajectory),
-        symmetries_(setup.description.spec, setup.parameters(), setup.weights, *setup.data) {
+      : command_(command), setup_(setup), trajectory_(trajectory), symmetries_(setup.point) {
     if (command.given("normalise")) given_ = normalisation_from_name(command.get<std::string>("normalise"));
   }
 
@@ -82,14 +80,13 @@ class Maker {
   Direction make(const std::string& option, const std::string& text, std::string stream) const {
     const auto [kind, rest] = split_kind(text);
     const Index P = setup_.parameters().theta_size();
-    const auto& spec = setup_.description.spec;
     Direction d;
     Normalisation normalisation = given_.value_or(Normalisation::none);
     if (kind == "random") {
       normalisation = given_.value_or(Normalisation::filter);
       if (!rest.empty()) stream = "line " + std::to_string(parse_count("--" + option + " " + text, rest));
       Random random(command_.seed(), stream);
-      d.vector = random_direction(spec, setup_.parameters(), setup_.weights, normalisation, random);
+      d.vector = random_direction(setup_.point, normalisation, random);
       d.origin = "random";
     } else if (kind == "none") {
       return {"none", "none", Vector<double>::Zero(P), 0};
@@ -102,7 +99,7 @@ class Maker {
       if (normalisation == Normalisation::gauge)
         throw InputError("--normalise gauge: of random directions only; found --" + option + " " + text);
       d = computed(option, text, kind, rest, stream);
-      normalise(spec, setup_.parameters(), setup_.weights, normalisation, d.vector);
+      normalise(setup_.point, normalisation, d.vector);
     }
     d.normalisation = normalisation_name(normalisation);
     if (!(d.vector.stableNorm() > 0))
@@ -129,14 +126,13 @@ class Maker {
     const std::string what = "--" + option + " " + text;
     Direction d;
     if (kind == "gradient") {
-      d.vector = setup_.linearize(command_.memory()).gradient();
+      d.vector = setup_.point.linearize({.memory = command_.memory()}).gradient();
       d.origin = "gradient";
     } else if (kind == "symmetry") {
       if (symmetries_.modes() == 0)
         throw InputError(what + ": there is no symmetry with these trained blocks");
       Random random(command_.seed(), stream);
-      d.vector =
-          flat_direction(setup_.description.spec, setup_.parameters(), setup_.weights, *setup_.data, random);
+      d.vector = flat_direction(setup_.point, random);
       d.origin = "symmetry: the loss is constant along it";
       if (d.vector.norm() == 0) {
         Vectors<double> noise(P, 1), inside(P, 1);
@@ -145,17 +141,17 @@ class Maker {
         d.vector = inside.col(0);
         d.origin = "symmetry: flat to first order only";
       }
-      d.vector *= setup_.parameters().extract(setup_.weights).norm() / d.vector.norm();
+      d.vector *= setup_.point.theta().norm() / d.vector.norm();
     } else if (kind == "largest" || kind == "smallest") {
       const Index k = parse_count(what, rest);
       if (k > P) throw InputError(what + ": expected at most P = " + std::to_string(P));
-      const Linearization<double> at = setup_.linearize(command_.memory());
-      const std::vector<Linearization<double>> twins_at = setup_.linearize_twins();
+      const Linearization<double> at = setup_.point.linearize({.memory = command_.memory()});
+      const std::vector<Linearization<double>> perturbed = linearize_perturbed(setup_.point);
       const HessianOperator H(at);
-      const TwinHessians twins(H, twins_at);
+      const PerturbedHessians at_perturbed(H, perturbed);
       EigenOptions options;
       options.seed = command_.seed();
-      options.twin = &twins.farthest();
+      options.twin = &at_perturbed.farthest();
       const EigenResult found =
           extreme_eigenpairs(H, kind == "largest" ? End::largest : End::smallest, k, options,
                              command_.progress(kind + " eigenvector, products"));
@@ -172,8 +168,8 @@ class Maker {
       const PrincipalDirections principal = principal_directions(path, k);
       d.vector = principal.directions.col(k - 1);
       const double share =
-          project_path(trajectory_->weights, setup_.weights, over_all_blocks(setup_, d.vector),
-                       Vector<double>::Zero(setup_.weights.size()))
+          project_path(trajectory_->weights, setup_.point.weights, over_all_blocks(setup_, d.vector),
+                       Vector<double>::Zero(setup_.point.weights.size()))
               .u_share;
       d.origin = "principal direction " + std::to_string(k) +
                  " of the trajectory: " + number(100 * share, 4) + " % of the variance of all its weights";

@@ -10,7 +10,7 @@
 #include "linalg/spectrum_ends.h"
 #include "model/evaluator.h"
 #include "model/labels.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 
 namespace basin::tools {
 
@@ -38,20 +38,21 @@ std::vector<std::string> parse_quantities(const std::string& list) {
 SliceMeasurement::SliceMeasurement(const Command& command, const Setup& setup,
                                    std::vector<std::string> quantities)
     : setup_(setup), quantities_(std::move(quantities)), memory_(command.memory()), seed_(command.seed()) {
-  if (const double needed = ntk_bytes(setup.parameters(), setup.data->Y.size(), setup.data->samples);
+  if (const double needed =
+          ntk_bytes(setup.parameters(), setup.point.data->Y.size(), setup.point.data->samples);
       wants("min_ntk") && needed > static_cast<double>(memory_))
     throw InputError("--quantities ntk needs " + bytes_text(needed) + ", --memory allows " +
                      bytes_text(static_cast<double>(memory_)));
-  if (wants("train_acc") && !labelled(setup.data->Y))
+  if (wants("train_acc") && !labelled(setup.point.data->Y))
     throw InputError(
         "--quantities accuracy: " + setup.input +
         " has no labels; expected targets of -1 or 1 in one output, or one 1 among zeros in each "
         "row");
-  center_loss_ = LossEvaluator<double>(setup.model, setup.data)(setup.weights);
+  center_loss_ = LossEvaluator<double>(setup.point)(setup.point.weights);
   if (!std::isfinite(center_loss_))
     throw WorkError("the loss at the point is not finite: the weights or inputs are too large");
   if (!wants("min_eig")) return;
-  const Linearization<double> at = setup.linearize(memory_);
+  const Linearization<double> at = setup.point.linearize({.memory = memory_});
   center_vectors_ =
       spectrum_ends(HessianOperator(at), Vectors<double>(at.theta_size(), 0), {.seed = seed_}).vectors;
 }
@@ -87,9 +88,9 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
       if (quantities_[q] == name) values[q * kLongestPiece + static_cast<std::size_t>(place)] = value;
   };
   try {
-    const Linearization<double> at(setup_.model, weights, setup_.data, {.memory = memory_});
+    const Linearization<double> at(setup_.point.at_weights(weights), {.memory = memory_});
     set("gradient_norm", at.gradient().stableNorm());  // squares overflow first
-    if (wants("train_acc")) set("train_acc", accuracy(at.outputs(), setup_.data->Y));
+    if (wants("train_acc")) set("train_acc", accuracy(at.outputs(), setup_.point.data->Y));
     if (wants("min_eig")) {
       const SpectrumEnds ends = spectrum_ends(HessianOperator(at), eigenvectors, {.seed = seed_});
       set("eig_converged", ends.converged ? 1 : 0);
@@ -98,7 +99,7 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
       eigenvectors = ends.vectors;
     }
     if (wants("min_ntk")) {
-      const KernelMinimum k = ntk_minimum(weights);
+      const KernelMinimum k = ntk_minimum(at.point());
       // Where rounding hides the value it would be noise.
       set("min_ntk", k.known_to(0.1) ? k.lambda_min : k.upper);
       set("ntk_definiteness", static_cast<double>(k.definiteness()));
@@ -108,11 +109,10 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
 }
 
 /// Of the sum over the trained blocks.
-KernelMinimum SliceMeasurement::ntk_minimum(const Vector<double>& weights) const {
-  const AttentionSpec& spec = setup_.description.spec;
-  const auto trained = setup_.parameters().trained();
-  const MeasuredFactors factors = measured_factors(spec, weights, setup_.data);
-  const Minima found = kernel_minima({spec, weights, setup_.data}, factors, trained, {trained});
+KernelMinimum SliceMeasurement::ntk_minimum(const ModelPoint<double>& point) {
+  const auto trained = point.parameters().trained();
+  const MeasuredFactors factors = measured_factors(point);
+  const Minima found = kernel_minima(point, factors, {trained});
   return with_conditions(found.minima[0], InitialisationConditions(factors).of(trained));
 }
 

@@ -33,7 +33,7 @@ class SliceMeasurement {
  private:
   void measure_point(const Vector<double>& weights, Vectors<double>& eigenvectors, Index place,
                      std::vector<double>& values);
-  KernelMinimum ntk_minimum(const Vector<double>& weights) const;
+  static KernelMinimum ntk_minimum(const ModelPoint<double>& point);
 
   const Setup& setup_;
   std::vector<std::string> quantities_;

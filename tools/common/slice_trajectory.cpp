@@ -21,18 +21,18 @@ void check_problem(const hdf5::Reader& file, const Setup& setup, const Trajector
     const double found = file.read_number(std::string("/entry/model/") + name);
     if (found != expected) refuse(name + std::string(" ="), number(found, 10), number(expected, 10));
   };
-  const AttentionSpec& s = setup.description.spec;
+  const AttentionSpec s = setup.spec();
   const std::string kernel = file.read_string("/entry/model/kernel");
   if (kernel != kernel_name(s.kernel)) refuse("kernel", shortened(kernel), kernel_name(s.kernel));
   if (s.kernel == KernelKind::gaussian) same("bandwidth", s.sigma());
-  same("N", static_cast<double>(setup.data->samples));
+  same("N", static_cast<double>(setup.point.data->samples));
   same("n", static_cast<double>(s.tokens));
   // Checksums of the files would refuse the end of the run, which has the same data in another file.
   const Vector<double> steps = file.read_numbers("/entry/run/step", {hdf5::kAnySize}).values;
   const Vector<double> losses = file.read_numbers("/entry/run/loss", {steps.size()}).values;
   for (Index t = 0; t < steps.size(); ++t) {
     if (steps[t] != trajectory.step[0]) continue;
-    const double here = LossEvaluator<double>(setup.model, setup.data)(trajectory.weights.col(0));
+    const double here = LossEvaluator<double>(setup.point)(trajectory.weights.col(0));
     if (!(std::abs(here - losses[t]) <= 1e-6 * std::abs(here)))
       refuse("its first point has the loss", number(losses[t], 10),
              number(here, 10) + ", its loss with these data");
@@ -51,14 +51,14 @@ void link_path(hdf5::Writer& file) {
 }  // namespace
 
 Vector<double> over_all_blocks(const Setup& setup, const Vector<double>& direction) {
-  Vector<double> all = Vector<double>::Zero(setup.weights.size());
+  Vector<double> all = Vector<double>::Zero(setup.point.weights.size());
   setup.parameters().insert(direction, all);
   return all;
 }
 
 Trajectory read_trajectory(const hdf5::Reader& file, const Setup& setup) {
   const std::string& path = file.path();
-  const AttentionSpec& s = setup.description.spec;
+  const AttentionSpec s = setup.spec();
   for (const auto& [name, expected] : {std::pair<const char*, Index>{"H", s.heads},
                                        {"d", s.head_dim},
                                        {"D", s.embedding},
@@ -69,10 +69,10 @@ Trajectory read_trajectory(const hdf5::Reader& file, const Setup& setup) {
       throw InputError(path + ": the trajectory of another model: " + name + " = " + number(*found) +
                        "; expected " + std::to_string(expected));
   const hdf5::Array theta = file.read_array("/trajectory/theta", 2);
-  if (theta.shape[1] != setup.weights.size() || theta.shape[0] < 1)
+  if (theta.shape[1] != setup.point.weights.size() || theta.shape[0] < 1)
     throw InputError(path + ": the trajectory of another model: /trajectory/theta has shape " +
-                     hdf5::text(theta.shape) + "; expected (T, " + std::to_string(setup.weights.size()) +
-                     "), all blocks");
+                     hdf5::text(theta.shape) + "; expected (T, " +
+                     std::to_string(setup.point.weights.size()) + "), all blocks");
   Trajectory trajectory;
   trajectory.weights = Eigen::Map<const Vectors<double>>(theta.values.data(), theta.shape[1], theta.shape[0]);
   trajectory.step = file.read_numbers("/trajectory/step", {theta.shape[0]}).values;
@@ -84,10 +84,10 @@ Trajectory read_trajectory(const hdf5::Reader& file, const Setup& setup) {
 
 PathOnPlane path_on_plane(const Setup& setup, const Vector<double>& u, const Vector<double>& v,
                           const Trajectory& trajectory) {
-  PathOnPlane path{
-      trajectory.step, Vector<double>(trajectory.step.size()),
-      project_path(trajectory.weights, setup.weights, over_all_blocks(setup, u), over_all_blocks(setup, v))};
-  LossEvaluator<double> loss(setup.model, setup.data);
+  PathOnPlane path{trajectory.step, Vector<double>(trajectory.step.size()),
+                   project_path(trajectory.weights, setup.point.weights, over_all_blocks(setup, u),
+                                over_all_blocks(setup, v))};
+  LossEvaluator<double> loss(setup.point);
   for (Index t = 0; t < path.loss.size(); ++t) path.loss[t] = loss(trajectory.weights.col(t));
   return path;
 }

@@ -252,7 +252,7 @@ std::string matrix_title(const SpectrumResults& r, Index removed) {
 }
 
 bool semidefinite(const SpectrumResults& r) {
-  return r.matrix == "gauss-newton";
+  return r.matrix == "gauss-newton" && r.convex;
 }
 
 const EigenResult* find(const SpectrumResults& r, const std::string& which) {

@@ -26,8 +26,10 @@ struct SpectrumEnd {
 /// All results for one matrix: the Hessian, its Gauss-Newton part or the rest, or a block of one of these.
 /// Some may be of its restriction to the complement of the symmetry directions; each says so (`removed`).
 struct SpectrumResults {
-  std::string matrix;  ///< "hessian", "gauss-newton" or "residual"
-  std::string block;   ///< the diagonal block of this name; empty: the whole matrix
+  std::string matrix;                  ///< "hessian", "gauss-newton" or "residual"
+  std::string block;                   ///< the diagonal block of this name; empty: the whole matrix
+  std::string gauss_newton = "J^T J";  ///< what the Gauss-Newton matrix is, as people write it
+  bool convex = true;                  ///< the loss is, in the outputs
   /// "largest", "smallest" or "spectrum", with its pairs.
   std::vector<std::pair<std::string, EigenResult>> eigenvalues;
   std::vector<EigenvalueCounts> counts;  ///< of the matrix, of its restriction, or both
@@ -44,7 +46,8 @@ struct SpectrumResults {
 /// where `removed` directions are set aside. Every number that is printed, stored or drawn goes by this name.
 std::string matrix_title(const SpectrumResults& results, Index removed);
 
-/// G = J^T J and its blocks have no negative eigenvalue, and no restriction of them has.
+/// Under a convex loss the Gauss-Newton matrix and its blocks have no negative eigenvalue, and no restriction
+/// of them has.
 bool semidefinite(const SpectrumResults& results);
 
 /// The results of that name, or null.

@@ -79,7 +79,7 @@ std::string not_negative(const SpectrumResults& r, const EigenvalueCounts* count
                                  : "no negative curvature beyond the tolerance in the " + matrix;
     return text + (e.found ? ": " + value : "") + other_counts(r);
   }
-  if (semidefinite(r)) return "no negative curvature in the " + matrix + ": it is J^T J";
+  if (semidefinite(r)) return "no negative curvature in the " + matrix + ": it is " + r.gauss_newton;
   if (!e.found) {
     std::string text = "no negative curvature seen in the " + matrix;
     if (r.quadrature && r.quadrature->removed == r.removed) {
@@ -104,7 +104,7 @@ std::string stationarity(const Stationarity& p, double curvature, bool negative)
   constexpr double kUseless = 1e-3;  // an allowance of such a share of what there may be says nothing
   const std::string slope =
       "|grad f| = " + number(p.gradient, 4) + " (rounding " + number_above(p.gradient_error, 2) + ")";
-  if (p.residual <= p.residual_error) {
+  if (p.attainable && p.residual <= p.residual_error) {
     if (p.targets > 0 && p.residual_error > kUseless * p.targets)
       return "whether the point is stationary is not known: rounding hides the targets";
     return "f = 0 to rounding, so the point is a global minimum";
@@ -118,7 +118,7 @@ std::string stationarity(const Stationarity& p, double curvature, bool negative)
                ? "whether the point is stationary is not known: " + slope
                : "the point is stationary to rounding, " + slope + (negative ? ": it is no minimum" : "");
   return "the point is not stationary, " + slope + " is about " + number(p.gradient / p.largest_gradient, 2) +
-         " of |J| |F - Y|, the most it can be" +
+         " of |J| |" + (p.quadratic ? "F - Y" : "r") + "|, the most it can be" +
          (negative ? ": negative curvature here says nothing of a saddle nearby" : "");
 }
 
@@ -240,7 +240,8 @@ void say_results(Command& command, const SpectrumResults& r) {
     const LanczosQuadrature& q = *r.quadrature;
     const double x = zero_threshold(q), resolved = resolved_threshold(q);
     command.say("density of the " + matrix_title(r, q.removed) + " (" + std::to_string(q.products) +
-                " products): " + (semidefinite(r) ? "no eigenvalue of J^T J is below 0" : mass_text(r, -x)));
+                " products): " +
+                (semidefinite(r) ? "no eigenvalue of " + r.gauss_newton + " is below 0" : mass_text(r, -x)));
     if (share_below(r, -x).truncation > 0.005 && resolved > 2 * x)
       command.say("  " + mass_text(r, -resolved));
   }

@@ -12,9 +12,11 @@ namespace basin::tools {
 struct Stationarity {
   double gradient = 0, gradient_error = 0;  ///< |grad f|, and what rounding does to the gradient
   double largest_gradient = 0;              ///< |J| |F - Y|, about: no gradient is longer
-  double residual = 0, residual_error = 0;  ///< |F - Y|
+  double residual = 0, residual_error = 0;  ///< |r|, r = dl/dF: F - Y for a quadratic loss
   double targets = 0;                       ///< |Y|
   double theta = 0;                         ///< |theta|
+  bool attainable = true;                   ///< whether outputs attain the infimum of the loss
+  bool quadratic = true;
 };
 
 /// What is known of negative curvature, in one sentence, of one matrix; and, with a point, whether that is

@@ -7,15 +7,12 @@
 #include "linalg/errors.h"
 #include "support/stationary.h"
 #include "support/symmetry_tangents.h"
+#include "support/two_layers.h"
 
 using namespace basin;
 using namespace basin::test;
 
 namespace {
-
-Symmetries symmetries_of(const Case& c, const Instance<double>& instance) {
-  return {c.spec(), instance.model->parameters(), instance.weights, *instance.data};
-}
 
 /// Shapes that bring out every family, with whether the inputs have a bias feature.
 struct Sizes {
@@ -44,8 +41,8 @@ Case case_of(const Sizes& s, KernelKind kind, const std::vector<std::string>& tr
   return c;
 }
 
-Instance<double> instance_of(const Sizes& s, const Case& c) {
-  Instance<double> instance = make_instance(c);
+ModelPoint<double> instance_of(const Sizes& s, const Case& c) {
+  ModelPoint<double> instance = make_instance(c);
   if (s.bias) {
     auto data = std::make_shared<Data<double>>(*instance.data);
     data->X.col(1).setOnes();
@@ -71,16 +68,15 @@ TEST_CASE("the projector is orthogonal, and its span holds the explicit tangents
     for (const auto& trained : all_trainable_sets()) {
       const Case c = case_of(s, kind, trained);
       CAPTURE(describe(c));
-      const Instance<double> instance = instance_of(s, c);
-      const Symmetries symmetries = symmetries_of(c, instance);
+      const ModelPoint<double> instance = instance_of(s, c);
+      const Symmetries symmetries(instance);
       const Index P = symmetries.parameters();
       Vectors<double> projector(P, P);
       symmetries.project(Vectors<double>::Identity(P, P), projector);
       CHECK((projector - projector.transpose()).norm() <= 1e-11);
       CHECK((projector * projector - projector).norm() <= 1e-11);
       CHECK(projector.trace() == Approx(symmetries.modes()).margin(1e-9));
-      const Vectors<double> T =
-          symmetry_tangents(c.spec(), instance.model->parameters(), instance.weights, *instance.data);
+      const Vectors<double> T = symmetry_tangents(instance);
       CHECK((T - projector * T).norm() <= 1e-10 * (1 + T.norm()));
       const bool single =
           symmetries.table().empty() || symmetries.table()[0].first != "scores, sample by sample";
@@ -95,21 +91,17 @@ TEST_CASE("their number is that of the formula, for all trained sets") {
     for (const auto& trained : all_trainable_sets()) {
       const Case c = case_of(s, kind, trained);
       CAPTURE(describe(c));
-      const Instance<double> instance = instance_of(s, c);
-      const DataFeatures features = data_features(instance.data->X, c.n);
-      CHECK(symmetries_of(c, instance).modes() ==
-            symmetry_count(c.spec(), trained, c.N, features.rank(), features.rank_centred()));
+      const ModelPoint<double> instance = instance_of(s, c);
+      CHECK(Symmetries(instance).modes() == symmetry_count(instance, data_features(*instance.data)));
     }
 }
 
 TEST_CASE("the loss is constant along finite actions of the groups, whose tangents are in the span") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"finite", 6, 4, 5, 2, 3, 4, kind};
-  const Instance<double> instance = make_instance(c);
-  const Symmetries symmetries = symmetries_of(c, instance);
+  const ModelPoint<double> instance = make_instance(c);
+  const Symmetries symmetries(instance);
   const double f = instance.linearize().loss();
-  const Index size = c.H * c.D * c.d, slice = c.D * c.d;
-  using Weights = Eigen::Map<Matrix<double>>;
   // G = exp(s M) by its series: small matrices, s |M| about 1.
   const auto exponential = [](const Vectors<double>& M) {
     Vectors<double> sum = Vectors<double>::Identity(M.rows(), M.cols()), term = sum;
@@ -117,14 +109,13 @@ TEST_CASE("the loss is constant along finite actions of the groups, whose tangen
     return sum;
   };
   const auto act = [&](double s, bool scores) {
-    Instance<double> moved = instance;
-    double* w = moved.weights.data();
+    ModelPoint<double> moved = instance;
+    const auto w = AttentionView(instance).of_weights(moved.weights);
     for (Index h = 0; h < c.H; ++h) {
       Vectors<double> M = random_vectors(c.d, c.d, 11 + h);
       if (scores && kind == KernelKind::gaussian) M = (M - M.transpose()).eval();
       const Vectors<double> G = exponential(s * M), inverse = exponential(-s * M);
-      Weights Q(w + h * slice, c.D, c.d), K(w + size + h * slice, c.D, c.d),
-          V(w + 2 * size + h * slice, c.D, c.d), O(w + 3 * size + h * c.d * c.D_out, c.d, c.D_out);
+      auto Q = w(kQ, 0, h), K = w(kK, 0, h), V = w(kV, 0, h), O = w(kO, 0, h);
       if (scores) {
         Q = (Q * G).eval();
         K = (K * inverse.transpose()).eval();
@@ -152,9 +143,9 @@ TEST_CASE("the outputs do not change along symmetries to first order") {
   for (const Sizes& s : kShapes) {
     const Case c = case_of(s, kind, attention_blocks());
     CAPTURE(describe(c));
-    const Instance<double> instance = instance_of(s, c);
+    const ModelPoint<double> instance = instance_of(s, c);
     const Linearization<double> at = instance.linearize();
-    const Symmetries symmetries = symmetries_of(c, instance);
+    const Symmetries symmetries(instance);
     Vectors<double> V = random_vectors(symmetries.parameters(), 3, 7), T = V, JT(at.output_size(), 3),
                     JV = JT;
     symmetries.project(V, T);
@@ -170,10 +161,10 @@ TEST_CASE("null vectors of the Hessian at stationary points, as many as there ar
     for (const auto& trained : all_trainable_sets()) {
       const Case c = case_of(s, kind, trained);
       CAPTURE(describe(c));
-      const Instance<double> instance = made_stationary(instance_of(s, c));
+      const ModelPoint<double> instance = made_stationary(instance_of(s, c));
       const Linearization<double> at = instance.linearize();
       REQUIRE(at.gradient().norm() <= 1e-12 * (1 + instance.weights.norm()));
-      const Symmetries symmetries = symmetries_of(c, instance);
+      const Symmetries symmetries(instance);
       const Vectors<double> H = assemble(HessianOperator(at)), T = basis_of(symmetries);
       const Vector<double> values = symmetric_eigen((H + H.transpose()) / 2, false).values;
       const double norm = values.cwiseAbs().maxCoeff();
@@ -196,26 +187,29 @@ TEST_CASE("points where ranks drop: only what is a symmetry there is taken") {
   Case c = {"dead keys", 8, 4, 5, 2, 3, 4};
   for (const bool both : {false, true}) {
     c.trainable = both ? std::vector<std::string>{"W_Q", "W_K"} : std::vector<std::string>{"W_Q"};
-    Instance<double> instance = make_instance(c);
-    const Index size = c.H * c.D * c.d;
-    instance.weights.segment(size, size).setZero();
-    CHECK(symmetries_of(c, instance).modes() == (both ? c.H * c.d * c.d : size));
+    ModelPoint<double> instance = make_instance(c);
+    const auto& keys = AttentionView(instance).entry(kK);
+    instance.weights.segment(keys.offset, keys.block.size()).setZero();
+    CHECK(Symmetries(instance).modes() == (both ? c.H * c.d * c.d : keys.block.size()));
   }
 }
 
 TEST_CASE("softmax with one token or equal tokens does not depend on queries and keys") {
   Case c = {"one token", 8, 1, 4, 2, 3, 2};
   c.trainable = {"W_Q", "W_K"};
-  CHECK(symmetries_of(c, make_instance(c)).modes() == 2 * c.H * c.D * c.d);
+  CHECK(Symmetries(make_instance(c)).modes() == 2 * c.H * c.D * c.d);
   c = {"equal tokens", 8, 3, 4, 2, 3, 2};
   c.duplicate_tokens = true;
   c.trainable = {"W_Q", "W_K"};
-  CHECK(symmetries_of(c, make_instance(c)).modes() == 2 * c.H * c.D * c.d);
+  CHECK(Symmetries(make_instance(c)).modes() == 2 * c.H * c.D * c.d);
 }
 
-TEST_CASE("wrong shapes are refused") {
+TEST_CASE("wrong shapes, and other networks, are refused") {
   const Case c = {"shapes", 3, 3, 4, 2, 2, 2};
-  const Symmetries symmetries = symmetries_of(c, make_instance(c));
+  const Symmetries symmetries(make_instance(c));
   Vectors<double> V = Vectors<double>::Zero(3, 1);
   CHECK_THROWS_AS(symmetries.remove(V), InputError);
+  const ModelPoint<double> other = two_layers();
+  CHECK_THROWS_WITH(Symmetries(other), Catch::Contains("known for a single attention layer"));
+  CHECK_THROWS_AS(symmetry_count(other, data_features(*other.data)), InputError);
 }

@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include "curvature/operators.h"
+#include "linalg/errors.h"
 #include "spectrum/eigenpairs.h"
 #include "support/cases.h"
+#include "support/two_layers.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -14,10 +16,10 @@ namespace {
 
 /// One token x, one weight of each kind, Gaussian kernel with sigma = 1: F = exp(-u^2 / 2) x v o, u = x (q -
 /// k).
-Instance<double> one_token(double x, double y, double q, double v, double o) {
+ModelPoint<double> one_token(double x, double y, double q, double v, double o) {
   AttentionSpec spec = {1, 1, 1, 1, 1, KernelKind::gaussian, 1};
-  Instance<double> instance;
-  instance.model = make_attention_model<double>(spec, {"W_Q"});
+  ModelPoint<double> instance;
+  instance.model = build_single_attention<double>(spec, {"W_Q"});
   instance.weights.resize(4);
   instance.weights << q, 0, v, o;
   auto data = std::make_shared<Data<double>>();
@@ -32,21 +34,19 @@ Instance<double> one_token(double x, double y, double q, double v, double o) {
 
 TEST_CASE("what underflows is within the bound: against numbers of a wider range") {
   static_assert(std::numeric_limits<long double>::min_exponent < -2000, "this test needs a wider range");
-  const AttentionSpec spec = {1, 1, 1, 1, 1, KernelKind::gaussian, 1};
   Index lost = 0;
   for (const double u : {30.0, 37.5, 38.2, 38.45, 38.6, 39.0, 45.0, 100.0})
     for (const double size : {1e-3, 1.0, 1e4}) {
       const double q = u / size;
-      const Instance<double> instance = one_token(size, size, q, size, size);
-      const double bound =
-          product_underflow(spec, instance.model->parameters(), instance.weights, *instance.data);
+      const ModelPoint<double> instance = one_token(size, size, q, size, size);
+      const double bound = product_underflow(instance);
       const Linearization<double> at = instance.linearize();
       const Eigenvalue found = full_spectrum(HessianOperator(at, bound), false).eigenvalues.at(0);
       const long double x = size, t = x * static_cast<long double>(q), F = std::exp(-t * t / 2) * x * x * x,
                         first = -t * x * F, second = (t * t - 1) * x * x * F,
                         truth = first * first + (F - x) * second;
       CAPTURE(u, size, found.value, found.error_bound, static_cast<double>(truth));
-      const long double relative = 1e-11L * std::abs(truth);  // of exponents up to 5000: what twins measure
+      const long double relative = 1e-11L * std::abs(truth);  // exponents up to 5000 are rounded
       CHECK(std::abs(found.value - truth) <= found.error_bound + relative);
       CHECK(found.error_bound >= bound);
       CHECK(bound > 0);
@@ -56,8 +56,12 @@ TEST_CASE("what underflows is within the bound: against numbers of a wider range
   CHECK(lost >= 6);
 }
 
+TEST_CASE("the bound is known for a single attention layer") {
+  CHECK_THROWS_AS(product_underflow(two_layers()), InputError);
+}
+
 TEST_CASE("operators of operators keep the bound") {
-  const Instance<double> instance = one_token(1, 1, 1, 1, 1);
+  const ModelPoint<double> instance = one_token(1, 1, 1, 1, 1);
   const Linearization<double> at = instance.linearize();
   const HessianOperator H(at, 1e-290);
   const GaussNewtonOperator G(at, 2e-290);

@@ -6,51 +6,64 @@
 #include "linalg/errors.h"
 #include "support/cases.h"
 #include "support/plane.h"
+#include "support/two_layers.h"
 
 using namespace basin;
 
 namespace {
 
-const ParameterLayout kLayout({{"W_Q", {2, 3, 4}}, {"frozen", {5}}, {"W_O", {2, 4, 1}}}, {"W_Q", "W_O"});
-
-Vector<double> some_weights() {
-  Vector<double> weights(kLayout.weight_count());
-  Random(1, "test").fill_normal(weights);
-  weights.segment(4, 4).setZero();  // W_Q[0, 1, :]
-  return weights;
+/// W_Q (2, 3, 4) and W_O (2, 4, 1) trained, with W_Q[0, 1, :] = 0.
+ModelPoint<double> some_point() {
+  test::Case c = {"directions", 2, 3, 3, 2, 4, 1};
+  c.trainable = {"W_Q", "W_O"};
+  ModelPoint<double> point = test::make_instance(c);
+  point.weights.segment(4, 4).setZero();
+  return point;
 }
 
 }  // namespace
 
 TEST_CASE("filter normalisation gives every filter the norm of the weights' filter") {
-  const Vector<double> weights = some_weights();
+  const ModelPoint<double> point = some_point();
+  const Vector<double> theta = point.theta();
   Random random(1, "direction");
-  const Vector<double> direction = random_direction({}, kLayout, weights, Normalisation::filter, random);
+  const Vector<double> direction = random_direction(point, Normalisation::filter, random);
   REQUIRE(direction.size() == 24 + 8);
   for (Index filter = 0; filter < 6; ++filter)
     CHECK(direction.segment(4 * filter, 4).norm() ==
-          Approx(weights.segment(4 * filter, 4).norm()).margin(1e-15));
-  for (Index i = 0; i < 8; ++i) CHECK(std::abs(direction[24 + i]) == Approx(std::abs(weights[24 + 5 + i])));
+          Approx(theta.segment(4 * filter, 4).norm()).margin(1e-15));
+  for (Index i = 24; i < 32; ++i) CHECK(std::abs(direction[i]) == Approx(std::abs(theta[i])));
   CHECK(direction.segment(4, 4).isZero(0));
-  CHECK_FALSE(  // the next is another
-      random_direction({}, kLayout, weights, Normalisation::filter, random).isApprox(direction));
+  CHECK_FALSE(random_direction(point, Normalisation::filter, random).isApprox(direction));  // another
 }
 
 TEST_CASE("block and vector normalisation; none") {
-  const Vector<double> weights = some_weights();
+  const ModelPoint<double> point = some_point();
+  const Vector<double> theta = point.theta();
   Random random(1, "direction");
-  const Vector<double> plain = random_direction({}, kLayout, weights, Normalisation::none, random);
+  const Vector<double> plain = random_direction(point, Normalisation::none, random);
   Vector<double> block = plain, whole = plain;
-  normalise({}, kLayout, weights, Normalisation::block, block);
-  normalise({}, kLayout, weights, Normalisation::vector, whole);
-  CHECK(block.head(24).norm() == Approx(weights.head(24).norm()));
-  CHECK(block.tail(8).norm() == Approx(weights.tail(8).norm()));
+  normalise(point, Normalisation::block, block);
+  normalise(point, Normalisation::vector, whole);
+  CHECK(block.head(24).norm() == Approx(theta.head(24).norm()));
+  CHECK(block.tail(8).norm() == Approx(theta.tail(8).norm()));
   CHECK(cosine(block.head(24), plain.head(24)) == Approx(1));
-  CHECK(whole.norm() == Approx(kLayout.extract(weights).norm()));
+  CHECK(whole.norm() == Approx(theta.norm()));
   CHECK(cosine(whole, plain) == Approx(1));
   for (const char* name : {"none", "filter", "block", "vector", "gauge"})
     CHECK(normalisation_name(normalisation_from_name(name)) == name);
   CHECK_THROWS_WITH(normalisation_from_name("layer"), Catch::Contains("expected one of none, filter"));
+}
+
+TEST_CASE("directions of another network: all but gauge and symmetry") {
+  const ModelPoint<double> point = test::two_layers();
+  Random random(1, "direction");
+  const Vector<double> theta = point.theta();
+  CHECK(random_direction(point, Normalisation::filter, random).norm() == Approx(theta.norm()));
+  CHECK(random_direction(point, Normalisation::block, random).norm() == Approx(theta.norm()));
+  CHECK_THROWS_WITH(random_direction(point, Normalisation::gauge, random),
+                    Catch::Contains("known for a single attention layer"));
+  CHECK_THROWS_AS(flat_direction(point, random), InputError);
 }
 
 TEST_CASE("orthogonalised directions are orthogonal; parallel ones are refused") {
@@ -69,22 +82,20 @@ TEST_CASE("the loss is constant on planes of symmetry, and they lie in the tange
     c.trainable = set;
     INFO(test::describe(c));
     const auto instance = test::make_instance(c);
-    const ParameterLayout& layout = instance.model->parameters();
     Random x(1, "x"), y(1, "y");
-    const auto u = flat_direction(c.spec(), layout, instance.weights, *instance.data, x);
-    const auto v = flat_direction(c.spec(), layout, instance.weights, *instance.data, y);
-    const auto has = [&](const char* block) { return layout.find(block).trainable(); };
+    const auto u = flat_direction(instance, x);
+    const auto v = flat_direction(instance, y);
+    const auto has = [&](const char* block) { return instance.parameters().find(block).trainable(); };
     const bool expected =
         (kind == KernelKind::softmax && has("W_Q") && has("W_K")) || (has("W_V") && has("W_O"));
     REQUIRE((u.norm() > 0) == expected);
     if (!expected) continue;
     Vectors<double> inside(u.size(), 1);
-    Symmetries(c.spec(), layout, instance.weights, *instance.data).project(u, inside);
+    Symmetries(instance).project(u, inside);
     CHECK((inside - u).norm() <= 1e-12 * u.norm());
     for (const PlaneWay way : {PlaneWay::plain, PlaneWay::structured}) {
       const Grid grid{{-2, 2, 9}, {-2, 2, 5}};
-      PlaneEvaluator plane(c.spec(), instance.model, instance.weights, instance.data, u, v, grid,
-                           {.way = way});
+      PlaneEvaluator plane(instance, u, v, grid, {.way = way});
       const Matrix<double> losses = test::loss_on_plane(plane, grid);
       CHECK(losses.maxCoeff() - losses.minCoeff() <= 1e-12 * losses.maxCoeff());
     }
@@ -99,14 +110,12 @@ TEST_CASE("features that the data leave free are flat where there is no gauge") 
     c.trainable = set;
     INFO(test::describe(c));
     const auto instance = test::make_instance(c);
-    const ParameterLayout& layout = instance.model->parameters();
     Random x(1, "x"), y(1, "y");
-    const auto u = flat_direction(c.spec(), layout, instance.weights, *instance.data, x);
-    const auto v = flat_direction(c.spec(), layout, instance.weights, *instance.data, y);
+    const auto u = flat_direction(instance, x);
+    const auto v = flat_direction(instance, y);
     REQUIRE(u.norm() > 0);
     const Grid grid{{-2, 2, 5}, {-2, 2, 5}};
-    PlaneEvaluator plane(c.spec(), instance.model, instance.weights, instance.data, u, v, grid,
-                         {.way = PlaneWay::plain});
+    PlaneEvaluator plane(instance, u, v, grid, {.way = PlaneWay::plain});
     const Matrix<double> losses = test::loss_on_plane(plane, grid);
     CHECK(losses.maxCoeff() - losses.minCoeff() <= 1e-12 * losses.maxCoeff());
   }

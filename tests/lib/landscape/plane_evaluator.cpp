@@ -7,6 +7,7 @@
 #include "linalg/errors.h"
 #include "support/cases.h"
 #include "support/plane.h"
+#include "support/two_layers.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -14,9 +15,9 @@ using namespace basin::test;
 namespace {
 
 /// Two directions of the size of the weights, block by block.
-Vectors<double> directions(const Instance<double>& instance) {
-  Vectors<double> d = random_vectors(instance.model->parameters().theta_size(), 2, 3);
-  for (const auto& e : instance.model->parameters().entries()) {
+Vectors<double> directions(const ModelPoint<double>& instance) {
+  Vectors<double> d = random_vectors(instance.theta_size(), 2, 3);
+  for (const auto& e : instance.parameters().entries()) {
     if (!e.trainable()) continue;
     const double size = instance.weights.segment(e.offset, e.block.size()).norm();
     for (Index j = 0; j < 2; ++j) {
@@ -27,10 +28,9 @@ Vectors<double> directions(const Instance<double>& instance) {
   return d;
 }
 
-PlaneEvaluator plane_of(const Case& c, const Instance<double>& instance, const Grid& grid,
-                        PlaneOptions options) {
+PlaneEvaluator plane_of(const ModelPoint<double>& instance, const Grid& grid, PlaneOptions options) {
   const Vectors<double> d = directions(instance);
-  return {c.spec(), instance.model, instance.weights, instance.data, d.col(0), d.col(1), grid, options};
+  return {instance, d.col(0), d.col(1), grid, options};
 }
 
 Vector<double> all_losses(PlaneEvaluator plane) {
@@ -53,12 +53,11 @@ void check_same(const Vector<double>& found, const Vector<double>& expected, dou
 TEST_CASE("a slice holds the losses of the plane, row = y, column = x") {
   Case c = {"slice", 70, 4, 5, 2, 3, 2};
   c.trainable = {"W_Q", "W_V"};
-  const Instance<double> instance = make_instance(c);
-  const Index P = instance.model->parameters().theta_size();
+  const ModelPoint<double> instance = make_instance(c);
+  const Index P = instance.theta_size();
   const Vector<double> u = random_vectors(P, 1, 1), v = random_vectors(P, 1, 2);
   const Grid grid{{-1, 2, 4}, {-0.3, 1, 3}};
-  PlaneEvaluator plane(c.spec(), instance.model, instance.weights, instance.data, u, v, grid,
-                       {.way = PlaneWay::plain});
+  PlaneEvaluator plane(instance, u, v, grid, {.way = PlaneWay::plain});
   const Matrix<double> losses = loss_on_plane(plane, grid);
   REQUIRE(losses.rows() == 3);
   REQUIRE(losses.cols() == 4);
@@ -77,14 +76,14 @@ TEST_CASE("all ways give the losses of the plain one, for every shape and set of
     for (const auto& set : all_trainable_sets()) {
       c.trainable = set;
       INFO(describe(c));
-      const Instance<double> instance = make_instance(c);
+      const ModelPoint<double> instance = make_instance(c);
       const double size = instance.data->Y.squaredNorm() / 2;
       const Grid grid{{-1, 1, 23}, {-0.7, 1, 3}};
-      const Vector<double> expected = all_losses(plane_of(c, instance, grid, {.way = PlaneWay::plain}));
+      const Vector<double> expected = all_losses(plane_of(instance, grid, {.way = PlaneWay::plain}));
       const double tolerance = large ? 1e-9 : 1e-12;
-      check_same(all_losses(plane_of(c, instance, grid, {.way = PlaneWay::structured})), expected, size,
+      check_same(all_losses(plane_of(instance, grid, {.way = PlaneWay::structured})), expected, size,
                  tolerance);
-      PlaneEvaluator automatic = plane_of(c, instance, grid, {});
+      PlaneEvaluator automatic = plane_of(instance, grid, {});
       const bool values = set.front() != "W_Q" && set.front() != "W_K";
       CHECK((automatic.way() == PlaneWay::polynomial) == values);
       check_same(all_losses(automatic), expected, size, tolerance);
@@ -98,27 +97,27 @@ TEST_CASE("both ways agree to 1e-12 at every point of narrow and wide planes, se
   const auto [n, d_out] = GENERATE(table<Index, Index>({{70, 3}, {100, 17}, {8, 8}, {9, 1}}));
   const Case c = {"plane", 3, n, 12, 2, 6, d_out, kind};
   INFO(describe(c) << ", extent " << extent);
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const Grid grid{{-extent, extent, 41}, {-extent, extent, 5}};
-  const Vector<double> expected = all_losses(plane_of(c, instance, grid, {.way = PlaneWay::plain}));
-  check_same(all_losses(plane_of(c, instance, grid, {.way = PlaneWay::structured})), expected, 0, 1e-12);
+  const Vector<double> expected = all_losses(plane_of(instance, grid, {.way = PlaneWay::plain}));
+  check_same(all_losses(plane_of(instance, grid, {.way = PlaneWay::structured})), expected, 0, 1e-12);
 }
 
 TEST_CASE("bits depend neither on threads, nor on memory, nor on what is computed together") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"plane", 5, 70, 6, 2, 3, 2, kind};
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const Grid grid{{-1, 1, 51}, {-1, 1, 3}};
   const PlaneOptions structured{.way = PlaneWay::structured};
-  const Vector<double> expected = all_losses(plane_of(c, instance, grid, structured));
+  const Vector<double> expected = all_losses(plane_of(instance, grid, structured));
   const int before = omp_get_max_threads();
   for (const int threads : {1, 2, 7}) {
     omp_set_num_threads(threads);
-    CHECK(all_losses(plane_of(c, instance, grid, structured)) == expected);
+    CHECK(all_losses(plane_of(instance, grid, structured)) == expected);
   }
   omp_set_num_threads(before);
-  CHECK(all_losses(plane_of(c, instance, grid, {.way = PlaneWay::structured, .memory = 0})) == expected);
-  PlaneEvaluator plane = plane_of(c, instance, grid, structured);
+  CHECK(all_losses(plane_of(instance, grid, {.way = PlaneWay::structured, .memory = 0})) == expected);
+  PlaneEvaluator plane = plane_of(instance, grid, structured);
   Index at = 0;
   for (Index p = 0; p < static_cast<Index>(plane.pieces().size()); ++p) {
     const Vector<double> losses = plane.losses(std::vector<Index>{p});
@@ -130,10 +129,10 @@ TEST_CASE("bits depend neither on threads, nor on memory, nor on what is compute
 TEST_CASE("losses that overflow are not finite in every way") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"plane", 3, 4, 5, 2, 3, 2, kind};
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   for (const PlaneWay way : {PlaneWay::plain, PlaneWay::structured}) {
     const Vector<double> losses =
-        all_losses(plane_of(c, instance, {{-1e160, 1e160, 3}, {0, 0, 1}}, {.way = way}));
+        all_losses(plane_of(instance, {{-1e160, 1e160, 3}, {0, 0, 1}}, {.way = way}));
     CHECK_FALSE(std::isfinite(losses[0]));
     CHECK(std::isfinite(losses[1]));
     CHECK_FALSE(std::isfinite(losses[2]));
@@ -145,13 +144,13 @@ TEST_CASE("losses that are tiny beside outputs and targets agree to the rounding
   const double extent = GENERATE(1e-6, 1e-4, 1e-2, 1.0);
   const Case c = {"plane", 3, 20, 8, 2, 4, 3, kind};
   INFO(describe(c) << ", extent " << extent);
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   auto data = std::make_shared<Data<double>>(*instance.data);
   data->Y = instance.linearize().outputs();  // zero loss at the point
   instance.data = data;
   const Grid grid{{-extent, extent, 40}, {0.1 * extent, extent, 3}};
-  const Vector<double> plain = all_losses(plane_of(c, instance, grid, {.way = PlaneWay::plain}));
-  const Vector<double> found = all_losses(plane_of(c, instance, grid, {.way = PlaneWay::structured}));
+  const Vector<double> plain = all_losses(plane_of(instance, grid, {.way = PlaneWay::plain}));
+  const Vector<double> found = all_losses(plane_of(instance, grid, {.way = PlaneWay::structured}));
   for (Index i = 0; i < plain.size(); ++i) {
     INFO("point " << i << ", loss " << plain[i]);
     const double size = data->Y.squaredNorm();  // and so are outputs, where the loss is tiny
@@ -162,26 +161,39 @@ TEST_CASE("losses that are tiny beside outputs and targets agree to the rounding
 TEST_CASE("the polynomial keeps the digits of losses near zero") {
   Case c = {"plane", 3, 4, 5, 2, 3, 2};
   c.trainable = {"W_V", "W_O"};
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   auto data = std::make_shared<Data<double>>(*instance.data);
   data->Y = instance.linearize().outputs();  // zero loss at the point
   instance.data = data;
   const Grid grid{{-1e-5, 1e-5, 31}, {0, 0, 1}};
-  const Vector<double> plain = all_losses(plane_of(c, instance, grid, {.way = PlaneWay::plain}));
-  const Vector<double> found = all_losses(plane_of(c, instance, grid, {.way = PlaneWay::polynomial}));
+  const Vector<double> plain = all_losses(plane_of(instance, grid, {.way = PlaneWay::plain}));
+  const Vector<double> found = all_losses(plane_of(instance, grid, {.way = PlaneWay::polynomial}));
   CHECK(found[15] <= 1e-28 * data->Y.squaredNorm());
   for (const Index i : {0, 7, 23, 30}) CHECK(found[i] == Approx(plain[i]).epsilon(1e-9));
 }
 
 TEST_CASE("what does not fit is refused, and ways are chosen by their cost") {
   Case c = {"plane", 3, 40, 64, 2, 16, 2};
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const Vector<double> u = Vector<double>::Ones(3);
-  CHECK_THROWS_AS(PlaneEvaluator(c.spec(), instance.model, instance.weights, instance.data, u, u, Grid{}),
-                  InputError);
-  CHECK_THROWS_AS(plane_of(c, instance, {}, {.way = PlaneWay::polynomial}), InputError);
-  CHECK(plane_of(c, instance, {}, {}).way() == PlaneWay::plain);  // a single point
+  CHECK_THROWS_AS(PlaneEvaluator(instance, u, u, Grid{}), InputError);
+  CHECK_THROWS_AS(plane_of(instance, {}, {.way = PlaneWay::polynomial}), InputError);
+  CHECK(plane_of(instance, {}, {}).way() == PlaneWay::plain);  // a single point
   const Grid grid{{-1, 1, 51}, {-1, 1, 51}};
-  CHECK(plane_of(c, instance, grid, {}).way() == PlaneWay::structured);
-  CHECK(plane_of(c, instance, grid, {.memory = 1000}).way() == PlaneWay::plain);
+  CHECK(plane_of(instance, grid, {}).way() == PlaneWay::structured);
+  CHECK(plane_of(instance, grid, {.memory = 1000}).way() == PlaneWay::plain);
+}
+
+TEST_CASE("a plane of another network has the plain way alone") {
+  const ModelPoint<double> instance = two_layers();
+  const Vectors<double> d = directions(instance);
+  const Grid grid{{-1, 1, 51}, {-1, 1, 51}};
+  PlaneEvaluator plane(instance, d.col(0), d.col(1), grid);
+  CHECK(plane.way() == PlaneWay::plain);
+  const Matrix<double> losses = loss_on_plane(plane, grid);
+  CHECK(losses(25, 25) == instance.linearize().loss());
+  CHECK(losses(50, 0) == instance.at(instance.theta() - d.col(0) + d.col(1)).linearize().loss());
+  for (const PlaneWay way : {PlaneWay::structured, PlaneWay::polynomial})
+    CHECK_THROWS_WITH(plane_of(instance, grid, {.way = way}),
+                      Catch::Contains("known for a single attention layer"));
 }

@@ -42,7 +42,7 @@ TEST_CASE("attention obeys the four rules in degenerate shapes") {
 TEST_CASE("attention is the paper's formula") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"formula", 2, 3, 4, 2, 2, 2, kind, 0.7};
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const Linearization<double> at = instance.linearize();
   const BlockView<const double> w(instance.weights.data(), 1, instance.weights.size(),
                                   instance.model->parameters().weight_slots());

@@ -52,7 +52,7 @@ TEST_CASE("foldings obey the four rules for every set of blocks") {
     CAPTURE(D_out, trainable);
     Case c = {"folding", 2, 3, 4, 2, 3, D_out};
     c.trainable = trainable;
-    const Instance<double> instance = make_instance(c);
+    const ModelPoint<double> instance = make_instance(c);
     const Rules rules{instance.model};
     const Vector<double> dw = random_vectors(rules.w.theta_size(), 1, 1);
     const Vector<double> ubar = random_vectors(rules.u.theta_size(), 1, 2),

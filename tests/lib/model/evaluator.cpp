@@ -11,8 +11,8 @@ TEST_CASE("the evaluator's loss has the bits of the linearization's") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   for (const Case& c : hard_cases(kind)) {
     CAPTURE(describe(c));
-    const Instance<double> instance = make_instance(c);
-    LossEvaluator<double> evaluator(instance.model, instance.data, 7);
+    const ModelPoint<double> instance = make_instance(c);
+    LossEvaluator<double> evaluator(instance, 7);
     const double loss = instance.linearize({.chunk_rows = 7}).loss();
     CHECK(loss > 0);
     CHECK(evaluator(instance.weights) == loss);

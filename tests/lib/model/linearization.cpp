@@ -42,7 +42,7 @@ TEST_CASE("products agree with their adjoints, differences and dense matrices in
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   for (const Case& c : hard_cases(kind)) {
     CAPTURE(describe(c));
-    const Instance<double> instance = make_instance(c);
+    const ModelPoint<double> instance = make_instance(c);
     const Linearization<double> at = instance.linearize({.chunk_rows = 2 * c.n});
     const Index P = at.theta_size(), m = at.output_size(), k = 3;
     const Vectors<double> V = random_vectors(P, k, 2), U = random_vectors(m, k, 3);
@@ -97,7 +97,7 @@ TEST_CASE("products agree with their adjoints, differences and dense matrices in
 TEST_CASE("a trainable subset gives the corresponding part of every product") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   Case c = {"subsets", 3, 4, 5, 2, 3, 2, kind};
-  const Instance<double> full_instance = make_instance(c);
+  const ModelPoint<double> full_instance = make_instance(c);
   const Linearization<double> full = full_instance.linearize();
   const Vectors<double> H = dense_hessian(full), Jt = full.jacobian_transposed();
   for (const auto& trainable : all_trainable_sets()) {
@@ -117,7 +117,7 @@ TEST_CASE("a trainable subset gives the corresponding part of every product") {
 TEST_CASE("the same bits for any number of threads, vectors at once, and memory") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"bits", 23, GENERATE(5, 17, 33), 7, 2, 3, 2, kind};  // 17, 33: rows end within a packet
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const int threads_before = omp_get_max_threads();
   omp_set_num_threads(1);
   const Linearization<double> reference = instance.linearize({.chunk_rows = 3 * c.n});
@@ -154,7 +154,7 @@ TEST_CASE("beyond the cache: where chunks are evaluated again, memory goes to ve
           "[many]") {
   const int threads_before = omp_get_max_threads();
   omp_set_num_threads(1);
-  const Instance<double> instance = make_instance({"large chunks", 32768, 4, 4, 2, 32, 2});
+  const ModelPoint<double> instance = make_instance({"large chunks", 32768, 4, 4, 2, 32, 2});
   const auto with = [&](double memory) {
     return instance.linearize({.memory = static_cast<std::size_t>(memory), .chunk_rows = 16384});
   };
@@ -177,8 +177,8 @@ TEST_CASE("beyond the cache: where chunks are evaluated again, memory goes to ve
 TEST_CASE("the core works in single precision") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"float", 3, 4, 5, 2, 3, 2, kind};
-  const Instance<double> instance = make_instance(c);
-  const Instance<float> single = to_float(instance, c);
+  const ModelPoint<double> instance = make_instance(c);
+  const ModelPoint<float> single = instance.cast<float>();
   const Products expected = all_products(instance.linearize(), 2),
                  found = all_products(single.linearize(), 2);
   // float has eps = 6e-8; sums of some hundred terms
@@ -190,7 +190,7 @@ TEST_CASE("the core works in single precision") {
 
 TEST_CASE("a linearization refuses what does not fit") {
   const Case c = {"refusals", 2, 3, 4, 2, 2, 2};
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   SECTION("a wrong number of weights") {
     instance.weights.conservativeResize(5);
     CHECK_THROWS_WITH(instance.linearize(), "number of weights: expected 56, found 5");
@@ -214,9 +214,9 @@ TEST_CASE("a linearization refuses what does not fit") {
     CHECK_THROWS_AS(at.gauss_newton(V, out), InputError);
   }
   SECTION("blocks that are not there") {
-    CHECK_THROWS_WITH(make_attention_model<double>(c.spec(), {"W_X"}),
+    CHECK_THROWS_WITH(build_single_attention<double>(c.spec(), {"W_X"}),
                       "unknown parameter block 'W_X'; the model has W_Q, W_K, W_V, W_O");
-    CHECK_THROWS_AS(make_attention_model<double>(c.spec(), {}), InputError);
-    CHECK_THROWS_AS(make_attention_model<double>(c.spec(), {"W_Q", "W_Q"}), InputError);
+    CHECK_THROWS_AS(build_single_attention<double>(c.spec(), {}), InputError);
+    CHECK_THROWS_AS(build_single_attention<double>(c.spec(), {"W_Q", "W_Q"}), InputError);
   }
 }

@@ -1,11 +1,11 @@
-/// The numbers of a linearization against 33 digits, and their errors against those that twins show: random
-/// problems on which one token, feature or head could cost another its digits.
+/// The numbers of a linearization against 33 digits, and their errors against those that perturbed
+/// points show: random problems on which one token, feature or head could cost another its digits.
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
 
-#include "model/twin.h"
+#include "model/perturbation.h"
 #include "support/cases.h"
 #include "support/exact.h"
 
@@ -27,6 +27,9 @@ struct Draw {
   auto block(Index b) {
     const Index size = spec.heads * spec.embedding * spec.head_dim;
     return weights.segment(b * size, b < 3 ? size : spec.heads * spec.head_dim * spec.outputs);
+  }
+  ModelPoint<double> point() const {
+    return {build_single_attention<double>(spec), weights, std::make_shared<const Data<double>>(data)};
   }
 };
 
@@ -97,21 +100,18 @@ const std::vector<Family> kFamilies = {
 };
 
 /// Outputs, gradient, J v, J^T u, H v.
-std::vector<Vector<double>> products(const Draw& p, const Vector<double>& weights,
-                                     const std::shared_ptr<const Data<double>>& data,
-                                     const Vectors<double>& v, const Vectors<double>& u) {
-  const auto model = make_attention_model<double>(p.spec, attention_blocks());
-  const Linearization<double> at(model, weights, data);
+std::vector<Vector<double>> products(const ModelPoint<double>& point, const Vectors<double>& v,
+                                     const Vectors<double>& u) {
+  const Linearization<double> at = point.linearize();
   Vectors<double> Jv(u.rows(), 1), Jtu(v.rows(), 1), Hv(v.rows(), 1);
   at.jvp(v, Jv), at.vjp(u, Jtu), at.hessian(v, Hv);
   return {Eigen::Map<const Vector<double>>(at.outputs().data(), u.rows()), at.gradient(), Jv.col(0),
           Jtu.col(0), Hv.col(0)};
 }
 
-std::vector<std::vector<Quad>> exact(const Draw& p, const Vector<double>& weights, const Data<double>& data,
-                                     const Vectors<double>& v, const Vectors<double>& u,
-                                     const std::vector<Quad>& factors = {}) {
-  const ExactProducts e = exact_products(p.spec, weights, data, v, u, factors);
+std::vector<std::vector<Quad>> exact(const Draw& p, const ModelPoint<double>& point, const Vectors<double>& v,
+                                     const Vectors<double>& u, const std::vector<Quad>& factors = {}) {
+  const ExactProducts e = exact_products(p.spec, point.weights, *point.data, v, u, factors);
   return {e.outputs, e.gradient, e.jvp, e.vjp, e.hessian};
 }
 
@@ -123,7 +123,7 @@ Quad size(Quad x) {
 struct Figures {
   double of_condition =
       0;  ///< the largest error of a number, relative to what its inputs' rounding makes of it
-  Index bounds = 0, violated = 0;      ///< allowances from twins, for each vector
+  Index bounds = 0, violated = 0;      ///< allowances from perturbed points, for each vector
   std::vector<double> width_to_error;  ///< allowances relative to errors
 };
 
@@ -134,11 +134,11 @@ std::vector<std::vector<Quad>> conditions(const Draw& p, const Vectors<double>& 
   // Exponents of the Gaussian kernel may be off by some 64 eps where squares are expanded (tile_kernels.h).
   const double of_weights = (p.spec.kernel == KernelKind::softmax ? 8 : 128) * kEps;
   std::vector<std::vector<Quad>> largest(truth.size());
+  const ModelPoint<double> point = p.point();
   for (std::uint64_t index = 0; index < 6; ++index) {
-    const Twin<double> twin = make_twin(p.weights, p.data, index);
     std::vector<Quad> factors(p.data.X.rows() * p.spec.heads * p.spec.tokens);
     for (Quad& f : factors) f = 1 + of_weights * (2 * random.uniform() - 1);
-    const auto moved = exact(p, twin.weights, *twin.data, v, u, factors);
+    const auto moved = exact(p, point.perturbed(index), v, u, factors);
     for (std::size_t k = 0; k < truth.size(); ++k) {
       largest[k].resize(truth[k].size(), 0);
       for (std::size_t i = 0; i < truth[k].size(); ++i)
@@ -154,9 +154,9 @@ void measure(const Family& family, KernelKind kernel, std::uint64_t seed, Figure
   family.change(p, random);
   const Vectors<double> v = random_vectors(p.weights.size(), 1, seed);
   const Vectors<double> u = random_vectors(p.data.Y.size(), 1, seed);
-  const auto data = std::make_shared<const Data<double>>(p.data);
-  const std::vector<Vector<double>> found = products(p, p.weights, data, v, u);
-  const auto truth = exact(p, p.weights, *data, v, u);
+  const ModelPoint<double> point = p.point();
+  const std::vector<Vector<double>> found = products(point, v, u);
+  const auto truth = exact(p, point, v, u);
   const auto condition = conditions(p, v, u, truth, random);
   std::vector<double> error(truth.size()), shown(truth.size());
   for (std::size_t k = 0; k < truth.size(); ++k)
@@ -166,11 +166,10 @@ void measure(const Family& family, KernelKind kernel, std::uint64_t seed, Figure
       figures.of_condition = std::max(figures.of_condition, off / (allowed + kUnderflow));
       error[k] = std::hypot(error[k], off);
     }
-  const std::uint64_t twins = rounding_twins(p.weights.size() * p.data.Y.size());
-  for (std::uint64_t index = 0; index < twins; ++index) {
-    const Twin<double> twin = make_twin(p.weights, p.data, index);
+  const std::uint64_t count = perturbations(p.weights.size() * p.data.Y.size());
+  for (std::uint64_t index = 0; index < count; ++index) {
     const std::vector<Vector<double>> other =
-        products(p, twin.weights, twin.data, moved(v, 2 * index), moved(u, 2 * index + 1));
+        products(point.perturbed(index), perturbed(v, 2 * index), perturbed(u, 2 * index + 1));
     for (std::size_t k = 0; k < found.size(); ++k)
       shown[k] = std::max(shown[k], 4 * (other[k] - found[k]).stableNorm());
   }
@@ -206,6 +205,6 @@ void check(std::uint64_t draws) {
 
 }  // namespace
 
-TEST_CASE("no token, feature or head costs another its digits, and twins show what is lost") {
+TEST_CASE("no token, feature or head costs another its digits, and perturbed points show what is lost") {
   check(5);
 }

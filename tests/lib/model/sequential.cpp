@@ -30,22 +30,22 @@ TEST_CASE("a chain of layers obeys the four rules") {
   check_layer(chain, 2, true, {});
   check_layer(chain, 2, false, {});
   SECTION("with frozen blocks in every layer") {
-    check_layer(chain, 2, false, {"1/W_Q", "2/W_K", "2/W_V", "3/W_O"});
+    check_layer(chain, 2, false, {"1.W_Q", "2.W_K", "2.W_V", "3.W_O"});
   }
   SECTION("with the first layer frozen") {
-    check_layer(chain, 2, false, {"1/W_Q", "1/W_K", "1/W_V", "1/W_O"});
-    check_layer(chain, 2, true, {"1/W_Q", "1/W_K", "1/W_V", "1/W_O"});
+    check_layer(chain, 2, false, {"1.W_Q", "1.W_K", "1.W_V", "1.W_O"});
+    check_layer(chain, 2, true, {"1.W_Q", "1.W_K", "1.W_V", "1.W_O"});
   }
   SECTION("with only the first layer trained") {
-    check_layer(chain, 2, false, {"2/W_Q", "2/W_K", "2/W_V", "2/W_O", "3/W_Q", "3/W_K", "3/W_V", "3/W_O"});
+    check_layer(chain, 2, false, {"2.W_Q", "2.W_K", "2.W_V", "2.W_O", "3.W_Q", "3.W_K", "3.W_V", "3.W_O"});
   }
   SECTION("with the two first layers frozen") {
-    check_layer(chain, 2, false, {"1/W_Q", "1/W_K", "1/W_V", "1/W_O", "2/W_Q", "2/W_K", "2/W_V", "2/W_O"});
+    check_layer(chain, 2, false, {"1.W_Q", "1.W_K", "1.W_V", "1.W_O", "2.W_Q", "2.W_K", "2.W_V", "2.W_O"});
   }
 }
 
 TEST_CASE("a chain prefixes the names of its blocks, and refuses layers that do not fit") {
-  CHECK(three_layers().blocks()[5].name == "2/W_K");
+  CHECK(three_layers().blocks()[5].name == "2.W_K");
   CHECK_THROWS_WITH(Sequential<double>({}), "a model needs at least one layer");
   Sequential<double>::Layers layers;
   for (const Index outputs : {3, 4})

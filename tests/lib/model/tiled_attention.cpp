@@ -40,8 +40,8 @@ TiledProducts all_products(const Linearization<double>& at) {
 
 void check_against_plain(const Case& c) {
   CAPTURE(describe(c));
-  const Instance<double> tiled = make_instance(c);
-  Instance<double> plain = tiled;
+  const ModelPoint<double> tiled = make_instance(c);
+  ModelPoint<double> plain = tiled;
   plain.model = make_plain_attention_model<double>(c.spec(), c.trainable);
   const LinearizationOptions options = {.chunk_rows = 2 * c.n};
   const TiledProducts found = all_products(tiled.linearize(options)),
@@ -125,11 +125,11 @@ TEST_CASE("tiled and plain attention agree for every set of blocks") {
 TEST_CASE("the Gaussian kernel takes differences where squares would lose digits") {
   // Queries and keys of length 1e4 sigma, at distances of about sigma.
   Case c = {"long queries", 2, 20, 5, 2, 3, 2, KernelKind::gaussian, 1.0};
-  Instance<double> tiled = make_instance(c);
+  ModelPoint<double> tiled = make_instance(c);
   const Index size = c.H * c.D * c.d;
   tiled.weights.head(size) *= 1e4;
   tiled.weights.segment(size, size) = tiled.weights.head(size) * (1 + 1e-5);
-  Instance<double> plain = tiled;
+  ModelPoint<double> plain = tiled;
   plain.model = make_plain_attention_model<double>(c.spec(), c.trainable);
   const TiledProducts found = all_products(tiled.linearize()), expected = all_products(plain.linearize());
   // The rounding of Q and K, eps 1e4, decides: 1e-12 in the exponent, and its derivatives are 1e4 as large.

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "linalg/dense.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 #include "ntk/attention_rounding.h"
 #include "ntk/matrix_free.h"
 #include "support/known_matrix.h"
@@ -24,7 +24,7 @@ constexpr double kSmallest = 1e-290;
 /// A case whose data and weights may be changed.
 struct Problem {
   Case shape;
-  Instance<double> instance;
+  ModelPoint<double> instance;
   std::shared_ptr<Data<double>> data;
 
   explicit Problem(const Case& c, std::uint64_t seed = 1) : shape(c), instance(make_instance(c, seed)) {
@@ -57,30 +57,26 @@ Found found_for(const Problem& p) {
   const Linearization<double> at = p.instance.linearize();
   Found found;
   found.Jt = at.jacobian_transposed();
-  const AttentionSpec spec = p.shape.spec();
-  const MeasuredFactors factors = measured_factors(spec, p.instance.weights, p.data);
+  const MeasuredFactors factors = measured_factors(p.instance);
   found.formed = formed_minima(factors, kSets);
-  const AttentionPoint point = {spec, p.instance.weights, p.data};
-  found.chosen = kernel_minima(point, factors, attention_blocks(), kSets, large_problem());
+  found.chosen = kernel_minima(p.instance, factors, kSets, large_problem());
   MinimaOptions whole;
   whole.spectra = true;
-  for (auto& spectrum : kernel_minima(point, factors, attention_blocks(), kSets, whole).spectra)
+  for (auto& spectrum : kernel_minima(p.instance, factors, kSets, whole).spectra)
     found.spectra.push_back(spectrum.value());
   return found;
 }
 
 MatrixFreeMinimum products_for(const Problem& p) {
-  const Twin twin = make_twin(p.instance.weights, *p.data);
   const auto single = [&](Index i) {
     auto data = std::make_shared<Data<double>>();
     *data = {1, p.data->X.middleRows(i * p.shape.n, p.shape.n),
              p.data->Y.middleRows(i * p.shape.n, p.shape.n)};
-    return attention_factors(p.shape.spec(), p.instance.weights, data);
+    return attention_factors({p.instance.model, p.instance.weights, data});
   };
-  std::vector<Linearization<double>> twins;
-  twins.emplace_back(p.instance.model, twin.weights, twin.data);
-  return matrix_free_minimum(p.instance.linearize(), twins,
-                             attention_factors(p.shape.spec(), p.instance.weights, p.data), single);
+  std::vector<Linearization<double>> perturbed;
+  perturbed.push_back(p.instance.perturbed(0).linearize());
+  return matrix_free_minimum(p.instance.linearize(), perturbed, attention_factors(p.instance), single);
 }
 
 /// The singular values of J for each of kSets, with 50 digits.
@@ -355,14 +351,15 @@ TEST_CASE("bounds hold on random draws of small and extreme problems", "[many]")
     if (random.uniform() < 0.3) c.token_spread = std::pow(10.0, -12 * random.uniform());
     c.duplicate_tokens = random.uniform() < 0.1;
     Problem p(c, seed);
-    // Round numbers: rounding that happens in none of several twins, and kernels that are exactly singular.
+    // Round numbers: rounding that happens at none of several perturbed points, and kernels that are exactly
+    // singular.
     if (random.uniform() < 0.4) {
       *p.data = {p.data->samples, (4 * p.data->X).array().round() / 4, p.data->Y};
       p.instance.weights = (4 * p.instance.weights).array().round() / 4;
     }
     const Found found = found_for(p);
     const std::vector<RealVector> truth = true_values(p);
-    const MeasuredFactors factors = measured_factors(c.spec(), p.instance.weights, p.data);
+    const MeasuredFactors factors = measured_factors(p.instance);
     const InitialisationConditions conditions(factors);
     const Real norm =
         truth.back()[0] *
@@ -400,7 +397,7 @@ TEST_CASE("vanishing attention is never called singular, and often proven to be 
     c.score_scale = std::pow(10.0, 2 + 2 * random.uniform());
     Problem p(c, seed);
     const std::vector<RealVector> truth = true_values(p);
-    const MeasuredFactors factors = measured_factors(c.spec(), p.instance.weights, p.data);
+    const MeasuredFactors factors = measured_factors(p.instance);
     const InitialisationConditions conditions(factors);
     const Found found = found_for(p);
     for (std::size_t k = 0; k < kSets.size(); ++k) {

@@ -13,10 +13,10 @@ TEST_CASE("kernels made of factors are J J^T, block by block") {
   for (const Case& c : hard_cases(kind)) {
     if (c.n > 10) continue;
     CAPTURE(describe(c));
-    const Instance<double> instance = make_instance(c);
+    const ModelPoint<double> instance = make_instance(c);
     const Linearization<double> at = instance.linearize();
     const Vectors<double> Jt = at.jacobian_transposed();
-    const AttentionFactors f = attention_factors(c.spec(), instance.weights, instance.data);
+    const AttentionFactors f = attention_factors(instance);
     CHECK(f.outputs() == Jt.cols());
     for (const auto& entry : at.parameters().entries()) {
       const Vectors<double> J = Jt.middleRows(entry.theta_offset, entry.block.size());
@@ -33,8 +33,7 @@ TEST_CASE("kernels made of factors are J J^T, block by block") {
 
 TEST_CASE("factors of weights that are too large are refused, and so are unknown blocks") {
   const Case c = {"large", 2, 3, 4, 1, 2, 2};
-  const Instance<double> instance = make_instance(c);
-  CHECK_THROWS_AS(attention_factors(c.spec(), instance.weights * 1e300, instance.data), WorkError);
-  CHECK_THROWS_AS(block_kernel(attention_factors(c.spec(), instance.weights, instance.data), "W_X"),
-                  InputError);
+  const ModelPoint<double> instance = make_instance(c);
+  CHECK_THROWS_AS(attention_factors(instance.at_weights(instance.weights * 1e300)), WorkError);
+  CHECK_THROWS_AS(block_kernel(attention_factors(instance), "W_X"), InputError);
 }

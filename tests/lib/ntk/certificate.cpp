@@ -14,10 +14,6 @@ using namespace basin::test;
 
 namespace {
 
-NormConstants norms_of(const Instance<double>& instance, const Case& c) {
-  return norm_constants(c.spec(), instance.model->parameters(), instance.weights, *instance.data);
-}
-
 double spectral_norm(const Vectors<double>& A) {
   return singular_values(A)[0];
 }
@@ -45,18 +41,18 @@ struct OneThread {
 };
 
 /// The same instance with targets F - r.
-Instance<double> with_residual(const Instance<double>& instance, const Vector<double>& r) {
+ModelPoint<double> with_residual(const ModelPoint<double>& instance, const Vector<double>& r) {
   auto data = std::make_shared<Data<double>>(*instance.data);
   const Matrix<double> F = instance.linearize().outputs();
   data->Y = F - Eigen::Map<const Matrix<double>>(r.data(), F.rows(), F.cols());
-  Instance<double> other = instance;
+  ModelPoint<double> other = instance;
   other.data = data;
   return other;
 }
 
 /// max |D^2 F[u, v]| / |u| |v|, from below: <w, D^2 F[u, v]> is maximised in w and in u = v in turn. For a
 /// residual w it is the Hessian of the loss less J^T J, a symmetric matrix in u and v.
-double second_derivative_norm(const Instance<double>& instance, std::uint64_t seed, int starts,
+double second_derivative_norm(const ModelPoint<double>& instance, std::uint64_t seed, int starts,
                               int iterations) {
   const Linearization<double> at = instance.linearize();
   const Index P = at.theta_size();
@@ -96,14 +92,14 @@ Case random_case(Random& random, KernelKind kernel, const std::vector<std::strin
   return c;
 }
 
-Instance<double> random_instance(Random& random, const Case& c) {
-  Instance<double> instance = make_instance(c, static_cast<std::uint64_t>(random.uniform() * 1e9));
+ModelPoint<double> random_instance(Random& random, const Case& c) {
+  ModelPoint<double> instance = make_instance(c, static_cast<std::uint64_t>(random.uniform() * 1e9));
   instance.weights *= std::pow(3.0, std::floor(random.uniform() * 3) - 1);
   return instance;
 }
 
 /// theta at most R from that of the instance.
-Vector<double> point_in_ball(Random& random, const Instance<double>& instance, double R) {
+Vector<double> point_in_ball(Random& random, const ModelPoint<double>& instance, double R) {
   Vector<double> step(instance.theta().size());
   random.fill_normal(step);
   return instance.theta() + step * (R * random.uniform() / step.norm());
@@ -124,14 +120,14 @@ struct Explicit {
     c.trainable = trainable;
     return c;
   }
-  Instance<double> instance() const {
+  ModelPoint<double> instance() const {
     auto data = std::make_shared<Data<double>>(Data<double>{1, X, Matrix<double>::Zero(X.rows(), 1)});
     Vector<double> weights = Vector<double>::Zero(3 * X.cols() * d + d);
     weights[0] = q;
     weights[X.cols() * d] = k;
     weights[2 * X.cols() * d + (X.cols() - 1) * d] = v;
     weights[3 * X.cols() * d] = o;
-    return {make_attention_model<double>(shape().spec(), trainable), weights, data};
+    return {build_single_attention<double>(shape().spec(), trainable), weights, data};
   }
 };
 
@@ -164,8 +160,8 @@ TEST_CASE("norms at the point are upper bounds, as tight as rounding allows") {
   for (Case c : hard_cases(kind)) {
     c.trainable = moving ? attention_blocks() : std::vector<std::string>{"W_V", "W_O"};
     CAPTURE(describe(c));
-    const Instance<double> instance = make_instance(c);
-    const NormConstants norms = norms_of(instance, c);
+    const ModelPoint<double> instance = make_instance(c);
+    const NormConstants norms = norm_constants(instance);
     const Matrix<double>& X = instance.data->X;
     Matrix<double> centred = X;
     double xi = 0, xi_centred = 0;
@@ -227,12 +223,12 @@ TEST_CASE("centring allows for a large common offset") {
   Case c = {"offset", 1, 3, 1, 1, 1, 1};
   const double exact = Vector<double>(Eigen::Vector3d(0.125, 0.25, 0.625).array() - 1.0 / 3).norm();
   for (int k = 0; k < 20; ++k) {
-    Instance<double> instance = make_instance(c);
+    ModelPoint<double> instance = make_instance(c);
     auto data = std::make_shared<Data<double>>(*instance.data);
     const double offset = 1e8 + k / 8.0;
     data->X << offset + 0.125, offset + 0.25, offset + 0.625;
     instance.data = data;
-    const NormConstants norms = norms_of(instance, c);
+    const NormConstants norms = norm_constants(instance);
     const double W_K = std::abs(instance.weights[1]);
     CHECK(norms.xi_centred >= exact);
     CHECK(norms.xi_centred <= exact + 1e-6);
@@ -247,11 +243,11 @@ TEST_CASE("rounding does not take a norm below the exact one") {
   for (Index n = 1; n < 20; ++n)
     for (const Index D : {1, 3, 7, 30}) {
       Case c = {"equal", 1, n, D, 1, 1, 1};
-      Instance<double> instance = make_instance(c);
+      ModelPoint<double> instance = make_instance(c);
       auto data = std::make_shared<Data<double>>(*instance.data);
       data->X.setConstant(0.1);
       instance.data = data;
-      const NormConstants norms = norms_of(instance, c);
+      const NormConstants norms = norm_constants(instance);
       const long double row = 0.1 * std::sqrt(static_cast<long double>(D));
       CHECK(norms.rho >= row);
       CHECK(norms.chi >= row * std::sqrt(static_cast<long double>(n)));
@@ -263,14 +259,14 @@ TEST_CASE("norms of products allow for cancellation") {
   Case c = {"cancellation", 1, 1, 2, 1, 1, 1, KernelKind::gaussian};
   Random random(1, "cancellation");
   for (int draw = 0; draw < 50; ++draw) {
-    Instance<double> instance = make_instance(c);
+    ModelPoint<double> instance = make_instance(c);
     auto data = std::make_shared<Data<double>>(*instance.data);
     const double a = 1 + random.uniform(), other = a * (1 + 1e-13), b = 1 + random.uniform();
     data->X << a, -other;
     instance.data = data;
     instance.weights.setConstant(b);
     const long double query = std::abs(static_cast<long double>(b) * (a - other));
-    const HeadNorms head = norms_of(instance, c).heads[0];
+    const HeadNorms head = norm_constants(instance).heads[0];
     CHECK(head.query >= query);
     CHECK(head.keys >= query);
     CHECK(head.outputs >= query * b);
@@ -283,11 +279,11 @@ TEST_CASE("norms have the same bits for any number of threads") {
   for (const auto& trainable : {attention_blocks(), {"W_V", "W_O"}}) {
     Case c = {"threads", 13, 3, 4, 2, 3, 2};
     c.trainable = trainable;
-    const Instance<double> instance = make_instance(c);
+    const ModelPoint<double> instance = make_instance(c);
     std::vector<double> bounds;
     for (const int threads : {1, 2, 5}) {
       omp_set_num_threads(threads);
-      bounds.push_back(second_derivative_bound(norms_of(instance, c), 0.3));
+      bounds.push_back(second_derivative_bound(norm_constants(instance), 0.3));
     }
     omp_set_num_threads(before);
     CHECK(bounds[1] == bounds[0]);
@@ -303,10 +299,10 @@ TEST_CASE("no second derivative within the ball exceeds the bound", "[many]") {
   for (const auto& trainable : all_trainable_sets())
     for (int draw = 0; draw < 60; ++draw) {
       const Case c = random_case(random, kind, trainable);
-      const Instance<double> instance = random_instance(random, c);
+      const ModelPoint<double> instance = random_instance(random, c);
       const double R = std::exp2(4 * random.uniform() - 3);
-      const double bound = second_derivative_bound(norms_of(instance, c), R);
-      const Instance<double> there = instance.at(point_in_ball(random, instance, R));
+      const double bound = second_derivative_bound(norm_constants(instance), R);
+      const ModelPoint<double> there = instance.at(point_in_ball(random, instance, R));
       const double norm = second_derivative_norm(there, 1, 2, 5);
       CAPTURE(describe(c), draw, R, bound, norm);
       CHECK(norm <= bound * (1 + 1e-9) + 1e-10);  // rounding of second derivatives that vanish
@@ -322,8 +318,8 @@ TEST_CASE("Jacobians within the ball differ by no more than the bound times the 
   for (const auto& trainable : all_trainable_sets())
     for (int draw = 0; draw < 60; ++draw) {
       const Case c = random_case(random, kind, trainable);
-      const Instance<double> instance = random_instance(random, c);
-      const NormConstants norms = norms_of(instance, c);
+      const ModelPoint<double> instance = random_instance(random, c);
+      const NormConstants norms = norm_constants(instance);
       const double R = std::exp2(4 * random.uniform() - 3), bound = second_derivative_bound(norms, R);
       const Vector<double> a = point_in_ball(random, instance, R), b = point_in_ball(random, instance, R);
       const auto jacobian = [&](const Vector<double>& theta) {
@@ -372,8 +368,8 @@ TEST_CASE("each constant of the bound is attained") {
       {"Gaussian, all keys", gaussian, {"W_Q", "W_V", "W_O"}, equal, 1, 0, 0, 0, 0},
   };
   for (const Explicit& example : cases) {
-    const Instance<double> instance = example.instance();
-    const double bound = second_derivative_bound(norms_of(instance, example.shape()), 0);
+    const ModelPoint<double> instance = example.instance();
+    const double bound = second_derivative_bound(norm_constants(instance), 0);
     const double norm = second_derivative_norm(instance, 1, 6, 8);
     CAPTURE(example.name, norm / bound);
     CHECK(norm <= bound * (1 + 1e-9));
@@ -387,11 +383,11 @@ TEST_CASE("the bound over a ball is the one at its worst point") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   for (const auto& trainable : all_trainable_sets()) {
     const Explicit example = {"one feature", kind, trainable, rows({{-0.3}, {1.1}}), 1, 0.5, 0.8, 0.7, 0.9};
-    const Instance<double> instance = example.instance();
+    const ModelPoint<double> instance = example.instance();
     const double R = 0.37;
-    const Instance<double> worst = instance.at(Vector<double>(instance.theta().array() + R));
-    const HeadBound ball = second_derivative_bounds(norms_of(instance, example.shape()), R).front();
-    const HeadBound point = second_derivative_bounds(norms_of(worst, example.shape()), 0).front();
+    const ModelPoint<double> worst = instance.at(Vector<double>(instance.theta().array() + R));
+    const HeadBound ball = second_derivative_bounds(norm_constants(instance), R).front();
+    const HeadBound point = second_derivative_bounds(norm_constants(worst), 0).front();
     CAPTURE(describe(example.shape()));
     CHECK(ball.alpha == Approx(point.alpha).epsilon(1e-11));
     CHECK(ball.gamma == Approx(point.gamma).epsilon(1e-11));
@@ -407,13 +403,13 @@ TEST_CASE("the bound over a ball covers every smaller ball within") {
   for (const auto& trainable : all_trainable_sets())
     for (int draw = 0; draw < 10; ++draw) {
       const Case c = random_case(random, kind, trainable);
-      const Instance<double> instance = random_instance(random, c);
+      const ModelPoint<double> instance = random_instance(random, c);
       const double R = std::exp2(4 * random.uniform() - 3);
       const Vector<double> theta = point_in_ball(random, instance, R);
       const double rest = R - (theta - instance.theta()).norm();
       CAPTURE(describe(c), draw);
-      CHECK(second_derivative_bound(norms_of(instance.at(theta), c), rest) <=
-            second_derivative_bound(norms_of(instance, c), R) * (1 + 1e-9));
+      CHECK(second_derivative_bound(norm_constants(instance.at(theta)), rest) <=
+            second_derivative_bound(norm_constants(instance), R) * (1 + 1e-9));
     }
 }
 
@@ -422,7 +418,7 @@ TEST_CASE("special cases of the bound") {
   Case c = {"special", 3, 3, 4, 2, 3, 2, kind};
   const auto norms_for = [&](const std::vector<std::string>& trainable) {
     c.trainable = trainable;
-    return norms_of(make_instance(c), c);
+    return norm_constants(make_instance(c));
   };
   for (const double R : {0.0, 0.1, 10.0}) {
     CHECK(second_derivative_bound(norms_for({"W_V"}), R) == 0);
@@ -459,14 +455,14 @@ TEST_CASE("special cases of the bound") {
   // Softmax does not see W_Q and W_K when there is one token: only W_V W_O is not linear.
   if (kind == KernelKind::softmax) {
     c = {"one token", 3, 1, 4, 2, 3, 2};
-    const NormConstants one = norms_of(make_instance(c), c);
+    const NormConstants one = norm_constants(make_instance(c));
     CHECK(second_derivative_bound(one, 5) == Approx(one.chi));
   }
 }
 
 TEST_CASE("the deviation is an upper sum, close to the integral") {
   Case c = {"integral", 2, 3, 4, 2, 3, 2};
-  const NormConstants norms = norms_of(make_instance(c), c);
+  const NormConstants norms = norm_constants(make_instance(c));
   CHECK(jacobian_deviation(norms, 0) == 0);
   for (const double R : {0.01, 0.3, 2.0}) {
     double integral = 0;  // midpoints
@@ -526,7 +522,7 @@ TEST_CASE(
   Random random(1, "largest residual " + kernel_name(kind));
   for (const auto& trainable : all_trainable_sets()) {
     const Case shape = random_case(random, kind, trainable);
-    const NormConstants norms = norms_of(random_instance(random, shape), shape);
+    const NormConstants norms = norm_constants(random_instance(random, shape));
     const double s0 = 0.1 + random.uniform(), S0 = 4;
     const double largest = largest_residual(norms, s0, c);
     CAPTURE(describe(shape), c, s0, largest);
@@ -609,16 +605,16 @@ TEST_CASE("degenerate certificates") {
       CHECK(at.deviation == 0);
     }
     Case c = {"overflow", 2, 2, 3, 1, 2, 2};
-    Instance<double> instance = make_instance(c);
+    ModelPoint<double> instance = make_instance(c);
     instance.weights *= 1e200;
-    CHECK(second_derivative_bound(norms_of(instance, c), 1) == kInfinity);
+    CHECK(second_derivative_bound(norm_constants(instance), 1) == kInfinity);
     // Only squares overflow.
     auto data = std::make_shared<Data<double>>(*instance.data);
     data->X *= 1e-200;
     instance.data = data;
-    const NormConstants norms = norms_of(instance, c);
-    CHECK(norms.heads[0].query == Approx(norms_of(make_instance(c), c).heads[0].query));
-    CHECK(norms.heads[0].keys == Approx(norms_of(make_instance(c), c).heads[0].keys));
+    const NormConstants norms = norm_constants(instance);
+    CHECK(norms.heads[0].query == Approx(norm_constants(make_instance(c)).heads[0].query));
+    CHECK(norms.heads[0].keys == Approx(norm_constants(make_instance(c)).heads[0].keys));
   }
   SECTION("what makes no sense is refused") {
     const NormConstants norms = constant_curvature(1);
@@ -631,14 +627,15 @@ TEST_CASE("degenerate certificates") {
     CHECK_THROWS_AS(ball_certificate(norms, 1, 1, 1, 1.5), InputError);
     CHECK_THROWS_AS(largest_residual(norms, 1, -0.5), InputError);
     Case c = {"shapes", 2, 2, 3, 1, 2, 2};
-    Instance<double> instance = make_instance(c);
-    const ParameterLayout& layout = instance.model->parameters();
+    ModelPoint<double> instance = make_instance(c);
     AttentionSpec wrong = c.spec();
     wrong.tokens = 3;
-    CHECK_THROWS_AS(norm_constants(wrong, layout, instance.weights, *instance.data), InputError);
-    CHECK_THROWS_AS(norm_constants(c.spec(), layout, instance.weights.head(3), *instance.data), InputError);
+    const ModelPoint<double> misfit = {build_single_attention<double>(wrong), instance.weights,
+                                       instance.data};
+    CHECK_THROWS_AS(norm_constants(misfit), InputError);
+    CHECK_THROWS_AS(norm_constants(instance.at_weights(instance.weights.head(3))), InputError);
     instance.weights[0] = nan;
-    CHECK_THROWS_AS(norms_of(instance, c), InputError);
+    CHECK_THROWS_AS(norm_constants(instance), InputError);
   }
 }
 
@@ -650,10 +647,10 @@ TEST_CASE("certified gradient descent keeps what it was promised") {
     Case shape = {"certified", 2, 2, 5, 2, 3, 2, kind};
     shape.trainable = trainable;
     CAPTURE(describe(shape), c);
-    Instance<double> instance = make_instance(shape);
+    ModelPoint<double> instance = make_instance(shape);
     const Vector<double> at_0 = singular_values(instance.linearize().jacobian_transposed());
     const double s0 = at_0.tail(1)[0] * (1 - 1e-10), S0 = at_0[0] * (1 + 1e-10);
-    const NormConstants norms = norms_of(instance, shape);
+    const NormConstants norms = norm_constants(instance);
     Vector<double> r = random_vectors(at_0.size(), 1, 3);
     r *= std::min(10.0, 0.95 * largest_residual(norms, s0, c)) / r.norm();
     instance = with_residual(instance, r);

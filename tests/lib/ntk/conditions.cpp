@@ -11,13 +11,8 @@ using namespace basin::test;
 
 namespace {
 
-MeasuredFactors factors_of(const Case& c, const Instance<double>& instance) {
-  return measured_factors(c.spec(), instance.weights, instance.data);
-}
-
-KernelConditions conditions_of(const Case& c, const Instance<double>& instance,
-                               const std::vector<std::string>& blocks) {
-  return InitialisationConditions(factors_of(c, instance)).of(blocks);
+KernelConditions conditions_of(const ModelPoint<double>& instance, const std::vector<std::string>& blocks) {
+  return InitialisationConditions(measured_factors(instance)).of(blocks);
 }
 
 /// Singular values of J for some of the blocks, m of them, descending.
@@ -67,10 +62,10 @@ TEST_CASE("bounds hold, failing conditions mean singular kernels, sufficient one
   for (std::uint64_t draw = 0; draw < 250; ++draw) {
     const Case c = random_case(draw, kind);
     CAPTURE(describe(c), draw);
-    const Instance<double> instance = make_instance(c, draw);
+    const ModelPoint<double> instance = make_instance(c, draw);
     const Linearization<double> at = instance.linearize();
     const Vectors<double> Jt = at.jacobian_transposed();
-    const MeasuredFactors factors = factors_of(c, instance);
+    const MeasuredFactors factors = measured_factors(instance);
     const InitialisationConditions conditions(factors);
     for (const auto& blocks : all_trainable_sets()) {
       const Vector<double> sigma = singular_values_of(Jt, at.parameters(), blocks);
@@ -122,10 +117,10 @@ TEST_CASE("rank conditions decide exactly where the inputs are independent") {
       for (const Index H : {1, 2})
         for (const Index D_out : {1, 2, 3}) {
           const Case c = {"independent", 2, n, 12, H, d, D_out, kind};
-          const Instance<double> instance = make_instance(c);
+          const ModelPoint<double> instance = make_instance(c);
           const Linearization<double> at = instance.linearize();
           const Vectors<double> Jt = at.jacobian_transposed();
-          const MeasuredFactors factors = factors_of(c, instance);
+          const MeasuredFactors factors = measured_factors(instance);
           const InitialisationConditions conditions(factors);
           CHECK(conditions.ranks().plain == 2 * n);
           CHECK(conditions.ranks().centred == 2 * (n - 1));
@@ -157,10 +152,10 @@ TEST_CASE("rank conditions decide exactly where the inputs are independent") {
 TEST_CASE("some bounds are equalities") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"equalities", 2, 2, 6, 1, 4, 2, kind};
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const Linearization<double> at = instance.linearize();
   const Vectors<double> Jt = at.jacobian_transposed();
-  const MeasuredFactors factors = factors_of(c, instance);
+  const MeasuredFactors factors = measured_factors(instance);
   const InitialisationConditions conditions(factors);
   for (const std::string block : {"W_V", "W_O"}) {  // one head
     const Vector<double> sigma = singular_values_of(Jt, at.parameters(), {block});
@@ -173,16 +168,16 @@ TEST_CASE("some bounds are equalities") {
 TEST_CASE("the same sample twice, in any order of its tokens, makes every kernel singular") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   Case c = {"twice", 3, 2, 9, 2, 4, 1, kind};
-  Instance<double> instance = make_instance(c);
-  CHECK(find(conditions_of(c, instance, {"W_V"}), "distinct").measured == 6);
+  ModelPoint<double> instance = make_instance(c);
+  CHECK(find(conditions_of(instance, {"W_V"}), "distinct").measured == 6);
   auto data = std::make_shared<Data<double>>(*instance.data);
   data->X.row(4) = data->X.row(1);
-  CHECK(find(conditions_of(c, {instance.model, instance.weights, data}, {"W_V"}), "distinct").holds());
+  CHECK(find(conditions_of({instance.model, instance.weights, data}, {"W_V"}), "distinct").holds());
   data->X.row(5) = data->X.row(0);
   instance.data = data;
   const Vectors<double> Jt = instance.linearize().jacobian_transposed();
   for (const auto& blocks : all_trainable_sets()) {
-    const KernelConditions k = conditions_of(c, instance, blocks);
+    const KernelConditions k = conditions_of(instance, blocks);
     CHECK(find(k, "distinct").measured == 4);
     CHECK(k.refuted());
     const Vector<double> sigma = singular_values_of(Jt, instance.model->parameters(), blocks);
@@ -190,25 +185,25 @@ TEST_CASE("the same sample twice, in any order of its tokens, makes every kernel
   }
   // A token twice in a sample.
   data->X.row(4) = data->X.row(5);
-  CHECK(find(conditions_of(c, instance, {"W_Q", "W_O"}), "distinct").measured == 5);
+  CHECK(find(conditions_of(instance, {"W_Q", "W_O"}), "distinct").measured == 5);
 }
 
 TEST_CASE("too many copies of one token make the kernel of W_Q singular, whatever D is") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   Case c = {"copies", 5, 3, 40, 2, 2, 1, kind};
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   auto data = std::make_shared<Data<double>>(*instance.data);
   instance.data = data;
   for (const Index copies : {1, 4, 5}) {
     for (Index i = 1; i < copies; ++i) data->X.row(3 * i) = data->X.row(0);
     const Vector<double> sigma =
         singular_values_of(instance.linearize().jacobian_transposed(), instance.model->parameters(), {"W_Q"});
-    const KernelConditions k = conditions_of(c, instance, {"W_Q"});
+    const KernelConditions k = conditions_of(instance, {"W_Q"});
     CAPTURE(copies, sigma.transpose());
     CHECK(find(k, "copies").threshold == copies);
     CHECK(k.refuted() == (copies == 5));
     CHECK((sigma[sigma.size() - 1] <= 1e-14 * sigma[0]) == (copies == 5));
-    CHECK_FALSE(conditions_of(c, instance, {"W_K"}).refuted());
+    CHECK_FALSE(conditions_of(instance, {"W_K"}).refuted());
   }
 }
 
@@ -217,7 +212,7 @@ TEST_CASE("zeros that make a kernel singular are exact, and only these refute") 
   const bool softmax = kind == KernelKind::softmax;
   const Case c = {"zeros", 2, 2, 12, 2, 4, 1, kind};
   const std::string what = GENERATE("W_Q", "W_K", "W_V", "W_O", "one head of W_O", "a token");
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   if (what == "a token") {
     auto data = std::make_shared<Data<double>>(*instance.data);
     data->X.row(1).setZero();
@@ -231,7 +226,7 @@ TEST_CASE("zeros that make a kernel singular are exact, and only these refute") 
   Index refuted = 0;
   for (const auto& blocks : all_trainable_sets()) {
     const Vector<double> sigma = singular_values_of(Jt, instance.model->parameters(), blocks);
-    const KernelConditions k = conditions_of(c, instance, blocks);
+    const KernelConditions k = conditions_of(instance, blocks);
     const bool singular = sigma[sigma.size() - 1] <= 1e-14 * sigma[0];
     CAPTURE(what, kernel_name(kind), k.blocks, sigma.transpose());
     // Gaussian attention without keys is the same for all keys, so that A and B have a rank of one a head:
@@ -246,11 +241,11 @@ TEST_CASE("zeros that make a kernel singular are exact, and only these refute") 
 
 TEST_CASE("few features and few different tokens are sizes: they refute") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
-  const auto refuted = [](const Case& c, const Instance<double>& instance) {
+  const auto refuted = [](const Case& c, const ModelPoint<double>& instance) {
     const Vectors<double> Jt = instance.linearize().jacobian_transposed();
     std::string found;
     for (const char* block : {"W_V", "W_O"}) {
-      const KernelConditions k = conditions_of(c, instance, {block});
+      const KernelConditions k = conditions_of(instance, {block});
       const Vector<double> sigma = singular_values_of(Jt, instance.model->parameters(), {block});
       CAPTURE(describe(c), block, sigma.transpose());
       CHECK(k.refuted() == (sigma[sigma.size() - 1] <= 1e-12 * sigma[0]));
@@ -264,7 +259,7 @@ TEST_CASE("few features and few different tokens are sizes: they refute") {
   CHECK(refuted(wide, make_instance(wide)) == "");
   // Four words in 12 places: a rank of 4 a head.
   const Case words = {"words", 4, 3, 20, 2, 20, 1, kind};
-  const Instance<double> instance = make_instance(words);
+  const ModelPoint<double> instance = make_instance(words);
   auto data = std::make_shared<Data<double>>(*instance.data);
   const Index of_place[] = {0, 1, 2, 0, 1, 3, 0, 2, 3, 1, 2, 3};
   const Matrix<double> X = data->X;
@@ -277,24 +272,24 @@ TEST_CASE("attention that underflows has its rank") {
   // others.
   const auto far = GENERATE(2.0, 40.0, 4000.0);
   const Case c = {"far", 2, 2, 8, 2, 4, 2, KernelKind::gaussian};
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   instance.weights.segment(instance.model->parameters().find("W_Q").offset, 64) *= far;
-  const KernelConditions k = conditions_of(c, instance, {"W_O"});
+  const KernelConditions k = conditions_of(instance, {"W_O"});
   CHECK(find(k, "rank_A").holds());
   CHECK(k.sufficient());
   CHECK(k.lower_bound().positive());
   CHECK(k.upper_bound > 0);
-  CHECK(find(conditions_of(c, instance, {"W_V"}), "rank_B").holds());
+  CHECK(find(conditions_of(instance, {"W_V"}), "rank_B").holds());
   CHECK((k.lower_bound().value == 0) == (far > 2));
 }
 
 TEST_CASE("a common feature of each sample is counted once by softmax") {
   Case c = {"bias", 3, 3, 5, 2, 3, 1};
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   auto data = std::make_shared<Data<double>>(*instance.data);
   data->X.col(0).setOnes();
   instance.data = data;
-  const MeasuredFactors factors = factors_of(c, instance);
+  const MeasuredFactors factors = measured_factors(instance);
   const InitialisationConditions conditions(factors);
   CHECK(conditions.ranks().plain == 5);
   CHECK(conditions.ranks().centred == 4);
@@ -304,9 +299,7 @@ TEST_CASE("a common feature of each sample is counted once by softmax") {
 }
 
 TEST_CASE("parameters and ranks that the data cannot see do not count, and remedies can help") {
-  const auto of = [](const Case& c, const char* block) {
-    return conditions_of(c, make_instance(c), {block});
-  };
+  const auto of = [](const Case& c, const char* block) { return conditions_of(make_instance(c), {block}); };
   // D = 64 features, but only N n = 4 tokens: 3 * 4 * 1 parameters for 16 outputs.
   for (const auto kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const KernelConditions k = of({"unseen", 2, 2, 64, 3, 1, 4, kind}, "W_V");

@@ -16,8 +16,8 @@ TEST_CASE("tiles make up the kernels of the formulas") {
   cases.push_back({"several tiles, the last one smaller", 23, 4, 5, 2, 3, 8, kind});
   cases.push_back({"samples larger than a tile", 3, 40, 4, 2, 3, 7, kind});
   for (const Case& c : cases) {
-    const Instance<double> instance = make_instance(c, 3);
-    const MeasuredFactors measured = measured_factors(c.spec(), instance.weights, instance.data);
+    const ModelPoint<double> instance = make_instance(c, 3);
+    const MeasuredFactors measured = measured_factors(instance);
     const AttentionFactors& f = measured.factors;
     CAPTURE(describe(c));
     double errors = 0;
@@ -28,12 +28,13 @@ TEST_CASE("tiles make up the kernels of the formulas") {
       const Matrix<double> difference = Matrix<double>(found.K - expected).triangularView<Eigen::Lower>();
       CAPTURE(block);
       // Both round each entry: by eps times the size of what is summed, at most |K| and, where terms cancel,
-      // what the twin shows.
+      // what perturbed points show.
       CHECK(difference.norm() <= 1e-13 * expected.norm() + found.error);
       double distance = 0;
-      for (const AttentionFactors& twin : measured.twins)
-        distance = std::max(distance, (expected - block_kernel(twin, block)).norm());
-      // Twins, and eps times the largest score for each of two weights (some 1e4 in the hardest case).
+      for (const AttentionFactors& there : measured.perturbed)
+        distance = std::max(distance, (expected - block_kernel(there, block)).norm());
+      // Perturbed points, and eps times the largest score for each of two weights (some 1e4 in the hardest
+      // case).
       CHECK(found.error >= 2 * distance - 1e-13 * expected.norm());
       CHECK(found.error <= 6 * distance + 3e-11 * expected.norm() + kUnderflowOfK);
       errors += found.error;

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "model/twins.h"
+#include "model/perturbation.h"
 #include "ntk/certificate_input.h"
 #include "support/cases.h"
 
@@ -13,30 +13,26 @@ namespace {
 
 struct Situation {
   Case c;
-  Instance<double> x;
+  ModelPoint<double> x;
 
-  KernelMinimum sum(const Vector<double>& weights) const {
-    const MeasuredFactors factors = measured_factors(c.spec(), weights, x.data);
-    return with_conditions(
-        kernel_minima({c.spec(), weights, x.data}, factors, c.trainable, {c.trainable}).minima.back(),
-        InitialisationConditions(factors).of(c.trainable));
+  KernelMinimum sum(const ModelPoint<double>& point) const {
+    const MeasuredFactors factors = measured_factors(point);
+    return with_conditions(kernel_minima(point, factors, {c.trainable}).minima.back(),
+                           InitialisationConditions(factors).of(c.trainable));
   }
-  Vector<double> scaled(const std::string& block, double gain) const {
-    Vector<double> weights = x.weights;
-    const auto& entry = x.model->parameters().find(block);
-    weights.segment(entry.offset, entry.block.size()) *= gain;
-    return weights;
+  ModelPoint<double> scaled(const std::string& block, double gain) const {
+    ModelPoint<double> other = x;
+    const auto& entry = x.parameters().find(block);
+    other.weights.segment(entry.offset, entry.block.size()) *= gain;
+    return other;
   }
   Certificate certify(const std::string& block, double gain) const {
-    const Vector<double> weights = scaled(block, gain);
-    const Linearization<double> at(x.model, weights, x.data, {.memory = 0});
-    const CertificateInput input = certificate_input(
-        c.spec(), weights, *x.data, at, linearize_twins(x.model, weights, *x.data), sum(weights));
+    const ModelPoint<double> point = scaled(block, gain);
+    const CertificateInput input =
+        certificate_input(point.linearize({.memory = 0}), linearize_perturbed(point), sum(point));
     return ball_certificate(input.norms, input.s0, input.S0, input.r0);
   }
-  GainBounds bounds(const std::string& block) const {
-    return {c.spec(), x.model, x.weights, x.data, sum(x.weights), block};
-  }
+  GainBounds bounds(const std::string& block) const { return {x, sum(x), block}; }
 };
 
 Situation random_situation(KernelKind kind, const std::vector<std::string>& trained, std::uint64_t seed) {
@@ -91,7 +87,7 @@ TEST_CASE("a gain that makes the residual vanish is found all the same", "[many]
     for (const auto& [block, gain] : {std::pair("W_O", 3.0), {"W_V", 0.4}, {"W_Q", 1.9}, {"W_K", 0.7}}) {
       Situation s = random_situation(kind, attention_blocks(), 5);
       auto data = std::make_shared<Data<double>>(*s.x.data);
-      data->Y = Linearization<double>(s.x.model, s.scaled(block, gain), s.x.data, {.memory = 0}).outputs();
+      data->Y = s.scaled(block, gain).linearize({.memory = 0}).outputs();
       s.x.data = data;
       GainBounds bounds = s.bounds(block);
       CAPTURE(kernel_name(kind), block);

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "model/twin.h"
+#include "model/perturbation.h"
 #include "ntk/certificate_input.h"
 #include "ntk/matrix_free.h"
 #include "ntk/smooth_step.h"
@@ -19,14 +19,11 @@ struct Everything {
 };
 
 Everything everything(const Case& c, std::uint64_t seed = 1) {
-  const Instance<double> instance = make_instance(c, seed);
+  const ModelPoint<double> instance = make_instance(c, seed);
   const Linearization<double> at = instance.linearize();
   Vectors<double> Jt = at.jacobian_transposed();
-  const Twin twin = make_twin(instance.weights, *instance.data);
-  const Linearization<double> twin_at(instance.model, twin.weights, twin.data);
-  const std::vector<double> rounding = jacobian_rounding(Jt, twin_at);
-  return {ntk_spectra(Jt, at.parameters(), rounding),
-          measured_factors(c.spec(), instance.weights, instance.data)};
+  const std::vector<double> rounding = jacobian_rounding(Jt, instance.perturbed(0).linearize());
+  return {ntk_spectra(Jt, at.parameters(), rounding), measured_factors(instance)};
 }
 
 /// Two enclosures of the same number.
@@ -85,17 +82,16 @@ TEST_CASE("all ways to the smallest eigenvalues agree, for all sets of blocks") 
   Index formed = 0, triangular = 0, all = 0, too_much = 0;
   for (const Case& c : cases) {
     if (c.n > 10) continue;
-    Instance<double> instance = make_instance(c, 5);
+    ModelPoint<double> instance = make_instance(c, 5);
     // An output that hardly depends on the weights: J J^T has no digits for it, J has.
     if (c.name == "small output") {
       const Index size = c.H * c.d * c.D_out;
       for (Index i = 0; i < size; i += c.D_out) instance.weights[instance.weights.size() - size + i] *= 1e-7;
     }
-    const AttentionPoint point = {c.spec(), instance.weights, instance.data};
-    const MeasuredFactors factors = measured_factors(point.spec, point.weights, point.data);
+    const MeasuredFactors factors = measured_factors(instance);
     const auto sets = all_trainable_sets();
     const auto minima = [&](const MinimaOptions& options) {
-      return kernel_minima(point, factors, attention_blocks(), sets, options);
+      return kernel_minima(instance, factors, sets, options);
     };
     const Minima expected = minima({.spectra = true});
     for (const MinimaOptions& options :
@@ -207,14 +203,13 @@ TEST_CASE("a lower bound that underflows is kept by its logarithm") {
 TEST_CASE("no upper bound underflows, whatever the method: Gaussian attention of e^-1250") {
   // One token x = 1 with the query 50 and the key 0: K_O = exp(-2500), K_V the same.
   const Case c = {"far", 1, 1, 1, 1, 1, 1, KernelKind::gaussian, 1.0};
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   auto data = std::make_shared<Data<double>>(*instance.data);
   data->X.setOnes();
   data->Y.setOnes();
   instance.data = data;
   instance.weights << 50, 0, 1, 1;
-  const AttentionPoint point = {c.spec(), instance.weights, instance.data};
-  const MeasuredFactors factors = measured_factors(point.spec, point.weights, point.data);
+  const MeasuredFactors factors = measured_factors(instance);
   const InitialisationConditions conditions(factors);
   const auto sets = all_trainable_sets();
   std::vector<MinimaOptions> ways(4);
@@ -222,7 +217,7 @@ TEST_CASE("no upper bound underflows, whatever the method: Gaussian attention of
   ways[2].use_jacobian = false;
   ways[3].spectra = true;
   for (const MinimaOptions& options : ways) {
-    const Minima found = kernel_minima(point, factors, attention_blocks(), sets, options);
+    const Minima found = kernel_minima(instance, factors, sets, options);
     for (std::size_t k = 0; k < sets.size(); ++k) {
       const KernelConditions known = conditions.of(sets[k]);
       const KernelMinimum m = with_conditions(found.minima[k], known);
@@ -243,11 +238,10 @@ TEST_CASE("no upper bound underflows, whatever the method: Gaussian attention of
       for (const auto& spectrum : found.spectra) CHECK(spectrum->upper(0) > 0);
   }
   const Linearization<double> at = instance.linearize();
-  const Twin twin = make_twin(instance.weights, *data);
-  std::vector<Linearization<double>> twins;
-  twins.emplace_back(instance.model, twin.weights, twin.data);
+  std::vector<Linearization<double>> perturbed;
+  perturbed.push_back(instance.perturbed(0).linearize());
   const MatrixFreeMinimum products =
-      matrix_free_minimum(at, twins, factors.factors, [&](Index) { return factors.factors; });
+      matrix_free_minimum(at, perturbed, factors.factors, [&](Index) { return factors.factors; });
   CHECK(products.kernel.upper > 0);
   CHECK(with_conditions(products.kernel, conditions.of(attention_blocks())).definiteness() ==
         Definiteness::in_theory);
@@ -256,7 +250,7 @@ TEST_CASE("no upper bound underflows, whatever the method: Gaussian attention of
   data->Y.setZero();
   const Linearization<double> fitted = instance.linearize();
   const KernelMinimum sum = with_conditions(products.kernel, conditions.of(attention_blocks()));
-  const CertificateInput input = certificate_input(point.spec, instance.weights, *data, fitted, twins, sum);
+  const CertificateInput input = certificate_input(fitted, perturbed, sum);
   CHECK(input.r0 > 0);
   CHECK_FALSE(ball_certificate(input.norms, input.s0, input.S0, input.r0).passes);
   CHECK(jacobian_norm_bound(factors.factors, attention_blocks()) > 0);
@@ -274,22 +268,20 @@ TEST_CASE("products alone find the smallest eigenvalue, too, and know what they 
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   Case c = {"matrix-free", 6, 4, 30, 2, 5, 2, kind};
   if (GENERATE(true, false)) c.trainable = {"W_Q", "W_V"};
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const Linearization<double> at = instance.linearize();
   Vectors<double> Jt = at.jacobian_transposed();
-  const Twin twin = make_twin(instance.weights, *instance.data);
-  const Linearization<double> twin_at(instance.model, twin.weights, twin.data);
+  std::vector<Linearization<double>> perturbed;
+  perturbed.push_back(instance.perturbed(0).linearize());
   const KernelMinimum expected =
-      minimum_of(ntk_spectra(Jt, at.parameters(), jacobian_rounding(Jt, twin_at)).back());
+      minimum_of(ntk_spectra(Jt, at.parameters(), jacobian_rounding(Jt, perturbed[0])).back());
   const auto single = [&](Index i) {
     auto data = std::make_shared<Data<double>>();
     *data = {1, instance.data->X.middleRows(i * c.n, c.n), instance.data->Y.middleRows(i * c.n, c.n)};
-    return attention_factors(c.spec(), instance.weights, data);
+    return attention_factors({instance.model, instance.weights, data});
   };
-  const AttentionFactors factors = attention_factors(c.spec(), instance.weights, instance.data);
-  std::vector<Linearization<double>> twins;
-  twins.emplace_back(instance.model, twin.weights, twin.data);
-  const MatrixFreeMinimum found = matrix_free_minimum(at, twins, factors, single);
+  const AttentionFactors factors = attention_factors(instance);
+  const MatrixFreeMinimum found = matrix_free_minimum(at, perturbed, factors, single);
   CAPTURE(kernel_name(kind), found.kernel.lambda_min, expected.lambda_min, found.products, found.residual);
   CHECK(found.converged);
   CHECK(found.kernel.upper >= expected.lower);
@@ -301,7 +293,7 @@ TEST_CASE("products alone find the smallest eigenvalue, too, and know what they 
   CHECK(found.kernel.lambda_max == Approx(expected.lambda_max).epsilon(1e-6));
 
   const MatrixFreeMinimum cut =
-      matrix_free_minimum(at, twins, factors, single, {.tolerance = 1e-12, .max_products = 9});
+      matrix_free_minimum(at, perturbed, factors, single, {.tolerance = 1e-12, .max_products = 9});
   CHECK_FALSE(cut.converged);
   CHECK(cut.kernel.upper >= expected.lower);
 }

@@ -13,11 +13,10 @@ TEST_CASE("the bound on |J| is one, and within m^(1/32)") {
     for (Case c : hard_cases(kind)) {
       if (c.score_scale > 1) continue;  // formed kernels have no digits there, and no step is asked for
       CAPTURE(describe(c));
-      const Instance<double> instance = make_instance(c);
+      const ModelPoint<double> instance = make_instance(c);
       const Vectors<double> Jt = instance.linearize().jacobian_transposed();
       const double norm = singular_values(Jt)[0];
-      const double bound =
-          jacobian_norm_bound(attention_factors(c.spec(), instance.weights, instance.data), c.trainable);
+      const double bound = jacobian_norm_bound(attention_factors(instance), c.trainable);
       CHECK(bound >= norm);
       CHECK(bound <= norm * std::pow(static_cast<double>(Jt.cols()), 1.0 / 32) * (1 + 1e-9));
     }
@@ -29,13 +28,11 @@ TEST_CASE("a smooth step lowers the loss by at least |grad f|^2 / (2 beta), for 
       for (std::uint64_t seed = 0; seed < 4; ++seed) {
         Case c = {"smooth", 2, 3, 4, 2, 2, 2, kind};
         c.trainable = trained;
-        const Instance<double> instance = make_instance(c, seed);
+        const ModelPoint<double> instance = make_instance(c, seed);
         const Linearization<double> at = instance.linearize();
         const double slope = at.gradient().norm();
-        const NormConstants norms =
-            norm_constants(c.spec(), at.parameters(), instance.weights, *instance.data);
-        const double S0 =
-            jacobian_norm_bound(attention_factors(c.spec(), instance.weights, instance.data), trained);
+        const NormConstants norms = norm_constants(instance);
+        const double S0 = jacobian_norm_bound(attention_factors(instance), trained);
         const SmoothStep s = smooth_step(norms, S0, std::sqrt(2 * at.loss()), slope);
         CAPTURE(describe(c), s.step, s.beta, s.radius);
         CHECK(s.step * slope <= s.radius * (1 + 1e-12));
@@ -55,9 +52,9 @@ TEST_CASE("a smooth step lowers the loss by at least |grad f|^2 / (2 beta), for 
 TEST_CASE("where F is linear the smooth step is 1 / |J|^2, however far it goes") {
   Case c = {"linear", 2, 3, 4, 2, 2, 2};
   c.trainable = {"W_O"};
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const Linearization<double> at = instance.linearize();
-  const NormConstants norms = norm_constants(c.spec(), at.parameters(), instance.weights, *instance.data);
+  const NormConstants norms = norm_constants(instance);
   const SmoothStep s = smooth_step(norms, 3, 7, 100);
   CHECK(s.beta == 9);
   CHECK(s.step == Approx(1.0 / 9));

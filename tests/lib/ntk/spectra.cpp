@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "linalg/errors.h"
-#include "model/twin.h"
+#include "model/perturbation.h"
 #include "support/cases.h"
 #include "support/known_matrix.h"
 
@@ -13,12 +13,10 @@ using namespace basin::test;
 
 namespace {
 
-std::vector<NtkSpectrum> spectra_of(const Instance<double>& instance) {
+std::vector<NtkSpectrum> spectra_of(const ModelPoint<double>& instance) {
   const Linearization<double> at = instance.linearize();
   Vectors<double> Jt = at.jacobian_transposed();
-  Twin twin = make_twin(instance.weights, *instance.data);
-  const Linearization<double> twin_at(instance.model, twin.weights, twin.data);
-  return ntk_spectra(Jt, at.parameters(), jacobian_rounding(Jt, twin_at));
+  return ntk_spectra(Jt, at.parameters(), jacobian_rounding(Jt, instance.perturbed(0).linearize()));
 }
 
 }  // namespace
@@ -28,7 +26,7 @@ TEST_CASE("kernel spectra are those of J J^T, block by block and summed, and the
   for (const Case& c : hard_cases(kind)) {
     if (c.n > 10) continue;
     CAPTURE(describe(c));
-    const Instance<double> instance = make_instance(c);
+    const ModelPoint<double> instance = make_instance(c);
     const Linearization<double> at = instance.linearize();
     const Vectors<double> Jt = at.jacobian_transposed();
     const std::vector<NtkSpectrum> spectra = spectra_of(instance);
@@ -65,7 +63,7 @@ TEST_CASE("cancellation in the Jacobian widens the bound: a singular kernel is n
   const std::string block = GENERATE("W_Q", "W_K");
   Case shape = {"offset", 2, 3, 12, 1, 4, 3};
   shape.trainable = {block};
-  Instance<double> instance = make_instance(shape);
+  ModelPoint<double> instance = make_instance(shape);
   auto data = std::make_shared<Data<double>>(*instance.data);
   data->X.col(0).array() += c;
   instance.data = data;

@@ -20,9 +20,9 @@ At at(const std::string& name, const std::vector<std::string>& trained, KernelKi
   const Problem problem = construction(name).problem;
   Network net = problem.network;
   net.kernel = kernel;
-  const auto model = make_attention_model<double>(problem.spec(net, 1, 1), trained);
-  const Linearization<double> here(model, weights ? *weights : net.weights->values,
-                                   std::make_shared<Data<double>>(problem.data));
+  const Linearization<double> here({build_single_attention<double>(problem.spec(net, 1, 1), trained),
+                                    weights ? *weights : net.weights->values,
+                                    std::make_shared<Data<double>>(problem.data)});
   const Index P = here.theta_size();
   Vectors<double> H(P, P);
   here.hessian(Vectors<double>::Identity(P, P), H);

@@ -12,7 +12,7 @@ const AttentionSpec kSpec = {4, 60, 5, 8, 30};  // n, D, H, d, D_out: H d = 40
 
 /// A block as the linear map it is: W_Q as D x H d, W_O as H d x D_out.
 Matrix<double> as_map(const AttentionWeights& weights, const std::string& name) {
-  const auto model = make_attention_model<double>(kSpec);
+  const auto model = build_single_attention<double>(kSpec);
   const auto& entry = model->parameters().find(name);
   const Index rows = entry.block.rows(), cols = entry.block.cols(), H = kSpec.heads;
   Matrix<double> map(name == "W_O" ? H * rows : rows, name == "W_O" ? cols : H * cols);

@@ -12,8 +12,8 @@ namespace {
 
 double loss_at_teacher(const Problem& p) {
   const auto& weights = *p.teacher->weights;
-  const auto model = make_attention_model<double>(p.spec(*p.teacher, weights.heads, weights.head_dim));
-  return Linearization<double>(model, weights.values, std::make_shared<Data<double>>(p.data)).loss();
+  const auto model = build_single_attention<double>(p.spec(*p.teacher, weights.heads, weights.head_dim));
+  return Linearization<double>({model, weights.values, std::make_shared<Data<double>>(p.data)}).loss();
 }
 
 }  // namespace

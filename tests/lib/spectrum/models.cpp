@@ -15,12 +15,12 @@ using namespace basin::test;
 namespace {
 
 /// Some steps of gradient descent, each so short that the loss falls.
-Instance<double> trained(Instance<double> instance, int steps) {
+ModelPoint<double> trained(ModelPoint<double> instance, int steps) {
   double step = 0.1;
   for (int i = 0; i < steps; ++i) {
     const Linearization<double> at = instance.linearize();
     for (; step > 1e-12; step /= 2) {
-      const Instance<double> next = instance.at(instance.theta() - step * at.gradient());
+      const ModelPoint<double> next = instance.at(instance.theta() - step * at.gradient());
       if (next.linearize().loss() < at.loss()) {
         instance = next;
         step *= 1.5;
@@ -41,12 +41,12 @@ Vector<double> restricted_eigenvalues(const Vectors<double>& H, const Symmetries
 }
 
 /// Whether the 95 % band of a mass holds the dense one.
-bool check_point(const Case& c, const Instance<double>& instance, bool stationary) {
+bool check_point(const Case& c, const ModelPoint<double>& instance, bool stationary) {
   const Linearization<double> at = instance.linearize();
   const HessianOperator H(at);
   const Vectors<double> matrix = assemble(H);
   const Vectors<double> symmetric = (matrix + matrix.transpose()) / 2;
-  const Symmetries symmetries(c.spec(), instance.model->parameters(), instance.weights, *instance.data);
+  const Symmetries symmetries(instance);
   const Index P = H.rows(), q = symmetries.modes();
   const Removal remove = [&](VectorsRef<double> V) { symmetries.remove(V); };
   if (q == P) return true;
@@ -108,7 +108,7 @@ TEST_CASE("products alone give what the dense matrix gives: random, trained and 
   for (const auto& blocks : all_trainable_sets()) {
     Case c = {"spectra", 12, 4, 6, 2, 4, 5, kind};
     c.trainable = blocks;
-    const Instance<double> instance = make_instance(c);
+    const ModelPoint<double> instance = make_instance(c);
     inside += check_point(c, instance, false) ? 1 : 0;
     inside += check_point(c, trained(instance, 30), false) ? 1 : 0;
     inside += check_point(c, made_stationary(instance), true) ? 1 : 0;
@@ -120,7 +120,7 @@ TEST_CASE("products alone give what the dense matrix gives: random, trained and 
 TEST_CASE("eigenvalues of W_O alone come D_out times each, and all of them are found") {
   Case c = {"copies", 4, 4, 12, 3, 6, 5};
   c.trainable = {"W_O"};
-  const Instance<double> instance = make_instance(c);
+  const ModelPoint<double> instance = make_instance(c);
   const Linearization<double> at = instance.linearize();
   const HessianOperator H(at);
   const Vectors<double> matrix = assemble(H);
@@ -141,36 +141,32 @@ TEST_CASE("exact stationary points: F2 and F4 of the theory") {
   // F2, softmax, W_Q alone: a strict local minimum with Hessian I/4.
   Case c = {"F2", 1, 4, 4, 1, 1, 1};
   c.trainable = {"W_Q"};
-  Instance<double> f2 = make_instance(c);
+  ModelPoint<double> f2 = make_instance(c);
   f2.weights << 0, 0, 0, 0, 0, 1, 2, 3, -1, 6, -3, 2, 1;
   auto data = std::make_shared<Data<double>>(*f2.data);
   data->X.setIdentity();
   data->Y.setConstant(1.5);
   f2.data = data;
-  const auto curvature = [](const Case& of, const Instance<double>& at_point) {
-    const Linearization<double> at = at_point.linearize();
+  const auto curvature = [](const ModelPoint<double>& point) {
+    const Linearization<double> at = point.linearize();
     const HessianOperator H(at);
-    const Symmetries symmetries(of.spec(), at_point.model->parameters(), at_point.weights, *at_point.data);
+    const Symmetries symmetries(point);
     return restricted_curvature(
         H, [&](VectorsRef<double> V) { symmetries.remove(V); }, symmetries.modes());
   };
-  const RestrictedCurvature minimum = curvature(c, f2);
+  const RestrictedCurvature minimum = curvature(f2);
   CHECK(minimum.counts.removed == 0);
   CHECK(minimum.counts.positive == 4);
   CHECK(minimum.smallest.value == Approx(0.25).epsilon(1e-13));
   // With W_K trained as well: a strict saddle, lambda_min = -1.575.
-  Case both = c;
-  both.trainable = {"W_Q", "W_K"};
-  Instance<double> saddle = f2;
-  saddle.model = make_attention_model<double>(both.spec(), both.trainable);
-  const RestrictedCurvature negative = curvature(both, saddle);
+  const RestrictedCurvature negative = curvature(f2.with_trainable({"W_Q", "W_K"}));
   CHECK(negative.counts.negative > 0);
   CHECK(negative.smallest.value == Approx(-1.575).epsilon(1e-3));
 
   // F4: W_K = 0, an exact stationary point that is a strict saddle, lambda_min = -0.09449.
   Case f = {"F4", 1, 3, 3, 1, 1, 1};
   f.trainable = {"W_Q", "W_K"};
-  Instance<double> f4 = make_instance(f);
+  ModelPoint<double> f4 = make_instance(f);
   f4.weights << 1, -1, 0, 0, 0, 0, 2, 1, 0, 1;
   data = std::make_shared<Data<double>>(*f4.data);
   data->X.setIdentity();
@@ -178,7 +174,7 @@ TEST_CASE("exact stationary points: F2 and F4 of the theory") {
   f4.data = data;
   CHECK(f4.linearize().loss() == Approx(0.09375).epsilon(1e-13));
   CHECK(f4.linearize().gradient().norm() <= 1e-15);
-  const RestrictedCurvature f4_curvature = curvature(f, f4);
+  const RestrictedCurvature f4_curvature = curvature(f4);
   CHECK(f4_curvature.smallest.value == Approx(-0.09449).epsilon(1e-3));
   CHECK(f4_curvature.counts.negative >= 1);
 }

@@ -43,12 +43,12 @@ TEST_CASE("outputs are those of the model, and the gauge does not show") {
     for (Case c : hard_cases(kind)) {
       if (c.score_scale > 1 || c.bandwidth > 0) continue;  // rounding of the gauge would show
       CAPTURE(describe(c));
-      const Instance<double> instance = make_instance(c);
-      const AttentionFunction f = attention_function(c.spec(), instance.weights, *instance.data);
+      const ModelPoint<double> instance = make_instance(c);
+      const AttentionFunction f = attention_function(instance);
       const Matrix<double> F = instance.linearize().outputs();
       CHECK((f.outputs - F).norm() <= 1e-13 * F.norm());
       const AttentionFunction g =
-          attention_function(c.spec(), other_gauge(c.spec(), instance.weights), *instance.data);
+          attention_function(instance.at_weights(other_gauge(c.spec(), instance.weights)));
       CHECK(function_distance(f, g) <= 1e-11);
       CHECK(function_distance(f, f) == 0);
       // all of it survives a file
@@ -63,12 +63,12 @@ TEST_CASE("outputs are those of the model, and the gauge does not show") {
 TEST_CASE("other points are told apart, also where outputs agree") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"told apart", 3, 4, 5, 2, 3, 2, kind};
-    const Instance<double> instance = make_instance(c);
-    const AttentionFunction f = attention_function(c.spec(), instance.weights, *instance.data);
+    const ModelPoint<double> instance = make_instance(c);
+    const AttentionFunction f = attention_function(instance);
     for (Index i = 0; i < instance.weights.size(); i += 7) {
       Vector<double> moved = instance.weights;
       moved[i] += 1e-3;
-      CHECK(function_distance(f, attention_function(c.spec(), moved, *instance.data)) > 1e-6);
+      CHECK(function_distance(f, attention_function(instance.at_weights(moved))) > 1e-6);
     }
     // values that cancel between heads: the same outputs where attention agrees, another distribution
     AttentionFunction g = f;
@@ -84,21 +84,21 @@ TEST_CASE("what is only rounding makes no distance: values without differences, 
   // All tokens of a sample alike: centred values are rounding, and so are outputs where Y is fitted by 0.
   Case c = {"rounding", 2, 3, 4, 1, 2, 2};
   c.duplicate_tokens = true;
-  const Instance<double> x = make_instance(c);
-  const AttentionFunction f = attention_function(c.spec(), x.weights, *x.data),
-                          g = attention_function(c.spec(), other_gauge(c.spec(), x.weights), *x.data);
+  const ModelPoint<double> x = make_instance(c);
+  const AttentionFunction f = attention_function(x),
+                          g = attention_function(x.at_weights(other_gauge(c.spec(), x.weights)));
   CHECK(function_distance(f, g) <= 1e-13);
   Vector<double> small = x.weights;
   small.tail(4) *= 1e-20;
-  const AttentionFunction zero = attention_function(c.spec(), small, *x.data),
-                          other = attention_function(c.spec(), -small, *x.data);
+  const AttentionFunction zero = attention_function(x.at_weights(small)),
+                          other = attention_function(x.at_weights(-small));
   CHECK(output_distance(zero, other) <= 1e-18);
 }
 
 TEST_CASE("attention and values count as far as they contribute") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"contributions", 3, 4, 5, 2, 3, 2, kind};
-    const Instance<double> x = make_instance(c);
+    const ModelPoint<double> x = make_instance(c);
     const Index size = c.D * c.d;
     // a head without values: its attention may be anything
     Vector<double> silent = x.weights;
@@ -106,7 +106,7 @@ TEST_CASE("attention and values count as far as they contribute") {
     Vector<double> other = silent;
     other.segment(size, size) *= -1;  // other queries
     const auto function = [&](const Vector<double>& weights) {
-      return attention_function(c.spec(), weights, *x.data);
+      return attention_function(x.at_weights(weights));
     };
     CHECK(function_distance(function(silent), function(other)) <= 1e-15);
     if (kind == KernelKind::softmax) continue;
@@ -124,7 +124,7 @@ TEST_CASE("attention and values count as far as they contribute") {
 
 TEST_CASE("softmax heads may trade constants: the function is the same") {
   Case c = {"constants", 2, 3, 4, 2, 2, 2};
-  Instance<double> instance = make_instance(c);
+  ModelPoint<double> instance = make_instance(c);
   auto data = std::make_shared<Data<double>>(*instance.data);
   data->X.col(0).setOnes();  // a bias
   // the same W_O in both heads, so that what one adds the other takes away
@@ -133,7 +133,7 @@ TEST_CASE("softmax heads may trade constants: the function is the same") {
   instance.weights.segment(O + d * c.D_out, d * c.D_out) = instance.weights.segment(O, d * c.D_out);
   moved = instance.weights;
   for (Index j = 0; j < d; ++j) moved[2 * size + j] += 0.7, moved[2 * size + D * d + j] -= 0.7;
-  const AttentionFunction f = attention_function(c.spec(), instance.weights, *data),
-                          g = attention_function(c.spec(), moved, *data);
+  const AttentionFunction f = attention_function({instance.model, instance.weights, data}),
+                          g = attention_function({instance.model, moved, data});
   CHECK(function_distance(f, g) <= 1e-13);
 }

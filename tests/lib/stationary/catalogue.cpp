@@ -13,10 +13,10 @@ namespace {
 /// An item whose function is that of a model with these weights moved by so much.
 CatalogueItem item(PointKind kind, double loss, std::uint64_t point, double move = 0, Index negative = 0) {
   const Case c = {"catalogue", 2, 3, 4, 2, 2, 2};
-  const Instance<double> x = make_instance(c, point);
+  const ModelPoint<double> x = make_instance(c, point);
   const Vector<double> weights =
       x.weights + move * random_vectors(x.weights.size(), 1, 9).col(0).normalized();
-  return {kind, negative, 0, loss, 1e-12, attention_function(c.spec(), weights, *x.data)};
+  return {kind, negative, 0, loss, 1e-12, attention_function(x.at_weights(weights))};
 }
 
 const auto strict = PointKind::strict_minimum, saddle = PointKind::saddle;

@@ -14,22 +14,21 @@ using namespace basin::test;
 
 namespace {
 
-AttentionLoss loss_of(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
+ModelLoss loss_of(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
   Network net = c.problem.network;
   net.kernel = kernel;
   const AttentionSpec spec = c.problem.spec(net, 1, 1);
-  return {spec, make_attention_model<double>(spec, trained), net.weights->values,
-          std::make_shared<Data<double>>(c.problem.data)};
+  return {{build_single_attention<double>(spec, trained), net.weights->values,
+           std::make_shared<Data<double>>(c.problem.data)}};
 }
 
-StationaryPoint judge(const AttentionLoss& loss, const Vector<double>& theta,
-                      Index dense_limit = kDenseLimit) {
+StationaryPoint judge(const ModelLoss& loss, const Vector<double>& theta, Index dense_limit = kDenseLimit) {
   ModelObjective f = loss.objective();
   return classify(loss, f, *f.at(theta), std::nullopt, dense_limit);
 }
 
-StationaryPoint judge(const AttentionLoss& loss, Index dense_limit = kDenseLimit) {
-  return judge(loss, loss.model->parameters().extract(loss.weights), dense_limit);
+StationaryPoint judge(const ModelLoss& loss, Index dense_limit = kDenseLimit) {
+  return judge(loss, loss.point.theta(), dense_limit);
 }
 
 using Blocks = std::vector<std::string>;
@@ -72,8 +71,8 @@ TEST_CASE("counts on the complement are the inertia of the dense Hessian, symmet
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
-      const Instance<double> x = made_stationary(make_instance(c), residual);
-      const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+      const ModelPoint<double> x = made_stationary(make_instance(c), residual);
+      const ModelLoss loss = {x};
       const StationaryPoint p = judge(loss);
       const Linearization<double> at = x.linearize();
       const Vector<double> values = symmetric_eigen(assemble(HessianOperator(at)), false).values;
@@ -98,9 +97,9 @@ TEST_CASE("counts on the complement are the inertia of the dense Hessian, symmet
 namespace {
 
 /// W_V moved so that grad f = 0 where W_O = 0, and W_O = size (1, 0.7).
-AttentionLoss collapsed(KernelKind kind, double size) {
+ModelLoss collapsed(KernelKind kind, double size) {
   const Case c = {"collapsed", 3, 2, 3, 1, 2, 1, kind, 0, 1, false, 0, 0, {"W_V", "W_O"}};
-  Instance<double> x = make_instance(c);
+  ModelPoint<double> x = make_instance(c);
   x.weights.tail(2).setZero();
   // the gradient in W_O is linear in W_V: W_V^T b
   Vector<double> b(3);
@@ -113,7 +112,7 @@ AttentionLoss collapsed(KernelKind kind, double size) {
   W_V -= b * (b.transpose() * W_V) / b.squaredNorm();
   x.weights.segment(12, 6) = W_V.reshaped<Eigen::RowMajor>();
   x.weights.tail(2) << size, 0.7 * size;
-  return {c.spec(), x.model, x.weights, x.data};
+  return {x};
 }
 
 }  // namespace
@@ -134,9 +133,9 @@ TEST_CASE("a block that has collapsed to rounding hides no negative eigenvalue b
       }
       // and next to it, where the gauge says something else, polishing gets there
       for (const double size : {1e-5, 1e-7}) {
-        const AttentionLoss near = collapsed(kind, size);
+        const ModelLoss near = collapsed(kind, size);
         ModelObjective f = near.objective();
-        const Point start = *f.at(near.model->parameters().extract(near.weights));
+        const Point start = *f.at(near.point.theta());
         PolishOptions options;
         options.dense_limit = dense_limit;
         const Polished p = polish(near, f, start, options);
@@ -154,8 +153,8 @@ TEST_CASE("small residuals give strict minima, large ones saddles: both kinds ar
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
-      const Instance<double> x = made_stationary(make_instance(c), residual);
-      const PointKind found = judge({c.spec(), x.model, x.weights, x.data}).kind;
+      const ModelPoint<double> x = made_stationary(make_instance(c), residual);
+      const PointKind found = judge({x}).kind;
       minima += found == PointKind::strict_minimum, saddles += found == PointKind::saddle;
     }
   CHECK(minima == 2);
@@ -166,12 +165,12 @@ TEST_CASE("a strict minimum is one also a Newton step away, whatever the allowan
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const Index dense_limit : {kDenseLimit, Index{0}}) {
       const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
-      const Instance<double> x = made_stationary(make_instance(c), 1e-3);
-      const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+      const ModelPoint<double> x = made_stationary(make_instance(c), 1e-3);
+      const ModelLoss loss = {x};
       const StationaryPoint p = judge(loss, dense_limit);
       REQUIRE(p.kind == PointKind::strict_minimum);
       ModelObjective f = loss.objective();
-      Before before = state_of(loss, f, x.theta());
+      Before before = state_of(f, x.theta());
       before.norm /= 10;  // the sign of weights that explode
       for (const double away : {1e-8, 1e-6}) {
         const Point near = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
@@ -195,14 +194,14 @@ TEST_CASE("blocks of different scales hide no curvature: W_V and W_O in another 
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
-      const Instance<double> x = made_stationary(make_instance(c), residual);
-      const StationaryPoint p = judge({c.spec(), x.model, x.weights, x.data});
+      const ModelPoint<double> x = made_stationary(make_instance(c), residual);
+      const StationaryPoint p = judge({x});
       const Index size = c.H * c.D * c.d;
       for (const double factor : {0x1p-20, 0x1p10, 0x1p22}) {
         Vector<double> weights = x.weights;
         weights.segment(2 * size, size) *= factor;
         weights.tail(c.H * c.d * c.D_out) /= factor;
-        const StationaryPoint q = judge({c.spec(), x.model, weights, x.data});
+        const StationaryPoint q = judge({x.at_weights(weights)});
         CAPTURE(kernel_name(kind), residual, factor, completeness(q.curvature.from, q.curvature.exact),
                 q.curvature.tolerance, q.curvature.undecided);
         CHECK(q.kind == p.kind);
@@ -217,8 +216,8 @@ TEST_CASE("blocks of different scales hide no curvature: W_V and W_O in another 
 TEST_CASE("what is not counted is not called positive") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
-    const Instance<double> x = made_stationary(make_instance(c), 50);
-    const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+    const ModelPoint<double> x = made_stationary(make_instance(c), 50);
+    const ModelLoss loss = {x};
     const PointCurvature all = judge(loss).curvature, few = judge(loss, 0).curvature;
     CAPTURE(kernel_name(kind), all.negative, few.negative);
     REQUIRE(all.negative > 6);
@@ -236,15 +235,15 @@ TEST_CASE(
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"features", 8, 4, 3, 1, 2, 2, kind};
-      const Instance<double> x = made_stationary(make_instance(c), residual);
-      const PointCurvature few = judge({c.spec(), x.model, x.weights, x.data}).curvature;
+      const ModelPoint<double> x = made_stationary(make_instance(c), residual);
+      const PointCurvature few = judge({x}).curvature;
       REQUIRE(few.from == CountsFrom::spectrum);
       Case wide = c;
       wide.D = 200;  // 3 of 200 directions
       const Vectors<double> B = orthonormal_columns(random_vectors(wide.D, c.D, 7));
       auto data = std::make_shared<Data<double>>(*x.data);
       data->X = x.data->X * B.transpose();
-      const auto model = make_attention_model<double>(wide.spec(), wide.trainable);
+      const auto model = build_single_attention<double>(wide.spec(), wide.trainable);
       Vector<double> weights(model->parameters().weight_count());
       for (Index b = 0; b < 3; ++b) {
         const Matrix<double> W =
@@ -252,7 +251,7 @@ TEST_CASE(
         weights.segment(b * wide.D * c.d, wide.D * c.d) = W.reshaped<Eigen::RowMajor>();
       }
       weights.tail(c.d * c.D_out) = x.weights.tail(c.d * c.D_out);
-      const StationaryPoint p = judge({wide.spec(), model, weights, data});
+      const StationaryPoint p = judge({{model, weights, data}});
       CAPTURE(kernel_name(kind), residual, p.curvature.size, p.curvature.removed);
       CHECK(p.curvature.size > kDecompositionLimit);
       CHECK(p.curvature.from == CountsFrom::inertia);
@@ -270,7 +269,7 @@ namespace {
 /// Gaussian kernel, X = ((1, 1), (1, 2)), keys 0 and 4, values 1 and 2: with W_Q = (size + q, -size) the
 /// first token has the query q, where its output 1/2 below the target is largest, and the second one none
 /// that keys are near to.
-AttentionLoss cancelling(double size) {
+ModelLoss cancelling(double size) {
   const AttentionSpec spec = {2, 2, 1, 1, 1, KernelKind::gaussian};
   const auto slope = [](double q) {
     return -q * std::exp(-q * q / 2) - 2 * (q - 4) * std::exp(-(q - 4) * (q - 4) / 2);
@@ -282,8 +281,8 @@ AttentionLoss cancelling(double size) {
   Matrix<double> X(2, 2), Y(2, 1);
   X << 1, 1, 1, 2;
   Y << 0.5, 1;
-  return {spec, make_attention_model<double>(spec, Blocks{"W_Q"}), weights,
-          std::make_shared<Data<double>>(Data<double>{1, X, Y})};
+  return {{build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
+           std::make_shared<Data<double>>(Data<double>{1, X, Y})}};
 }
 
 }  // namespace
@@ -303,17 +302,17 @@ TEST_CASE("a gradient that rounding hides gives no verdict") {
 TEST_CASE("a zero of the residual is a global minimum, whatever its zero modes") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"zero", 1, 2, 6, 2, 3, 2, kind};
-    Instance<double> x = make_instance(c);
+    ModelPoint<double> x = make_instance(c);
     auto data = std::make_shared<Data<double>>(*x.data);
     data->Y = x.linearize().outputs();
     x.data = data;
-    const StationaryPoint p = judge({c.spec(), x.model, x.weights, x.data});
+    const StationaryPoint p = judge({x});
     CHECK(p.kind == PointKind::zero_loss);
     CHECK(p.curvature.positive <= 4);
     CHECK(p.curvature.zero > 0);
     // H = J^T J: its rank is that of J, whatever the size of the problem
     for (const Index dense_limit : {kDenseLimit, Index{0}}) {
-      const PointCurvature at = judge({c.spec(), x.model, x.weights, x.data}, dense_limit).curvature;
+      const PointCurvature at = judge({x}, dense_limit).curvature;
       CHECK(at.from == CountsFrom::jacobian);
       CHECK(at.negative == 0);
       CHECK(at.positive == (singular_values(x.linearize().jacobian_transposed()).array() > 1e-10).count());
@@ -322,7 +321,7 @@ TEST_CASE("a zero of the residual is a global minimum, whatever its zero modes")
     // and next to it there is none
     data = std::make_shared<Data<double>>(*data);
     data->Y(0, 0) += 1e-9;
-    CHECK(judge({c.spec(), x.model, x.weights, data}).kind != PointKind::zero_loss);
+    CHECK(judge({{x.model, x.weights, data}}).kind != PointKind::zero_loss);
   }
 }
 
@@ -333,10 +332,10 @@ TEST_CASE(
   Vector<double> weights(16);
   weights << 0, 0, 0, 0, 0, -2, -1, 0, 1, 2, 1, 0, 2, 0, 1, 1;
   for (const double target : {-0.2, 1.8}) {
-    const AttentionLoss loss = {
-        spec, make_attention_model<double>(spec, Blocks{"W_Q"}), weights,
-        std::make_shared<Data<double>>(
-            Data<double>{1, Matrix<double>::Identity(5, 5), Matrix<double>::Constant(5, 1, target)})};
+    const ModelLoss loss = {
+        {build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
+         std::make_shared<Data<double>>(
+             Data<double>{1, Matrix<double>::Identity(5, 5), Matrix<double>::Constant(5, 1, target)})}};
     CHECK(judge(loss).kind == PointKind::degenerate);
     CHECK(judge(loss).curvature.zero == 5);
     Vector<double> near(5);
@@ -358,13 +357,13 @@ TEST_CASE(
     const AttentionSpec spec = {2, 2, 1, 1, 1, kind};
     Vector<double> weights(7);
     weights << 0, 0, 0, 1, 0.5, 1, 1;
-    const AttentionLoss loss = {
-        spec, make_attention_model<double>(spec, Blocks{"W_Q"}), weights,
-        std::make_shared<Data<double>>(Data<double>{1, Matrix<double>::Identity(2, 2),
-                                                    Matrix<double>::Constant(2, 1, softmax ? 2 : -1)})};
+    const ModelLoss loss = {
+        {build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
+         std::make_shared<Data<double>>(Data<double>{1, Matrix<double>::Identity(2, 2),
+                                                     Matrix<double>::Constant(2, 1, softmax ? 2 : -1)})}};
     ModelObjective f = loss.objective();
     const auto at = [&](double q) { return *f.at(Vector<double>::Constant(2, q)); };
-    const Before early = state_of(loss, f, Vector<double>::Constant(2, softmax ? 10 : 5));
+    const Before early = state_of(f, Vector<double>::Constant(2, softmax ? 10 : 5));
     const double far = softmax ? 30 : 8;
     const StationaryPoint growing = classify(loss, f, at(far), early);
     CHECK(growing.kind == PointKind::valley);
@@ -393,17 +392,16 @@ TEST_CASE("zero loss to a rounding that hides the targets is not decided") {
   for (const double size : {1.0, 1e17}) {
     Vector<double> weights(7);
     weights << 0, 0, 0, 0, size, -size, 1;
-    const AttentionLoss loss = {
-        spec, make_attention_model<double>(spec, Blocks{"W_V"}), weights,
-        std::make_shared<Data<double>>(
-            Data<double>{1, Matrix<double>::Identity(2, 2), Matrix<double>::Constant(2, 1, 1e-30)})};
+    const ModelLoss loss = {{build_single_attention<double>(spec, Blocks{"W_V"}), weights,
+                             std::make_shared<Data<double>>(Data<double>{
+                                 1, Matrix<double>::Identity(2, 2), Matrix<double>::Constant(2, 1, 1e-30)})}};
     const StationaryPoint p = judge(loss);
     CAPTURE(size, p.residual, p.rounding.residual);
     CHECK(p.kind == PointKind::degenerate);  // of size 1 the rounding hides targets of 1e-30, too
-    AttentionLoss exact = loss;
-    auto data = std::make_shared<Data<double>>(*loss.data);
+    ModelLoss exact = loss;
+    auto data = std::make_shared<Data<double>>(*loss.point.data);
     data->Y.setZero();  // then it hides nothing
-    exact.data = data;
+    exact.point.data = data;
     CHECK(judge(exact).kind == PointKind::zero_loss);
   }
 }
@@ -411,8 +409,8 @@ TEST_CASE("zero loss to a rounding that hides the targets is not decided") {
 TEST_CASE("a large gradient settles the verdict with a handful of gradients and products") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"drawn", 8, 4, 12, 2, 4, 3, kind};
-    const Instance<double> x = make_instance(c);
-    const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+    const ModelPoint<double> x = make_instance(c);
+    const ModelLoss loss = {x};
     ModelObjective f = loss.objective();
     const Point start = *f.at(x.theta());
     const Counts before = f.counts();
@@ -425,7 +423,7 @@ TEST_CASE("a large gradient settles the verdict with a handful of gradients and 
     CHECK(p.curvature.size == x.theta().size());
     CHECK(p.curvature.norm > 0);
     CHECK(p.loss_error == p.rounding.loss);
-    CHECK(settled_by_gradient(loss, f, start));
+    CHECK(settled_by_gradient(f, start));
     // nor is it polished
     const Found found = examine(loss, x.theta());
     CHECK(found.polish_steps == 0);
@@ -440,15 +438,15 @@ TEST_CASE("next to a stationary point the gradient alone settles nothing") {
       for (const double residual : {1e-2, 1.0, 10.0}) {
         Case c = {"near", 8, 4, 3, 2, 2, 2, kind};
         c.score_scale = sharpness;
-        const Instance<double> x = made_stationary(make_instance(c), residual);
-        const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+        const ModelPoint<double> x = made_stationary(make_instance(c), residual);
+        const ModelLoss loss = {x};
         ModelObjective f = loss.objective();
         const double length = f.length(x.theta());
         for (std::uint64_t seed = 0; seed < 3; ++seed)
           for (const double share : {0.0, 1e-8, 1e-5, 1e-4, 3e-4, 1e-3}) {
             const Vector<double> u = random_vectors(x.theta().size(), 1, 10 + seed).col(0).normalized();
             CAPTURE(kernel_name(kind), sharpness, residual, share, seed);
-            CHECK_FALSE(settled_by_gradient(loss, f, *f.at(x.theta() + share * length * u)));
+            CHECK_FALSE(settled_by_gradient(f, *f.at(x.theta() + share * length * u)));
           }
       }
 }
@@ -460,7 +458,7 @@ TEST_CASE("a gradient as large as the Jacobian allows settles nothing where the 
     auto data = std::make_shared<Data<double>>();
     *data = {1, Matrix<double>::Ones(1, 1), Matrix<double>::Constant(1, 1, target)};
     const Vector<double> weights = (Vector<double>(4) << 1, 1, 1, 1).finished();
-    const AttentionLoss loss = {spec, make_attention_model<double>(spec, Blocks{"W_Q"}), weights, data};
+    const ModelLoss loss = {{build_single_attention<double>(spec, Blocks{"W_Q"}), weights, data}};
     for (const double away : {0.0, 1e-3, 1e-2, 0.03}) {
       CAPTURE(target, away);
       const StationaryPoint p = judge(loss, Vector<double>::Constant(1, 1 + away));

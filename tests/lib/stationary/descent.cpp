@@ -43,15 +43,15 @@ TEST_CASE("every method goes on to the same bits from what it remembers, and in 
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const auto& [name, method] : all_methods()) {
       CAPTURE(name);
-      const Instance<double> instance = make_instance({"resumed", 3, 4, 5, 2, 3, 2, kind});
-      ModelObjective whole_f(instance.model, instance.weights, instance.data);
+      const ModelPoint<double> instance = make_instance({"resumed", 3, 4, 5, 2, 3, 2, kind});
+      ModelObjective whole_f(instance);
       Descent whole = start(whole_f, instance.theta()), part = whole;
       descend(whole_f, *method, whole, {.steps = 17});
 
-      ModelObjective first(instance.model, instance.weights, instance.data);
+      ModelObjective first(instance);
       part = start(first, instance.theta());
       descend(first, *method, part, {.steps = 9});
-      ModelObjective second(instance.model, instance.weights, instance.data);
+      ModelObjective second(instance);
       Descent resumed{*second.at(part.at.theta), part.memory, part.step};
       descend(second, *method, resumed, {.steps = 17});
       CHECK(resumed.step == 17);

@@ -14,20 +14,20 @@ namespace {
 
 /// A start with the targets of a teacher, which has the same fixed blocks. Attention is so sharp that 1 /
 /// lambda_max at the start is often longer than the weights.
-Instance<double> steep(KernelKind kernel, const std::vector<std::string>& trained, std::uint64_t seed) {
+ModelPoint<double> steep(KernelKind kernel, const std::vector<std::string>& trained, std::uint64_t seed) {
   Case c = {"steep", 2, 4, 2, 2, 2, 2, kernel};
   c.score_scale = 4;
   c.trainable = trained;
-  const Instance<double> teacher = make_instance(c, seed), other = make_instance(c, seed + 1000);
+  const ModelPoint<double> teacher = make_instance(c, seed), other = make_instance(c, seed + 1000);
   auto data = std::make_shared<Data<double>>(*teacher.data);
   data->Y = teacher.linearize().outputs();
-  Instance<double> start = teacher.at(other.theta());
+  ModelPoint<double> start = teacher.at(other.theta());
   start.data = data;
   return start;
 }
 
 /// Where a start ends: gradient descent by a method, then the rest of the search.
-Found end(const Instance<double>& x, const AttentionSpec& spec, Index steps,
+Found end(const ModelPoint<double>& x, Index steps,
           const std::function<std::unique_ptr<const DescentMethod>(Objective&)>& method) {
   SearchOptions options;
   options.stopping = {.gradient = 1e-6, .steps = steps};
@@ -35,7 +35,7 @@ Found end(const Instance<double>& x, const AttentionSpec& spec, Index steps,
     if (share < 1) return nullptr;
     return method(f);
   };
-  return search({spec, x.model, x.weights, x.data}, x.theta(), Target::minima, options);
+  return search({x}, x.theta(), Target::minima, options);
 }
 
 /// Starts that end with more than 1e-4 |Y|^2 / 2 above 0, and those whose end lies so far from that of 20 000
@@ -45,13 +45,12 @@ struct Ends {
 };
 
 Ends ends(KernelKind kernel, const std::vector<std::string>& trained, Index starts) {
-  const AttentionSpec spec = Case{"steep", 2, 4, 2, 2, 2, 2, kernel}.spec();
   Ends all;
   for (Index seed = 1; seed <= starts; ++seed) {
-    const Instance<double> x = steep(kernel, trained, static_cast<std::uint64_t>(seed));
+    const ModelPoint<double> x = steep(kernel, trained, static_cast<std::uint64_t>(seed));
     const double far = 1e-4 * x.data->Y.squaredNorm() / 2;
     // small beside the weights, and beside what the curvature allows
-    const Found small = end(x, spec, 20000, [](Objective& f) {
+    const Found small = end(x, 20000, [](Objective& f) {
       return std::make_unique<GradientDescent>([&f](const Point& p) {
         Vectors<double> Hg(f.size(), 1);
         f.hessian(p.gradient, Hg);
@@ -59,9 +58,9 @@ Ends ends(KernelKind kernel, const std::vector<std::string>& trained, Index star
         return GuaranteedStep{0.02 * std::min(p.theta.norm() / slope, slope / Hg.norm())};
       });
     });
-    const Found flow = end(x, spec, 2000, [](Objective&) { return std::make_unique<FlowDescent>(); });
+    const Found flow = end(x, 2000, [](Objective&) { return std::make_unique<FlowDescent>(); });
     const Found natural =
-        end(x, spec, 2000, [](Objective& f) { return std::make_unique<GradientDescent>(*natural_step(f)); });
+        end(x, 2000, [](Objective& f) { return std::make_unique<GradientDescent>(*natural_step(f)); });
     CHECK(flow.taken.first_share <= 0.1 * (1 + 1e-12));
     const auto elsewhere = [&](const Found& found) {
       return !(std::abs(found.point.at.loss - small.point.at.loss) <= far);
@@ -121,9 +120,9 @@ TEST_CASE(
     "on") {
   for (const KernelKind kernel : {KernelKind::softmax, KernelKind::gaussian})
     for (const double gain : {0.1, 1.0, 20.0}) {
-      Instance<double> x = steep(kernel, {"W_Q", "W_K", "W_V", "W_O"}, 3);
+      ModelPoint<double> x = steep(kernel, {"W_Q", "W_K", "W_V", "W_O"}, 3);
       x.weights *= gain;
-      ModelObjective f(x.model, x.weights, x.data);
+      ModelObjective f(x);
       Descent run = start(f, x.theta());
       Point before = run.at;
       const DescentStatus status =
@@ -171,14 +170,14 @@ TEST_CASE("steps along the flow from theta = 0, which has no size, and where the
 TEST_CASE("scaled by powers of two, steps along the flow are the same bits") {
   for (const KernelKind kernel : {KernelKind::softmax, KernelKind::gaussian})
     for (const int k : {-40, -3, 20}) {
-      const Instance<double> x = steep(kernel, {"W_Q", "W_K"}, 5);
-      Instance<double> scaled = x;
+      const ModelPoint<double> x = steep(kernel, {"W_Q", "W_K"}, 5);
+      ModelPoint<double> scaled = x;
       auto data = std::make_shared<Data<double>>(*x.data);
       data->Y *= std::ldexp(1, k);
       scaled.data = data;
       for (const auto& e : x.model->parameters().entries())
         if (e.block.name == "W_O") scaled.weights.segment(e.offset, e.block.size()) *= std::ldexp(1, k);
-      ModelObjective f(x.model, x.weights, x.data), g(scaled.model, scaled.weights, scaled.data);
+      ModelObjective f(x), g(scaled);
       Descent run = start(f, x.theta()), other = start(g, scaled.theta());
       descend(f, FlowDescent(), run, {.steps = 500});
       descend(g, FlowDescent(), other, {.steps = 500});

@@ -10,17 +10,17 @@ using namespace basin::test;
 
 namespace {
 
-AttentionLoss built_loss(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
+ModelLoss built_loss(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
   AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
   spec.kernel = kernel;
-  return {spec, make_attention_model<double>(spec, trained), c.problem.network.weights->values,
-          std::make_shared<Data<double>>(c.problem.data)};
+  return {{build_single_attention<double>(spec, trained), c.problem.network.weights->values,
+           std::make_shared<Data<double>>(c.problem.data)}};
 }
 
-Vector<double> witness(const Construction& c, KernelKind kernel, const AttentionLoss& loss) {
-  Vector<double> at = loss.weights;
+Vector<double> witness(const Construction& c, KernelKind kernel, const ModelLoss& loss) {
+  Vector<double> at = loss.point.weights;
   for (const auto& [name, values] : c.minimum(kernel).blocks)
-    at.segment(loss.model->parameters().find(name).offset, values.size()) = values;
+    at.segment(loss.point.parameters().find(name).offset, values.size()) = values;
   return at;
 }
 
@@ -33,11 +33,11 @@ TEST_CASE(
       CAPTURE(c.name, kernel_name(kernel));
       std::vector<std::string> trained;
       for (const auto& [name, values] : c.minimum(kernel).blocks) trained.push_back(name);
-      const AttentionLoss loss = built_loss(c, kernel, trained);
+      const ModelLoss loss = built_loss(c, kernel, trained);
       const Vector<double> at = witness(c, kernel, loss);
       CHECK(attains(loss, at, 0));
       CHECK_FALSE(attains(loss, at, 0.1));
-      CHECK_FALSE(attains(loss, loss.weights, 0));  // the construction itself is not there
+      CHECK_FALSE(attains(loss, loss.point.weights, 0));  // the construction itself is not there
       CHECK(attains(built_loss(c, kernel, attention_blocks()), at, 0));
       CHECK_FALSE(attains(built_loss(c, kernel, {"W_V"}), at, 0));  // queries are held elsewhere
     }
@@ -49,8 +49,8 @@ TEST_CASE(
   for (const std::string block : {"W_V", "W_O"}) {
     Case c = {"least squares", 3, 4, 3, 1, 2, 2};
     c.trainable = {block};
-    const Instance<double> x = make_instance(c);
-    AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+    const ModelPoint<double> x = make_instance(c);
+    ModelLoss loss = {x};
     CHECK(is_convex(loss));
     const auto least = convex_minimum(loss);
     REQUIRE(least);
@@ -59,7 +59,7 @@ TEST_CASE(
     CHECK(end.at.loss == Approx(*least).epsilon(1e-12));
     auto scaled = std::make_shared<Data<double>>(*x.data);
     scaled->Y *= 0x1p-40;
-    loss.data = scaled;
+    loss.point.data = scaled;
     CHECK(*convex_minimum(loss) == *least * 0x1p-80);
     // targets that are attained: 0 to rounding is not claimed
     scaled->Y = x.linearize().outputs();
@@ -67,6 +67,6 @@ TEST_CASE(
   }
   Case both = {"not convex", 3, 4, 3, 1, 2, 2};
   both.trainable = {"W_V", "W_O"};
-  const Instance<double> x = make_instance(both);
-  CHECK_FALSE(convex_minimum({both.spec(), x.model, x.weights, x.data}));
+  const ModelPoint<double> x = make_instance(both);
+  CHECK_FALSE(convex_minimum({x}));
 }

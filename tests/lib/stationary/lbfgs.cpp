@@ -22,8 +22,8 @@ TEST_CASE("L-BFGS walks Rosenbrock's valley, a handful of steps a decimal") {
 }
 
 TEST_CASE("every step satisfies the weak Wolfe conditions, and pairs keep s^T y positive") {
-  const Instance<double> instance = make_instance({"wolfe", 3, 4, 5, 2, 3, 2});
-  ModelObjective f(instance.model, instance.weights, instance.data);
+  const ModelPoint<double> instance = make_instance({"wolfe", 3, 4, 5, 2, 3, 2});
+  ModelObjective f(instance);
   Descent run = start(f, instance.theta());
   Point before = run.at;
   descend(f, Lbfgs(5), run, {.steps = 60}, [&](const Descent& now, const Move& move) {

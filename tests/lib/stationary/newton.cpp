@@ -53,8 +53,8 @@ TEST_CASE("Newton polishes an attention model to a gradient at rounding level, a
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     Case c = {"polished", 3, 4, 5, 2, 3, 2, kind};
     c.trainable = {"W_V", "W_O"};
-    const Instance<double> instance = make_instance(c);
-    ModelObjective f(instance.model, instance.weights, instance.data, std::size_t{1} << 20U);
+    const ModelPoint<double> instance = make_instance(c);
+    ModelObjective f(instance, std::size_t{1} << 20U);
     Descent run = start(f, instance.theta());
     const DescentStatus status = descend(f, TrustRegionNewton(), run, {.gradient = 1e-12, .steps = 500});
     CAPTURE(status.text, run.at.loss);

@@ -13,14 +13,14 @@ TEST_CASE("the loss alone has the bits of the loss with its gradient, products a
     for (Case c : hard_cases(kind)) {
       c.trainable = {"W_K", "W_O"};
       CAPTURE(describe(c));
-      const Instance<double> instance = make_instance(c);
-      ModelObjective f(instance.model, instance.weights, instance.data);
+      const ModelPoint<double> instance = make_instance(c);
+      ModelObjective f(instance);
       const Vector<double> theta = instance.theta() * 1.01;
       const auto point = f.at(theta);
       REQUIRE(point);
       CHECK(f.loss(theta) == point->loss);
       const auto there = instance.at(theta);
-      CHECK(f.weights_at(theta) == there.weights);
+      CHECK(f.point_at(theta).weights == there.weights);
       const Linearization<double> expected = there.linearize();
       CHECK(point->gradient == expected.gradient());
       const Vectors<double> V = random_vectors(f.size(), 2, 1);
@@ -36,8 +36,8 @@ TEST_CASE("the loss alone has the bits of the loss with its gradient, products a
 }
 
 TEST_CASE("where it is already, a function is not evaluated again") {
-  const Instance<double> instance = make_instance({"again", 2, 3, 4, 2, 3, 2});
-  ModelObjective f(instance.model, instance.weights, instance.data);
+  const ModelPoint<double> instance = make_instance({"again", 2, 3, 4, 2, 3, 2});
+  ModelObjective f(instance);
   const Vector<double> theta = instance.theta(), other = 1.5 * theta;
   const std::optional<Point> first = f.at(theta), again = f.at(theta);
   REQUIRE((first && again));
@@ -55,8 +55,8 @@ TEST_CASE("where it is already, a function is not evaluated again") {
 }
 
 TEST_CASE("where the arithmetic overflows there is no point") {
-  const Instance<double> instance = make_instance({"overflow", 2, 3, 4, 2, 3, 2});
-  ModelObjective f(instance.model, instance.weights, instance.data);
+  const ModelPoint<double> instance = make_instance({"overflow", 2, 3, 4, 2, 3, 2});
+  ModelObjective f(instance);
   CHECK_FALSE(f.at(instance.theta() * 1e200));
   CHECK_FALSE(f.at(instance.theta() * std::nan("")));
   CHECK_FALSE(std::isfinite(f.loss(instance.theta() * 1e200)));
@@ -69,7 +69,7 @@ TEST_CASE("lengths and gradients go with the units of data and weights, exactly 
          {std::vector<std::string>{"W_Q", "W_K", "W_V"}, {"W_Q"}, {"W_K", "W_V"}, {"W_V", "W_O"}, {"W_O"}}) {
       Case c = {"units", 2, 3, 4, 2, 3, 2, kind};
       c.trainable = trained;
-      const Instance<double> x = make_instance(c);
+      const ModelPoint<double> x = make_instance(c);
       CAPTURE(describe(c));
       const auto at = [&](double X, double Y, double QK, double V, double O, double sigma) {
         AttentionSpec spec = c.spec();
@@ -81,9 +81,9 @@ TEST_CASE("lengths and gradients go with the units of data and weights, exactly 
         std::size_t b = 0;
         for (const auto& e : x.model->parameters().entries())
           weights.segment(e.offset, e.block.size()) *= factors[b++];
-        const auto model = make_attention_model<double>(spec, trained);
-        const double length = natural_length(spec, model->parameters(), weights, *data);
-        ModelObjective f(model, weights, data, 0, length);
+        const auto model = build_single_attention<double>(spec, trained);
+        const double length = natural_length({model, weights, data});
+        ModelObjective f({model, weights, data}, 0, length);
         f.at(model->parameters().extract(weights));
         return std::pair(length, f.gradient_scale());
       };
@@ -102,8 +102,8 @@ TEST_CASE("lengths and gradients go with the units of data and weights, exactly 
 }
 
 TEST_CASE("gradients are relative to |J| |Y| / sqrt(m)") {
-  const Instance<double> x = make_instance({"scale", 3, 4, 5, 2, 3, 2});
-  ModelObjective f(x.model, x.weights, x.data);
+  const ModelPoint<double> x = make_instance({"scale", 3, 4, 5, 2, 3, 2});
+  ModelObjective f(x);
   f.at(x.theta());
   const double expected = f.here().jacobian_transposed().norm() * x.data->Y.norm() /
                           std::sqrt(static_cast<double>(x.data->Y.size()));
@@ -117,8 +117,8 @@ TEST_CASE("sizes whose powers are no numbers are refused in a line, and no desce
     CHECK_THROWS_AS(require_representable(size, "file: "), WorkError);
   CHECK_THROWS_WITH(require_representable(1e40, "file: "),
                     Catch::StartsWith("file: outputs or targets of size 1e+40"));
-  const Instance<double> x = make_instance({"large", 2, 3, 4, 2, 3, 2});
-  ModelObjective f(x.model, x.weights, x.data);
+  const ModelPoint<double> x = make_instance({"large", 2, 3, 4, 2, 3, 2});
+  ModelObjective f(x);
   CHECK_FALSE(f.at(x.theta() * 1e40));
   CHECK_THROWS_AS(f.here(), InputError);
 }

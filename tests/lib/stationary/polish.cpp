@@ -10,20 +10,12 @@
 using namespace basin;
 using namespace basin::test;
 
-namespace {
-
-AttentionLoss loss_of(const Case& c, const Instance<double>& x) {
-  return {c.spec(), x.model, x.weights, x.data};
-}
-
-}  // namespace
-
 TEST_CASE("polishing goes back to stationary points of any index, by either kind of step") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (const Index dense_limit : {1200, 0}) {
       Case c = {"polish", 6, 4, 3, 1, 2, 2, kind};
-      const Instance<double> x = made_stationary(make_instance(c), 0.3);
-      const AttentionLoss loss = loss_of(c, x);
+      const ModelPoint<double> x = made_stationary(make_instance(c), 0.3);
+      const ModelLoss loss = {x};
       ModelObjective f = loss.objective();
       const Vector<double> there = x.theta(), away = there + 1e-4 * random_vectors(there.size(), 1, 3).col(0);
       PolishOptions options;
@@ -46,15 +38,15 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (std::uint64_t seed = 1; seed <= 32; ++seed) {
       const Case c = {"raised", 8, 4, 3, 1, 2, 2, kind};
-      const Instance<double> x = made_stationary(make_instance(c, seed), 1e-3);
-      const AttentionLoss loss = loss_of(c, x);
+      const ModelPoint<double> x = made_stationary(make_instance(c, seed), 1e-3);
+      const ModelLoss loss = {x};
       ModelObjective f = loss.objective();
       const StationaryPoint p = classify(loss, f, *f.at(x.theta()));
       if (p.kind != PointKind::strict_minimum) continue;
       for (const double away : {0.03, 0.1}) {
         // along the bottom of the valley, down to its curve: the gradient is that of the softest direction
         const Point start = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
-        const Symmetries symmetries(c.spec(), x.model->parameters(), f.weights_at(start.theta), *x.data);
+        const Symmetries symmetries(f.point_at(start.theta));
         const Vector<double> step = newton_step(
             f, [&](VectorsRef<double> V) { symmetries.remove(V); }, start.gradient);
         const std::optional<Point> there = f.at(start.theta + step);
@@ -65,7 +57,7 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
         for (int i = 0; i < 6 && !converges; ++i) {
           const std::optional<Point> at = f.at(theta);
           if (!at) break;
-          const Symmetries here(c.spec(), x.model->parameters(), f.weights_at(theta), *x.data);
+          const Symmetries here(f.point_at(theta));
           theta += newton_step(
               f, [&](VectorsRef<double> V) { here.remove(V); }, at->gradient);
           const std::optional<Point> next = f.at(theta);
@@ -88,17 +80,16 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
 TEST_CASE("towards zero loss the residual gets to its rounding, also where J is ill-conditioned") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     Case c = {"zero", 2, 3, 8, 2, 3, 2, kind};
-    Instance<double> x = make_instance(c);
+    ModelPoint<double> x = make_instance(c);
     auto data = std::make_shared<Data<double>>(*x.data);
     data->X.row(1) = data->X.row(0) + 1e-4 * data->X.row(1);  // two tokens that are hardly different
     x.data = data;
     data->Y = x.linearize().outputs();
-    const AttentionLoss loss = loss_of(c, x);
+    const ModelLoss loss = {x};
     ModelObjective f = loss.objective();
     const Point start = *f.at(x.theta() + 1e-2 * random_vectors(x.theta().size(), 1, 3).col(0));
     const Point end = polish_to_zero(f, start);
-    const Rounding rounding = rounding_at(loss.spec, loss.model, f.weights_at(end.theta), *data, end.loss,
-                                          f.here().outputs(), end.gradient);
+    const Rounding rounding = rounding_at(f.here());
     CAPTURE(start.loss, end.loss, rounding.residual);
     CHECK(start.loss > 1e-6);
     CHECK(std::sqrt(2 * end.loss) <= rounding.residual);
@@ -108,11 +99,11 @@ TEST_CASE("towards zero loss the residual gets to its rounding, also where J is 
 
 TEST_CASE("Newton's step from products is that of the dense Hessian on the complement") {
   Case c = {"step", 4, 3, 3, 1, 2, 2};
-  const Instance<double> x = make_instance(c);
-  const AttentionLoss loss = loss_of(c, x);
+  const ModelPoint<double> x = make_instance(c);
+  const ModelLoss loss = {x};
   ModelObjective f = loss.objective();
   const Point at = *f.at(x.theta());
-  const Symmetries symmetries(c.spec(), x.model->parameters(), x.weights, *x.data);
+  const Symmetries symmetries(x);
   const Index P = f.size();
   Vectors<double> H(P, P);
   f.hessian(Vectors<double>::Identity(P, P), H);

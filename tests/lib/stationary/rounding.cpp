@@ -13,7 +13,7 @@ using namespace basin::test;
 namespace {
 
 /// |g - g'|, g' with 50 digits.
-double gradient_error(const AttentionSpec& spec, const Instance<double>& x) {
+double gradient_error(const AttentionSpec& spec, const ModelPoint<double>& x) {
   const RealMatrix J = real_jacobian(spec, x.weights, *x.data);
   const Index rows = x.data->X.rows(), n = spec.tokens, D = spec.embedding, d = spec.head_dim,
               o = spec.outputs, size = spec.heads * D * d;
@@ -39,9 +39,8 @@ double gradient_error(const AttentionSpec& spec, const Instance<double>& x) {
   return static_cast<double>(sqrt(error));
 }
 
-Rounding rounding(const AttentionSpec& spec, const Instance<double>& x) {
-  const Linearization<double> at = x.linearize();
-  return rounding_at(spec, x.model, x.weights, *x.data, at.loss(), at.outputs(), at.gradient());
+Rounding rounding(const ModelPoint<double>& x) {
+  return rounding_at(x.linearize());
 }
 
 }  // namespace
@@ -51,8 +50,8 @@ TEST_CASE("the allowance covers the error of the gradient, and is not much large
     for (const Case& c : hard_cases(kind)) {
       if (c.n > 10) continue;  // slow with 50 digits
       CAPTURE(describe(c));
-      const Instance<double> x = make_instance(c);
-      const double error = gradient_error(c.spec(), x), allowed = rounding(c.spec(), x).gradient;
+      const ModelPoint<double> x = make_instance(c);
+      const double error = gradient_error(c.spec(), x), allowed = rounding(x).gradient;
       CAPTURE(error, allowed);
       CHECK(error <= allowed);
       // what a relative error eps in every weight may do is no more than |H| |theta| eps and the like
@@ -64,8 +63,8 @@ TEST_CASE("and at stationary points, where everything cancels") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian})
     for (std::uint64_t seed = 1; seed <= 5; ++seed) {
       const Case c = {"stationary", 3, 4, 3, 1, 2, 2, kind};
-      const Instance<double> x = made_stationary(make_instance(c, seed));
-      CHECK(gradient_error(c.spec(), x) <= rounding(c.spec(), x).gradient);
-      CHECK(x.linearize().gradient().norm() <= rounding(c.spec(), x).gradient);
+      const ModelPoint<double> x = made_stationary(make_instance(c, seed));
+      CHECK(gradient_error(c.spec(), x) <= rounding(x).gradient);
+      CHECK(x.linearize().gradient().norm() <= rounding(x).gradient);
     }
 }

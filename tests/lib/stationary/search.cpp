@@ -23,17 +23,17 @@ SearchOptions with_step(double eta, Index steps = 500) {
   return options;
 }
 
-AttentionLoss trap(const std::vector<std::string>& trained) {
+ModelLoss trap(const std::vector<std::string>& trained) {
   const Construction c = construction("softmax-trap");
   const AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
-  return {spec, make_attention_model<double>(spec, trained), c.problem.network.weights->values,
-          std::make_shared<Data<double>>(c.problem.data)};
+  return {{build_single_attention<double>(spec, trained), c.problem.network.weights->values,
+           std::make_shared<Data<double>>(c.problem.data)}};
 }
 
 }  // namespace
 
 TEST_CASE("descent near the trap ends in it, polished; far enough away it does not") {
-  const AttentionLoss loss = trap({"W_Q"});
+  const ModelLoss loss = trap({"W_Q"});
   const Found in = search(loss, Vector<double>::Constant(4, 0.1), Target::minima, with_step(0.1));
   CHECK(in.point.kind == PointKind::strict_minimum);
   CHECK(in.point.at.theta.norm() <= 1e-13);
@@ -45,8 +45,8 @@ TEST_CASE("descent near the trap ends in it, polished; far enough away it does n
 }
 
 TEST_CASE("a saddle that descent starts at is left; a search for any index stays") {
-  const AttentionLoss loss = trap({"W_Q", "W_K"});
-  const Vector<double> start = loss.model->parameters().extract(loss.weights);
+  const ModelLoss loss = trap({"W_Q", "W_K"});
+  const Vector<double> start = loss.point.parameters().extract(loss.point.weights);
   const Found down = search(loss, start, Target::minima, with_step(0.05));
   CHECK(down.escapes >= 1);
   CHECK(down.descent_steps > 0);  // after it: at the saddle there are none
@@ -100,8 +100,8 @@ TEST_CASE("escape: a rounding that was measured as zero, and a first step that r
 
 TEST_CASE("a step too large is reported with one that is not") {
   const Case c = {"large steps", 2, 2, 6, 2, 3, 2};
-  const Instance<double> x = make_instance(c);
-  const AttentionLoss loss = {c.spec(), x.model, x.weights, x.data};
+  const ModelPoint<double> x = make_instance(c);
+  const ModelLoss loss = {x};
   const Found lost = search(loss, x.theta(), Target::minima, with_step(1e3));
   CHECK(lost.not_finite);
   CHECK(lost.point.kind == PointKind::not_finite);
@@ -115,8 +115,8 @@ TEST_CASE("a step too large is reported with one that is not") {
 }
 
 TEST_CASE("a point that is given is not moved far") {
-  const AttentionLoss loss = trap({"W_Q", "W_K"});
-  const Vector<double> at = loss.model->parameters().extract(loss.weights);
+  const ModelLoss loss = trap({"W_Q", "W_K"});
+  const Vector<double> at = loss.point.parameters().extract(loss.point.weights);
   CHECK(examine(loss, at).point.kind == PointKind::saddle);
   const Found near = examine(loss, at + 1e-6 * Vector<double>::Ones(8));
   CHECK(near.point.kind == PointKind::saddle);
@@ -129,8 +129,8 @@ TEST_CASE("a point that is given is not moved far") {
 
 TEST_CASE("the gradient of |grad f|^2 / 2 is H g") {
   const Case c = {"gradient norm", 2, 3, 3, 1, 2, 2, KernelKind::gaussian};
-  const Instance<double> x = make_instance(c);
-  ModelObjective f(x.model, x.weights, x.data);
+  const ModelPoint<double> x = make_instance(c);
+  ModelObjective f(x);
   GradientNorm phi(f);
   const Vector<double> theta = x.theta(), v = random_vectors(theta.size(), 1, 4).col(0);
   const Point at = *phi.at(theta);

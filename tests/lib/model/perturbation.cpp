@@ -1,4 +1,4 @@
-#include "model/twin.h"
+#include "model/perturbation.h"
 
 #include <catch2/catch.hpp>
 #include <limits>
@@ -8,12 +8,11 @@
 using namespace basin;
 using namespace basin::test;
 
-TEST_CASE("a twin differs by one to two relative eps in every number, always the same way") {
-  const Instance<double> instance = make_instance({"twin", 5, 4, 6, 2, 3, 2});
-  const Twin twin = make_twin(instance.weights, *instance.data),
-             again = make_twin(instance.weights, *instance.data);
-  CHECK(twin.weights == again.weights);
-  CHECK(twin.data->X == again.data->X);
+TEST_CASE("a perturbed point differs by one to two relative eps in every number, always the same way") {
+  const ModelPoint<double> instance = make_instance({"perturbation", 5, 4, 6, 2, 3, 2});
+  const ModelPoint<double> other = instance.perturbed(0), again = instance.perturbed(0);
+  CHECK(other.weights == again.weights);
+  CHECK(other.data->X == again.data->X);
   const double eps = std::numeric_limits<double>::epsilon();
   const auto check = [&](const auto& a, const auto& b) {
     Index up = 0;
@@ -26,7 +25,7 @@ TEST_CASE("a twin differs by one to two relative eps in every number, always the
     CHECK(up > a.size() / 4);
     CHECK(up < 3 * a.size() / 4);
   };
-  check(instance.weights, twin.weights);
-  check(instance.data->X, twin.data->X);
-  check(instance.data->Y, twin.data->Y);
+  check(instance.weights, other.weights);
+  check(instance.data->X, other.data->X);
+  check(instance.data->Y, other.data->Y);
 }

@@ -1,0 +1,50 @@
+/// A network as plain data: what a file can say of it, and all that is needed to build it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "model/layer.h"
+
+namespace basin {
+
+template <class S>
+class Model;
+
+/// The value of an option: a size, a number, or a name.
+using LayerOption = std::variant<Index, double, std::string>;
+
+/// One layer: its type (model/layer_types.h) and that type's options. Options that are left out have their
+/// defaults.
+struct LayerDescription {
+  std::string type;  ///< "attention"
+  std::map<std::string, LayerOption> options = {};
+  std::string name = {};  ///< what its blocks are called by; empty: its type
+
+  bool operator==(const LayerDescription&) const = default;
+};
+
+/// Layers one after another, on inputs of n tokens of D numbers, under a loss.
+struct Architecture {
+  Shape input{};
+  std::vector<LayerDescription> layers;
+  std::string loss = "squared";
+
+  bool operator==(const Architecture&) const = default;
+};
+
+/// The parameter blocks of a network, their names and shapes, in the order of its weights. A block is called
+/// by its layer and its own name, "attention.W_Q"; in a network of one layer by its own name alone. Throws
+/// InputError for an unknown type, loss or option, sizes that do not fit, or two layers of one name.
+std::vector<ParameterBlock> blocks(const Architecture& architecture);
+
+/// The network with a choice of trained blocks. Throws InputError as `blocks`, and for a wrong `trainable`
+/// (ParameterLayout).
+template <class S>
+std::shared_ptr<const Model<S>> build(const Architecture& architecture,
+                                      const std::vector<std::string>& trainable);
+
+}  // namespace basin
