@@ -22,10 +22,16 @@ using LayerOption = std::variant<Index, double, std::string>;
 struct LayerDescription {
   std::string type;  ///< "attention"
   std::map<std::string, LayerOption> options = {};
-  std::string name = {};  ///< what its blocks are called by; empty: its type
+  std::string name = {};                      ///< what its blocks are called by; empty: its type
+  std::vector<LayerDescription> layers = {};  ///< inside it, where its type is a container
 
   bool operator==(const LayerDescription&) const = default;
 };
+
+/// Described layers one after another, as a layer: what a container is made of. Throws InputError as
+/// `blocks`.
+template <class S>
+std::unique_ptr<const Layer<S>> chain(const std::vector<LayerDescription>& layers, Shape input);
 
 /// Layers one after another, on inputs of n tokens of D numbers, under a loss.
 struct Architecture {
@@ -37,8 +43,9 @@ struct Architecture {
 };
 
 /// The parameter blocks of a network, their names and shapes, in the order of its weights. A block is called
-/// by its layer and its own name, "attention.W_Q"; in a network of one layer by its own name alone. Throws
-/// InputError for an unknown type, loss or option, sizes that do not fit, or two layers of one name.
+/// by the named containers that it is in, its layer (else the layer's type) and its own name,
+/// "first.attention.W_Q"; in a network of one layer by its own name alone. Throws InputError for an unknown
+/// type, loss or option, sizes that do not fit, or two layers of one name.
 std::vector<ParameterBlock> blocks(const Architecture& architecture);
 
 /// The network with a choice of trained blocks. Throws InputError as `blocks`, and for a wrong `trainable`

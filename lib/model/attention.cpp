@@ -156,8 +156,8 @@ void Attention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, BatchVie
 
 template <class S>
 void Attention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                                      const Saved<S>& tangent, BlockView<const S> dw,
-                                      BatchView<const S> dybar, BlockView<S> dwbar, Batch<S>* dxbar) const {
+                                      Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
+                                      BlockView<S> dwbar, Batch<S>* dxbar) const {
   const BatchView<const S> x = value.input, ybar = adjoint.input, dx = tangent.input;
   const Index n = this->input().tokens, B = x.rows() / n, H = heads_, k = dybar.count();
   const bool want_QK = dwbar.has(kQ) || dwbar.has(kK) || dxbar;

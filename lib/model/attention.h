@@ -29,7 +29,7 @@ class Attention final : public Layer<S> {
   void adjoint(BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar, Saved<S>& adjoint,
                BlockView<S> wbar, Batch<S>* xbar) const override;
   void tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                          const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
+                          Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
                           BlockView<S> dwbar, Batch<S>* dxbar) const override;
 
  private:

@@ -10,6 +10,7 @@ template <class S>
 LossEvaluator<S>::LossEvaluator(const ModelPoint<S>& of, Index chunk_rows)
     : model_(of.model),
       data_(of.data),
+      loss_(*model_, *data_),
       samples_per_chunk_(std::max<Index>(1, chunk_rows / model_->network().input().tokens)),
       losses_((data_->samples + samples_per_chunk_ - 1) / samples_per_chunk_) {}
 
@@ -21,9 +22,9 @@ S LossEvaluator<S>::operator()(const Vector<S>& weights) {
   for (Index c = 0; c < static_cast<Index>(losses_.size()); ++c) {
     const Index first = c * samples_per_chunk_, count = std::min(samples_per_chunk_, data_->samples - first);
     const BatchView<const S> x(data_->X.data() + first * in.size(), 1, count * in.tokens, in.width);
+    saved_.context = data_->context(first, count, in.tokens);
     model_->network().value(w, x, saved_, outputs_);
-    losses_[c] =
-        model_->loss().value(outputs_[0], data_->Y.middleRows(first * out.tokens, count * out.tokens));
+    losses_[c] = loss_.value(first * out.tokens, outputs_[0]);
   }
   return tree_sum<S>(losses_);
 }

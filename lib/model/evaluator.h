@@ -23,6 +23,7 @@ class LossEvaluator {
  private:
   std::shared_ptr<const Model<S>> model_;
   std::shared_ptr<const Data<S>> data_;
+  DataLoss<S> loss_;
   Index samples_per_chunk_;
   Saved<S> saved_;
   Batch<S> outputs_;

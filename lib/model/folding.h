@@ -53,7 +53,7 @@ class NoFolding final : public Folding<S> {
  private:
   void copy(BlockView<const S> from, BlockView<S> to, bool add) const {
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
-      if (!to.has(b)) continue;
+      if (!to.has(b) || !blocks_[b].tied_to.empty()) continue;
       const Index slices = blocks_[b].size() / (blocks_[b].rows() * blocks_[b].cols());
       for (Index j = 0; j < to.count(); ++j)
         for (Index i = 0; i < slices; ++i)

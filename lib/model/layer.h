@@ -1,6 +1,8 @@
 /// The contract of a layer: its value and three derivative rules.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <vector>
 
 #include "linalg/batch.h"
@@ -15,11 +17,23 @@ struct Shape {
   Index size() const { return tokens * width; }
 };
 
+/// Which rows of an activation are real: one number a row, 0 where it is masked; empty: all are real.
+using Mask = std::vector<std::uint8_t>;
+
+/// What the rows of an activation have beside their numbers. It never moves.
+struct Context {
+  std::span<const std::int32_t> ids;   ///< token ids, one a row; empty: there are none
+  std::span<const std::uint8_t> mask;  ///< as Mask
+};
+
 /// What a rule leaves for the rules after it: a list of batches that the layer numbers as it likes, a view of
 /// the rule's own input (whose memory the caller keeps), and the same for the layers inside a composed one.
+/// Memory is kept from call to call, so that nothing is allocated in the long run.
 template <class S>
 struct Saved {
   BatchView<const S> input;
+  Context context;  ///< of the input: the caller of `value` or `gradient` says it before
+  Mask mask;        ///< of the output, where a composed layer hands it on
   std::vector<Batch<S>> values;
   std::vector<Saved> parts;
 
@@ -65,7 +79,8 @@ class RowRule {
 /// `gradient` and `hessian` go forth and back again, through a loss that acts on rows. A layer may do this
 /// piece by piece, while the piece is in cache; by default it is one rule after the other.
 ///
-/// To add a layer, write one file that implements this class; nothing else changes. The tests hold every
+/// To add a layer, write one file that implements this class, and enter it in model/layer_types.cpp; nothing
+/// else changes. The tests hold every
 /// layer to these definitions with `check_layer` (tests/support).
 template <class S>
 class Layer {
@@ -79,7 +94,10 @@ class Layer {
   Shape output() const { return output_; }
   virtual std::vector<ParameterBlock> blocks() const = 0;
 
-  /// Fills `value` for the three other rules.  x: count 1.
+  /// Makes the mask of the input that of the output: the same, where a token stays a token.
+  virtual void mask(Mask& /*mask*/) const {}
+
+  /// Fills `value`, which has its context already, for the three other rules.  x: count 1.
   virtual void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const = 0;
 
   /// Fills `tangent` for tangent_of_adjoint.
@@ -90,9 +108,10 @@ class Layer {
   virtual void adjoint(BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar,
                        Saved<S>& adjoint, BlockView<S> wbar, Batch<S>* xbar) const = 0;
 
-  /// `adjoint` stems from a single ybar, the one that dybar is the tangent of.
+  /// `adjoint` stems from a single ybar, the one that dybar is the tangent of. What `tangent` has beside what
+  /// the tangent rule left is working memory.
   virtual void tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                                  const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
+                                  Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
                                   BlockView<S> dwbar, Batch<S>* dxbar) const = 0;
 
   /// value, ybar = loss.gradient(y), adjoint.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <functional>
-#include <optional>
+#include <type_traits>
 
 #include "model/architecture.h"
 
@@ -36,6 +36,16 @@ void add_layer_type(LayerType type);
 /// The description with every option written out. Throws InputError for an option that its type does not
 /// have, that is of another kind, or that is missing.
 LayerDescription with_defaults(const LayerDescription& layer);
+
+/// The layer of a description. Throws InputError as with_defaults, and for sizes that do not fit.
+template <class S>
+std::unique_ptr<const Layer<S>> make_layer(const LayerDescription& layer, Shape input) {
+  const LayerType& type = layer_type(layer.type);
+  if constexpr (std::is_same_v<S, double>)
+    return type.make(with_defaults(layer), input);
+  else
+    return type.make_float(with_defaults(layer), input);
+}
 
 /// An option of a description that has it: Index, double or std::string.
 template <class T>

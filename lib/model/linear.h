@@ -50,7 +50,7 @@ class Linear final : public Layer<S> {
 
   /// dxbar = dybar W^T + ybar dW^T,  dWbar = x^T dybar + dx^T ybar
   void tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                          const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
+                          Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
                           BlockView<S> dwbar, Batch<S>* dxbar) const override {
     const BatchView<const S> x = value.input, dx = tangent.input, ybar = adjoint.input;
     if (dxbar) dxbar->resize_zero(dybar.count(), x.rows(), x.cols());

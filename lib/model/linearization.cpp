@@ -63,35 +63,33 @@ template <class S>
 class Linearization<S>::ChunkLoss final : public RowRule<S> {
  public:
   ChunkLoss(const Linearization& at, Index first_sample)
-      : loss_(at.model().loss()),
-        Y_(at.point_.data->Y),
-        first_(first_sample * at.model().network().output().tokens) {}
-  S value(ConstMatrixRef<S> y) const { return loss_.value(y, targets(0, y.rows())); }
+      : loss_(at.loss_rule_), first_(first_sample * at.model().network().output().tokens) {}
+  S value(ConstMatrixRef<S> y) const { return loss_.value(first_, y); }
   void gradient(Index first_row, ConstMatrixRef<S> y, MatrixRef<S> ybar) const override {
-    loss_.gradient(y, targets(first_row, y.rows()), ybar);
+    loss_.gradient(first_ + first_row, y, ybar);
   }
   void curvature(Index first_row, ConstMatrixRef<S> y, ConstMatrixRef<S> dy,
                  MatrixRef<S> dybar) const override {
-    loss_.hessian_product(y, targets(first_row, y.rows()), dy, dybar);
+    loss_.curvature(first_ + first_row, y, dy, dybar);
   }
 
  private:
-  auto targets(Index first_row, Index rows) const { return Y_.middleRows(first_ + first_row, rows); }
-
-  const Loss<S>& loss_;
-  const Matrix<S>& Y_;
+  const DataLoss<S>& loss_;
   Index first_;
 };
 
 template <class S>
 Linearization<S>::Linearization(ModelPoint<S> point, const LinearizationOptions& options)
-    : point_(std::move(point)), options_(options) {
+    : point_(std::move(point)), loss_rule_(model(), *point_.data), options_(options) {
   const Shape in = model().network().input(), out = model().network().output();
   check_size("number of weights", weights().size(), parameters().weight_count());
   check_size("rows of X", point_.data->X.rows(), point_.data->samples * in.tokens);
   check_size("columns of X", point_.data->X.cols(), in.width);
   check_size("rows of Y", point_.data->Y.rows(), point_.data->samples * out.tokens);
   check_size("columns of Y", point_.data->Y.cols(), out.width);
+  for (const auto& [name, size] : {std::pair{"number of token ids", point_.data->ids.size()},
+                                   {"length of the mask", point_.data->mask.size()}})
+    if (size > 0) check_size(name, static_cast<Index>(size), point_.data->X.rows());
   if (point_.data->samples < 1) throw InputError("number of samples: expected at least 1, found 0");
 
   const Index per_chunk = std::max<Index>(1, options_.chunk_rows / in.tokens);
@@ -167,11 +165,13 @@ BatchView<const S> Linearization<S>::inputs(Index first, Index count) const {
 
 template <class S>
 void Linearization<S>::evaluate(Index first, Index count, PointState& point) const {
+  point.value.context = point_.data->context(first, count, model().network().input().tokens);
   model().network().value(network_weights(), inputs(first, count), point.value, point.y);
 }
 
 template <class S>
 void Linearization<S>::evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const {
+  point.value.context = point_.data->context(chunk.first, chunk.count, model().network().input().tokens);
   model().network().gradient(network_weights(), inputs(chunk.first, chunk.count),
                              ChunkLoss(*this, chunk.first), point.value, point.y, point.ybar, point.adjoint,
                              ubar, nullptr);
@@ -317,7 +317,7 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
 template <class S>
 Matrix<S> Linearization<S>::residual() const {
   Matrix<S> r(outputs_.rows(), outputs_.cols());
-  model().loss().gradient(outputs_, point_.data->Y, r);
+  loss_rule_.gradient(0, outputs_, r);
   return r;
 }
 

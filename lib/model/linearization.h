@@ -114,6 +114,7 @@ class Linearization {
   BlockView<const S> sum_over_chunks(Index k, const Body& body) const;
 
   ModelPoint<S> point_;
+  DataLoss<S> loss_rule_;
   Vector<S> network_weights_;
   LinearizationOptions options_;
   std::vector<Chunk> chunks_;

@@ -50,10 +50,11 @@ class Model {
  private:
   std::vector<std::string> moving_blocks() const {
     const std::vector<ParameterBlock> blocks = network_->blocks();
+    const auto trained = parameters_.theta_slots();
     std::vector<std::string> names;
     for (std::size_t u = 0; u < blocks.size(); ++u)
-      for (std::size_t w = 0; w < parameters_.entries().size(); ++w)
-        if (parameters_.entries()[w].trainable() && folding_->depends(u, w)) {
+      for (std::size_t w = 0; w < trained.size() && blocks[u].tied_to.empty(); ++w)
+        if (trained[w].offset >= 0 && folding_->depends(u, w)) {
           names.push_back(blocks[u].name);
           break;
         }
@@ -70,9 +71,66 @@ class Model {
 /// Inputs and targets of N samples, the rows ordered (sample, token).
 template <class S>
 struct Data {
-  Index samples;  ///< N
-  Matrix<S> X;    ///< N n x D
-  Matrix<S> Y;    ///< (N tokens of an output) x D_out
+  Index samples;                       ///< N
+  Matrix<S> X;                         ///< N n x D
+  Matrix<S> Y;                         ///< (N tokens of an output) x D_out
+  std::vector<std::int32_t> ids = {};  ///< token ids, N n; empty: there are none
+  Mask mask = {};                      ///< N n; masked rows of the outputs count in no loss
+
+  /// What samples first, ..., first + count - 1 have beside their numbers.
+  Context context(Index first, Index count, Index tokens) const {
+    const auto part = [&](const auto& of) {
+      return of.empty() ? std::span(of) : std::span(of).subspan(first * tokens, count * tokens);
+    };
+    return {part(ids), part(mask)};
+  }
+};
+
+/// The loss on rows of the outputs of a model on data: rows that are masked count for nothing.
+template <class S>
+class DataLoss {
+ public:
+  DataLoss(const Model<S>& model, const Data<S>& data) : loss_(model.loss()), Y_(data.Y), mask_(data.mask) {
+    model.network().mask(mask_);
+  }
+  S value(Index first_row, ConstMatrixRef<S> F) const {
+    S sum = 0;
+    for_real_rows(first_row, F.rows(), [&](Index row, Index count) {
+      sum += loss_.value(F.middleRows(row, count), Y_.middleRows(first_row + row, count));
+    });
+    return sum;
+  }
+  void gradient(Index first_row, ConstMatrixRef<S> F, MatrixRef<S> r) const {
+    if (!mask_.empty()) r.setZero();
+    for_real_rows(first_row, F.rows(), [&](Index row, Index count) {
+      loss_.gradient(F.middleRows(row, count), Y_.middleRows(first_row + row, count),
+                     r.middleRows(row, count));
+    });
+  }
+  void curvature(Index first_row, ConstMatrixRef<S> F, ConstMatrixRef<S> dF, MatrixRef<S> dr) const {
+    if (!mask_.empty()) dr.setZero();
+    for_real_rows(first_row, F.rows(), [&](Index row, Index count) {
+      loss_.hessian_product(F.middleRows(row, count), Y_.middleRows(first_row + row, count),
+                            dF.middleRows(row, count), dr.middleRows(row, count));
+    });
+  }
+
+ private:
+  /// body(row, count) for every run of real rows among those from first_row.
+  template <class Body>
+  void for_real_rows(Index first_row, Index rows, const Body& body) const {
+    if (mask_.empty()) return body(0, rows);
+    for (Index row = 0; row < rows; ++row) {
+      Index end = row;
+      while (end < rows && mask_[first_row + end]) ++end;
+      if (end > row) body(row, end - row);
+      row = end;
+    }
+  }
+
+  const Loss<S>& loss_;
+  const Matrix<S>& Y_;
+  Mask mask_;
 };
 
 }  // namespace basin

@@ -47,8 +47,8 @@ struct ModelPoint {
       return *this;
     else
       return {build<T>(model->architecture(), parameters().trained()), weights.template cast<T>(),
-              std::make_shared<Data<T>>(
-                  Data<T>{data->samples, data->X.template cast<T>(), data->Y.template cast<T>()})};
+              std::make_shared<Data<T>>(Data<T>{data->samples, data->X.template cast<T>(),
+                                                data->Y.template cast<T>(), data->ids, data->mask})};
   }
 
   /// The same problem with other roundings (model/perturbation.h): another one for each index.

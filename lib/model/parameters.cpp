@@ -18,12 +18,14 @@ std::string joined(const std::vector<std::string>& blocks) {
   return name;
 }
 
-ParameterLayout::ParameterLayout(std::vector<ParameterBlock> blocks,
+ParameterLayout::ParameterLayout(const std::vector<ParameterBlock>& blocks,
                                  const std::vector<std::string>& trainable) {
-  for (ParameterBlock& block : blocks) {
-    const Index size = block.size();
-    entries_.push_back({std::move(block), weight_count_, -1});
-    weight_count_ += size;
+  for (const ParameterBlock& block : blocks) {
+    if (!block.tied_to.empty()) continue;
+    for (const Entry& e : entries_)
+      if (e.block.name == block.name) throw InputError("two parameter blocks are called " + block.name);
+    entries_.push_back({block, weight_count_, -1});
+    weight_count_ += block.size();
   }
   for (const std::string& name : trainable) {
     if (std::count(trainable.begin(), trainable.end(), name) > 1)
@@ -36,8 +38,13 @@ ParameterLayout::ParameterLayout(std::vector<ParameterBlock> blocks,
       e.theta_offset = theta_size_;
       theta_size_ += e.block.size();
     }
-    weight_slots_.push_back({e.offset, e.block.rows(), e.block.cols()});
-    theta_slots_.push_back({e.theta_offset, e.block.rows(), e.block.cols()});
+  }
+  for (const ParameterBlock& block : blocks) {
+    const Entry& e = find(block.tied_to.empty() ? block.name : block.tied_to);
+    if (e.block.shape != block.shape)
+      throw InputError(block.name + " is tied to " + e.block.name + ", which has another shape");
+    weight_slots_.push_back({e.offset, block.rows(), block.cols()});
+    theta_slots_.push_back({e.theta_offset, block.rows(), block.cols()});
   }
 }
 

@@ -14,6 +14,9 @@ namespace basin {
 struct ParameterBlock {
   std::string name;
   std::vector<Index> shape;
+  /// The full name of a block of the same shape that this one is: one array, used in two places, whose
+  /// adjoints are added. Empty: a block of its own.
+  std::string tied_to = {};
 
   Index size() const;
   /// A block is seen as a stack of matrices along its leading axes: W_Q as H matrices D x d, a bias as one
@@ -78,15 +81,18 @@ class ParameterLayout {
     bool trainable() const { return theta_offset >= 0; }
   };
 
-  /// Throws InputError when `trainable` names a block that is not there, names one twice, or is empty.
-  ParameterLayout(std::vector<ParameterBlock> blocks, const std::vector<std::string>& trainable);
+  /// Throws InputError when `trainable` names a block that is not there, names one twice, or is empty, and
+  /// when a block is tied to one that is not there, is tied itself or has another shape.
+  ParameterLayout(const std::vector<ParameterBlock>& blocks, const std::vector<std::string>& trainable);
 
+  /// Blocks that are not tied to others.
   const std::vector<Entry>& entries() const { return entries_; }
   /// Throws InputError, listing the names there are.
   const Entry& find(const std::string& name) const;
   Index weight_count() const { return weight_count_; }
   Index theta_size() const { return theta_size_; }  ///< P
 
+  /// Of all blocks, in their order: a tied one stands where the other does.
   std::span<const BlockSlot> weight_slots() const { return weight_slots_; }
   std::span<const BlockSlot> theta_slots() const { return theta_slots_; }
 

@@ -7,10 +7,11 @@
 
 namespace basin {
 
-/// y = f_L( ... f_2(f_1(x; w_1); w_2) ... ; w_L), itself a layer: the chain rule, written once.
+/// y = f_L( ... f_2(f_1(x; w_1); w_2) ... ; w_L), itself a layer: the chain rule, written once. The last
+/// layer meets the loss.
 ///
-/// With one layer the parameter blocks keep their names; with several they are prefixed by the name of their
-/// layer, or its number if there are no names: "attention.W_Q", "2.W_Q".
+/// Parameter blocks are prefixed by the name of their layer, "attention.W_Q", unless that is empty; without
+/// names by its number, "2.W_Q", unless there is one layer only.
 template <class S>
 class Sequential final : public Layer<S> {
  public:
@@ -21,13 +22,14 @@ class Sequential final : public Layer<S> {
   explicit Sequential(Layers layers, std::vector<std::string> names = {});
 
   std::vector<ParameterBlock> blocks() const override;
+  void mask(Mask& mask) const override;
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
   void tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
                Saved<S>& tangent, Batch<S>& dy) const override;
   void adjoint(BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar, Saved<S>& adjoint,
                BlockView<S> wbar, Batch<S>* xbar) const override;
   void tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                          const Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
+                          Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
                           BlockView<S> dwbar, Batch<S>* dxbar) const override;
   void gradient(BlockView<const S> w, BatchView<const S> x, const RowRule<S>& loss, Saved<S>& value,
                 Batch<S>& y, Batch<S>& ybar, Saved<S>& adjoint, BlockView<S> wbar,
@@ -37,6 +39,22 @@ class Sequential final : public Layer<S> {
                Batch<S>& dy, Batch<S>& dybar, BlockView<S> dwbar, Batch<S>* dxbar) const override;
 
  private:
+  // The rules for the first `count` layers alone; what comes back from a layer goes to adjoint_of_input.
+  void value_up_to(std::size_t count, BlockView<const S> w, BatchView<const S> x, Saved<S>& value,
+                   Batch<S>& y) const;
+  void tangent_up_to(std::size_t count, BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
+                     BlockView<const S> dw, Saved<S>& tangent, Batch<S>& dy) const;
+  void adjoint_from(std::size_t count, BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar,
+                    Saved<S>& adjoint, BlockView<S> wbar, Batch<S>* xbar) const;
+  void tangent_of_adjoint_from(std::size_t count, BlockView<const S> w, const Saved<S>& value,
+                               const Saved<S>& adjoint, Saved<S>& tangent, BlockView<const S> dw,
+                               BatchView<const S> dybar, BlockView<S> dwbar, Batch<S>* dxbar) const;
+  /// Where layer l leaves the adjoint of its input: with the chain's own, or in `between`; null if nothing
+  /// before it is asked for.
+  Batch<S>* adjoint_of_input(std::size_t l, BlockView<S> wbar, Batch<S>* xbar, Batch<S>* between) const;
+  /// What the input of layer l has beside its numbers, once the layer before it has its context.
+  Context context_of(std::size_t l, Saved<S>& value) const;
+
   /// The blocks of layer l within those of the chain.
   template <class T>
   BlockView<T> part(BlockView<T> w, std::size_t l) const {

@@ -834,9 +834,9 @@ void TiledAttention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, Bat
 
 template <class S>
 void TiledAttention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value,
-                                           const Saved<S>& adjoint, const Saved<S>& tangent,
-                                           BlockView<const S> dw, BatchView<const S> dybar,
-                                           BlockView<S> dwbar, Batch<S>* dxbar) const {
+                                           const Saved<S>& adjoint, Saved<S>& tangent, BlockView<const S> dw,
+                                           BatchView<const S> dybar, BlockView<S> dwbar,
+                                           Batch<S>* dxbar) const {
   pass().second_order(w, value, adjoint, tangent, dw, dybar, dwbar, dxbar, [](const Place&, Index) {});
 }
 
