@@ -38,15 +38,4 @@ void check_output(const std::string& path, bool overwrite);
 /// Deletes the unfinished files of this path whose processes are gone.
 void remove_unfinished(const std::string& path);
 
-/// The path of a file that belongs to another one, such as its journal: PATH.journal, shortened where names
-/// may not be that long.
-std::string companion(const std::string& path, const std::string& suffix);
-
-/// Whether the errno of a call says that the system, or the file system, does not have it: EINVAL, ENOSYS,
-/// EOPNOTSUPP, or, as some sandboxes have it, EPERM.
-bool is_missing_call(int error);
-
-/// Deletes the unfinished files of this process. Safe to call from a signal handler.
-void remove_unfinished_files() noexcept;
-
 }  // namespace basin

@@ -8,7 +8,7 @@
 #include <csignal>
 #include <cstring>
 
-#include "hdf5/part_file.h"
+#include "hdf5/unfinished.h"
 
 namespace basin::tools {
 namespace {

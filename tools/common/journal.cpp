@@ -16,7 +16,7 @@
 #include <sstream>
 
 #include "common/interrupt.h"
-#include "hdf5/part_file.h"
+#include "hdf5/file_calls.h"
 #include "linalg/errors.h"
 #include "linalg/random.h"
 #include "problem/encoding.h"

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "hdf5/file_names.h"
 #include "linalg/errors.h"
 
 namespace basin::tools {

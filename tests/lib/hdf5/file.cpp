@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
+#include "hdf5/unfinished.h"
 #include "linalg/errors.h"
 #include "support/temporary_folder.h"
 
