@@ -80,6 +80,142 @@ std::string completeness_statement(const EigenResult& result, End end) {
   return text.str();
 }
 
+/// Both ends of a spectrum by Lanczos with restarts, and a search for what that has missed.
+class EndsByLanczos {
+ public:
+  EndsByLanczos(const SelfAdjointOperator& A, const Wanted& wanted, const EigenOptions& options,
+                const Progress& progress);
+  EndsByLanczos(const EndsByLanczos&) = delete;
+  EndsByLanczos& operator=(const EndsByLanczos&) = delete;
+
+  ExtremeEigenpairs find();
+
+ private:
+  /// Calls work(end, number wanted, its result) for the ends that are wanted.
+  template <class Work>
+  void each_end(const Work& work) {
+    if (wanted_.smallest > 0) work(End::smallest, wanted_.smallest, result_.smallest);
+    if (wanted_.largest > 0) work(End::largest, wanted_.largest, result_.largest);
+  }
+  bool both() const { return wanted_.smallest > 0 && wanted_.largest > 0; }
+
+  void pairs_of_zero();
+  void pairs_of_krylov_spaces();
+  /// Whether all converged.
+  bool solve(Lanczos& solver);
+  /// Which ends have converged: where one has not there is no point in looking for more.
+  Wanted settled(const EndPairs& found) const;
+  /// Improves the pairs of the settled ends.
+  void look_for_missed(MissedSearch& search, const Wanted& complete, EndPairs& found);
+  void record(const MissedSearch& search, const Wanted& complete, const EndPairs& found);
+
+  const SelfAdjointOperator& A_;
+  Wanted wanted_;
+  const EigenOptions& options_;
+  Index products_before_, krylov_;  // the latter vectors of a space
+  double norm_;
+  Index expected_;  // products: without restarts it takes so many; a restart takes half a space more
+  std::function<void()> count_products_;
+  std::ostringstream method_;
+  ExtremeEigenpairs result_;
+};
+
+EndsByLanczos::EndsByLanczos(const SelfAdjointOperator& A, const Wanted& wanted, const EigenOptions& options,
+                             const Progress& progress)
+    : A_(A),
+      wanted_(wanted),
+      options_(options),
+      products_before_(A.products()),
+      krylov_(krylov_size(A.rows(), wanted, options.krylov_vectors)),
+      norm_(norm_estimate(A, options.seed)),
+      expected_(krylov_ + 4 * wanted.total() + options.probe_block * options.probe_steps),
+      count_products_([this, &progress] {
+        const Index done = A_.products() - products_before_;
+        if (done >= expected_) expected_ += krylov_ / 2;
+        report(progress, done, expected_);
+      }) {}
+
+ExtremeEigenpairs EndsByLanczos::find() {
+  if (norm_ == 0)
+    pairs_of_zero();
+  else
+    pairs_of_krylov_spaces();
+  each_end([&](End end, Index count, EigenResult& side) {
+    side.requested = count;
+    side.products = A_.products() - products_before_;
+    side.shared = both();
+    if (side.completeness.empty()) side.completeness = completeness_statement(side, end);
+  });
+  return std::move(result_);
+}
+
+void EndsByLanczos::pairs_of_zero() {
+  each_end([&](End end, Index count, EigenResult& side) {
+    measure(A_, end, options_, norm_, Vectors<double>::Identity(A_.rows(), count), side);
+    side.method = "power method: the operator maps a random vector to zero";
+    side.completeness = "an operator that maps a random vector to zero is zero with probability one";
+  });
+}
+
+void EndsByLanczos::pairs_of_krylov_spaces() {
+  const ScaledShift op(A_, norm_, count_products_);
+  std::optional<Lanczos> solver(std::in_place, op, wanted_, krylov_);
+  const bool ended = solve(*solver);
+  MissedSearch search(A_, options_, norm_, count_products_);
+  EndPairs found = ritz_pairs(A_, solver->ritz_vectors(), wanted_);
+  solver.reset();  // its memory
+  if (ended) found = search.polished(std::move(found), wanted_);
+  const Wanted complete = settled(found);
+  if (complete.total() > 0) look_for_missed(search, complete, found);
+  record(search, complete, found);
+}
+
+bool EndsByLanczos::solve(Lanczos& solver) {
+  Vector<double> start(A_.rows());
+  Random(options_.seed, "Lanczos start").fill_normal(start);
+  // A tenth of the tolerance for the recurrence: what is found later adds to residuals, and those computed
+  // afresh decide.
+  const bool ended = solver.solve(
+      start,
+      [&](const Vector<double>&, const Vector<double>& residuals) {
+        return residuals.maxCoeff() <= options_.tolerance / 10;
+      },
+      options_.max_restarts);
+  method_ << "Spectra, thick-restarted Lanczos with a space of " << krylov_ << " vectors"
+          << (both() ? " for both ends" : "") << ", " << solver.restarts() << " restarts; tolerance "
+          << options_.tolerance << " |A|, |A| about " << norm_;
+  return ended;
+}
+
+Wanted EndsByLanczos::settled(const EndPairs& found) const {
+  const auto all = [&](Index first, Index count) {
+    return (found.residuals.segment(first, count).array() <= options_.tolerance * norm_).all() ? count : 0;
+  };
+  return {all(0, wanted_.smallest), all(wanted_.smallest, wanted_.largest)};
+}
+
+void EndsByLanczos::look_for_missed(MissedSearch& search, const Wanted& complete, EndPairs& found) {
+  const std::vector<Index> columns = end_columns(complete, wanted_.total());
+  EndPairs part = {found.vectors(Eigen::all, columns), found.values(columns), found.residuals(columns)};
+  search.run(part, complete);
+  found.vectors(Eigen::all, columns) = search.polished(std::move(part), complete).vectors;
+  method_ << "; then " << search.probes << " block Krylov spaces of " << options_.probe_block
+          << " random vectors and " << options_.probe_steps << " steps in the complement";
+}
+
+void EndsByLanczos::record(const MissedSearch& search, const Wanted& complete, const EndPairs& found) {
+  each_end([&](End end, Index count, EigenResult& side) {
+    const bool low = end == End::smallest;
+    measure(A_, end, options_, norm_, low ? found.vectors.leftCols(count) : found.vectors.rightCols(count),
+            side);
+    side.method = method_.str();
+    if ((low ? complete.smallest : complete.largest) > 0) side.probes = search.probes;
+    side.resolved = search.resolved;
+    side.resolution = search.resolution();
+    side.no_more_beyond = low ? search.none_below : search.none_above;
+  });
+}
+
 }  // namespace
 
 ExtremeEigenpairs extreme_eigenpairs(const SelfAdjointOperator& A, Index smallest, Index largest,
@@ -90,82 +226,9 @@ ExtremeEigenpairs extreme_eigenpairs(const SelfAdjointOperator& A, Index smalles
       throw InputError("number of eigenpairs: expected 1 to " + std::to_string(size) + ", found " +
                        std::to_string(count));
   const Wanted wanted = {smallest, largest};
-  ExtremeEigenpairs result;
   if (solved_densely(size, wanted, options))
     return ends_of_spectrum(full_spectrum(A, true, options, progress), smallest, largest);
-
-  const auto each_end = [&](const std::function<void(End, Index, EigenResult&)>& work) {
-    if (smallest > 0) work(End::smallest, smallest, result.smallest);
-    if (largest > 0) work(End::largest, largest, result.largest);
-  };
-  const Index products_before = A.products(), krylov = krylov_size(size, wanted, options.krylov_vectors);
-  const double norm = norm_estimate(A, options.seed);
-  if (norm == 0) {
-    each_end([&](End end, Index count, EigenResult& side) {
-      measure(A, end, options, norm, Vectors<double>::Identity(size, count), side);
-      side.method = "power method: the operator maps a random vector to zero";
-      side.completeness = "an operator that maps a random vector to zero is zero with probability one";
-    });
-  } else {
-    const bool both = smallest > 0 && largest > 0;
-    // Without restarts it takes so many; a restart takes half a space more.
-    Index expected = krylov + 4 * wanted.total() + options.probe_block * options.probe_steps;
-    const std::function<void()> count_products = [&] {
-      const Index done = A.products() - products_before;
-      if (done >= expected) expected += krylov / 2;
-      report(progress, done, expected);
-    };
-    const ScaledShift op(A, norm, count_products);
-    std::optional<Lanczos> solver(std::in_place, op, wanted, krylov);
-    Vector<double> start(size);
-    Random(options.seed, "Lanczos start").fill_normal(start);
-    // A tenth of the tolerance for the recurrence: what is found later adds to residuals, and those computed
-    // afresh decide.
-    const bool ended = solver->solve(
-        start,
-        [&](const Vector<double>&, const Vector<double>& residuals) {
-          return residuals.maxCoeff() <= options.tolerance / 10;
-        },
-        options.max_restarts);
-    std::ostringstream method;
-    method << "Spectra, thick-restarted Lanczos with a space of " << krylov << " vectors"
-           << (both ? " for both ends" : "") << ", " << solver->restarts() << " restarts; tolerance "
-           << options.tolerance << " |A|, |A| about " << norm;
-
-    MissedSearch search(A, options, norm, count_products);
-    EndPairs found = ritz_pairs(A, solver->ritz_vectors(), wanted);
-    solver.reset();  // its memory
-    if (ended) found = search.polished(std::move(found), wanted);
-    // Where an end has not converged there is no point in looking for more.
-    const auto settled = [&](Index first, Index count) {
-      return (found.residuals.segment(first, count).array() <= options.tolerance * norm).all() ? count : 0;
-    };
-    const Wanted complete = {settled(0, smallest), settled(smallest, largest)};
-    if (complete.total() > 0) {
-      const std::vector<Index> columns = end_columns(complete, wanted.total());
-      EndPairs part = {found.vectors(Eigen::all, columns), found.values(columns), found.residuals(columns)};
-      search.run(part, complete);
-      found.vectors(Eigen::all, columns) = search.polished(std::move(part), complete).vectors;
-      method << "; then " << search.probes << " block Krylov spaces of " << options.probe_block
-             << " random vectors and " << options.probe_steps << " steps in the complement";
-    }
-    each_end([&](End end, Index count, EigenResult& side) {
-      measure(A, end, options, norm,
-              end == End::smallest ? found.vectors.leftCols(count) : found.vectors.rightCols(count), side);
-      side.method = method.str();
-      if ((end == End::smallest ? complete.smallest : complete.largest) > 0) side.probes = search.probes;
-      side.resolved = search.resolved;
-      side.resolution = search.resolution();
-      side.no_more_beyond = end == End::smallest ? search.none_below : search.none_above;
-    });
-  }
-  each_end([&](End end, Index count, EigenResult& side) {
-    side.requested = count;
-    side.products = A.products() - products_before;
-    side.shared = smallest > 0 && largest > 0;
-    if (side.completeness.empty()) side.completeness = completeness_statement(side, end);
-  });
-  return result;
+  return EndsByLanczos(A, wanted, options, progress).find();
 }
 
 EigenResult extreme_eigenpairs(const SelfAdjointOperator& A, End end, Index count,
