@@ -131,37 +131,22 @@ NpyArray read_rank_3(const std::string& option, const std::string& path, const c
   return array;
 }
 
-void import(int argc, const char* const* argv) {
-  Command command(
-      {kName + " import", "a problem from NumPy arrays", "--X X.npy --Y Y.npy -o PROBLEM.h5 [options]",
-       R"(X.npy has shape (N, n, D), Y.npy (N, n, D_out); weights, if given, W_Q, W_K, W_V (H, D, d) and W_O (H, d, D_out);
-float64 or float32. Without weights they are drawn (--init). With h5py at hand a problem file is as quickly
-written directly: see lib/hdf5/FORMAT.md.
-)",
-       R"(  basin-problem import --X X.npy --Y Y.npy -o problem.h5 --kernel gaussian -H 4 -d 16
-)"},
-      argc, argv, 2);
-  command.options.add_options()                                                            //
-      ("X", po::value<std::string>()->required()->value_name("FILE"), "inputs (N, n, D)")  //
-      ("Y", po::value<std::string>()->required()->value_name("FILE"), "targets (N, n, D_out)");
-  for (const std::string& block : attention_blocks())
-    command.options.add_options()(block.c_str(), po::value<std::string>()->value_name("FILE"),
-                                  "weights; all four blocks or none");
-  add_weight_options(command);
-  if (!command.parse()) return;
-
-  const std::string X_path = command.get<std::string>("X"), Y_path = command.get<std::string>("Y");
+/// Data from --X and --Y.
+void read_data(const std::string& X_path, const std::string& Y_path, Problem& problem) {
   const NpyArray X = read_rank_3("X", X_path, "(N, n, D)"), Y = read_rank_3("Y", Y_path, "(N, n, D_out)");
   if (X.shape[0] != Y.shape[0] || X.shape[1] != Y.shape[1])
     throw InputError(Y_path + ": found shape " + hdf5::text(Y.shape) +
                      "; expected (N, n, D_out) with N, n of X, which has " + hdf5::text(X.shape));
-  Problem problem;
   problem.tokens = X.shape[1];
   const Index rows = X.shape[0] * X.shape[1];
   problem.data = {X.shape[0], Eigen::Map<const Matrix<double>>(X.values.data(), rows, X.shape[2]),
                   Eigen::Map<const Matrix<double>>(Y.values.data(), rows, Y.shape[2])};
+}
 
-  std::vector<std::string> read = {X_path, Y_path};
+/// Weights from the files of the four blocks, which must fit each other and the data; none where none is
+/// given. Adds the files to `read`.
+std::optional<AttentionWeights> read_weights(const Command& command, const Problem& problem,
+                                             std::vector<std::string>& read) {
   std::vector<Vector<double>> blocks;
   AttentionWeights weights;
   for (const std::string& block : attention_blocks()) {
@@ -182,21 +167,48 @@ written directly: see lib/hdf5/FORMAT.md.
                          hdf5::text(expected) + " to fit the data and the other blocks");
     blocks.push_back(array.values);
   }
-  if (!blocks.empty() && blocks.size() != 4)
-    throw InputError("give all of --W_Q, --W_K, --W_V, --W_O, or none");
+  if (blocks.empty()) return std::nullopt;
+  if (blocks.size() != 4) throw InputError("give all of --W_Q, --W_K, --W_V, --W_O, or none");
+  weights.values.resize(blocks[0].size() + blocks[1].size() + blocks[2].size() + blocks[3].size());
+  weights.values << blocks[0], blocks[1], blocks[2], blocks[3];
+  return weights;
+}
+
+void import(int argc, const char* const* argv) {
+  Command command(
+      {kName + " import", "a problem from NumPy arrays", "--X X.npy --Y Y.npy -o PROBLEM.h5 [options]",
+       R"(X.npy has shape (N, n, D), Y.npy (N, n, D_out); weights, if given, W_Q, W_K, W_V (H, D, d) and W_O (H, d, D_out);
+float64 or float32. Without weights they are drawn (--init). With h5py at hand a problem file is as quickly
+written directly: see lib/hdf5/FORMAT.md.
+)",
+       R"(  basin-problem import --X X.npy --Y Y.npy -o problem.h5 --kernel gaussian -H 4 -d 16
+)"},
+      argc, argv, 2);
+  command.options.add_options()                                                            //
+      ("X", po::value<std::string>()->required()->value_name("FILE"), "inputs (N, n, D)")  //
+      ("Y", po::value<std::string>()->required()->value_name("FILE"), "targets (N, n, D_out)");
+  for (const std::string& block : attention_blocks())
+    command.options.add_options()(block.c_str(), po::value<std::string>()->value_name("FILE"),
+                                  "weights; all four blocks or none");
+  add_weight_options(command);
+  if (!command.parse()) return;
+
+  const std::string X_path = command.get<std::string>("X"), Y_path = command.get<std::string>("Y");
+  Problem problem;
+  read_data(X_path, Y_path, problem);
+  std::vector<std::string> read = {X_path, Y_path};
+  std::optional<AttentionWeights> weights = read_weights(command, problem, read);
   const std::string sha256 = hdf5::sha256_of_files("", read);
   std::string names;
   for (const std::string& path : read) names += (names.empty() ? "" : "\n") + path;
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   problem.network = student_network(command);
-  if (blocks.empty()) {
-    add_weights(command, problem);
-  } else {
+  if (weights) {
     refuse(command, {"heads", "head-dim", "init", "gain", "init-seed", "no-weights"},
            "when weights are given");
-    weights.values.resize(blocks[0].size() + blocks[1].size() + blocks[2].size() + blocks[3].size());
-    weights.values << blocks[0], blocks[1], blocks[2], blocks[3];
     problem.network.weights = std::move(weights);
+  } else {
+    add_weights(command, problem);
   }
   write(command, file, problem, command.provenance(names, sha256));
 }

@@ -48,6 +48,145 @@ Found nowhere(const ModelObjective& f, const Vector<double>& theta) {
   return found;
 }
 
+/// A search: where it is, and what has happened.
+class Search {
+ public:
+  Search(const ModelLoss& loss, const Vector<double>& start, Target target, const SearchOptions& options)
+      : loss_(loss), start_(start), target_(target), options_(options), f_(loss.objective()) {
+    polishing_.dense_limit = options.dense_limit;
+  }
+  Found run();
+
+ private:
+  /// The method from the start, and in shorter steps where these were too long.
+  void descend_from(const Point& first);
+  /// The method from here on.
+  DescentStatus go_down(const Point& from);
+  /// Nearer to a minimum by trust-region Newton.
+  void close_in();
+  /// Nearer to a stationary point of any index by L-BFGS on |grad f|^2 / 2.
+  void lower_gradient();
+  /// From near a stationary point to the point itself.
+  Polished polished();
+  /// Down from a saddle; false where the search ends.
+  bool leave_saddle();
+
+  const ModelLoss& loss_;
+  const Vector<double>& start_;
+  const Target target_;
+  const SearchOptions& options_;
+  ModelObjective f_;
+  Stopping stopping_;
+  PolishOptions polishing_;
+  std::unique_ptr<const DescentMethod> method_;
+  Descent descent_;
+  Point x_;
+  Found found_;
+};
+
+Found Search::run() {
+  const std::optional<Point> first = f_.at(start_);
+  if (!first) return nowhere(f_, start_);
+  found_.start_loss = first->loss;
+  stopping_ = options_.stopping;
+  stopping_.gradient_scale = f_.gradient_scale();
+  x_ = *first;
+  if (target_ == Target::minima) descend_from(*first);
+  found_.descent_loss = x_.loss;
+  found_.descent_gradient = x_.gradient.stableNorm();
+  std::optional<Before> before;
+  do {
+    if (found_.not_finite) {
+      found_.point = StationaryPoint();
+      found_.point.at = x_;
+      found_.point.weights = f_.point_at(x_.theta).weights;
+      break;
+    }
+    if (!before) before = state_of(f_, x_.theta);
+    if (target_ == Target::minima)
+      close_in();
+    else
+      lower_gradient();
+    found_.point = classify(loss_, f_, polished().at, *before, options_.dense_limit);
+  } while (leave_saddle());
+  found_.distance = (found_.point.at.theta - start_).stableNorm();
+  return std::move(found_);
+}
+
+void Search::descend_from(const Point& first) {
+  const auto share_of_step = [&](double share) { return options_.method(f_, first, share); };
+  method_ = share_of_step(1);
+  f_.at(x_.theta);
+  const DescentStatus status = go_down(first);
+  found_.rose = above(x_.loss, found_.start_loss);
+  if (found_.not_finite || found_.rose)
+    if (const auto shorter = descend_in_shorter_steps(f_, share_of_step, first, status.step, stopping_))
+      found_.safe_step = shorter->status.step;
+  f_.at(x_.theta);
+}
+
+DescentStatus Search::go_down(const Point& from) {
+  descent_.at = from, descent_.memory = {};
+  Stopping from_here = stopping_;
+  from_here.steps += descent_.step;
+  DescentStatus status = descend(f_, *method_, descent_, from_here);
+  found_.not_finite = status.reason == DescentStatus::Reason::not_finite;
+  found_.descent_steps = descent_.step, found_.taken = descent_.taken;
+  x_ = descent_.at;
+  f_.at(x_.theta);
+  return status;
+}
+
+void Search::close_in() {
+  f_.at(x_.theta);
+  Descent finishing{x_};
+  const TrustRegionNewton newton(HUGE_VAL, kDrift, kProducts);
+  // superlinear from here on: three more digits cost a step
+  const Stopping closer{stopping_.gradient * 1e-3, stopping_.gradient_scale, 0, options_.finish_steps};
+  descend(f_, newton, finishing, closer);
+  found_.finish_steps += finishing.step;
+  x_ = finishing.at;
+  polishing_.reach = kDrift * f_.length(x_.theta);
+}
+
+void Search::lower_gradient() {
+  GradientNorm phi(f_);
+  const std::optional<Point> at = phi.at(x_.theta);
+  if (!at) return;
+  Descent falling{*at};
+  const Lbfgs lbfgs(10, kDrift * f_.length(x_.theta));
+  const double slope = stopping_.gradient * stopping_.gradient_scale;
+  descend(phi, lbfgs, falling, {0, 1, slope * slope / 2, options_.stopping.steps});
+  found_.finish_steps += falling.step;
+  if (auto there = f_.at(falling.at.theta)) x_ = std::move(*there);
+}
+
+Polished Search::polished() {
+  Polished end = finish(loss_, f_, x_, polishing_);
+  // Newton's method on the gradient may climb, to a saddle near by: a descent does not go there.
+  if (target_ == Target::minima && end.at.loss > x_.loss + end.rounding.loss) {
+    end = Polished();
+    end.at = x_;
+  }
+  found_.polish_steps += end.steps;
+  found_.polish_length = end.length;
+  return end;
+}
+
+bool Search::leave_saddle() {
+  if (target_ != Target::minima || found_.point.kind != PointKind::saddle ||
+      found_.escapes >= options_.escapes)
+    return false;
+  const PointCurvature& c = found_.point.curvature;
+  const auto away =
+      escape(f_, found_.point.at, c.direction, c.smallest, found_.point.rounding.loss, Reach::visible);
+  if (!away || !(away->at.loss < x_.loss)) return false;
+  ++found_.escapes;
+  f_.at(away->at.theta);
+  go_down(away->at);
+  return true;
+}
+
 }  // namespace
 
 std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>& direction, double curvature,
@@ -81,94 +220,7 @@ std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>&
 
 Found search(const ModelLoss& loss, const Vector<double>& start, Target target,
              const SearchOptions& options) {
-  ModelObjective f = loss.objective();
-  Found found;
-  std::optional<Point> first = f.at(start);
-  if (!first) return nowhere(f, start);
-  found.start_loss = first->loss;
-  Stopping stopping = options.stopping;
-  stopping.gradient_scale = f.gradient_scale();
-  Point x = *first;
-  PolishOptions polishing;
-  polishing.dense_limit = options.dense_limit;
-  Descent run{x};
-  std::unique_ptr<const DescentMethod> method;
-  // The method from x on.
-  const auto go_down = [&](const Point& from) {
-    run.at = from, run.memory = {};
-    Stopping from_here = stopping;
-    from_here.steps += run.step;
-    DescentStatus status = descend(f, *method, run, from_here);
-    found.not_finite = status.reason == DescentStatus::Reason::not_finite;
-    found.descent_steps = run.step, found.taken = run.taken;
-    x = run.at;
-    f.at(x.theta);
-    return status;
-  };
-  if (target == Target::minima) {
-    const auto share_of_step = [&](double share) { return options.method(f, *first, share); };
-    method = share_of_step(1);
-    f.at(x.theta);
-    const DescentStatus status = go_down(*first);
-    found.rose = above(x.loss, found.start_loss);
-    if (found.not_finite || found.rose)
-      if (const auto shorter = descend_in_shorter_steps(f, share_of_step, *first, status.step, stopping))
-        found.safe_step = shorter->status.step;
-    f.at(x.theta);
-  }
-  found.descent_loss = x.loss;
-  found.descent_gradient = x.gradient.stableNorm();
-  std::optional<Before> before;
-  for (;;) {
-    if (found.not_finite) {
-      found.point = StationaryPoint();
-      found.point.at = x;
-      found.point.weights = f.point_at(x.theta).weights;
-      break;
-    }
-    if (!before) before = state_of(f, x.theta);
-    if (target == Target::minima) {
-      f.at(x.theta);
-      Descent finishing{x};
-      const TrustRegionNewton newton(HUGE_VAL, kDrift, kProducts);
-      // superlinear from here on: three more digits cost a step
-      const Stopping closer{stopping.gradient * 1e-3, stopping.gradient_scale, 0, options.finish_steps};
-      descend(f, newton, finishing, closer);
-      found.finish_steps += finishing.step;
-      x = finishing.at;
-      polishing.reach = kDrift * f.length(x.theta);
-    } else {
-      GradientNorm phi(f);
-      if (std::optional<Point> at = phi.at(x.theta)) {
-        Descent falling{*at};
-        const Lbfgs lbfgs(10, kDrift * f.length(x.theta));
-        const double slope = stopping.gradient * stopping.gradient_scale;
-        descend(phi, lbfgs, falling, {0, 1, slope * slope / 2, options.stopping.steps});
-        found.finish_steps += falling.step;
-        if (auto there = f.at(falling.at.theta)) x = std::move(*there);
-      }
-    }
-    Polished polished = finish(loss, f, x, polishing);
-    // Newton's method on the gradient may climb, to a saddle near by: a descent does not go there.
-    if (target == Target::minima && polished.at.loss > x.loss + polished.rounding.loss) {
-      polished = Polished();
-      polished.at = x;
-    }
-    found.polish_steps += polished.steps;
-    found.polish_length = polished.length;
-    found.point = classify(loss, f, polished.at, *before, options.dense_limit);
-    if (target != Target::minima || found.point.kind != PointKind::saddle || found.escapes >= options.escapes)
-      break;
-    const PointCurvature& c = found.point.curvature;
-    const auto away =
-        escape(f, found.point.at, c.direction, c.smallest, found.point.rounding.loss, Reach::visible);
-    if (!away || !(away->at.loss < x.loss)) break;
-    ++found.escapes;
-    f.at(away->at.theta);
-    go_down(away->at);
-  }
-  found.distance = (found.point.at.theta - start).stableNorm();
-  return found;
+  return Search(loss, start, target, options).run();
 }
 
 Found examine(const ModelLoss& loss, const Vector<double>& theta, Index dense_limit) {
