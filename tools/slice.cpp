@@ -82,8 +82,7 @@ std::optional<SliceResult> own_result(const std::string& path, const Specificati
   return std::nullopt;
 }
 
-void slice(int argc, const char* const* argv) {
-  Command command(kIntroduction, argc, argv);
+void add_options(Command& command) {
   command.options.add_options()  //
       ("x", po::value<std::string>()->default_value("-1:1:51")->value_name("MIN:MAX:NX"),
        "steps a along the first direction")  //
@@ -100,29 +99,52 @@ void slice(int argc, const char* const* argv) {
   command.add_part_option("grid");
   add_model_options(command);
   command.add_memory_option();
-  if (!command.parse()) return;
-  Grid grid{parse_axis("x", command.get<std::string>("x")), parse_axis("y", command.get<std::string>("y"))};
+}
+
+/// What is asked for, besides point and directions.
+struct Request {
+  Grid grid;
+  std::vector<std::string> quantities;
+  Index share, shares;
+  double write_every;  ///< seconds
+  bool overwrite, resume;
+};
+
+Request read_request(const Command& command) {
+  const Grid grid{parse_axis("x", command.get<std::string>("x")),
+                  parse_axis("y", command.get<std::string>("y"))};
   const auto quantities = parse_quantities(command.get<std::string>("quantities"));
   const auto [share, shares] = command.part();
   const double write_every = command.get<double>("write-every");
   if (!(write_every >= 0))
     throw InputError("--write-every " + command.text("write-every") +
                      ": expected a number of seconds, 0 or more");
+  return {grid,
+          quantities,
+          share,
+          shares,
+          write_every,
+          command.get<bool>("overwrite"),
+          command.get<bool>("resume")};
+}
 
-  // The point, the directions and the path.
-  const Setup setup = read_setup(command);
-  const bool overwrite = command.get<bool>("overwrite"), resume = command.get<bool>("resume");
-  const bool there = resume && !overwrite && std::filesystem::exists(command.output());
-  check_output(command.output(), overwrite || there);
+/// A path of a training run, and the checksum of its file; empty where none is given.
+struct PathRead {
   std::optional<Trajectory> trajectory;
-  std::string trajectory_sha256;
-  if (command.given("trajectory")) {
-    const hdf5::Reader file(command.get<std::string>("trajectory"));
-    trajectory = read_trajectory(file, setup);
-    trajectory_sha256 = hdf5::sha256_of(file);
-  }
-  SliceMeasurement measurement(command, setup, quantities);
-  const Directions directions = make_directions(command, setup, trajectory ? &*trajectory : nullptr);
+  std::string sha256;
+
+  const Trajectory* pointer() const { return trajectory ? &*trajectory : nullptr; }
+};
+
+PathRead read_path(const Command& command, const Setup& setup) {
+  if (!command.given("trajectory")) return {};
+  const hdf5::Reader file(command.get<std::string>("trajectory"));
+  Trajectory trajectory = read_trajectory(file, setup);
+  return {std::move(trajectory), hdf5::sha256_of(file)};
+}
+
+/// The grid, its y axis as the directions need it. Throws InputError where it is too large.
+Grid grid_along(const Command& command, Grid grid, const Directions& directions, std::size_t quantities) {
   const Index lines = directions.lines;
   if (lines > 1) grid.y = {1, static_cast<double>(lines), lines};
   if (lines == 1 && directions.v.origin == "none") {
@@ -136,101 +158,269 @@ void slice(int argc, const char* const* argv) {
                      number(kMostPoints));
   // A number for each quantity, and what a viewer needs for a point, while the result is written.
   require_memory(grid_options + ": a grid of " + number(points, 9) + " points",
-                 points * (160 + 16 * static_cast<double>(quantities.size())));
-  const auto plane_of_line = [&](Index line) {
-    const Grid on = lines > 1 ? Grid{grid.x, {0, 0, 1}} : grid;
-    return PlaneEvaluator(setup.point, lines > 1 ? directions.line(line) : directions.u.vector,
-                          directions.v.vector, on, {.memory = command.memory()});
-  };
-  std::optional<PathOnPlane> path;
-  if (trajectory) path = path_on_plane(setup, directions.u.vector, directions.v.vector, *trajectory);
-  Index current_line = 0;
-  std::optional<PlaneEvaluator> plane(plane_of_line(0));
+                 points * (160 + 16 * static_cast<double>(quantities)));
+  return grid;
+}
 
-  SliceResult result(specify(command, setup, directions, grid, quantities, plane->way(), trajectory_sha256),
-                     grid, quantities);
-  result.center_loss = measurement.center_loss();
-  Specification specification = result.specification;
-  specification.emplace_back("part", command.get<std::string>("part"));
-  bool mine = overwrite;
-  std::optional<SliceResult> found;
-  if (there) {
-    found = own_result(command.output(), result.specification);
-    if (!found)
-      throw InputError(
-          command.output() +
-          ": exists already and is not the result of this run; give another name or --overwrite");
-    mine = true;
-  }
-  Journal journal(journal_of(command.output()), specification, quantities.size() * kLongestPiece, resume);
-  if (found && found->complete()) {  // killed before it could delete its journal
-    journal.remove();
-    return command.message(command.output() + " is finished");
-  }
-  const std::vector<Piece> pieces = pieces_of(grid);
-  for (const auto& [number, values] : journal.records())
-    if (number >= 0 && number < static_cast<Index>(pieces.size())) result.set(pieces[number], values);
-  if (!journal.records().empty())
-    command.message(std::to_string(result.done()) + " points are in the journal");
-  if (journal.damaged() > 0)
-    command.message(std::to_string(journal.damaged()) +
-                    " damaged lines of the journal: their points are repeated");
+/// A slice: what it is of, and how far it is.
+class SliceRun {
+ public:
+  SliceRun(Command& command, const Setup& setup, Request request);
 
-  const auto write = [&] {
-    hdf5::Writer file(command.output(), mine);
-    write_slice(file, result);
-    write_directions(file, directions);
-    if (path) write_path(file, *path);
-    write_frame(file, command, setup, kName, "Loss " + place_text(result),
-                result.of_lines() ? "band" : "surface");
-    file.commit();
-    mine = true;
-  };
+  /// Whether the result was there already, complete: the run before was killed before it could delete its
+  /// journal.
+  bool was_finished() const { return was_finished_; }
+  /// Measures what is missing.
+  void measure();
+  void say_summary();
+  void write();
+  void remove_journal() { journal_.remove(); }
 
-  // Pieces in batches, of one line at a time.
+ private:
+  /// Whether a result is there to go on with; refuses a path that cannot be written.
+  bool check_path() const;
+  /// Whether the result that is there is complete. Throws InputError when it is of another slice.
+  bool check_found() const;
+  std::optional<PathOnPlane> path_on() const;
+  /// The plane of a line, from 0; of a slice that is no bundle of lines, its plane.
+  PlaneEvaluator plane_of(Index line) const;
+  Grid grid_of_plane() const { return directions_.lines > 1 ? Grid{grid_.x, {0, 0, 1}} : grid_; }
+  Index line_of(Index piece) const { return directions_.lines > 1 ? pieces_[piece].row : 0; }
+  Specification of_this_share() const;
+  /// Takes over what the journal has.
+  void resume();
+  std::vector<Index> missing_pieces() const;
+  Index pieces_at_once() const;
+  /// The next pieces from `first` that are measured together: at most so many, of one line.
+  std::vector<Index> next(const std::vector<Index>& missing, std::size_t first, Index most) const;
+  void measure(const std::vector<Index>& pieces);
+
+  Command& command_;
+  const Setup& setup_;
+  Request request_;
+  bool found_;  // the result of a run that is resumed
+  PathRead path_read_;
+  SliceMeasurement measurement_;
+  Directions directions_;
+  Grid grid_;
+  std::vector<Piece> pieces_;
+  std::optional<PathOnPlane> path_;
+  Index line_ = 0;
+  std::optional<PlaneEvaluator> plane_;  // of that line
+  SliceResult result_;
+  bool was_finished_;
+  bool mine_;  // what has the name of the result may be replaced
+  Journal journal_;
+};
+
+SliceRun::SliceRun(Command& command, const Setup& setup, Request request)
+    : command_(command),
+      setup_(setup),
+      request_(std::move(request)),
+      found_(check_path()),
+      path_read_(read_path(command, setup)),
+      measurement_(command, setup, request_.quantities),
+      directions_(make_directions(command, setup, path_read_.pointer())),
+      grid_(grid_along(command, request_.grid, directions_, request_.quantities.size())),
+      pieces_(pieces_of(grid_)),
+      path_(path_on()),
+      plane_(plane_of(0)),
+      result_(
+          specify(command, setup, directions_, grid_, request_.quantities, plane_->way(), path_read_.sha256),
+          grid_, request_.quantities),
+      was_finished_(found_ && check_found()),
+      mine_(request_.overwrite || found_),
+      journal_(journal_of(command.output()), of_this_share(), request_.quantities.size() * kLongestPiece,
+               request_.resume) {
+  result_.center_loss = measurement_.center_loss();
+  if (!was_finished_) resume();
+}
+
+bool SliceRun::check_path() const {
+  const bool there = request_.resume && !request_.overwrite && std::filesystem::exists(command_.output());
+  check_output(command_.output(), request_.overwrite || there);
+  return there;
+}
+
+bool SliceRun::check_found() const {
+  const std::optional<SliceResult> found = own_result(command_.output(), result_.specification);
+  if (!found)
+    throw InputError(command_.output() +
+                     ": exists already and is not the result of this run; give another name or --overwrite");
+  return found->complete();
+}
+
+std::optional<PathOnPlane> SliceRun::path_on() const {
+  if (!path_read_.trajectory) return std::nullopt;
+  return path_on_plane(setup_, directions_.u.vector, directions_.v.vector, *path_read_.trajectory);
+}
+
+PlaneEvaluator SliceRun::plane_of(Index line) const {
+  return PlaneEvaluator(setup_.point, directions_.lines > 1 ? directions_.line(line) : directions_.u.vector,
+                        directions_.v.vector, grid_of_plane(), {.memory = command_.memory()});
+}
+
+Specification SliceRun::of_this_share() const {
+  Specification specification = result_.specification;
+  specification.emplace_back("part", command_.get<std::string>("part"));
+  return specification;
+}
+
+void SliceRun::resume() {
+  for (const auto& [number, values] : journal_.records())
+    if (number >= 0 && number < static_cast<Index>(pieces_.size())) result_.set(pieces_[number], values);
+  if (!journal_.records().empty())
+    command_.message(std::to_string(result_.done()) + " points are in the journal");
+  if (journal_.damaged() > 0)
+    command_.message(std::to_string(journal_.damaged()) +
+                     " damaged lines of the journal: their points are repeated");
+}
+
+std::vector<Index> SliceRun::missing_pieces() const {
   std::vector<Index> missing;
-  for (Index p = share; p < static_cast<Index>(pieces.size()); p += shares)
-    if (result.computed[pieces[p].row * grid.x.count + pieces[p].first] == 0) missing.push_back(p);
-  const Progress progress = command.progress("pieces of the grid");
-  const Index batch = measurement.expensive()                ? 1
-                      : plane->way() == PlaneWay::structured ? plane->pieces_at_once()
-                      : plane->way() == PlaneWay::plain      ? 4
-                                                             : static_cast<Index>(pieces.size());
-  const auto in_line = static_cast<Index>(plane->pieces().size());
+  for (Index p = request_.share; p < static_cast<Index>(pieces_.size()); p += request_.shares)
+    if (result_.computed[pieces_[p].row * grid_.x.count + pieces_[p].first] == 0) missing.push_back(p);
+  return missing;
+}
+
+Index SliceRun::pieces_at_once() const {
+  if (measurement_.expensive()) return 1;
+  if (plane_->way() == PlaneWay::structured) return plane_->pieces_at_once();
+  return plane_->way() == PlaneWay::plain ? 4 : static_cast<Index>(pieces_.size());
+}
+
+std::vector<Index> SliceRun::next(const std::vector<Index>& missing, std::size_t first, Index most) const {
+  std::vector<Index> pieces;
+  for (std::size_t i = first; i < missing.size() && static_cast<Index>(pieces.size()) < most; ++i) {
+    if (line_of(missing[i]) != line_of(missing[first])) break;
+    pieces.push_back(missing[i]);
+  }
+  return pieces;
+}
+
+void SliceRun::measure() {
+  const std::vector<Index> missing = missing_pieces();
+  const Progress progress = command_.progress("pieces of the grid");
+  const Index at_once = pieces_at_once();
   double last_write = seconds();
   for (std::size_t done = 0; done < missing.size();) {
-    const Index line = lines > 1 ? pieces[missing[done]].row : 0;
-    if (line != current_line) plane.emplace(plane_of_line(line)), current_line = line;
-    std::vector<Index> numbers, local;
-    while (done < missing.size() && static_cast<Index>(numbers.size()) < batch &&
-           (lines == 1 || pieces[missing[done]].row == line)) {
-      numbers.push_back(missing[done++]);
-      local.push_back(numbers.back() - line * in_line);
-    }
-    const Grid on = lines > 1 ? Grid{grid.x, {0, 0, 1}} : grid;
-    const auto measured = measurement.measure(*plane, on, local);
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
-      journal.append(numbers[i], measured[i]);
-      result.set(pieces[numbers[i]], measured[i]);
-    }
+    const std::vector<Index> pieces = next(missing, done, at_once);
+    measure(pieces);
+    done += pieces.size();
     report(progress, static_cast<Index>(done), static_cast<Index>(missing.size()));
-    if (done < missing.size() && seconds() - last_write >= write_every) {
+    if (done < missing.size() && seconds() - last_write >= request_.write_every) {
       write();
       last_write = seconds();
     }
   }
+}
 
-  for (const std::string& line : summary_lines(result)) command.say(line);
-  if (const auto known = global_minimum(setup)) command.say("  " + known->text());
-  command.say(direction_text("u", directions.u));
-  if (lines == 1) {
-    command.say(direction_text("v", directions.v));
-    if (directions.v.origin != "none") command.say("  cos(u, v) = " + number(directions.cosine(), 4));
+void SliceRun::measure(const std::vector<Index>& pieces) {
+  const Index line = line_of(pieces.front());
+  if (line != line_) plane_.emplace(plane_of(line)), line_ = line;
+  const Index first_of_line = line * static_cast<Index>(plane_->pieces().size());
+  std::vector<Index> local;
+  for (const Index piece : pieces) local.push_back(piece - first_of_line);
+  const auto measured = measurement_.measure(*plane_, grid_of_plane(), local);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    journal_.append(pieces[i], measured[i]);
+    result_.set(pieces_[pieces[i]], measured[i]);
   }
-  if (path) command.say(trajectory_text(*path));
-  command.say(setup.text());
-  write();
-  journal.remove();
+}
+
+void SliceRun::say_summary() {
+  for (const std::string& line : summary_lines(result_)) command_.say(line);
+  if (const auto known = global_minimum(setup_)) command_.say("  " + known->text());
+  command_.say(direction_text("u", directions_.u));
+  if (directions_.lines == 1) {
+    command_.say(direction_text("v", directions_.v));
+    if (directions_.v.origin != "none") command_.say("  cos(u, v) = " + number(directions_.cosine(), 4));
+  }
+  if (path_) command_.say(trajectory_text(*path_));
+  command_.say(setup_.text());
+}
+
+void SliceRun::write() {
+  hdf5::Writer file(command_.output(), mine_);
+  write_slice(file, result_);
+  write_directions(file, directions_);
+  if (path_) write_path(file, *path_);
+  write_frame(file, command_, setup_, kName, "Loss " + place_text(result_),
+              result_.of_lines() ? "band" : "surface");
+  file.commit();
+  mine_ = true;
+}
+
+void slice(int argc, const char* const* argv) {
+  Command command(kIntroduction, argc, argv);
+  add_options(command);
+  if (!command.parse()) return;
+  Request request = read_request(command);
+  const Setup setup = read_setup(command);
+  SliceRun run(command, setup, std::move(request));
+  if (run.was_finished()) {
+    run.remove_journal();
+    return command.message(command.output() + " is finished");
+  }
+  run.measure();
+  run.say_summary();
+  run.write();
+  run.remove_journal();
+}
+
+/// The point of a grid with this number, for people.
+std::string point_text(const Grid& grid, Index i) {
+  return "point (" + number(grid.x.at(i % grid.x.count)) + ", " + number(grid.y.at(i / grid.x.count)) + ")";
+}
+
+/// Adds the points of a share. Throws InputError unless it is of the same slice and has points of its own.
+void add_share(const std::string& path, const std::string& first_path, SliceResult& whole) {
+  const SliceResult part = read_slice(hdf5::Reader(path));
+  const std::string difference = first_difference(part.specification, whole.specification);
+  if (!difference.empty())
+    throw InputError(path + ": of another slice than " + first_path + " (" + difference + ")");
+  for (Index i = 0; i < whole.grid.size(); ++i) {
+    if (part.computed[i] == 0) continue;
+    if (whole.computed[i] != 0)
+      throw InputError(path + ": " + point_text(whole.grid, i) +
+                       " is in a file before it, too; expected every point once");
+    whole.computed[i] = 1;
+    for (std::size_t q = 0; q < whole.values.size(); ++q) whole.values[q][i] = part.values[q][i];
+  }
+}
+
+void check_complete(const SliceResult& whole) {
+  const Index absent = whole.grid.size() - whole.done();
+  if (absent == 0) return;
+  const auto at = std::find(whole.computed.begin(), whole.computed.end(), 0) - whole.computed.begin();
+  throw InputError("the files leave out " + std::to_string(absent) + " of " +
+                   std::to_string(whole.grid.size()) + " points, the first: " + point_text(whole.grid, at));
+}
+
+/// What one run would say: of all points, then what every share says of directions, path and model.
+void say_of_whole(Command& command, const SliceResult& whole, const hdf5::Reader& first,
+                  std::size_t lines_of_share) {
+  for (const std::string& line : summary_lines(whole)) command.say(line);
+  std::istringstream verdict(first.read_string("/entry/verdict"));
+  std::string line;
+  for (std::size_t number = 0; std::getline(verdict, line); ++number)
+    if (number >= lines_of_share) command.say(line);
+}
+
+/// That of one run: of this program and output, with the options, seed and problem of the shares.
+hdf5::Provenance provenance_of_whole(const Command& command, const SliceResult& whole,
+                                     const hdf5::Reader& first) {
+  hdf5::Provenance provenance = command.provenance();
+  provenance.program = kName;
+  const auto own = std::exchange(provenance.options, {});
+  for (const std::string& name : first.members("/entry/provenance/options"))
+    provenance.options[name] = first.read_string("/entry/provenance/options/" + name);
+  for (const char* name : {"output", "overwrite"}) provenance.options[name] = own.at(name);
+  provenance.options["part"] = "1/1";
+  provenance.seed = whole_number(first.path() + ": seed", specified(whole.specification, "seed"));
+  provenance.input_file = first.read_string("/entry/provenance/input_file");
+  provenance.input_sha256 = first.read_string("/entry/provenance/input_sha256");
+  return provenance;
 }
 
 void merge(int argc, const char* const* argv) {
@@ -250,50 +440,14 @@ void merge(int argc, const char* const* argv) {
   const hdf5::Reader first(paths[0]);
   SliceResult whole = read_slice(first);
   const std::size_t lines_of_share = summary_lines(whole).size();
-  const Grid& grid = whole.grid;
-  const auto place = [&](Index i) {
-    return "point (" + number(grid.x.at(i % grid.x.count)) + ", " + number(grid.y.at(i / grid.x.count)) + ")";
-  };
-  for (std::size_t p = 1; p < paths.size(); ++p) {
-    const SliceResult part = read_slice(hdf5::Reader(paths[p]));
-    const std::string difference = first_difference(part.specification, whole.specification);
-    if (!difference.empty())
-      throw InputError(paths[p] + ": of another slice than " + paths[0] + " (" + difference + ")");
-    for (Index i = 0; i < grid.size(); ++i) {
-      if (part.computed[i] == 0) continue;
-      if (whole.computed[i] != 0)
-        throw InputError(paths[p] + ": " + place(i) +
-                         " is in a file before it, too; expected every point once");
-      whole.computed[i] = 1;
-      for (std::size_t q = 0; q < whole.values.size(); ++q) whole.values[q][i] = part.values[q][i];
-    }
-  }
-  if (const Index absent = grid.size() - whole.done(); absent > 0) {
-    const auto at = std::find(whole.computed.begin(), whole.computed.end(), 0) - whole.computed.begin();
-    throw InputError("the files leave out " + std::to_string(absent) + " of " + std::to_string(grid.size()) +
-                     " points, the first: " + place(at));
-  }
-  // What one run would say: of all points, then what every share says of directions, path and model.
-  for (const std::string& line : summary_lines(whole)) command.say(line);
-  std::istringstream verdict(first.read_string("/entry/verdict"));
-  std::string line;
-  for (std::size_t number = 0; std::getline(verdict, line); ++number)
-    if (number >= lines_of_share) command.say(line);
+  for (std::size_t p = 1; p < paths.size(); ++p) add_share(paths[p], paths[0], whole);
+  check_complete(whole);
+  say_of_whole(command, whole, first, lines_of_share);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   write_slice(file, whole);
   hdf5::write_entry(file, kName, first.read_string("/entry/title"), whole.of_lines() ? "band" : "surface");
   file.write("/entry/verdict", command.summary());
-  hdf5::Provenance provenance = command.provenance();
-  provenance.program = kName;
-  const auto own = std::exchange(provenance.options, {});
-  for (const std::string& name : first.members("/entry/provenance/options"))
-    provenance.options[name] = first.read_string("/entry/provenance/options/" + name);
-  for (const char* name : {"output", "overwrite"}) provenance.options[name] = own.at(name);
-  provenance.options["part"] = "1/1";
-  provenance.seed = whole_number(paths[0] + ": seed", specified(whole.specification, "seed"));
-  provenance.input_file = first.read_string("/entry/provenance/input_file");
-  provenance.input_sha256 = first.read_string("/entry/provenance/input_sha256");
-  hdf5::write_provenance(file, "/entry/provenance", provenance);
+  hdf5::write_provenance(file, "/entry/provenance", provenance_of_whole(command, whole, first));
   for (const char* group : {"/entry/model", "/entry/directions"}) file.copy(first, group);
   if (first.has("/entry/trajectory")) copy_path(file, first);
   file.commit();
