@@ -267,14 +267,14 @@ class Operators {
 class Analysis {
  public:
   Analysis(const Command& command, const Request& request, const MemoryPlan& plan,
-           const Symmetries* symmetries, const SelfAdjointOperator& A, const SelfAdjointOperator& twin,
+           const Symmetries* symmetries, const SelfAdjointOperator& A, const SelfAdjointOperator& perturbed,
            const ParameterLayout& parameters)
       : command_(command),
         request_(request),
         plan_(plan),
         symmetries_(symmetries),
         A_(A),
-        twin_(twin),
+        perturbed_(perturbed),
         parameters_(parameters) {}
 
   SpectrumResults run(const std::string& matrix) {
@@ -311,7 +311,7 @@ class Analysis {
   ExtremeEigenpairs from_matrix() {
     const Request& r = request_;
     MeasuredMatrix measured =
-        measured_matrix(A_, &twin_, r.eigen.seed, command_.progress(title_ + ", columns"));
+        measured_matrix(A_, &perturbed_, r.eigen.seed, command_.progress(title_ + ", columns"));
     if (r.norms) {
       results_.traces = traces_of(measured);
       results_.norms = block_norms_of(measured, blocks());
@@ -332,13 +332,13 @@ class Analysis {
   ExtremeEigenpairs pairs(Index smallest, Index largest, Index removed) const {
     if (smallest == 0 && largest == 0) return {};
     EigenOptions options = request_.eigen;
-    options.twin = &twin_;
+    options.perturbed = &perturbed_;
     return restricted_eigenpairs(A_, removal(), removed, smallest, largest, options,
                                  command_.progress(title_ + ", eigenpairs, products (more if restarted)"));
   }
 
   LanczosQuadrature quadrature(Index removed, QuadratureOptions options) const {
-    options.twin = &twin_;
+    options.perturbed = &perturbed_;
     return lanczos_quadrature(A_, removal(), removed, options, command_.progress(title_ + ", density"));
   }
 
@@ -406,7 +406,7 @@ class Analysis {
   }
   void estimated_norms() {
     const Request& r = request_;
-    const Vector<double> rounding = row_rounding(A_, &twin_, r.eigen.seed);
+    const Vector<double> rounding = row_rounding(A_, &perturbed_, r.eigen.seed);
     results_.traces =
         estimated_traces(A_, rounding, r.norm_probes, r.eigen.seed, command_.progress(title_ + ", trace"));
     results_.norms = estimated_block_norms(A_, rounding, blocks(), r.norm_probes, r.eigen.seed,
@@ -417,7 +417,7 @@ class Analysis {
   const Request& request_;
   const MemoryPlan& plan_;
   const Symmetries* symmetries_;
-  const SelfAdjointOperator &A_, &twin_;
+  const SelfAdjointOperator &A_, &perturbed_;
   const ParameterLayout& parameters_;
   SpectrumResults results_;
   ExtremeEigenpairs spectrum_;  ///< the outermost eigenvalues, where all were computed
@@ -516,13 +516,13 @@ void body(Command& command) {
   }
 
   const Linearization<double> at = setup.point.linearize({.memory = plan.left()});
-  const std::vector<Linearization<double>> twins_at = linearize_perturbed(setup.point);
+  const std::vector<Linearization<double>> perturbed_at = linearize_perturbed(setup.point);
   const double underflow = product_underflow(setup.point);
   const Operators operators(at, underflow, journal.get(), 0), uncounted(at, underflow, nullptr, 0);
-  std::vector<std::unique_ptr<const Operators>> twins;
-  for (const Linearization<double>& twin_at : twins_at)
-    twins.push_back(
-        std::make_unique<const Operators>(twin_at, underflow, journal.get(), 2 * twins.size() + 2));
+  std::vector<std::unique_ptr<const Operators>> perturbed;
+  for (const Linearization<double>& other : perturbed_at)
+    perturbed.push_back(
+        std::make_unique<const Operators>(other, underflow, journal.get(), 2 * perturbed.size() + 2));
   std::unique_ptr<const Symmetries> symmetries;
   if (request.counts || request.modulo) {
     symmetries = std::make_unique<const Symmetries>(setup.point);
@@ -534,9 +534,9 @@ void body(Command& command) {
   for (const std::string& matrix : request.matrices) {
     const SelfAdjointOperator& A = operators.get(matrix);
     std::vector<const SelfAdjointOperator*> others;
-    for (const auto& twin : twins) others.push_back(&twin->get(matrix));
-    const FarthestTwin twin(uncounted.get(matrix), std::move(others));
-    Analysis analysis(command, request, plan, symmetries.get(), A, twin, setup.parameters());
+    for (const auto& other : perturbed) others.push_back(&other->get(matrix));
+    const FarthestPerturbed farthest(uncounted.get(matrix), std::move(others));
+    Analysis analysis(command, request, plan, symmetries.get(), A, farthest, setup.parameters());
     all.push_back(analysis.run(matrix));
     all.back().gauss_newton = at.loss_facts().quadratic ? "J^T J" : "J^T H_l J";
     all.back().convex = at.loss_facts().convex;

@@ -52,7 +52,7 @@ class PerturbedHessians {
     return all;
   }
   std::deque<HessianOperator> perturbed_;
-  FarthestTwin farthest_;
+  FarthestPerturbed farthest_;
 };
 
 /// J, the Jacobian of vec(F) in theta.  m x P.

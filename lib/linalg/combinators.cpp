@@ -30,13 +30,13 @@ void DeflatedOperator::do_apply(ConstVectorsRef<double> V, VectorsRef<double> ou
   out += shift_ * (V - rest);
 }
 
-void FarthestTwin::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const {
-  twins_.at(0)->apply(V, out);
-  if (twins_.size() == 1) return;
+void FarthestPerturbed::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const {
+  others_.at(0)->apply(V, out);
+  if (others_.size() == 1) return;
   Vectors<double> AV(V.rows(), V.cols()), other(V.rows(), V.cols());
   A_.apply(V, AV);
-  for (std::size_t t = 1; t < twins_.size(); ++t) {
-    twins_[t]->apply(V, other);
+  for (std::size_t t = 1; t < others_.size(); ++t) {
+    others_[t]->apply(V, other);
     for (Index j = 0; j < V.cols(); ++j)
       if ((other.col(j) - AV.col(j)).stableNorm() > (out.col(j) - AV.col(j)).stableNorm())
         out.col(j) = other.col(j);

@@ -46,16 +46,16 @@ class DeflatedOperator final : public SelfAdjointOperator {
 
 /// Of several operators that differ from A by rounding, for each vector the product that is farthest from
 /// A's: what one of them shows of that rounding may be too little by chance.
-class FarthestTwin final : public SelfAdjointOperator {
+class FarthestPerturbed final : public SelfAdjointOperator {
  public:
-  /// At least one twin.
-  FarthestTwin(const SelfAdjointOperator& A, std::vector<const SelfAdjointOperator*> twins)
-      : SelfAdjointOperator(A.rows()), A_(A), twins_(std::move(twins)) {}
+  /// At least one other.
+  FarthestPerturbed(const SelfAdjointOperator& A, std::vector<const SelfAdjointOperator*> others)
+      : SelfAdjointOperator(A.rows()), A_(A), others_(std::move(others)) {}
 
  private:
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
   const SelfAdjointOperator& A_;
-  std::vector<const SelfAdjointOperator*> twins_;
+  std::vector<const SelfAdjointOperator*> others_;
 };
 
 /// V - X X^T V for orthonormal columns X, twice over, so that nothing but rounding is left.

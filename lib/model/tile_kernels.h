@@ -28,9 +28,9 @@ class SoftmaxTiles final : public TileKernel<S> {
 /// the exponent of a pair is then some eps times its own |q|^2, |k|^2. Where one of these exceeds
 /// `kLargestHalfNorm`, what all queries and keys of a sample have in common is subtracted, if that takes no
 /// digit from any of them (model/exact_centring.h); a mean would not do: a small token loses eps times the
-/// mean of large ones, although it does not see them, and so does every twin (model/twin.h). Tiles that still
-/// exceed it are computed from the differences q - k themselves, which is exact for keys near long queries,
-/// and slower.
+/// mean of large ones, although it does not see them, and so does every perturbed point
+/// (model/perturbation.h). Tiles that still exceed it are computed from the differences q - k themselves,
+/// which is exact for keys near long queries, and slower.
 template <class S>
 class GaussianTiles final : public TileKernel<S> {
  public:

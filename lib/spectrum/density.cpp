@@ -80,8 +80,8 @@ void run_probes(const SelfAdjointOperator& A, const Removal& remove, const Quadr
     A.apply(V, AV);
     if (!AV.allFinite())
       throw WorkError("a product of the operator is not finite: its spectrum is not defined");
-    if (options.twin && first + step == 0)
-      result.rounding = product_rounding(A, options.twin, V.leftCols(1), AV.leftCols(1))[0];
+    if (options.perturbed && first + step == 0)
+      result.rounding = product_rounding(A, options.perturbed, V.leftCols(1), AV.leftCols(1))[0];
     remove(AV);
     for (Index j = 0; j < k; ++j) probes[alive[j]].advance(AV.col(j), scale);
     report(progress, first * steps + count * (step + 1), options.probes * steps);

@@ -23,7 +23,7 @@ struct ProbeRule {
 struct LanczosQuadrature {
   Index size = 0;  ///< eigenvalues that the measure counts: those of A on the complement of the removed space
   Index removed = 0;    ///< dimension of that space
-  double rounding = 0;  ///< of a product with a probe, as measured with the twin (0 without one)
+  double rounding = 0;  ///< of a product with a probe; 0 without QuadratureOptions::perturbed
   std::vector<ProbeRule> probes;
   Index products = 0;
   double lowest() const;   ///< smallest node: an upper bound on the smallest eigenvalue, but for rounding
@@ -35,7 +35,7 @@ struct QuadratureOptions {
   std::uint64_t seed = 0;
   /// Probes that run side by side, their products in blocks: each takes size * steps * 8 bytes.
   Index at_once = 10;
-  const SelfAdjointOperator* twin = nullptr;  ///< A with other roundings (EigenOptions::twin)
+  const SelfAdjointOperator* perturbed = nullptr;  ///< A with other roundings (EigenOptions::perturbed)
 };
 
 /// Lanczos from `probes` random unit vectors, uniform on the sphere, with full reorthogonalisation (Golub and

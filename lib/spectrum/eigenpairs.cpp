@@ -31,7 +31,7 @@ void measure(const SelfAdjointOperator& A, End end, const EigenOptions& options,
   const Vector<double> values = X.cwiseProduct(AX).colwise().sum();
   const Vectors<double> R = AX - X * values.asDiagonal();
   const Vector<double> residuals = column_norms(R);
-  const Vector<double> rounding = product_rounding(A, options.twin, X, AX);
+  const Vector<double> rounding = product_rounding(A, options.perturbed, X, AX);
   // Vectors found in several rounds are orthonormal but for their own errors, which |I - X^T X| measures.
   const double skew = (gram(X, X) - Vectors<double>::Identity(X.cols(), X.cols())).norm();
   result.joint_bound =
@@ -245,16 +245,16 @@ ExtremeEigenpairs restricted_eigenpairs(const SelfAdjointOperator& A, const Remo
   const Wanted wanted = {std::min(smallest, left), std::min(largest, left)};
   if (solved_densely(A.rows(), wanted, options))
     return ends_of_spectrum(
-        full_spectrum(measured_matrix(A, options.twin, options.seed, progress), true, remove, removed),
+        full_spectrum(measured_matrix(A, options.perturbed, options.seed, progress), true, remove, removed),
         wanted.smallest, wanted.largest);
   const double norm = norm_estimate(A, options.seed);
   const auto one_end = [&](End end, Index count) {
     if (count == 0) return EigenResult();
     const double shift = (end == End::smallest ? 1.5 : -1.5) * norm;
     const DeflatedOperator restricted(A, remove, shift);
-    std::optional<DeflatedOperator> twin;
+    std::optional<DeflatedOperator> perturbed;
     EigenOptions own = options;
-    if (options.twin) own.twin = &twin.emplace(*options.twin, remove, shift);
+    if (options.perturbed) own.perturbed = &perturbed.emplace(*options.perturbed, remove, shift);
     EigenResult result = extreme_eigenpairs(restricted, end, count, own, progress);
     result.removed = removed;
     if (norm == 0) {  // any vectors are eigenvectors: some of the complement
@@ -318,7 +318,7 @@ EigenResult full_spectrum(MeasuredMatrix measured, bool with_vectors, const Remo
 
 EigenResult full_spectrum(const SelfAdjointOperator& A, bool with_vectors, const EigenOptions& options,
                           const Progress& progress) {
-  return full_spectrum(measured_matrix(A, options.twin, options.seed, progress), with_vectors);
+  return full_spectrum(measured_matrix(A, options.perturbed, options.seed, progress), with_vectors);
 }
 
 double full_spectrum_bytes(Index size, bool with_vectors) {

@@ -17,7 +17,7 @@ struct Eigenvalue {
   /// |A x - value x| of the computed unit eigenvector x; NaN when no eigenvectors were asked for.
   double residual;
   /// The operator has an eigenvalue within this distance of `value`: the residual, and what rounding does to
-  /// it (EigenOptions::twin).
+  /// it (EigenOptions::perturbed).
   double error_bound;
   bool converged;
 };
@@ -66,10 +66,10 @@ struct EigenOptions {
   std::uint64_t seed = 0;
   /// Probing for missed eigenvalues: vectors in a block and steps with it.
   Index probe_block = 2, probe_steps = 40;
-  /// The same operator, evaluated with other roundings (model/twin.h): how far its products are apart
-  /// measures their rounding error. Without a twin, products with a scaled vector are compared: that sees the
+  /// The same operator, evaluated with other roundings (model/perturbation.h): how far its products are apart
+  /// measures their rounding error. Without it, products with a scaled vector are compared: that sees the
   /// rounding of the product only, not that of the point.
-  const SelfAdjointOperator* twin = nullptr;
+  const SelfAdjointOperator* perturbed = nullptr;
 };
 
 struct ExtremeEigenpairs {
@@ -100,7 +100,7 @@ ExtremeEigenpairs restricted_eigenpairs(const SelfAdjointOperator& A, const Remo
 /// All eigenvalues (ascending) of the assembled matrix, by a dense solver; eigenvectors when `with_vectors`.
 /// The bound is Weyl's, on the sum of three errors: the asymmetry of the assembled matrix (Frobenius norm),
 /// size eps |A| for the solver, and the rounding of the matrix, measured by products with random vectors.
-/// Of the options only seed and twin are used. Throws WorkError when a product is not finite.
+/// Of the options only seed and perturbed are used. Throws WorkError when a product is not finite.
 EigenResult full_spectrum(const SelfAdjointOperator& A, bool with_vectors, const EigenOptions& options = {},
                           const Progress& progress = {});
 

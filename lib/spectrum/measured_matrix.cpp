@@ -29,12 +29,12 @@ Vector<double> symmetrise(Vectors<double>& matrix) {
 }
 
 /// How far apart two evaluations of A V are, times the allowance, given one of them.
-Vectors<double> differences(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+Vectors<double> differences(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
                             const Vectors<double>& V, const Vectors<double>& AV) {
   constexpr double c = 0.7, kAllowance = 4;
   Vectors<double> again(AV.rows(), AV.cols());
-  if (twin) {
-    twin->apply(V, again);
+  if (perturbed) {
+    perturbed->apply(V, again);
   } else {
     A.apply(c * V, again);
     again /= c;
@@ -132,21 +132,21 @@ void deflate(MeasuredMatrix& measured, const Removal& remove, double shift) {
       static_cast<double>(measured.size()) * (kEps * std::abs(shift) + std::numeric_limits<double>::min());
 }
 
-Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
                                 const Vectors<double>& V, const Vectors<double>& AV) {
-  return column_norms(differences(A, twin, V, AV)) + A.underflow() * column_norms(V);
+  return column_norms(differences(A, perturbed, V, AV)) + A.underflow() * column_norms(V);
 }
 
-Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
                             std::uint64_t seed) {
   const Vectors<double> V = rounding_probes(A.cols(), seed);
   Vectors<double> AV(A.rows(), V.cols());
   A.apply(V, AV);
   check_finite(AV);
-  return row_norms(A, differences(A, twin, V, AV));
+  return row_norms(A, differences(A, perturbed, V, AV));
 }
 
-MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
                                std::uint64_t seed, const Progress& progress) {
   const Index products_before = A.products();
   MeasuredMatrix result;
@@ -154,7 +154,7 @@ MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOp
   check_finite(result.matrix);
   const Vector<double> asymmetries = symmetrise(result.matrix);
   const Vectors<double> V = rounding_probes(A.cols(), seed);
-  const Vectors<double> EV = differences(A, twin, V, result.matrix * V);
+  const Vectors<double> EV = differences(A, perturbed, V, result.matrix * V);
   const Vector<double> rounding = row_norms(A, EV);
   result.asymmetry = asymmetries.stableNorm();
   result.rounding = rounding.stableNorm();

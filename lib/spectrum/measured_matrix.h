@@ -28,9 +28,9 @@ struct MeasuredMatrix {
 };
 
 /// Assembled in blocks of products, symmetrised in place. The rounding is measured by comparing products with
-/// random vectors with those of the twin (model/twin.h), or with those of a scaled vector without one.
-/// `progress` counts columns. Throws WorkError when a product is not finite.
-MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* twin = nullptr,
+/// random vectors with those of the perturbed operator (model/perturbation.h), or without one with those of a
+/// scaled vector. `progress` counts columns. Throws WorkError when a product is not finite.
+MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed = nullptr,
                                std::uint64_t seed = 0, const Progress& progress = {});
 
 /// (I - Pi) A (I - Pi) + shift Pi in place, Pi the orthogonal projector on the space that `remove` takes
@@ -42,15 +42,15 @@ void deflate(MeasuredMatrix& measured, const Removal& remove, double shift);
 double spectral_norm(const Vectors<double>& A);
 
 /// For each column of V, an allowance for the rounding error of A v, given AV: four times the distance from
-/// another evaluation of the same product, one sample of that error. It is the twin's, or else A (c v) / c
-/// with c no power of two, which rounds differently in every operation. What may have been lost below the
-/// range of double precision (LinearOperator::underflow) is added: both evaluations lose it.
-Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+/// another evaluation of the same product, one sample of that error. It is that of the perturbed operator, or
+/// else A (c v) / c with c no power of two, which rounds differently in every operation. What may have been
+/// lost below the range of double precision (LinearOperator::underflow) is added: both evaluations lose it.
+Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
                                 const Vectors<double>& V, const Vectors<double>& AV);
 
 /// For each row of A an allowance for the norm of its rounding errors, from products with random vectors that
 /// are taken twice as above; the norm of all of them is that of the matrix (Frobenius). Takes eight products.
-Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* twin,
+Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
                             std::uint64_t seed = 0);
 
 /// A lower estimate of |A|, right to a few per cent or better: some steps of the power method. It only sets

@@ -30,7 +30,7 @@ MissedSearch::MissedSearch(const SelfAdjointOperator& A, const EigenOptions& opt
   Random(options.seed, "rounding probe").fill_normal(v);
   v /= v.norm();
   A.apply(v, Av);
-  rounding_ = product_rounding(A, options.twin, v, Av)[0];
+  rounding_ = product_rounding(A, options.perturbed, v, Av)[0];
   resolution_ = std::max(options.tolerance * norm, rounding_);
 }
 

@@ -141,7 +141,7 @@ void look_ahead(PointCurvature& c, ModelObjective& f, const Point& x, const Diag
 struct Question {
   ModelObjective& f;
   const Point& x;
-  const SelfAdjointOperator &H, &twin;
+  const SelfAdjointOperator &H, &perturbed;
   Removal remove;
   const Rounding& rounding;
   const Status& status;
@@ -172,10 +172,11 @@ Vector<double> balance(const Vectors<double>& H) {
 /// that its own entries know well.
 Diagonal balanced(const Question& q, const PointCurvature& c, const Vectors<double>& H) {
   const Vector<double> d = balance(H);
-  const Vectors<double> twin = assemble(q.twin);
+  const Vectors<double> perturbed = assemble(q.perturbed);
   MeasuredMatrix A;
   A.matrix = d.asDiagonal() * H * d.asDiagonal();
-  const Vectors<double> error = d.asDiagonal() * ((twin + twin.transpose()) / 2 - H).eval() * d.asDiagonal();
+  const Vectors<double> error =
+      d.asDiagonal() * ((perturbed + perturbed.transpose()) / 2 - H).eval() * d.asDiagonal();
   A.rounding = 4 * error.norm();
   Vectors<double> span(c.size, c.removed);  // D^-1 T
   if (c.removed > 0) {
@@ -193,7 +194,7 @@ Diagonal balanced(const Question& q, const PointCurvature& c, const Vectors<doub
 
 /// All eigenvalues.
 void from_spectrum(const Question& q, PointCurvature& c) {
-  const MeasuredMatrix H = measured_matrix(q.H, &q.twin);
+  const MeasuredMatrix H = measured_matrix(q.H, &q.perturbed);
   const EigenResult all = full_spectrum(H, true, q.remove, c.removed);
   c.smallest = all.eigenvalues[0].value;
   c.smallest_bound = all.eigenvalues[0].error_bound;
@@ -217,7 +218,7 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   constexpr Index kPairs = 6;
   const Index left = c.size - c.removed;
   EigenOptions options;
-  options.twin = &q.twin;
+  options.perturbed = &q.perturbed;
   options.dense_limit = 0;
   const auto say = [&](const std::string& stage) {
     if (q.status) q.status("P = " + std::to_string(c.size) + ": " + stage);
@@ -226,7 +227,7 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   const EigenResult found = restricted_eigenpairs(q.H, q.remove, c.removed, kPairs, 0, options).smallest;
   if (inertia) say("the Hessian is assembled and factorised");
   const EigenvalueCounts counts =
-      inertia ? dense_counts(measured_matrix(q.H, &q.twin), q.remove, c.removed, q.invisible)
+      inertia ? dense_counts(measured_matrix(q.H, &q.perturbed), q.remove, c.removed, q.invisible)
               : krylov_counts(found, c.size, c.removed);
   c.tolerance = std::max(counts.tolerance, q.invisible);
   c.smallest = found.eigenvalues[0].value;

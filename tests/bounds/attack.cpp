@@ -185,7 +185,7 @@ void check_curvature(Table& table, const Draw& draw, const QuadModel& truth) {
     std::vector<const SelfAdjointOperator*> others;
     for (const Operators& moved : there) others.push_back(&(moved.*member));
     const SelfAdjointOperator& A = here.*member;
-    const FarthestTwin farthest(A, others);
+    const FarthestPerturbed farthest(A, others);
     const QuadVector lambda = eigenvalues_of(true_matrix);
     const Quad norm = std::max(abs_of(lambda.front()), abs_of(lambda.back()));
     const MeasuredMatrix measured = measured_matrix(A, &farthest);

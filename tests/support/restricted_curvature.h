@@ -26,7 +26,7 @@ inline RestrictedCurvature restricted_curvature(const SelfAdjointOperator& A, co
   RestrictedCurvature result;
   EigenResult smallest;
   if (size <= options.dense_limit) {
-    MeasuredMatrix measured = measured_matrix(A, options.eigen.twin, options.eigen.seed);
+    MeasuredMatrix measured = measured_matrix(A, options.eigen.perturbed, options.eigen.seed);
     smallest = ends_of_spectrum(full_spectrum(measured, true, remove, removed), 1, 0).smallest;
     result.counts = dense_counts(std::move(measured), remove, removed, options.tolerance);
   } else {

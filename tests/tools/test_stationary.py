@@ -616,7 +616,7 @@ class Stationary(ToolTest):
             self.assertEqual(self.column("starts/verdict"), ["global minimum"] * 3)
             self.assertIn(f"(as f is convex in {block})", out)
 
-    def test_saddles_of_a_loss_whose_rounding_shows_in_no_twin_are_left(self):
+    def test_saddles_of_a_loss_whose_rounding_shows_at_no_perturbed_point_are_left(self):
         path = self.small("random")
         self.catalogue(path, "--kernel", "gaussian", "--starts", 12, "--search", "both")
         verdicts, fall = np.array(self.column("starts/verdict")), self.column("starts/escape_fall")

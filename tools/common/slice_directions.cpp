@@ -151,7 +151,7 @@ class Maker {
       const PerturbedHessians at_perturbed(H, perturbed);
       EigenOptions options;
       options.seed = command_.seed();
-      options.twin = &at_perturbed.farthest();
+      options.perturbed = &at_perturbed.farthest();
       const EigenResult found =
           extreme_eigenpairs(H, kind == "largest" ? End::largest : End::smallest, k, options,
                              command_.progress(kind + " eigenvector, products"));

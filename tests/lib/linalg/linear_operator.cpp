@@ -25,17 +25,18 @@ TEST_CASE("assemble recovers a matrix, whatever its size against the block width
 }
 
 TEST_CASE(
-    "of several twins the product farthest from the operator's own is taken, for each vector by itself") {
+    "of several perturbed operators the product farthest from the operator's own is taken, for each vector "
+    "by itself") {
   const Vectors<double> A = Vectors<double>::Identity(3, 3);
   Vectors<double> B = A, C = A;
   B(0, 0) += 1e-3, B(1, 1) += 1e-3;
   C(1, 1) -= 2e-3;
   const MatrixOperator a(A), b(B), c(C);
   Vectors<double> out(3, 3);
-  FarthestTwin(a, {&b, &c}).apply(A, out);
+  FarthestPerturbed(a, {&b, &c}).apply(A, out);
   CHECK(out.col(0) == B.col(0));
   CHECK(out.col(1) == C.col(1));
   CHECK(out.col(2) == A.col(2));
-  FarthestTwin(a, {&c}).apply(A, out);
+  FarthestPerturbed(a, {&c}).apply(A, out);
   CHECK(out == C);
 }

@@ -197,9 +197,10 @@ TEST_CASE("a kernel that the grid does not resolve is refused, and is never the 
   }
 }
 
-TEST_CASE("the rounding of products is measured with the twin") {
-  const Diagonal A(spectrum(100, 5, 5)), twin(spectrum(100, 5, 5) * (1 + 1e-9));
-  const LanczosQuadrature q = lanczos_quadrature(A, kWhole, 0, {.probes = 2, .steps = 5, .twin = &twin});
+TEST_CASE("the rounding of products is measured with the perturbed operator") {
+  const Diagonal A(spectrum(100, 5, 5)), perturbed(spectrum(100, 5, 5) * (1 + 1e-9));
+  const LanczosQuadrature q =
+      lanczos_quadrature(A, kWhole, 0, {.probes = 2, .steps = 5, .perturbed = &perturbed});
   CHECK(q.rounding > 1e-10);
   CHECK(q.rounding < 1e-8);
   CHECK(q.products == 10);

@@ -272,7 +272,7 @@ TEST_CASE("operators of extreme scale, where squares under- and overflow") {
 
 namespace {
 
-/// a - b with a, b close: all digits cancel; the twin has other last digits.
+/// a - b with a, b close: all digits cancel; the perturbed one has other last digits.
 class Cancelling final : public SelfAdjointOperator {
  public:
   Cancelling(Index size, double shift) : SelfAdjointOperator(size), shift_(shift) {}
@@ -289,9 +289,9 @@ class Cancelling final : public SelfAdjointOperator {
 
 TEST_CASE("a value that is all rounding gets a bound that says so") {
   const Index size = GENERATE(1, 5, 100);
-  const Cancelling A(size, 1e-14), twin(size, -2e-13);
+  const Cancelling A(size, 1e-14), perturbed(size, -2e-13);
   EigenOptions options = kMatrixFree;
-  options.twin = &twin;
+  options.perturbed = &perturbed;
   const EigenResult extreme = extreme_eigenpairs(A, End::smallest, 1, options),
                     full = full_spectrum(A, false, options);
   for (const EigenResult* result : {&extreme, &full})

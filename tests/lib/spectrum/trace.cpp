@@ -131,14 +131,15 @@ TEST_CASE("sums of a matrix of parts that cancel hold their errors") {
   Random(4, "parts").fill_normal(X);
   Random(5, "parts").fill_normal(Y);
   const Vectors<double> Z = 3e4 * X + Y;
-  const GramOperator A(Z), B(3e4 * X), A_twin(Z, 1), B_twin(3e4 * X, 1);
-  const DifferenceOperator D(A, B), twin(A_twin, B_twin);
+  const GramOperator A(Z), B(3e4 * X), A_perturbed(Z, 1), B_perturbed(3e4 * X, 1);
+  const DifferenceOperator D(A, B), perturbed(A_perturbed, B_perturbed);
   using Long = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
   const Long a = Z.cast<long double>(), b = (3e4 * X).cast<long double>();
   const Long truth = a.transpose() * a - b.transpose() * b;
-  const MeasuredMatrix measured = measured_matrix(D, &twin);
+  const MeasuredMatrix measured = measured_matrix(D, &perturbed);
   const std::vector<BlockRange> blocks = {{"a", 0, half}, {"b", half, half}};
-  const TraceEstimates dense = traces_of(measured), few = estimated_traces(D, row_rounding(D, &twin), size);
+  const TraceEstimates dense = traces_of(measured),
+                       few = estimated_traces(D, row_rounding(D, &perturbed), size);
   const BlockNorms norms = block_norms_of(measured, blocks);
   for (const TraceEstimates& t : {dense, few}) {
     CHECK(std::abs(t.trace.value - static_cast<double>(truth.trace())) <= t.trace.error);
