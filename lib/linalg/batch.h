@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "linalg/populate.h"
+#include "linalg/prefault.h"
 #include "linalg/types.h"
 
 namespace basin {
@@ -62,7 +62,7 @@ class Batch {
   void resize(Index count, Index rows, Index cols) {
     if (count * rows * cols > storage_.size()) {
       storage_.resize(count * rows * cols);
-      populate(storage_.data(), static_cast<std::size_t>(storage_.size()) * sizeof(S));
+      prefault(storage_.data(), static_cast<std::size_t>(storage_.size()) * sizeof(S));
     }
     count_ = count, rows_ = rows, cols_ = cols;
   }

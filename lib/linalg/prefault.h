@@ -13,7 +13,7 @@ namespace basin {
 /// Asks the system to provide the pages of a large array at once, rather than one by one as they are first
 /// written to, which costs several times as much. Does nothing for small arrays, or where it is not offered
 /// (Linux has it since 5.14).
-inline void populate(void* data, std::size_t bytes) {
+inline void prefault(void* data, std::size_t bytes) {
 #ifdef MADV_POPULATE_WRITE
   if (bytes < (std::size_t{1} << 17U)) return;
   static const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
