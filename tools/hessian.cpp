@@ -310,22 +310,22 @@ class Analysis {
   /// What the assembled matrix tells, and the ends where it does.
   ExtremeEigenpairs from_matrix() {
     const Request& r = request_;
-    MeasuredMatrix measured =
-        measured_matrix(A_, &perturbed_, r.eigen.seed, command_.progress(title_ + ", columns"));
+    AssembledMatrix assembled =
+        assembled_matrix(A_, &perturbed_, r.eigen.seed, command_.progress(title_ + ", columns"));
     if (r.norms) {
-      results_.traces = traces_of(measured);
-      results_.norms = block_norms_of(measured, blocks());
+      results_.traces = traces_of(assembled);
+      results_.norms = block_norms_of(assembled, blocks());
     }
     ExtremeEigenpairs ends;
     if (r.full || plan_.ends_from_matrix) {
-      EigenResult spectrum = full_spectrum(measured, r.with_vectors, removal(), removed());
+      EigenResult spectrum = full_spectrum(assembled, r.with_vectors, removal(), removed());
       const Index left = A_.rows() - removed();
       if (plan_.ends_from_matrix)
         ends = ends_of_spectrum(spectrum, std::min(r.smallest, left), std::min(r.largest, left));
       spectrum_ = ends_of_spectrum(spectrum, 1, 1);
       if (r.full) results_.eigenvalues.emplace_back("spectrum", std::move(spectrum));
     }
-    if (plan_.dense_counts) count_densely(std::move(measured));
+    if (plan_.dense_counts) count_densely(std::move(assembled));
     return ends;
   }
 
@@ -342,19 +342,19 @@ class Analysis {
     return lanczos_quadrature(A_, removal(), removed, options, command_.progress(title_ + ", density"));
   }
 
-  void count_densely(MeasuredMatrix measured) {
+  void count_densely(AssembledMatrix assembled) {
     constexpr Index kTakesLong = 2000;
     const double tolerance = request_.count_tolerance;
     const auto factorise = [&](const std::string& of) {
-      if (measured.size() > kTakesLong)
+      if (assembled.size() > kTakesLong)
         command_.message(title_ + ": two factorisations of the assembled matrix" + of +
-                         ", P = " + std::to_string(measured.size()) + " ...");
+                         ", P = " + std::to_string(assembled.size()) + " ...");
     };
     factorise("");
-    results_.counts.push_back(dense_counts(measured, removal(), 0, tolerance));
+    results_.counts.push_back(dense_counts(assembled, removal(), 0, tolerance));
     if (modes() == 0) return;
     factorise(" modulo symmetries");
-    results_.counts.push_back(dense_counts(std::move(measured), removal(), modes(), tolerance));
+    results_.counts.push_back(dense_counts(std::move(assembled), removal(), modes(), tolerance));
   }
 
   void count_by_pairs(const EigenResult* smallest) {

@@ -31,12 +31,12 @@ void add_rounding(BlockNorms& result, const Vector<double>& row_errors) {
 
 }  // namespace
 
-BlockNorms block_norms_of(const MeasuredMatrix& measured, const std::vector<BlockRange>& blocks) {
+BlockNorms block_norms_of(const AssembledMatrix& assembled, const std::vector<BlockRange>& blocks) {
   const auto count = static_cast<Index>(blocks.size());
   BlockNorms result = {blocks, Vectors<double>(count, count), Vectors<double>::Zero(count, count), false, 0};
   for (Index a = 0; a < count; ++a)
-    for (Index b = 0; b < count; ++b) result.norms(a, b) = norm_of(measured.matrix, blocks[a], blocks[b]);
-  add_rounding(result, measured.row_errors);
+    for (Index b = 0; b < count; ++b) result.norms(a, b) = norm_of(assembled.matrix, blocks[a], blocks[b]);
+  add_rounding(result, assembled.row_errors);
   return result;
 }
 

@@ -21,7 +21,7 @@ struct BlockNorms {
 };
 
 /// Of an assembled matrix.
-BlockNorms block_norms_of(const MeasuredMatrix& measured, const std::vector<BlockRange>& blocks);
+BlockNorms block_norms_of(const AssembledMatrix& assembled, const std::vector<BlockRange>& blocks);
 
 /// |A_ab|_F^2 is the mean of |(A v)_a|^2 over standard normal v in block b, and of |(A v)_b|^2 over v in
 /// block a: the mean of both, `probes` vectors for each block. `row_errors`: of the operator's rows

@@ -40,26 +40,26 @@ void set_tolerance(EigenvalueCounts& counts, double given, double by_default, co
 
 }  // namespace
 
-EigenvalueCounts dense_counts(MeasuredMatrix measured, const Removal& remove, Index removed,
+EigenvalueCounts dense_counts(AssembledMatrix assembled, const Removal& remove, Index removed,
                               double tolerance) {
   EigenvalueCounts counts;
-  counts.size = measured.size();
+  counts.size = assembled.size();
   counts.removed = removed;
   const auto size = static_cast<double>(counts.size);
-  const double norm = spectral_norm(measured.matrix), distance = measured.rounding;
+  const double norm = spectral_norm(assembled.matrix), distance = assembled.rounding;
   // What lies beyond the whole matrix decides no more than twice its norm, and does not overflow.
-  const double farthest = 2 * (measured.matrix.stableNorm() + distance + kUnderflow);
+  const double farthest = 2 * (assembled.matrix.stableNorm() + distance + kUnderflow);
   const auto rounding = [&] {
-    return measured.asymmetry + measured.rounding + size * (kEps * norm + kUnderflow);
+    return assembled.asymmetry + assembled.rounding + size * (kEps * norm + kUnderflow);
   };
   // Beyond the tolerance, also with what this adds to it.
-  if (removed > 0) deflate(measured, remove, norm + 4 * std::max(std::min(tolerance, farthest), rounding()));
+  if (removed > 0) deflate(assembled, remove, norm + 4 * std::max(std::min(tolerance, farthest), rounding()));
   counts.rounding = rounding();
   set_tolerance(counts, tolerance, counts.rounding,
-                "rounding at this point: asymmetry " + text(measured.asymmetry) +
+                "rounding at this point: asymmetry " + text(assembled.asymmetry) +
                     ", distance to the twin's matrix " + text(distance) + ", P eps |A|" +
                     (removed > 0 ? " and as much for what is set aside" : ""));
-  Vectors<double>& A = measured.matrix;
+  Vectors<double>& A = assembled.matrix;
   const Vector<double> diagonal = A.diagonal();
   const double shift = std::min(counts.tolerance, farthest);
   counts.negative = shifted_inertia(A, diagonal, -shift).negative;

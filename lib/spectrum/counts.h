@@ -28,7 +28,7 @@ struct EigenvalueCounts {
 /// aside moved to |A|. A `tolerance` of 0 stands for the rounding of the matrix, as measured, of the removal
 /// and of the factorisation, size eps |A| each; a smaller one is raised to it, as signs within rounding are
 /// not known. Takes 8 size^2 bytes and size^3 / 3 multiplications twice.
-EigenvalueCounts dense_counts(MeasuredMatrix measured, const Removal& remove, Index removed,
+EigenvalueCounts dense_counts(AssembledMatrix assembled, const Removal& remove, Index removed,
                               double tolerance = 0);
 
 /// From the smallest eigenpairs of A, or of its restriction: their number is exact where all have converged,

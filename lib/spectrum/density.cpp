@@ -11,7 +11,7 @@
 #include "linalg/orthogonal.h"
 #include "linalg/random.h"
 #include "linalg/statistics.h"
-#include "spectrum/measured_matrix.h"
+#include "spectrum/assembled_matrix.h"
 
 namespace basin {
 namespace {

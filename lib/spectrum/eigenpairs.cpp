@@ -245,7 +245,7 @@ ExtremeEigenpairs restricted_eigenpairs(const SelfAdjointOperator& A, const Remo
   const Wanted wanted = {std::min(smallest, left), std::min(largest, left)};
   if (solved_densely(A.rows(), wanted, options))
     return ends_of_spectrum(
-        full_spectrum(measured_matrix(A, options.perturbed, options.seed, progress), true, remove, removed),
+        full_spectrum(assembled_matrix(A, options.perturbed, options.seed, progress), true, remove, removed),
         wanted.smallest, wanted.largest);
   const double norm = norm_estimate(A, options.seed);
   const auto one_end = [&](End end, Index count) {
@@ -286,19 +286,20 @@ ExtremeEigenpairs ends_of_spectrum(const EigenResult& spectrum, Index smallest, 
   return {end(smallest, false), end(largest, true)};
 }
 
-EigenResult full_spectrum(MeasuredMatrix measured, bool with_vectors, const Removal& remove, Index removed) {
+EigenResult full_spectrum(AssembledMatrix assembled, bool with_vectors, const Removal& remove,
+                          Index removed) {
   EigenResult result;
-  const Vectors<double>& matrix = measured.matrix;
-  const Index size = measured.size(), left = size - removed;
+  const Vectors<double>& matrix = assembled.matrix;
+  const Index size = assembled.size(), left = size - removed;
   // The space goes to the top, from where it is taken off; that of a zero matrix above what underflows.
   constexpr double kLeast = 4 * std::numeric_limits<double>::min();
   if (removed > 0)
-    deflate(measured, remove,
-            1.5 * spectral_norm(matrix) + 2 * measured.rounding + static_cast<double>(size) * kLeast);
+    deflate(assembled, remove,
+            1.5 * spectral_norm(matrix) + 2 * assembled.rounding + static_cast<double>(size) * kLeast);
   SymmetricEigen eigen = symmetric_eigen(matrix, with_vectors);
   const Vector<double>& values = eigen.values;
-  const double bound = measured.asymmetry + static_cast<double>(size) * kEps * values.cwiseAbs().maxCoeff() +
-                       measured.rounding;
+  const double bound = assembled.asymmetry + static_cast<double>(size) * kEps * values.cwiseAbs().maxCoeff() +
+                       assembled.rounding;
   Vector<double> residuals = Vector<double>::Constant(size, kNaN);
   if (with_vectors) {
     residuals = column_norms(matrix * eigen.vectors - eigen.vectors * values.asDiagonal());
@@ -308,7 +309,7 @@ EigenResult full_spectrum(MeasuredMatrix measured, bool with_vectors, const Remo
   for (Index i = 0; i < left; ++i) result.eigenvalues.push_back({values[i], residuals[i], bound, true});
   result.requested = result.converged = left;
   result.removed = removed;
-  result.products = measured.products;
+  result.products = assembled.products;
   result.dense = true;
   result.joint_bound = bound;
   result.method = "dense, LAPACK dsyevd on the assembled matrix";
@@ -318,7 +319,7 @@ EigenResult full_spectrum(MeasuredMatrix measured, bool with_vectors, const Remo
 
 EigenResult full_spectrum(const SelfAdjointOperator& A, bool with_vectors, const EigenOptions& options,
                           const Progress& progress) {
-  return full_spectrum(measured_matrix(A, options.perturbed, options.seed, progress), with_vectors);
+  return full_spectrum(assembled_matrix(A, options.perturbed, options.seed, progress), with_vectors);
 }
 
 double full_spectrum_bytes(Index size, bool with_vectors) {

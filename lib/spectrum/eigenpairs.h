@@ -8,7 +8,7 @@
 
 #include "linalg/linear_operator.h"
 #include "linalg/progress.h"
-#include "spectrum/measured_matrix.h"
+#include "spectrum/assembled_matrix.h"
 
 namespace basin {
 
@@ -105,7 +105,7 @@ EigenResult full_spectrum(const SelfAdjointOperator& A, bool with_vectors, const
                           const Progress& progress = {});
 
 /// Of a matrix that is there, or of its restriction to the complement of a space.
-EigenResult full_spectrum(MeasuredMatrix measured, bool with_vectors, const Removal& remove = {},
+EigenResult full_spectrum(AssembledMatrix assembled, bool with_vectors, const Removal& remove = {},
                           Index removed = 0);
 
 /// The outermost ones of a full spectrum.

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "linalg/sums.h"
-#include "spectrum/measured_matrix.h"
+#include "spectrum/assembled_matrix.h"
 
 namespace basin {
 

@@ -73,8 +73,8 @@ double interval_factor(Index samples) {
          (5 * std::pow(z, 5) + 16 * std::pow(z, 3) + 3 * z) / (96 * f * f);
 }
 
-TraceEstimates traces_of(const MeasuredMatrix& measured) {
-  const Vectors<double>& A = measured.matrix;
+TraceEstimates traces_of(const AssembledMatrix& assembled) {
+  const Vectors<double>& A = assembled.matrix;
   TraceEstimates result;
   // Sums in long double, whose range holds every square and whose roundings are small against the last one.
   long double trace = 0, sizes = 0, squares = 0;
@@ -87,7 +87,7 @@ TraceEstimates traces_of(const MeasuredMatrix& measured) {
   result.frobenius.error =
       (kEps + static_cast<double>(A.size() * std::numeric_limits<long double>::epsilon())) *
       result.frobenius.value;
-  return with_rounding(result, measured.trace_error, measured.row_errors);
+  return with_rounding(result, assembled.trace_error, assembled.row_errors);
 }
 
 TraceEstimates estimated_traces(const SelfAdjointOperator& A, const Vector<double>& row_errors, Index probes,

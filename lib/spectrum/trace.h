@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "spectrum/measured_matrix.h"
+#include "spectrum/assembled_matrix.h"
 
 namespace basin {
 
@@ -21,7 +21,7 @@ struct TraceEstimates {
 };
 
 /// Of an assembled matrix.
-TraceEstimates traces_of(const MeasuredMatrix& measured);
+TraceEstimates traces_of(const AssembledMatrix& assembled);
 
 /// XTrace (Epperly, Tropp and Webber, SIAM J. Matrix Anal. Appl. 45, 2024, algorithm 2.1, with normalised
 /// test vectors): `probes` random vectors, each in turn estimates what the range of A times the others leaves

@@ -173,7 +173,7 @@ Vector<double> balance(const Vectors<double>& H) {
 Diagonal balanced(const Question& q, const PointCurvature& c, const Vectors<double>& H) {
   const Vector<double> d = balance(H);
   const Vectors<double> perturbed = assemble(q.perturbed);
-  MeasuredMatrix A;
+  AssembledMatrix A;
   A.matrix = d.asDiagonal() * H * d.asDiagonal();
   const Vectors<double> error =
       d.asDiagonal() * ((perturbed + perturbed.transpose()) / 2 - H).eval() * d.asDiagonal();
@@ -194,7 +194,7 @@ Diagonal balanced(const Question& q, const PointCurvature& c, const Vectors<doub
 
 /// All eigenvalues.
 void from_spectrum(const Question& q, PointCurvature& c) {
-  const MeasuredMatrix H = measured_matrix(q.H, &q.perturbed);
+  const AssembledMatrix H = assembled_matrix(q.H, &q.perturbed);
   const EigenResult all = full_spectrum(H, true, q.remove, c.removed);
   c.smallest = all.eigenvalues[0].value;
   c.smallest_bound = all.eigenvalues[0].error_bound;
@@ -227,7 +227,7 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   const EigenResult found = restricted_eigenpairs(q.H, q.remove, c.removed, kPairs, 0, options).smallest;
   if (inertia) say("the Hessian is assembled and factorised");
   const EigenvalueCounts counts =
-      inertia ? dense_counts(measured_matrix(q.H, &q.perturbed), q.remove, c.removed, q.invisible)
+      inertia ? dense_counts(assembled_matrix(q.H, &q.perturbed), q.remove, c.removed, q.invisible)
               : krylov_counts(found, c.size, c.removed);
   c.tolerance = std::max(counts.tolerance, q.invisible);
   c.smallest = found.eigenvalues[0].value;

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "spectrum/measured_matrix.h"
+#include "spectrum/assembled_matrix.h"
 #include "stationary/attention_function.h"
 #include "stationary/polish.h"
 

@@ -7,7 +7,7 @@
 
 #include "curvature/symmetries.h"
 #include "linalg/combinators.h"
-#include "spectrum/measured_matrix.h"
+#include "spectrum/assembled_matrix.h"
 #include "stationary/objective.h"
 #include "stationary/rounding.h"
 

@@ -188,16 +188,16 @@ void check_curvature(Table& table, const Draw& draw, const QuadModel& truth) {
     const FarthestPerturbed farthest(A, others);
     const QuadVector lambda = eigenvalues_of(true_matrix);
     const Quad norm = std::max(abs_of(lambda.front()), abs_of(lambda.back()));
-    const MeasuredMatrix measured = measured_matrix(A, &farthest);
-    const EigenResult dense = full_spectrum(measured, true);
+    const AssembledMatrix assembled = assembled_matrix(A, &farthest);
+    const EigenResult dense = full_spectrum(assembled, true);
     for (std::size_t i = 0; i < lambda.size(); ++i)
       table.bound(name + ", eigenvalues", abs_of(Quad(dense.eigenvalues[i].value) - lambda[i]),
                   dense.eigenvalues[i].error_bound, norm);
-    check_counts(table, dense_counts(measured, {}, 0), lambda);
+    check_counts(table, dense_counts(assembled, {}, 0), lambda);
     Quad trace = 0;
     for (Index i = 0; i < true_matrix.rows; ++i) trace += true_matrix(i, i);
     const Quad frobenius = norm_of(true_matrix.values);
-    const TraceEstimates traces = traces_of(measured);
+    const TraceEstimates traces = traces_of(assembled);
     table.bound(name + ", trace", abs_of(Quad(traces.trace.value) - trace), traces.trace.error, frobenius);
     table.bound(name + ", Frobenius norm", abs_of(Quad(traces.frobenius.value) - frobenius),
                 traces.frobenius.error, frobenius);

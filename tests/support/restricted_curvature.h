@@ -26,9 +26,9 @@ inline RestrictedCurvature restricted_curvature(const SelfAdjointOperator& A, co
   RestrictedCurvature result;
   EigenResult smallest;
   if (size <= options.dense_limit) {
-    MeasuredMatrix measured = measured_matrix(A, options.eigen.perturbed, options.eigen.seed);
-    smallest = ends_of_spectrum(full_spectrum(measured, true, remove, removed), 1, 0).smallest;
-    result.counts = dense_counts(std::move(measured), remove, removed, options.tolerance);
+    AssembledMatrix assembled = assembled_matrix(A, options.eigen.perturbed, options.eigen.seed);
+    smallest = ends_of_spectrum(full_spectrum(assembled, true, remove, removed), 1, 0).smallest;
+    result.counts = dense_counts(std::move(assembled), remove, removed, options.tolerance);
   } else {
     smallest =
         restricted_eigenpairs(A, remove, removed, std::min(options.pairs, size), 0, options.eigen).smallest;

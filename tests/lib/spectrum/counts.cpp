@@ -29,18 +29,18 @@ TEST_CASE("counts by inertia are those of the spectrum, at any scale") {
   const double scale = GENERATE(1e-8, 1.0, 1e8);
   for (const Index size : {30, 150}) {
     const MatrixOperator A(spectrum(size, scale));
-    const EigenvalueCounts counts = dense_counts(measured_matrix(A), kNothing, 0);
+    const EigenvalueCounts counts = dense_counts(assembled_matrix(A), kNothing, 0);
     CHECK(counts.negative == 3);
     CHECK(counts.zero == 20);
     CHECK(counts.positive == size - 23);
     CHECK(counts.tolerance < 1e-11 * scale);
     CHECK(counts.exact());
-    const EigenvalueCounts coarse = dense_counts(measured_matrix(A), kNothing, 0, 1e-4 * scale);
+    const EigenvalueCounts coarse = dense_counts(assembled_matrix(A), kNothing, 0, 1e-4 * scale);
     CHECK(coarse.negative == 2);
     CHECK(coarse.zero == 22);
     CHECK(coarse.tolerance == 1e-4 * scale);
     for (const double beyond : {3 * scale, 1e200, 1e308}) {  // whatever lies there is no overflow
-      const EigenvalueCounts all = dense_counts(measured_matrix(A), kNothing, 0, beyond);
+      const EigenvalueCounts all = dense_counts(assembled_matrix(A), kNothing, 0, beyond);
       CHECK(all.zero == size);
       CHECK(all.tolerance == beyond);
     }
@@ -53,7 +53,7 @@ TEST_CASE("semidefinite matrices have no negative eigenvalues, whatever their sc
   Vectors<double> B(80, rank);
   Random(3, "factor").fill_normal(B);
   const MatrixOperator A(Vectors<double>(scale * B * B.transpose()));
-  const EigenvalueCounts counts = dense_counts(measured_matrix(A), kNothing, 0);
+  const EigenvalueCounts counts = dense_counts(assembled_matrix(A), kNothing, 0);
   CHECK(counts.negative == 0);
   CHECK(counts.zero == 80 - rank);
   CHECK(counts.positive == rank);
@@ -65,8 +65,8 @@ TEST_CASE("a space set aside is not counted, and what is left is the restriction
   const Vectors<double> X = random_orthogonal(size, 9).leftCols(removed), Q = random_orthogonal(size, 9);
   const Vectors<double> rest = Q.rightCols(size - removed), matrix = assemble(A);
   const Vector<double> expected = symmetric_eigen(rest.transpose() * matrix * rest, false).values;
-  CHECK(dense_counts(measured_matrix(A), removal_of(X), removed, 1e308).zero == size - removed);
-  const EigenvalueCounts counts = dense_counts(measured_matrix(A), removal_of(X), removed);
+  CHECK(dense_counts(assembled_matrix(A), removal_of(X), removed, 1e308).zero == size - removed);
+  const EigenvalueCounts counts = dense_counts(assembled_matrix(A), removal_of(X), removed);
   CHECK(counts.negative == (expected.array() < -counts.tolerance).count());
   CHECK(counts.positive == (expected.array() > counts.tolerance).count());
   CHECK(counts.negative + counts.zero + counts.positive == size - removed);
@@ -88,7 +88,7 @@ TEST_CASE("a zero matrix has zeros only, whatever is set aside") {
   const Vectors<double> X = random_orthogonal(size, 2).leftCols(removed);
   const MatrixOperator A(Vectors<double>(Vectors<double>::Constant(size, size, scale)));
   CAPTURE(removed, scale);
-  const EigenvalueCounts counts = dense_counts(measured_matrix(A), removal_of(X), removed);
+  const EigenvalueCounts counts = dense_counts(assembled_matrix(A), removal_of(X), removed);
   CHECK(counts.negative == 0);
   CHECK(counts.positive == (removed < size && scale == 1e-300 ? 1 : 0));
   CHECK(counts.zero == size - removed - counts.positive);
@@ -102,7 +102,7 @@ TEST_CASE("a tolerance below the rounding claims no signs") {
   Random(3, "factor").fill_normal(B);
   const MatrixOperator A(Vectors<double>(B * B.transpose()));
   for (const double tolerance : {1e-30, 1e-18}) {
-    const EigenvalueCounts dense = dense_counts(measured_matrix(A), kNothing, 0, tolerance),
+    const EigenvalueCounts dense = dense_counts(assembled_matrix(A), kNothing, 0, tolerance),
                            krylov = krylov_counts(extreme_eigenpairs(A, End::smallest, 8, {.dense_limit = 0}),
                                                   40, 0, tolerance);
     for (const EigenvalueCounts* counts : {&dense, &krylov}) {

@@ -60,12 +60,12 @@ bool check_point(const Case& c, const ModelPoint<double>& instance, bool station
   const auto count = [&](const Vector<double>& values, double sign) {
     return ((sign * values).array() > tolerance).count();
   };
-  const EigenvalueCounts dense = dense_counts(measured_matrix(H), remove, q, tolerance);
+  const EigenvalueCounts dense = dense_counts(assembled_matrix(H), remove, q, tolerance);
   CHECK(dense.negative == count(expected, -1));
   CHECK(dense.positive == count(expected, 1));
   CHECK(dense.negative + dense.zero + dense.positive == P - q);
   const EigenvalueCounts all = dense_counts(
-      measured_matrix(H), [](VectorsRef<double>) {}, 0, tolerance);
+      assembled_matrix(H), [](VectorsRef<double>) {}, 0, tolerance);
   CHECK(all.negative == count(whole, -1));
   if (stationary) {  // symmetry directions are null vectors: the other counts do not change
     CHECK(all.zero == dense.zero + q);

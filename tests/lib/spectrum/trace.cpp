@@ -86,7 +86,7 @@ TEST_CASE("of low rank and dense matrices nothing but rounding is open") {
   const TraceEstimates low = estimated_traces(A, rounding, 8);
   CHECK(low.trace.value == Approx(2.5).epsilon(1e-12));
   CHECK(low.frobenius.value == Approx(values.norm()).epsilon(1e-12));
-  const TraceEstimates dense = traces_of(measured_matrix(A));
+  const TraceEstimates dense = traces_of(assembled_matrix(A));
   CHECK_FALSE(dense.estimated);
   for (const TraceEstimates& t : {low, dense}) {
     CHECK(t.trace.error <= 1e-11);
@@ -103,7 +103,7 @@ TEST_CASE("norms of blocks, exact and estimated") {
   const MatrixOperator A(spectrum(90), 5);
   const std::vector<BlockRange> blocks = {{"a", 0, 20}, {"b", 20, 60}, {"c", 80, 10}};
   const Vectors<double> M = assemble(A);
-  const BlockNorms exact = block_norms_of(measured_matrix(A), blocks);
+  const BlockNorms exact = block_norms_of(assembled_matrix(A), blocks);
   CHECK_FALSE(exact.estimated);
   CHECK(exact.errors.maxCoeff() <= 1e-12);
   CHECK(exact.errors.minCoeff() > 0);
@@ -136,11 +136,11 @@ TEST_CASE("sums of a matrix of parts that cancel hold their errors") {
   using Long = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
   const Long a = Z.cast<long double>(), b = (3e4 * X).cast<long double>();
   const Long truth = a.transpose() * a - b.transpose() * b;
-  const MeasuredMatrix measured = measured_matrix(D, &perturbed);
+  const AssembledMatrix assembled = assembled_matrix(D, &perturbed);
   const std::vector<BlockRange> blocks = {{"a", 0, half}, {"b", half, half}};
-  const TraceEstimates dense = traces_of(measured),
+  const TraceEstimates dense = traces_of(assembled),
                        few = estimated_traces(D, row_rounding(D, &perturbed), size);
-  const BlockNorms norms = block_norms_of(measured, blocks);
+  const BlockNorms norms = block_norms_of(assembled, blocks);
   for (const TraceEstimates& t : {dense, few}) {
     CHECK(std::abs(t.trace.value - static_cast<double>(truth.trace())) <= t.trace.error);
     CHECK(std::abs(t.frobenius.value - static_cast<double>(truth.norm())) <= t.frobenius.error);
@@ -166,26 +166,26 @@ TEST_CASE("sums of matrices of any scale: nothing overflows or vanishes on the w
     CHECK(t.trace.value == Approx(scale * expected.trace.value).epsilon(1e-9));
     CHECK(t.frobenius.value == Approx(scale * expected.frobenius.value).epsilon(1e-9));
     CHECK(t.frobenius.error == Approx(scale * expected.frobenius.error).epsilon(1e-6));
-    CHECK(traces_of(measured_matrix(A)).frobenius.value == Approx(scale * values.norm()).epsilon(1e-12));
+    CHECK(traces_of(assembled_matrix(A)).frobenius.value == Approx(scale * values.norm()).epsilon(1e-12));
     const BlockNorms b = estimated_block_norms(A, rounding, blocks, 6),
                      c = estimated_block_norms(unit, rounding_unit, blocks, 6);
     CHECK((b.norms / scale - c.norms).norm() <= 1e-9 * c.norms.norm());
     CHECK((b.errors / scale - c.errors).norm() <= 1e-6 * c.errors.norm());
   }
   const MatrixOperator huge(Vectors<double>(1e308 * Vectors<double>::Identity(30, 30)));
-  CHECK_THROWS_AS(traces_of(measured_matrix(huge)), WorkError);
+  CHECK_THROWS_AS(traces_of(assembled_matrix(huge)), WorkError);
 }
 
 TEST_CASE("a matrix of zeros is known to what underflows, and not better") {
   const ZeroOperator A(20, 1e-290);
   const std::vector<BlockRange> blocks = {{"a", 0, 10}, {"b", 10, 10}};
   const Vector<double> rounding = row_rounding(A, nullptr);
-  const MeasuredMatrix measured = measured_matrix(A);
-  for (const TraceEstimates& t : {traces_of(measured), estimated_traces(A, rounding, 4)}) {
+  const AssembledMatrix assembled = assembled_matrix(A);
+  for (const TraceEstimates& t : {traces_of(assembled), estimated_traces(A, rounding, 4)}) {
     CHECK(t.trace.value == 0);
     CHECK(t.trace.error >= 20 * 1e-290);
     CHECK(t.frobenius.error >= std::sqrt(20) * 1e-290);
   }
-  CHECK(block_norms_of(measured, blocks).errors.minCoeff() >= 1e-290);
+  CHECK(block_norms_of(assembled, blocks).errors.minCoeff() >= 1e-290);
   CHECK(estimated_block_norms(A, rounding, blocks, 4).errors.minCoeff() >= 1e-290);
 }

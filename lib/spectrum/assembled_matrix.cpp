@@ -1,4 +1,4 @@
-#include "spectrum/measured_matrix.h"
+#include "spectrum/assembled_matrix.h"
 
 #include <algorithm>
 #include <cmath>
@@ -113,9 +113,9 @@ double spectral_norm(const Vectors<double>& A) {
   return norm;
 }
 
-void deflate(MeasuredMatrix& measured, const Removal& remove, double shift) {
+void deflate(AssembledMatrix& assembled, const Removal& remove, double shift) {
   constexpr Index kColumns = 32;  // projected together
-  Vectors<double>& A = measured.matrix;
+  Vectors<double>& A = assembled.matrix;
   for (int side = 0; side < 2; ++side) {
     for (Index j = 0; j < A.cols(); j += kColumns) remove(A.middleCols(j, std::min(kColumns, A.cols() - j)));
     A.transposeInPlace();
@@ -128,8 +128,8 @@ void deflate(MeasuredMatrix& measured, const Removal& remove, double shift) {
     remove(rest);
     A.middleCols(j, k) += shift * (unit - rest);
   }
-  measured.rounding +=
-      static_cast<double>(measured.size()) * (kEps * std::abs(shift) + std::numeric_limits<double>::min());
+  assembled.rounding +=
+      static_cast<double>(assembled.size()) * (kEps * std::abs(shift) + std::numeric_limits<double>::min());
 }
 
 Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
@@ -146,10 +146,10 @@ Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOpera
   return row_norms(A, differences(A, perturbed, V, AV));
 }
 
-MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
-                               std::uint64_t seed, const Progress& progress) {
+AssembledMatrix assembled_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
+                                 std::uint64_t seed, const Progress& progress) {
   const Index products_before = A.products();
-  MeasuredMatrix result;
+  AssembledMatrix result;
   result.matrix = assemble(A, progress);
   check_finite(result.matrix);
   const Vector<double> asymmetries = symmetrise(result.matrix);

@@ -16,7 +16,7 @@ constexpr Index kDenseLimit = 8000;
 /// Krylov space and its probes take to be sure of so few eigenvalues.
 constexpr Index kDecompositionLimit = 1000;
 
-struct MeasuredMatrix {
+struct AssembledMatrix {
   Vectors<double> matrix;     ///< symmetric
   double asymmetry = 0;       ///< Frobenius norm of what symmetrising took away
   double rounding = 0;        ///< Frobenius norm of the rounding error, measured with random vectors
@@ -30,13 +30,13 @@ struct MeasuredMatrix {
 /// Assembled in blocks of products, symmetrised in place. The rounding is measured by comparing products with
 /// random vectors with those of the perturbed operator (model/perturbation.h), or without one with those of a
 /// scaled vector. `progress` counts columns. Throws WorkError when a product is not finite.
-MeasuredMatrix measured_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed = nullptr,
-                               std::uint64_t seed = 0, const Progress& progress = {});
+AssembledMatrix assembled_matrix(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed = nullptr,
+                                 std::uint64_t seed = 0, const Progress& progress = {});
 
 /// (I - Pi) A (I - Pi) + shift Pi in place, Pi the orthogonal projector on the space that `remove` takes
 /// away. The rounding of this is added to that of the matrix; row_errors and trace_error stay those of A,
 /// whose trace is taken before.
-void deflate(MeasuredMatrix& measured, const Removal& remove, double shift);
+void deflate(AssembledMatrix& assembled, const Removal& remove, double shift);
 
 /// A lower estimate of |A| of a symmetric matrix, by some steps of the power method.
 double spectral_norm(const Vectors<double>& A);
