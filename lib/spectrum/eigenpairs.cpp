@@ -12,7 +12,7 @@
 #include "linalg/errors.h"
 #include "linalg/random.h"
 #include "linalg/sums.h"
-#include "spectrum/missed_search.h"
+#include "spectrum/completeness_search.h"
 #include "spectrum/restarted_lanczos.h"
 
 namespace basin {
@@ -106,8 +106,8 @@ class EndsByLanczos {
   /// Which ends have converged: where one has not there is no point in looking for more.
   Wanted settled(const EndPairs& found) const;
   /// Improves the pairs of the settled ends.
-  void look_for_missed(MissedSearch& search, const Wanted& complete, EndPairs& found);
-  void record(const MissedSearch& search, const Wanted& complete, const EndPairs& found);
+  void look_for_missed(CompletenessSearch& search, const Wanted& complete, EndPairs& found);
+  void record(const CompletenessSearch& search, const Wanted& complete, const EndPairs& found);
 
   const SelfAdjointOperator& A_;
   Wanted wanted_;
@@ -161,7 +161,7 @@ void EndsByLanczos::pairs_of_krylov_spaces() {
   const ScaledShift op(A_, norm_, count_products_);
   std::optional<Lanczos> solver(std::in_place, op, wanted_, krylov_);
   const bool ended = solve(*solver);
-  MissedSearch search(A_, options_, norm_, count_products_);
+  CompletenessSearch search(A_, options_, norm_, count_products_);
   EndPairs found = ritz_pairs(A_, solver->ritz_vectors(), wanted_);
   solver.reset();  // its memory
   if (ended) found = search.polished(std::move(found), wanted_);
@@ -194,7 +194,7 @@ Wanted EndsByLanczos::settled(const EndPairs& found) const {
   return {all(0, wanted_.smallest), all(wanted_.smallest, wanted_.largest)};
 }
 
-void EndsByLanczos::look_for_missed(MissedSearch& search, const Wanted& complete, EndPairs& found) {
+void EndsByLanczos::look_for_missed(CompletenessSearch& search, const Wanted& complete, EndPairs& found) {
   const std::vector<Index> columns = end_columns(complete, wanted_.total());
   EndPairs part = {found.vectors(Eigen::all, columns), found.values(columns), found.residuals(columns)};
   search.run(part, complete);
@@ -203,7 +203,7 @@ void EndsByLanczos::look_for_missed(MissedSearch& search, const Wanted& complete
           << " random vectors and " << options_.probe_steps << " steps in the complement";
 }
 
-void EndsByLanczos::record(const MissedSearch& search, const Wanted& complete, const EndPairs& found) {
+void EndsByLanczos::record(const CompletenessSearch& search, const Wanted& complete, const EndPairs& found) {
   each_end([&](End end, Index count, EigenResult& side) {
     const bool low = end == End::smallest;
     measure(A_, end, options_, norm_, low ? found.vectors.leftCols(count) : found.vectors.rightCols(count),

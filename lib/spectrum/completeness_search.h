@@ -12,10 +12,10 @@
 namespace basin {
 
 /// Looks for eigenvalues that were missed: in the complement of what was found, from fresh random blocks.
-class MissedSearch {
+class CompletenessSearch {
  public:
-  MissedSearch(const SelfAdjointOperator& A, const EigenOptions& options, double norm,
-               const std::function<void()>& count_products);
+  CompletenessSearch(const SelfAdjointOperator& A, const EigenOptions& options, double norm,
+                     const std::function<void()>& count_products);
 
   /// What the last block showed: with probability 1 - 1e-6 each, there is no eigenvalue beyond. NaN: nothing.
   double none_below = std::numeric_limits<double>::quiet_NaN(),

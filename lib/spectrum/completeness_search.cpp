@@ -1,4 +1,4 @@
-#include "spectrum/missed_search.h"
+#include "spectrum/completeness_search.h"
 
 #include <algorithm>
 #include <cmath>
@@ -22,8 +22,8 @@ double relative_miss(Index n, Index steps, Index block, double chance) {
 
 }  // namespace
 
-MissedSearch::MissedSearch(const SelfAdjointOperator& A, const EigenOptions& options, double norm,
-                           const std::function<void()>& count_products)
+CompletenessSearch::CompletenessSearch(const SelfAdjointOperator& A, const EigenOptions& options, double norm,
+                                       const std::function<void()>& count_products)
     : A_(A), options_(options), norm_(norm), count_products_(count_products) {
   // What cannot be resolved: the tolerance, or rounding where that is larger.
   Vectors<double> v(A.rows(), 1), Av(A.rows(), 1);
@@ -34,7 +34,7 @@ MissedSearch::MissedSearch(const SelfAdjointOperator& A, const EigenOptions& opt
   resolution_ = std::max(options.tolerance * norm, rounding_);
 }
 
-void MissedSearch::run(EndPairs& found, const Wanted& wanted) {
+void CompletenessSearch::run(EndPairs& found, const Wanted& wanted) {
   const Index most_rounds = 4 + wanted.total();  // each but the last finds one or more
   for (Index round = 0; round < most_rounds; ++round) {
     const Limits limits = {
@@ -85,7 +85,7 @@ void MissedSearch::run(EndPairs& found, const Wanted& wanted) {
   none_below = none_above = kNaN;
 }
 
-EndPairs MissedSearch::polished(EndPairs found, const Wanted& wanted) const {
+EndPairs CompletenessSearch::polished(EndPairs found, const Wanted& wanted) const {
   constexpr int kPasses = 3, kSteps = 3;
   for (int pass = 0; pass < kPasses && !converged(found); ++pass) {
     KrylovSpace space(A_, found.vectors, kSteps * wanted.total());
@@ -96,14 +96,14 @@ EndPairs MissedSearch::polished(EndPairs found, const Wanted& wanted) const {
   return found;
 }
 
-EndPairs MissedSearch::outermost(const KrylovSpace& space, const Wanted& wanted) {
+EndPairs CompletenessSearch::outermost(const KrylovSpace& space, const Wanted& wanted) {
   const SymmetricEigen eigen = symmetric_eigen(space.projected(), true);
   const std::vector<Index> columns = end_columns(wanted, space.size());
   return {space.basis() * eigen.vectors(Eigen::all, columns), eigen.values(columns), {}};
 }
 
-EndPairs MissedSearch::look(const SelfAdjointOperator& C, const Vectors<double>& start, const Wanted& ends,
-                            double chance) {
+EndPairs CompletenessSearch::look(const SelfAdjointOperator& C, const Vectors<double>& start,
+                                  const Wanted& ends, double chance) {
   KrylovSpace space(C, start, start.cols() * options_.probe_steps);
   while (space.expand()) count_products_();
   const Vector<double> values = symmetric_eigen(space.projected(), false).values;
@@ -119,12 +119,12 @@ EndPairs MissedSearch::look(const SelfAdjointOperator& C, const Vectors<double>&
   return outermost(space, ends);
 }
 
-bool MissedSearch::stands(double inside, double residual) const {
+bool CompletenessSearch::stands(double inside, double residual) const {
   return residual <= std::max(0.1 * (inside - resolution()), options_.tolerance / 10 * norm_);
 }
 
-Wanted MissedSearch::open_ends(const SelfAdjointOperator& C, const EndPairs& seen, const Wanted& ends,
-                               const Limits& limits) const {
+Wanted CompletenessSearch::open_ends(const SelfAdjointOperator& C, const EndPairs& seen, const Wanted& ends,
+                                     const Limits& limits) const {
   const Wanted outer = {std::min<Index>(ends.smallest, 1), std::min<Index>(ends.largest, 1)};
   const EndPairs edge = take(C, seen, outer);
   Wanted open = {0, 0};
@@ -138,8 +138,8 @@ Wanted MissedSearch::open_ends(const SelfAdjointOperator& C, const EndPairs& see
   return open;
 }
 
-bool MissedSearch::follow(const SelfAdjointOperator& C, const Vector<double>& start, const Wanted& open,
-                          const Limits& limits, EndPairs& seen) const {
+bool CompletenessSearch::follow(const SelfAdjointOperator& C, const Vector<double>& start, const Wanted& open,
+                                const Limits& limits, EndPairs& seen) const {
   const ScaledShift op(C, norm_, count_products_);
   Lanczos solver(op, open, krylov_size(C.rows(), open, options_.krylov_vectors));
   const bool ended = solver.solve(
@@ -154,20 +154,20 @@ bool MissedSearch::follow(const SelfAdjointOperator& C, const Vector<double>& st
   return ended;
 }
 
-Wanted MissedSearch::beyond(const Vector<double>& values, const Limits& limits) {
+Wanted CompletenessSearch::beyond(const Vector<double>& values, const Limits& limits) {
   return {(values.array() < limits.low).count(), (values.array() > limits.high).count()};
 }
 
-EndPairs MissedSearch::take(const SelfAdjointOperator& C, const EndPairs& seen, const Wanted& ends) {
+EndPairs CompletenessSearch::take(const SelfAdjointOperator& C, const EndPairs& seen, const Wanted& ends) {
   const std::vector<Index> columns = end_columns(ends, seen.vectors.cols());
   return ritz_pairs(C, seen.vectors(Eigen::all, columns), ends);
 }
 
-double MissedSearch::spread(const EndPairs& pairs, const Wanted& wanted) {
+double CompletenessSearch::spread(const EndPairs& pairs, const Wanted& wanted) {
   return pairs.values.tail(wanted.largest).sum() - pairs.values.head(wanted.smallest).sum();
 }
 
-bool MissedSearch::converged(const EndPairs& pairs) const {
+bool CompletenessSearch::converged(const EndPairs& pairs) const {
   return pairs.residuals.size() == 0 ||
          pairs.residuals.maxCoeff() <= std::max(options_.tolerance / 10 * norm_, rounding_);
 }
