@@ -1,6 +1,6 @@
-"""The smallest NTK eigenvalue by the ways people compute it today, beside basin-ntk.
+"""The smallest NTK eigenvalue by the usual ways, beside basin-ntk.
 
-    python3 ntk_today.py PATH/TO/bin [--sizes S,R,4R] [--kernels softmax,gaussian] [--ways ...] [--long]
+    python3 ntk_usual_ways.py PATH/TO/bin [--sizes S,R,4R] [--kernels softmax,gaussian] [--ways ...] [--long]
 
 Needs Debian's python3-torch (1.13, with functorch), python3-scipy and python3-h5py, and the folder of basin-problem
 and basin-ntk. Every way runs alone in a process of its own, on one thread, in double precision, on the same file:
