@@ -134,82 +134,140 @@ std::vector<std::unique_ptr<const Steps>> ways_from(ModelObjective& f, const Poi
   return ways;
 }
 
+/// Damped Newton steps: where they are, and the best that they came to.
+class Polishing {
+ public:
+  Polishing(const ModelLoss& loss, ModelObjective& f, const Point& start, const PolishOptions& options)
+      : loss_(loss), f_(f), options_(options), start_(start.theta), x_(*f.at(start.theta)) {
+    result_.first_gradient = x_.gradient.stableNorm();
+  }
+  Polished run();
+
+ private:
+  using Ways = std::vector<std::unique_ptr<const Steps>>;
+  /// What the ways from x lead to with one damping.
+  struct Outcome {
+    bool moves = false;
+    std::optional<Point> lowest;  // where |grad f| falls, the lower one
+    std::optional<Point> newton;  // where a full step leads
+    double newton_length = 0;
+  };
+
+  /// Notes the point if |grad f| is smaller than before; whether it is within rounding.
+  bool note_lowest();
+  void go_back_to_lowest();
+  Ways ways_from_here();
+  /// The next point, with as little damping as it takes.
+  std::optional<Point> next(const Ways& ways, double scale);
+  Outcome outcome_of(const Ways& ways);
+  bool newton_contracts(const Steps& steps, const Outcome& outcome);
+  /// Goes there; whether that is still near enough to the start.
+  bool go_to(const Point& next, double scale);
+
+  const ModelLoss& loss_;
+  ModelObjective& f_;
+  const PolishOptions& options_;
+  const Vector<double> start_;
+  Point x_;
+  Polished result_;
+  Index lowest_ = 0;     // the step that led to the smallest |grad f|
+  bool patient_ = true;  // steps that raise it may be taken
+  double mu_ = 0;
+};
+
+Polished Polishing::run() {
+  for (;; ++result_.steps) {
+    if (note_lowest() || result_.steps >= options_.steps) break;
+    if (patient_ && result_.steps - lowest_ >= kPatience) go_back_to_lowest();
+    const Ways ways = ways_from_here();
+    const double scale = ways[0]->scale();
+    const std::optional<Point> there = next(ways, scale);
+    if (there) {
+      if (!go_to(*there, scale)) break;
+    } else {
+      if (x_.theta == result_.at.theta) break;
+      go_back_to_lowest();
+    }
+  }
+  f_.at(result_.at.theta);
+  return std::move(result_);
+}
+
+bool Polishing::note_lowest() {
+  const double slope = x_.gradient.stableNorm();
+  if (result_.steps > 0 && !(slope < result_.at.gradient.stableNorm())) return false;
+  lowest_ = result_.steps, patient_ = true;
+  result_.at = x_;
+  result_.rounding = rounding_at(f_.here());
+  return slope <= result_.rounding.gradient / 4;  // a quarter of the allowance: the rounding itself
+}
+
+void Polishing::go_back_to_lowest() {
+  patient_ = false;
+  x_ = *f_.at(result_.at.theta);
+  mu_ = 0;
+}
+
+Polishing::Ways Polishing::ways_from_here() {
+  Status status;
+  if (loss_.status)
+    status = [this](const std::string& stage) {
+      loss_.status("polishing, step " + std::to_string(result_.steps + 1) + ": " + stage);
+    };
+  return ways_from(f_, x_, f_.size() <= std::min(options_.dense_limit, kDecompositionLimit), status);
+}
+
+std::optional<Point> Polishing::next(const Ways& ways, double scale) {
+  for (int trial = 0; trial < kTrials; ++trial) {
+    Outcome outcome = outcome_of(ways);
+    if (!outcome.moves) return std::nullopt;
+    if (outcome.lowest) return std::move(outcome.lowest);
+    if (outcome.newton && patient_ && newton_contracts(*ways[0], outcome)) return std::move(outcome.newton);
+    mu_ = mu_ > 0 ? kDecade * mu_ : 1e-10 * scale;
+  }
+  return std::nullopt;
+}
+
+Polishing::Outcome Polishing::outcome_of(const Ways& ways) {
+  const double slope = x_.gradient.stableNorm();
+  double least = kFall * slope;
+  Outcome outcome;
+  for (std::size_t way = 0; way < ways.size(); ++way) {
+    f_.at(x_.theta);  // products here, for steps that are not stored
+    // Damping by |grad f| converges quadratically to manifolds, too (Yamashita and Fukushima 2001).
+    Vector<double> p =
+        ways[way]->step(way == 0 ? mu_ : std::max(mu_, slope / f_.length(x_.theta)), x_.gradient);
+    const double length = p.stableNorm();
+    if (length > options_.reach) p *= options_.reach / length;
+    if (x_.theta + p == x_.theta) continue;
+    outcome.moves = true;
+    std::optional<Point> there = f_.at(x_.theta + p);
+    if (!there) continue;
+    if (way == 0 && mu_ == 0 && length <= std::min(options_.reach, kShort * f_.length(x_.theta)))
+      outcome.newton = there, outcome.newton_length = length;
+    if (there->gradient.stableNorm() <= least)
+      least = there->gradient.stableNorm(), outcome.lowest = std::move(there);
+  }
+  return outcome;
+}
+
+bool Polishing::newton_contracts(const Steps& steps, const Outcome& outcome) {
+  f_.at(x_.theta);
+  return steps.step(0, outcome.newton->gradient).stableNorm() <= kNewtonContraction * outcome.newton_length;
+}
+
+bool Polishing::go_to(const Point& next, double scale) {
+  result_.length += (next.theta - x_.theta).stableNorm();
+  x_ = *f_.at(next.theta);
+  mu_ = mu_ > 1e-10 * scale ? mu_ / kDecade / kDecade : 0;
+  result_.left = (x_.theta - start_).stableNorm() > options_.within;
+  return !result_.left;
+}
+
 }  // namespace
 
 Polished polish(const ModelLoss& loss, ModelObjective& f, Point start, const PolishOptions& options) {
-  Polished result;
-  Point x = *f.at(start.theta);
-  result.first_gradient = x.gradient.stableNorm();
-  Index lowest = 0;     // the step that led to the smallest |grad f|
-  bool patient = true;  // steps that raise it may be taken
-  double mu = 0;
-  for (;; ++result.steps) {
-    double slope = x.gradient.stableNorm();
-    if (result.steps == 0 || slope < result.at.gradient.stableNorm()) {
-      lowest = result.steps, patient = true;
-      result.at = x;
-      result.rounding = rounding_at(f.here());
-      // a quarter of the allowance: the rounding itself
-      if (slope <= result.rounding.gradient / 4) break;
-    }
-    if (result.steps >= options.steps) break;
-    if (patient && result.steps - lowest >= kPatience) {  // back to where they began
-      patient = false;
-      x = *f.at(result.at.theta);
-      slope = x.gradient.stableNorm();
-      mu = 0;
-    }
-    Status status;
-    if (loss.status)
-      status = [&](const std::string& stage) {
-        loss.status("polishing, step " + std::to_string(result.steps + 1) + ": " + stage);
-      };
-    const auto ways = ways_from(f, x, f.size() <= std::min(options.dense_limit, kDecompositionLimit), status);
-    const double scale = ways[0]->scale();
-    std::optional<Point> next;
-    for (int trial = 0; trial < kTrials && !next; ++trial) {
-      bool moves = false;
-      double least = kFall * slope;
-      std::optional<Point> newton;  // where a full step leads
-      double newton_length = 0;
-      for (std::size_t way = 0; way < ways.size(); ++way) {
-        f.at(x.theta);  // products here, for steps that are not stored
-        // Damping by |grad f| converges quadratically to manifolds, too (Yamashita and Fukushima 2001).
-        Vector<double> p =
-            ways[way]->step(way == 0 ? mu : std::max(mu, slope / f.length(x.theta)), x.gradient);
-        const double length = p.stableNorm();
-        if (length > options.reach) p *= options.reach / length;
-        if (x.theta + p == x.theta) continue;
-        moves = true;
-        std::optional<Point> there = f.at(x.theta + p);
-        if (!there) continue;
-        if (way == 0 && mu == 0 && length <= std::min(options.reach, kShort * f.length(x.theta)))
-          newton = there, newton_length = length;
-        if (there->gradient.stableNorm() <= least)
-          least = there->gradient.stableNorm(), next = std::move(there);
-      }
-      if (!moves) break;
-      if (!next && newton && patient) {
-        f.at(x.theta);
-        if (ways[0]->step(0, newton->gradient).stableNorm() <= kNewtonContraction * newton_length)
-          next = std::move(newton);
-      }
-      if (!next) mu = mu > 0 ? kDecade * mu : 1e-10 * scale;
-    }
-    if (!next && x.theta != result.at.theta) {
-      patient = false;
-      x = *f.at(result.at.theta);
-      mu = 0;
-      continue;
-    }
-    if (!next) break;
-    result.length += (next->theta - x.theta).stableNorm();
-    x = *f.at(next->theta);
-    mu = mu > 1e-10 * scale ? mu / kDecade / kDecade : 0;
-    if ((result.left = (x.theta - start.theta).stableNorm() > options.within)) break;
-  }
-  f.at(result.at.theta);
-  return result;
+  return Polishing(loss, f, start, options).run();
 }
 
 Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g,
