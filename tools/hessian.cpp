@@ -263,6 +263,33 @@ class Operators {
   std::unique_ptr<DifferenceOperator> residual_;
 };
 
+/// The same, and those of perturbed points.
+class PerturbedOperators {
+ public:
+  PerturbedOperators(const ModelPoint<double>& point, const Linearization<double>& at,
+                     ProductJournal* journal)
+      : perturbed_at_(linearize_perturbed(point)),
+        underflow_(product_underflow(point)),
+        here_(at, underflow_, journal, 0),
+        uncounted_(at, underflow_, nullptr, 0) {
+    for (const Linearization<double>& other : perturbed_at_)
+      perturbed_.push_back(
+          std::make_unique<const Operators>(other, underflow_, journal, 2 * perturbed_.size() + 2));
+  }
+  const SelfAdjointOperator& get(const std::string& matrix) const { return here_.get(matrix); }
+  FarthestPerturbed farthest(const std::string& matrix) const {
+    std::vector<const SelfAdjointOperator*> others;
+    for (const auto& other : perturbed_) others.push_back(&other->get(matrix));
+    return {uncounted_.get(matrix), std::move(others)};
+  }
+
+ private:
+  std::vector<Linearization<double>> perturbed_at_;
+  double underflow_;
+  Operators here_, uncounted_;
+  std::vector<std::unique_ptr<const Operators>> perturbed_;
+};
+
 /// All that was asked for, of one matrix.
 class Analysis {
  public:
@@ -494,6 +521,51 @@ Stationarity stationarity_at(const Setup& setup, const Linearization<double>& at
   return s;
 }
 
+void check_numbers(const Command& command, Index P) {
+  for (const char* option : {"largest", "smallest"})
+    if (const Index k = command.get<Index>(option); k < 0 || k > P)
+      throw InputError("--" + std::string(option) + " " + std::to_string(k) +
+                       ": expected 1 to P = " + std::to_string(P));
+}
+
+/// Those that are set aside or counted; nothing where they are not asked for.
+std::unique_ptr<const Symmetries> symmetries_for(const Request& request, const Setup& setup) {
+  if (!request.counts && !request.modulo) return nullptr;
+  const Index P = setup.point.theta_size();
+  auto symmetries = std::make_unique<const Symmetries>(setup.point);
+  if (request.modulo && symmetries->modes() >= P)
+    throw InputError("--modulo-symmetries: all " + std::to_string(P) + " directions are symmetries");
+  return symmetries;
+}
+
+void give_verdicts(Command& command, const std::vector<SpectrumResults>& all, const Stationarity& point) {
+  command.say(curvature_verdict(all.front(), &point));
+  command.verdict("no-negative-curvature", has_no_negative_curvature(all.front()));
+  command.verdict("converged", std::all_of(all.begin(), all.end(), [](const SpectrumResults& r) {
+                    return std::all_of(r.eigenvalues.begin(), r.eigenvalues.end(),
+                                       [](const auto& e) { return e.second.all_converged(); });
+                  }));
+}
+
+/// What viewers show of a matrix: the name of a group.
+std::string picture_of(const SpectrumResults& r) {
+  return r.quadrature             ? "density"
+         : !r.eigenvalues.empty() ? r.eigenvalues.front().first
+         : r.norms                ? "block_norms"
+                                  : "signs";
+}
+
+void write_point(hdf5::Writer& file, const SpectrumResults& first, double loss, double loss_error,
+                 const Stationarity& point) {
+  file.write("/entry/matrix", first.matrix);
+  file.write("/entry/block", first.block);
+  file.write("/entry/loss", loss);
+  file.write("/entry/loss_error", loss_error);
+  file.write("/entry/gradient_norm", point.gradient);
+  file.write("/entry/gradient_error", point.gradient_error);
+  file.write("/entry/largest_gradient", point.largest_gradient);
+}
+
 void body(Command& command) {
   add_options(command);
   if (!command.parse()) return;
@@ -501,12 +573,8 @@ void body(Command& command) {
   RunOutput output(command, command.output(), "/entry/provenance");
   Setup setup = read_setup(command);
   if (command.given("block")) restrict_to_block(command, setup);
-  const Index P = setup.point.theta_size();
-  for (const char* option : {"largest", "smallest"})
-    if (const Index k = command.get<Index>(option); k < 0 || k > P)
-      throw InputError("--" + std::string(option) + " " + std::to_string(k) +
-                       ": expected 1 to P = " + std::to_string(P));
-  const MemoryPlan plan(command, request, P);
+  check_numbers(command, setup.point.theta_size());
+  const MemoryPlan plan(command, request, setup.point.theta_size());
   const Specification specification = specification_of(command, setup);
   output.check(specification);
   const std::unique_ptr<ProductJournal> journal = open_journal(command, specification);
@@ -516,63 +584,31 @@ void body(Command& command) {
   }
 
   const Linearization<double> at = setup.point.linearize({.memory = plan.left()});
-  const std::vector<Linearization<double>> perturbed_at = linearize_perturbed(setup.point);
-  const double underflow = product_underflow(setup.point);
-  const Operators operators(at, underflow, journal.get(), 0), uncounted(at, underflow, nullptr, 0);
-  std::vector<std::unique_ptr<const Operators>> perturbed;
-  for (const Linearization<double>& other : perturbed_at)
-    perturbed.push_back(
-        std::make_unique<const Operators>(other, underflow, journal.get(), 2 * perturbed.size() + 2));
-  std::unique_ptr<const Symmetries> symmetries;
-  if (request.counts || request.modulo) {
-    symmetries = std::make_unique<const Symmetries>(setup.point);
-    if (request.modulo && symmetries->modes() >= P)
-      throw InputError("--modulo-symmetries: all " + std::to_string(P) + " directions are symmetries");
-  }
-
+  const PerturbedOperators operators(setup.point, at, journal.get());
+  const std::unique_ptr<const Symmetries> symmetries = symmetries_for(request, setup);
   std::vector<SpectrumResults> all;
   for (const std::string& matrix : request.matrices) {
-    const SelfAdjointOperator& A = operators.get(matrix);
-    std::vector<const SelfAdjointOperator*> others;
-    for (const auto& other : perturbed) others.push_back(&other->get(matrix));
-    const FarthestPerturbed farthest(uncounted.get(matrix), std::move(others));
-    Analysis analysis(command, request, plan, symmetries.get(), A, farthest, setup.parameters());
+    const FarthestPerturbed farthest = operators.farthest(matrix);
+    Analysis analysis(command, request, plan, symmetries.get(), operators.get(matrix), farthest,
+                      setup.parameters());
     all.push_back(analysis.run(matrix));
     all.back().gauss_newton = at.loss_facts().quadratic ? "J^T J" : "J^T H_l J";
     all.back().convex = at.loss_facts().convex;
   }
 
-  // The verdict first.
   Rounding rounding;
   const Stationarity point =
       stationarity_at(setup, at, operators.get("gauss-newton"), command.seed(), rounding);
-  command.say(curvature_verdict(all.front(), &point));
-  command.verdict("no-negative-curvature", has_no_negative_curvature(all.front()));
-  command.verdict("converged", std::all_of(all.begin(), all.end(), [](const SpectrumResults& r) {
-                    return std::all_of(r.eigenvalues.begin(), r.eigenvalues.end(),
-                                       [](const auto& e) { return e.second.all_converged(); });
-                  }));
+  give_verdicts(command, all, point);
   if (symmetries) command.say(symmetry_text(*symmetries));
-  std::string picture;
   hdf5::Writer file(output.path(), output.may_replace());
   for (const SpectrumResults& r : all) {
     if (&r != &all.front()) command.say("-- " + curvature_verdict(r));
     say_results(command, r);
     write_results(file, &r == &all.front() ? "/entry" : "/entry/parts/" + r.matrix, r, request.with_vectors);
-    if (picture.empty())
-      picture = r.quadrature             ? "density"
-                : !r.eigenvalues.empty() ? r.eigenvalues.front().first
-                : r.norms                ? "block_norms"
-                                         : "signs";
   }
   if (symmetries) write_symmetries(file, *symmetries, setup);
-  file.write("/entry/matrix", all.front().matrix);
-  file.write("/entry/block", all.front().block);
-  file.write("/entry/loss", at.loss());
-  file.write("/entry/loss_error", rounding.loss);
-  file.write("/entry/gradient_norm", point.gradient);
-  file.write("/entry/gradient_error", point.gradient_error);
-  file.write("/entry/largest_gradient", point.largest_gradient);
+  write_point(file, all.front(), at.loss(), rounding.loss, point);
   if (journal && journal->replayed() > 0)
     command.message(std::to_string(journal->replayed()) + " products were in the journal, " +
                     std::to_string(journal->computed()) + " were computed");
@@ -580,7 +616,7 @@ void body(Command& command) {
               ", |grad f| = " + with_error(point.gradient, point.gradient_error));
   command.say(setup.text());
   write_frame(file, command, setup, kIntroduction.name,
-              "Spectrum of the " + matrix_title(all.front(), all.front().removed), picture);
+              "Spectrum of the " + matrix_title(all.front(), all.front().removed), picture_of(all.front()));
   write_specification(file, "/entry/provenance", specification);
   file.commit();
   if (journal) journal->remove();
