@@ -244,7 +244,7 @@ class Training {
     command_.say("loss f = " + number(run_.at.loss, 10) + ", from " + number(first_loss_, 10) +
                  "; |grad f| = " + number(run_.at.gradient.stableNorm(), 4) + ", distance from the start " +
                  number((run_.at.theta - start_).stableNorm(), 4));
-    if (const auto known = global_minimum(setup_)) command_.say(known->text() + ", " + gap_text(known->loss));
+    if (const auto known = global_minimum(setup_)) command_.say(text(*known) + ", " + gap_text(known->loss));
     command_.verdict("converged", status_.converged());
     command_.verdict("certified", certified_ >= 0);
     if (!too_large_.empty()) command_.say(too_large_);

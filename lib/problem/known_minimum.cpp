@@ -1,5 +1,7 @@
 #include "problem/known_minimum.h"
 
+#include "model/attention_view.h"
+
 namespace basin {
 
 KnownMinimum teacher_minimum(const Problem& problem, double target_scale) {
@@ -13,6 +15,22 @@ KnownMinimum teacher_minimum(const Problem& problem, double target_scale) {
     offset += size;
   }
   return minimum;
+}
+
+std::optional<Vector<double>> attaining_weights(const KnownMinimum& known, const ModelPoint<double>& point) {
+  const AttentionSpec s = AttentionView(point).spec();
+  AttentionSpec there = s;
+  there.bandwidth = known.bandwidth;
+  const bool same_kernel =
+      known.kernel == s.kernel && (s.kernel != KernelKind::gaussian || there.sigma() == s.sigma());
+  const bool same_shapes = known.blocks.empty() || (known.heads == s.heads && known.head_dim == s.head_dim);
+  if (!same_kernel || !same_shapes) return std::nullopt;
+  Vector<double> at = point.weights;
+  for (const auto& [name, values] : known.blocks) {
+    const ParameterLayout::Entry& e = point.parameters().find(name);
+    at.segment(e.offset, e.block.size()) = values;
+  }
+  return at;
 }
 
 }  // namespace basin

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
+#include "model/model_point.h"
 #include "problem/problem.h"
 
 namespace basin {
@@ -22,5 +24,10 @@ struct KnownMinimum {
 
 /// Of the problem's teacher, with W_O times target_scale as the targets are; for targets without noise.
 KnownMinimum teacher_minimum(const Problem& problem, double target_scale);
+
+/// The weights of all blocks at which it is said to be attained: those of the point, with these blocks.
+/// Nothing where it is said of another kernel or of other shapes. Throws InputError for another network than
+/// the single layer.
+std::optional<Vector<double>> attaining_weights(const KnownMinimum& known, const ModelPoint<double>& point);
 
 }  // namespace basin

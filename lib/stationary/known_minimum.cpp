@@ -45,4 +45,15 @@ std::optional<double> convex_minimum(const ModelLoss& loss) {
   return residual * residual / 2;
 }
 
+std::optional<GlobalMinimum> global_minimum(const ModelLoss& loss,
+                                            const std::optional<StatedMinimum>& stated) {
+  if (stated && attains(loss, stated->weights, stated->minimum.loss)) return stated->minimum;
+  if (const auto least = convex_minimum(loss)) return GlobalMinimum{*least, by_convexity(loss)};
+  return std::nullopt;
+}
+
+std::string by_convexity(const ModelLoss& loss) {
+  return "as f is convex in " + loss.point.parameters().trained()[0];
+}
+
 }  // namespace basin

@@ -1,21 +1,18 @@
-/// What a problem file and the model say of the global minimum before anything is searched.
+/// What is known of the global minimum before anything is searched.
 #pragma once
 
 #include <optional>
 #include <string>
 
 #include "common/setup.h"
+#include "stationary/known_minimum.h"
 
 namespace basin::tools {
 
-struct GlobalMinimum {
-  double loss;
-  std::string source;        ///< where it is known from, in words
-  std::string text() const;  ///< "global minimum f = 0 (the teacher reaches it)"
-};
-
-/// From /minimum or /teacher of the problem file, if f there is what is said, and by convexity; nothing where
-/// it is not known.
+/// From what the problem file says in /minimum or /teacher, if f there is what is said, and by convexity.
 std::optional<GlobalMinimum> global_minimum(const Setup& setup);
+
+/// "global minimum f = 0 (the teacher reaches it)"
+std::string text(const GlobalMinimum& minimum);
 
 }  // namespace basin::tools

@@ -70,3 +70,22 @@ TEST_CASE(
   const ModelPoint<double> x = make_instance(both);
   CHECK_FALSE(convex_minimum({x}));
 }
+
+TEST_CASE("what is stated of the minimum is believed where f is what is said; else convexity is asked") {
+  const Construction c = construction("softmax-trap");
+  const ModelLoss loss = built_loss(c, KernelKind::softmax, {"W_Q", "W_K"});
+  const StatedMinimum stated = {{0, "by construction"}, witness(c, KernelKind::softmax, loss)};
+  const auto known = global_minimum(loss, stated);
+  REQUIRE(known);
+  CHECK(known->loss == 0);
+  CHECK(known->source == "by construction");
+  CHECK_FALSE(global_minimum(loss, StatedMinimum{{0.1, "wrong"}, stated.weights}));
+  CHECK_FALSE(global_minimum(loss));
+  Case convex = {"least squares", 3, 4, 3, 1, 2, 2};
+  convex.trainable = {"W_V"};
+  const ModelLoss linear = {make_instance(convex)};
+  const auto least = global_minimum(linear, StatedMinimum{{0, "wrong"}, linear.point.weights});
+  REQUIRE(least);
+  CHECK(least->loss == convex_minimum(linear));
+  CHECK(least->source == "as f is convex in W_V");
+}
