@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "common/catalogue_text.h"
+#include "common/command.h"
 #include "hdf5/provenance.h"
 #include "hdf5/result_file.h"
 #include "linalg/errors.h"
@@ -16,15 +17,7 @@
 namespace basin::tools {
 namespace {
 
-constexpr std::size_t kCodes = 4;  // seed, origin, kind, valley: before the numbers
 const std::string kStarts = "/entry/starts/", kEntries = "/entry/entries/";
-
-std::size_t number_count() {
-  StartRecord r;
-  std::size_t count = 0;
-  StartRecord::numbers(r, [&](const char*, double&) { ++count; });
-  return count;
-}
 
 template <class Get>
 std::vector<double> column(const std::vector<const StartRecord*>& rows, const Get& get) {
@@ -135,145 +128,6 @@ double gap(const StartRecord& r, const Catalogue& catalogue) {
 
 }  // namespace
 
-std::string name_of(Origin origin) {
-  switch (origin) {
-    case Origin::descent:
-      return "minima";
-    case Origin::any:
-      return "saddles";
-    case Origin::given:
-      return "given";
-    default:
-      return "from";
-  }
-}
-
-std::size_t RecordShape::size() const {
-  return kCodes + number_count() + static_cast<std::size_t>(weights + 2 * parameters + function());
-}
-
-RecordShape record_shape(const Setup& setup) {
-  const AttentionSpec s = setup.spec();
-  return {setup.point.weights.size(),
-          setup.parameters().theta_size(),
-          setup.point.data->X.rows(),
-          s.tokens,
-          s.heads,
-          s.outputs};
-}
-
-StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, const RecordShape& shape) {
-  const StationaryPoint& p = found.point;
-  const PointCurvature& c = p.curvature;
-  StartRecord r;
-  r.seed = seed, r.origin = origin, r.kind = p.kind, r.valley = p.valley;
-  r.start_loss = found.start_loss, r.descent_loss = found.descent_loss;
-  r.descent_gradient_norm = found.descent_gradient;
-  r.loss = p.kind == PointKind::not_finite ? std::nan("") : p.at.loss;
-  r.loss_error = p.loss_error, r.gradient_norm = p.at.gradient.stableNorm();
-  r.gradient_rounding = p.rounding.gradient;
-  r.gradient_scale = p.gradient_scale, r.gradient_known = p.gradient_known ? 1 : 0;
-  r.residual_norm = p.residual, r.residual_rounding = p.rounding.residual;
-  const auto known = [&](double value) { return c.known() ? value : std::nan(""); };
-  r.newton_decrement = known(c.decrement), r.newton_step = known(c.newton_step);
-  r.gradient_slope = c.gradient_slope, r.function_error = known(p.function_error);
-  r.contraction = known(c.contraction), r.far_gradient = known(c.far_gradient);
-  r.step_distance = known(p.step_distance);
-  const auto count = [&](Index eigenvalues) { return known(static_cast<double>(eigenvalues)); };
-  r.removed = count(c.removed), r.negative = count(c.negative), r.zero = count(c.zero);
-  r.undecided = count(c.undecided), r.positive = count(c.positive), r.uncounted = count(c.uncounted());
-  r.counts_exact = c.exact ? 1 : 0, r.counts_from = static_cast<double>(c.from);
-  r.count_tolerance = known(c.tolerance), r.smallest_eigenvalue = known(c.smallest);
-  r.smallest_eigenvalue_bound = known(c.smallest_bound);
-  r.saturation = p.saturation, r.before = p.saturation_before;
-  const RowPlace sharpest = row_place(p.saturation.sharpest, shape.rows, shape.tokens),
-                 weakest = row_place(p.saturation.weakest, shape.rows, shape.tokens);
-  r.sharpest_head = static_cast<double>(sharpest.head), r.weakest_head = static_cast<double>(weakest.head);
-  r.sharpest_sample = static_cast<double>(sharpest.sample),
-  r.weakest_sample = static_cast<double>(weakest.sample);
-  r.sharpest_token = static_cast<double>(sharpest.token),
-  r.weakest_token = static_cast<double>(weakest.token);
-  r.norm = p.norm, r.norm_before = p.norm_before;
-  r.distance = found.distance, r.polish_length = found.polish_length;
-  r.descent_steps = static_cast<double>(found.descent_steps);
-  r.finish_steps = static_cast<double>(found.finish_steps);
-  r.polish_steps = static_cast<double>(found.polish_steps);
-  r.escapes = static_cast<double>(found.escapes);
-  const StepsTaken& taken = found.taken;
-  r.first_step = taken.first, r.first_step_share = taken.first_share;
-  r.smallest_step = taken.smallest, r.largest_step = taken.largest;
-  r.largest_step_share = taken.largest_share, r.steps_shortened = static_cast<double>(taken.shortened);
-  r.not_finite = found.not_finite ? 1 : 0, r.rose = found.rose ? 1 : 0, r.safe_step = found.safe_step;
-  r.weights = p.weights, r.gradient = p.at.gradient, r.direction = c.direction;
-  if (p.kind != PointKind::not_finite) r.function = p.function.flat();
-  for (const auto& [v, size] : {std::pair{&r.weights, shape.weights},
-                                {&r.gradient, shape.parameters},
-                                {&r.direction, shape.parameters},
-                                {&r.function, shape.function()}})
-    if (v->size() != size) *v = Vector<double>::Constant(size, std::nan(""));  // there is none
-  return r;
-}
-
-std::vector<double> flat(const StartRecord& r) {
-  std::vector<double> all = {static_cast<double>(r.seed), static_cast<double>(r.origin),
-                             static_cast<double>(r.kind), static_cast<double>(r.valley)};
-  StartRecord::numbers(r, [&](const char*, const double& value) { all.push_back(value); });
-  for (const auto* v : {&r.weights, &r.gradient, &r.direction, &r.function})
-    all.insert(all.end(), v->begin(), v->end());
-  return all;
-}
-
-StartRecord from_flat(const std::vector<double>& values, const RecordShape& shape) {
-  StartRecord r;
-  auto at = values.begin();
-  r.seed = static_cast<std::uint64_t>(*at++);
-  r.origin = static_cast<Origin>(static_cast<int>(*at++));
-  r.kind = static_cast<PointKind>(static_cast<int>(*at++));
-  r.valley = static_cast<Valley>(static_cast<int>(*at++));
-  StartRecord::numbers(r, [&](const char*, double& value) { value = *at++; });
-  for (const auto& [v, size] : {std::pair{&r.weights, shape.weights},
-                                {&r.gradient, shape.parameters},
-                                {&r.direction, shape.parameters},
-                                {&r.function, shape.function()}}) {
-    v->resize(size);
-    std::copy(at, at + size, v->begin());
-    at += size;
-  }
-  return r;
-}
-
-CatalogueItem item_of(const StartRecord& r, const RecordShape& s) {
-  // none where the gradient decides: such a point is in no entry
-  const auto count = [](double eigenvalues) {
-    return std::isnan(eigenvalues) ? Index{0} : static_cast<Index>(eigenvalues);
-  };
-  return {r.kind,           count(r.negative),
-          count(r.zero),    r.loss,
-          r.loss_error,     AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
-          r.function_error, count(r.undecided + r.uncounted)};
-}
-
-Catalogue make_catalogue(const CatalogueData& data) {
-  std::vector<CatalogueItem> items;
-  for (const StartRecord& r : data.starts) items.push_back(item_of(r, data.shape));
-  return make_catalogue(items, data.known_minimum);
-}
-
-std::vector<VerdictShare> verdict_shares(const CatalogueData& data, const Catalogue& catalogue) {
-  std::vector<VerdictShare> shares;
-  for (const Origin origin : {Origin::descent, Origin::from, Origin::any}) {
-    std::vector<Index> counts(kVerdicts, 0);
-    Index total = 0;
-    for (std::size_t i = 0; i < data.starts.size(); ++i) {
-      if (data.starts[i].origin != origin) continue;
-      ++counts[static_cast<std::size_t>(catalogue.verdicts[i])], ++total;
-    }
-    for (int v = 0; v < kVerdicts && total > 0; ++v)
-      shares.push_back({origin, static_cast<Verdict>(v), counts[v], total});
-  }
-  return shares;
-}
-
 void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue) {
   std::vector<const StartRecord*> rows, firsts;
   for (const StartRecord& r : data.starts) rows.push_back(&r);
@@ -286,7 +140,7 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
     entry.push_back(catalogue.entry_of[i]);
     verdicts.push_back(name_of(catalogue.verdicts[i]));
     codes.push_back(static_cast<std::int64_t>(catalogue.verdicts[i]));
-    texts.push_back(describe(*rows[i], catalogue.verdicts[i], catalogue, data.minimum_source));
+    texts.push_back(describe(*rows[i], catalogue.verdicts[i], catalogue, data.source()));
   }
   const auto count = static_cast<Index>(rows.size());
   file.write(kStarts + "entry", entry);
@@ -308,7 +162,7 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
     spread.push_back(e.spread), nearest.push_back(e.nearest);
     verdicts.push_back(name_of(catalogue.verdicts[first]));
     codes.push_back(static_cast<std::int64_t>(catalogue.verdicts[first]));
-    texts.push_back(describe(*rows[first], catalogue.verdicts[first], catalogue, data.minimum_source));
+    texts.push_back(describe(*rows[first], catalogue.verdicts[first], catalogue, data.source()));
     complete.push_back(completeness(rows[first]->counted_from(), rows[first]->counts_exact != 0));
   }
   if (const auto entries = static_cast<Index>(firsts.size()); entries > 0) {
@@ -330,8 +184,8 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
   file.write(group + "specification", specification_text(data.specification));
   file.write(group + "lowest_loss", catalogue.lowest);
   file.write(group + "lowest_is_global", static_cast<std::int64_t>(catalogue.lowest_known ? 1 : 0));
-  file.write(group + "known_minimum", data.known_minimum.value_or(std::nan("")));
-  file.write(group + "minimum_source", data.minimum_source);
+  file.write(group + "known_minimum", data.known ? data.known->loss : std::nan(""));
+  file.write(group + "minimum_source", data.source());
   std::string sources;
   for (const std::string& source : data.sources) sources += (sources.empty() ? "" : "\n") + source;
   file.write(group + "sources", sources);
@@ -341,6 +195,22 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
                                    {"heads", data.shape.heads},
                                    {"outputs", data.shape.outputs}})
     file.write(group + name, static_cast<std::int64_t>(size));
+}
+
+void write_escape(hdf5::Writer& file, std::size_t entry, const StartRecord& saddle,
+                  const FollowedEscape& followed) {
+  const std::string group = "/entry/escape/";
+  file.group("/entry/escape", "NXcollection");
+  file.write(group + "entry", static_cast<std::int64_t>(entry));
+  file.write(group + "step", saddle.escape_step);
+  file.write(group + "predicted_fall",
+             saddle.escape_step * saddle.escape_step * saddle.smallest_eigenvalue / 2);
+  file.write(group + "fall", followed.loss - saddle.loss);
+  file.write(group + "loss", followed.loss);
+  file.write(group + "weights", followed.weights);
+  file.write(group + "followed_loss", followed.end.loss);
+  file.write(group + "followed_kind", name_of(followed.end.kind));
+  file.write(group + "followed_weights", followed.end.weights);
 }
 
 namespace {
@@ -417,14 +287,14 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
   CatalogueData data;
   const std::string group = "/entry/catalogue/";
   data.specification = parse_specification(file.read_string(group + "specification"));
-  data.minimum_source = file.read_string(group + "minimum_source");
+  const std::string source_of_minimum = file.read_string(group + "minimum_source");
   // Catalogues of 0.1.0 lack it, and some numbers below.
   std::istringstream sources(file.has(group + "sources") ? file.read_string(group + "sources") : "");
   for (std::string source; std::getline(sources, source);) data.sources.push_back(source);
   if (const double known = file.read_number(group + "known_minimum"); !std::isnan(known)) {
     if (!(known >= 0) || !std::isfinite(known))
       file.refuse(group + "known_minimum", "found " + number(known) + "; expected a number from 0, or NaN");
-    data.known_minimum = known;
+    data.known = GlobalMinimum{known, source_of_minimum};
   }
   constexpr Index kLargest = 1 << 30;  // so that no product of these overflows
   data.shape.rows = file.read_index(group + "rows", 1, kLargest);

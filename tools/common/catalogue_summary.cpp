@@ -12,12 +12,12 @@ namespace {
 /// What is known of the lowest loss.
 std::string lowest_text(const CatalogueData& data, const Catalogue& c) {
   if (c.known_refuted)
-    return "the global minimum is not " + number(*data.known_minimum, 10) + " (" + data.minimum_source +
+    return "the global minimum is not " + number(data.known->loss, 10) + " (" + data.source() +
            "): lowest loss found f = " + number(c.lowest, 10);
   if (!c.lowest_known)
     return "the global minimum is not known; lowest loss found f = " + number(c.lowest, 10);
   return "global minimum f = " + number(c.lowest, 10) +
-         (data.minimum_source.empty() ? ", reached" : " (" + data.minimum_source + ")");
+         (data.source().empty() ? ", reached" : " (" + data.source() + ")");
 }
 
 /// Steps of the method that were too long.
@@ -70,7 +70,7 @@ void say_catalogue(Command& command, const CatalogueData& data, const Catalogue&
     const StartRecord& r = data.starts[given[k]];
     const Verdict verdict = c.verdicts[given[k]];
     command.say(given_text(r, verdict, given.size() == 1 ? "the given point" : place_of(r, data)) +
-                describe(r, verdict, c, data.minimum_source));
+                describe(r, verdict, c, data.source()));
   }
   if (given.size() > kMost)
     command.say("... and " + std::to_string(given.size() - kMost) + " more given points in the file");

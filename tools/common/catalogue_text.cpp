@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "common/command.h"
+
 namespace basin::tools {
 namespace {
 
@@ -154,6 +156,16 @@ std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& cat
   const bool said = verdict == Verdict::valley || verdict == Verdict::saddle || r.valley == Valley::none ||
                     r.origin != Origin::given;  // of a given point its rows are named, whatever it is
   return describe_point(r, verdict, catalogue, minimum_source) + (said ? "" : "; " + valley_text(r));
+}
+
+std::string escape_text(std::size_t entry, const StartRecord& saddle, const FollowedEscape& followed) {
+  return "entry " + std::to_string(entry) + " left: f = " + number(saddle.loss, 10) + " -> " +
+         number(followed.loss, 10) + " by a step of " + number(std::abs(saddle.escape_step), 4) +
+         " along the curvature " + number(saddle.smallest_eigenvalue, 4) +
+         "; descent from there ends at f = " +
+         (followed.end.kind == PointKind::zero_loss
+              ? "0"
+              : number(followed.end.loss, 10) + ": " + name_of(followed.end.kind));
 }
 
 }  // namespace basin::tools

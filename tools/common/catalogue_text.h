@@ -17,4 +17,7 @@ std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalo
 std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& catalogue,
                      const std::string& minimum_source);
 
+/// What a step from the saddle that represents an entry leads to.
+std::string escape_text(std::size_t entry, const StartRecord& saddle, const FollowedEscape& followed);
+
 }  // namespace basin::tools

@@ -1,0 +1,135 @@
+#include "stationary/start_record.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/attention_view.h"
+
+namespace basin {
+namespace {
+
+constexpr std::size_t kCodes = 4;  // seed, origin, kind, valley: before the numbers
+
+std::size_t number_count() {
+  StartRecord r;
+  std::size_t count = 0;
+  StartRecord::numbers(r, [&](const char*, double&) { ++count; });
+  return count;
+}
+
+}  // namespace
+
+std::string name_of(Origin origin) {
+  switch (origin) {
+    case Origin::descent:
+      return "minima";
+    case Origin::any:
+      return "saddles";
+    case Origin::given:
+      return "given";
+    default:
+      return "from";
+  }
+}
+
+std::size_t RecordShape::size() const {
+  return kCodes + number_count() + static_cast<std::size_t>(weights + 2 * parameters + function());
+}
+
+RecordShape record_shape(const ModelPoint<double>& point) {
+  const AttentionSpec s = AttentionView(point).spec();
+  return {point.weights.size(), point.theta_size(), point.data->X.rows(), s.tokens, s.heads, s.outputs};
+}
+
+StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, const RecordShape& shape) {
+  const StationaryPoint& p = found.point;
+  const PointCurvature& c = p.curvature;
+  StartRecord r;
+  r.seed = seed, r.origin = origin, r.kind = p.kind, r.valley = p.valley;
+  r.start_loss = found.start_loss, r.descent_loss = found.descent_loss;
+  r.descent_gradient_norm = found.descent_gradient;
+  r.loss = p.kind == PointKind::not_finite ? std::nan("") : p.at.loss;
+  r.loss_error = p.loss_error, r.gradient_norm = p.at.gradient.stableNorm();
+  r.gradient_rounding = p.rounding.gradient;
+  r.gradient_scale = p.gradient_scale, r.gradient_known = p.gradient_known ? 1 : 0;
+  r.residual_norm = p.residual, r.residual_rounding = p.rounding.residual;
+  const auto known = [&](double value) { return c.known() ? value : std::nan(""); };
+  r.newton_decrement = known(c.decrement), r.newton_step = known(c.newton_step);
+  r.gradient_slope = c.gradient_slope, r.function_error = known(p.function_error);
+  r.contraction = known(c.contraction), r.far_gradient = known(c.far_gradient);
+  r.step_distance = known(p.step_distance);
+  const auto count = [&](Index eigenvalues) { return known(static_cast<double>(eigenvalues)); };
+  r.removed = count(c.removed), r.negative = count(c.negative), r.zero = count(c.zero);
+  r.undecided = count(c.undecided), r.positive = count(c.positive), r.uncounted = count(c.uncounted());
+  r.counts_exact = c.exact ? 1 : 0, r.counts_from = static_cast<double>(c.from);
+  r.count_tolerance = known(c.tolerance), r.smallest_eigenvalue = known(c.smallest);
+  r.smallest_eigenvalue_bound = known(c.smallest_bound);
+  r.saturation = p.saturation, r.before = p.saturation_before;
+  const RowPlace sharpest = row_place(p.saturation.sharpest, shape.rows, shape.tokens),
+                 weakest = row_place(p.saturation.weakest, shape.rows, shape.tokens);
+  r.sharpest_head = static_cast<double>(sharpest.head), r.weakest_head = static_cast<double>(weakest.head);
+  r.sharpest_sample = static_cast<double>(sharpest.sample),
+  r.weakest_sample = static_cast<double>(weakest.sample);
+  r.sharpest_token = static_cast<double>(sharpest.token),
+  r.weakest_token = static_cast<double>(weakest.token);
+  r.norm = p.norm, r.norm_before = p.norm_before;
+  r.distance = found.distance, r.polish_length = found.polish_length;
+  r.descent_steps = static_cast<double>(found.descent_steps);
+  r.finish_steps = static_cast<double>(found.finish_steps);
+  r.polish_steps = static_cast<double>(found.polish_steps);
+  r.escapes = static_cast<double>(found.escapes);
+  const StepsTaken& taken = found.taken;
+  r.first_step = taken.first, r.first_step_share = taken.first_share;
+  r.smallest_step = taken.smallest, r.largest_step = taken.largest;
+  r.largest_step_share = taken.largest_share, r.steps_shortened = static_cast<double>(taken.shortened);
+  r.not_finite = found.not_finite ? 1 : 0, r.rose = found.rose ? 1 : 0, r.safe_step = found.safe_step;
+  r.weights = p.weights, r.gradient = p.at.gradient, r.direction = c.direction;
+  if (p.kind != PointKind::not_finite) r.function = p.function.flat();
+  for (const auto& [v, size] : {std::pair{&r.weights, shape.weights},
+                                {&r.gradient, shape.parameters},
+                                {&r.direction, shape.parameters},
+                                {&r.function, shape.function()}})
+    if (v->size() != size) *v = Vector<double>::Constant(size, std::nan(""));  // there is none
+  return r;
+}
+
+std::vector<double> flat(const StartRecord& r) {
+  std::vector<double> all = {static_cast<double>(r.seed), static_cast<double>(r.origin),
+                             static_cast<double>(r.kind), static_cast<double>(r.valley)};
+  StartRecord::numbers(r, [&](const char*, const double& value) { all.push_back(value); });
+  for (const auto* v : {&r.weights, &r.gradient, &r.direction, &r.function})
+    all.insert(all.end(), v->begin(), v->end());
+  return all;
+}
+
+StartRecord from_flat(const std::vector<double>& values, const RecordShape& shape) {
+  StartRecord r;
+  auto at = values.begin();
+  r.seed = static_cast<std::uint64_t>(*at++);
+  r.origin = static_cast<Origin>(static_cast<int>(*at++));
+  r.kind = static_cast<PointKind>(static_cast<int>(*at++));
+  r.valley = static_cast<Valley>(static_cast<int>(*at++));
+  StartRecord::numbers(r, [&](const char*, double& value) { value = *at++; });
+  for (const auto& [v, size] : {std::pair{&r.weights, shape.weights},
+                                {&r.gradient, shape.parameters},
+                                {&r.direction, shape.parameters},
+                                {&r.function, shape.function()}}) {
+    v->resize(size);
+    std::copy(at, at + size, v->begin());
+    at += size;
+  }
+  return r;
+}
+
+CatalogueItem item_of(const StartRecord& r, const RecordShape& s) {
+  // none where the gradient decides: such a point is in no entry
+  const auto count = [](double eigenvalues) {
+    return std::isnan(eigenvalues) ? Index{0} : static_cast<Index>(eigenvalues);
+  };
+  return {r.kind,           count(r.negative),
+          count(r.zero),    r.loss,
+          r.loss_error,     AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
+          r.function_error, count(r.undecided + r.uncounted)};
+}
+
+}  // namespace basin
