@@ -9,7 +9,6 @@
 #include "linalg/errors.h"
 #include "model/attention_model.h"
 #include "model/perturbation.h"
-#include "ntk/gain_bounds.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -50,9 +49,6 @@ the targets, or of one block's weights, at which it would pass.
   basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
 )"};
 
-// --suggest tries factors up to this on the weights of a block.
-constexpr double kLargestGain = 64;
-
 // Operations on J that `auto` allows itself for what formed kernels leave open: some minutes.
 constexpr double kAffordable = 2e13;
 
@@ -78,7 +74,7 @@ std::vector<std::vector<std::string>> kernel_sets(const std::vector<std::string>
 // ---- smallest eigenvalues ---------------------------------------------------------------------------------
 
 struct Analysis {
-  std::vector<Kernel> kernels;                      ///< of each set
+  std::vector<KernelAnalysis> kernels;              ///< of each set
   std::vector<std::optional<NtkSpectrum>> spectra;  ///< likewise, where all eigenvalues are known
   std::optional<MatrixFreeMinimum> products;        ///< of the last set
   InputRanks ranks;
@@ -302,11 +298,6 @@ void compare(Command& command, hdf5::Writer& file, const Setup& setup,
 
 // ---- the ball certificate ---------------------------------------------------------------------------------
 
-CertificateInput certificate_input(const Setup& setup, const KernelMinimum& sum) {
-  return basin::certificate_input(setup.point.linearize({.memory = 0}), linearize_perturbed(setup.point),
-                                  sum);
-}
-
 std::string verdict(const Certificate& c, const KernelMinimum& sum) {
   if (c.passes)
     return "gradient descent with step " + number(c.step, 4) +
@@ -321,55 +312,22 @@ std::string verdict(const Certificate& c, const KernelMinimum& sum) {
          " (what passes: " + number(c.largest_residual, 3) + ")";
 }
 
-/// The certificate with a block's weights multiplied by `gain`, from the kernel of all trained blocks.
-Certificate certificate_at_gain(const Command& command, const Setup& setup, const std::string& block,
-                                double gain, const std::string& method) {
-  Setup scaled = setup;
-  const auto& entry = setup.parameters().find(block);
-  scaled.point.weights.segment(entry.offset, entry.block.size()) *= gain;
-  const MeasuredFactors factors = measured_factors(scaled.point);
-  const std::vector<std::string> trained = setup.parameters().trained();
-  const Minima found = kernel_minima(scaled.point, factors, {trained}, minima_options(command, method));
-  const KernelMinimum sum =
-      with_conditions(found.minima.back(), InitialisationConditions(factors).of(trained));
-  const CertificateInput input = certificate_input(scaled, sum);
-  return ball_certificate(input.norms, input.s0, input.S0, input.r0);
-}
-
 /// What would make the certificate pass.
 void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const std::string& method,
              const KernelMinimum& sum, const CertificateInput& input, const Certificate& certificate) {
-  const auto scalings = target_scalings(input.F, setup.point.data->Y,
-                                        certificate.largest_residual * (1 - 1e-9) - input.F_error);
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  if (scalings)
-    command.say("  targets scaled by " + number(scalings->low, 6) + " to " + number(scalings->high, 6) +
-                " would pass");
-  else
-    command.say("  no scaling of the targets would pass");
-  file.write("/entry/certificate/target_scaling",
-             scalings ? std::vector<double>{scalings->low, scalings->high} : std::vector<double>{nan, nan});
-  std::vector<std::string> blocks;
-  std::vector<double> gains;
-  std::function<void(const std::string&)> status = command.status();
-  if (!status) status = [](const std::string&) {};
-  for (const std::string& block : attention_blocks()) {
-    GainBounds bounds(setup.point, sum, block);
-    Index tried = 0;
-    const auto gain = passing_gain(
-        [&](double g) {
-          status("gain of " + block + ", " + std::to_string(tried++) + " tried");
-          return certificate_at_gain(command, setup, block, g, method);
-        },
-        kLargestGain, [&](double low, double high) { return bounds.excludes(low, high); });
-    command.say("  " + block +
-                (gain ? " times " + number(*gain, 6) + " would pass"
-                      : ": none of the factors tried would pass, from 1/" + number(kLargestGain, 6) + " to " +
-                            number(kLargestGain, 6)));
-    blocks.push_back(block), gains.push_back(gain.value_or(nan));
-  }
-  file.write("/entry/certificate/gain_block", blocks, {static_cast<Index>(blocks.size())});
-  file.write("/entry/certificate/gain", gains);
+  SuggestionOptions options;
+  options.minima = minima_options(command, method);
+  options.status = command.status();
+  const Suggestions found = basin::suggest(setup.point, sum, input, certificate, options);
+  command.say(found.targets ? "  targets scaled by " + number(found.targets->low, 6) + " to " +
+                                  number(found.targets->high, 6) + " would pass"
+                            : "  no scaling of the targets would pass");
+  const std::string largest = number(options.largest_gain, 6);
+  for (const Suggestions::Gain& g : found.gains)
+    command.say("  " + g.block +
+                (g.gain ? " times " + number(*g.gain, 6) + " would pass"
+                        : ": none of the factors tried would pass, from 1/" + largest + " to " + largest));
+  write_suggestions(file, found);
 }
 
 void body(Command& command) {
@@ -401,8 +359,8 @@ void body(Command& command) {
 
   const Analysis found = analyse(command, setup, sets);
   say_kernels(command, found);
-  const CertificateInput input = certificate_input(setup, found.sum());
-  const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
+  const CertificateInput input = certificate_input(setup.point, found.sum());
+  const Certificate certificate = ball_certificate(input);
   command.say("  " + verdict(certificate, found.sum()));
   write_certificate(file, input, certificate);
   if (command.get<bool>("suggest"))

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/perturbation.h"
+
 namespace basin {
 
 CertificateInput certificate_input(const Linearization<double>& at,
@@ -19,6 +21,22 @@ CertificateInput certificate_input(const Linearization<double>& at,
           (at.outputs() - at.point().data->Y).stableNorm() * (1 + 1e-12) + F_error,
           at.outputs(),
           F_error};
+}
+
+CertificateInput certificate_input(const ModelPoint<double>& point, const KernelMinimum& sum) {
+  return certificate_input(point.linearize({.memory = 0}), linearize_perturbed(point), sum);
+}
+
+Certificate ball_certificate(const CertificateInput& input, double c) {
+  return ball_certificate(input.norms, input.s0, input.S0, input.r0, c);
+}
+
+Certificate certificate_at(const ModelPoint<double>& point, const CertificateOptions& options) {
+  const MeasuredFactors factors = measured_factors(point);
+  const std::vector<std::string> trained = point.parameters().trained();
+  KernelMinimum sum = kernel_minima(point, factors, {trained}, options.minima).minima.back();
+  if (options.conditions) sum = with_conditions(sum, InitialisationConditions(factors).of(trained));
+  return ball_certificate(certificate_input(point, sum));
 }
 
 }  // namespace basin

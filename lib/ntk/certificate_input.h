@@ -22,4 +22,18 @@ CertificateInput certificate_input(const Linearization<double>& at,
                                    const std::vector<Linearization<double>>& perturbed,
                                    const KernelMinimum& sum);
 
+/// The same, with linearizations made for it.
+CertificateInput certificate_input(const ModelPoint<double>& point, const KernelMinimum& sum);
+
+/// As ball_certificate of certificate.h.
+Certificate ball_certificate(const CertificateInput& input, double c = 1);
+
+struct CertificateOptions {
+  MinimaOptions minima{};  ///< for the kernel of all trained blocks
+  bool conditions = true;  ///< whether what conditions prove of it counts (with_conditions)
+};
+
+/// The certificate of a point, with c = 1. Throws as kernel_minima and norm_constants.
+Certificate certificate_at(const ModelPoint<double>& point, const CertificateOptions& options = {});
+
 }  // namespace basin

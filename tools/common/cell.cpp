@@ -1,14 +1,9 @@
 #include "common/cell.h"
 
-#include <algorithm>
-#include <limits>
+#include <memory>
+#include <stdexcept>
 
-#include "linalg/errors.h"
-#include "model/linearization.h"
-#include "model/perturbation.h"
-#include "ntk/certificate_input.h"
-#include "ntk/conditions.h"
-#include "ntk/minimum.h"
+#include "ntk/initialisation.h"
 
 namespace basin::tools {
 namespace {
@@ -29,6 +24,29 @@ const std::vector<std::pair<std::string, std::vector<std::string>>> kConditions 
     {"W_V", {"parameters", "rank_limit", "rank_B", "rank_W_O"}},
     {"W_O", {"width", "rank_A"}},
     {"sum", {"distinct", "parameters", "rank_local", "rank_X"}}};
+
+void set_kernel(std::vector<Quantity>& quantities, const KernelAnalysis& kernel) {
+  const KernelMinimum& minimum = kernel.minimum;
+  const std::string& name = minimum.name;
+  set(quantities, name + "/lambda_min", minimum.lambda_min);
+  set(quantities, name + "/lambda_min_lower", minimum.lower);
+  set(quantities, name + "/lambda_min_upper", minimum.upper);
+  set(quantities, name + "/lambda_max", minimum.lambda_max);
+  set(quantities, name + "/rank", static_cast<double>(minimum.rank));
+  const Below bound = kernel.conditions.lower_bound();
+  set(quantities, name + "/proven_lower_bound", bound.value);
+  if (bound.positive()) set(quantities, name + "/proven_lower_bound_log10", bound.log10);
+  const Definiteness verdict = minimum.definiteness();
+  set(quantities, name + "/positive_definite", verdict == Definiteness::definite ? 1 : 0);
+  set(quantities, name + "/in_theory_only", verdict == Definiteness::in_theory ? 1 : 0);
+  set(quantities, name + "/singular", verdict == Definiteness::singular ? 1 : 0);
+  set(quantities, name + "/proven", bound.positive() ? 1 : 0);
+  for (const auto& [of_kernel, names] : kConditions)
+    for (const std::string& condition : names)
+      for (const Condition& c : kernel.conditions.conditions)
+        if (of_kernel == name && condition == c.name)
+          set(quantities, name + "/" + condition, c.holds() ? 1 : 0);
+}
 
 }  // namespace
 
@@ -51,59 +69,25 @@ std::vector<Quantity> cell_quantities(const CellOptions&) {
 }
 
 std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& options) {
-  std::vector<Quantity> quantities = cell_quantities(options);
   const AttentionWeights& weights = problem.network.weights.value();
   const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
-  const ModelPoint<double> point = {build_single_attention<double>(spec, options.train), weights.values,
-                                    std::make_shared<Data<double>>(problem.data)};
-  const Linearization<double> at(point, {.memory = 0});
-  set(quantities, "loss", at.loss());
-  set(quantities, "gradient_norm", at.gradient().norm());
-
-  std::vector<std::vector<std::string>> sets;
-  for (const std::string& block : point.parameters().trained()) sets.push_back({block});
-  sets.push_back(options.train);
-  const MeasuredFactors factors = measured_factors(point);
-  const Minima found = kernel_minima(point, factors, sets);
-  const InitialisationConditions conditions(factors);
-  KernelMinimum sum;
-  for (std::size_t k = 0; k < sets.size(); ++k) {
-    const KernelConditions known = conditions.of(sets[k]);
-    const KernelMinimum minimum = with_conditions(found.minima[k], known);
-    if (k + 1 == sets.size()) sum = minimum;
-    const std::string& name = minimum.name;
-    set(quantities, name + "/lambda_min", minimum.lambda_min);
-    set(quantities, name + "/lambda_min_lower", minimum.lower);
-    set(quantities, name + "/lambda_min_upper", minimum.upper);
-    set(quantities, name + "/lambda_max", minimum.lambda_max);
-    set(quantities, name + "/rank", static_cast<double>(minimum.rank));
-    const Below bound = known.lower_bound();
-    set(quantities, name + "/proven_lower_bound", bound.value);
-    if (bound.positive()) set(quantities, name + "/proven_lower_bound_log10", bound.log10);
-    const Definiteness verdict = minimum.definiteness();
-    set(quantities, name + "/positive_definite", verdict == Definiteness::definite ? 1 : 0);
-    set(quantities, name + "/in_theory_only", verdict == Definiteness::in_theory ? 1 : 0);
-    set(quantities, name + "/singular", verdict == Definiteness::singular ? 1 : 0);
-    set(quantities, name + "/proven", bound.positive() ? 1 : 0);
-    for (const auto& [kernel, names] : kConditions)
-      for (const std::string& condition : names)
-        for (const Condition& c : known.conditions)
-          if (kernel == name && condition == c.name)
-            set(quantities, name + "/" + condition, c.holds() ? 1 : 0);
-  }
-  const CertificateInput input = certificate_input(at, linearize_perturbed(point), sum);
-  const Certificate certificate = ball_certificate(input.norms, input.s0, input.S0, input.r0);
-  set(quantities, "certificate/margin", certificate.margin);
-  set(quantities, "certificate/passes", certificate.passes ? 1 : 0);
+  const InitialisationMeasures measured =
+      measure_initialisation({build_single_attention<double>(spec, options.train), weights.values,
+                              std::make_shared<Data<double>>(problem.data)},
+                             options.train);
+  std::vector<Quantity> quantities = cell_quantities(options);
+  set(quantities, "loss", measured.loss);
+  set(quantities, "gradient_norm", measured.gradient_norm);
+  for (const KernelAnalysis& kernel : measured.kernels) set_kernel(quantities, kernel);
+  set(quantities, "certificate/margin", measured.certificate.margin);
+  set(quantities, "certificate/passes", measured.certificate.passes ? 1 : 0);
   return quantities;
 }
 
 double cell_bytes(const Problem& problem, const CellOptions& options) {
   const AttentionWeights& weights = problem.network.weights.value();
   const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
-  const Index N = problem.data.samples;
-  return std::max({formed_minima_bytes(spec, N), conditions_bytes(spec, N),
-                   measured_factors_bytes(spec, N) + jacobian_cost(spec, N, options.train, {}).bytes});
+  return initialisation_bytes(spec, problem.data.samples, options.train);
 }
 
 }  // namespace basin::tools

@@ -70,7 +70,7 @@ std::string text_below(const Below& bound, int digits) {
   return text;
 }
 
-std::string reason(const Kernel& kernel) {
+std::string reason(const KernelAnalysis& kernel) {
   const KernelConditions& c = kernel.conditions;
   if (const Condition* obstacle = c.refuted() ? c.refutation() : c.obstacle())
     return (c.refuted() ? "cannot be: " : "not shown by conditions: to rounding, ") + obstacle->statement +
@@ -95,10 +95,10 @@ std::string text(Role role) {
 }
 
 /// The picture of a table of kernels: the smallest eigenvalue of each, with its error.
-void plot_minima(hdf5::Writer& file, const std::string& group, const std::vector<Kernel>& kernels) {
+void plot_minima(hdf5::Writer& file, const std::string& group, const std::vector<KernelAnalysis>& kernels) {
   std::vector<double> number, value, error, positive;
   std::vector<std::string> names;
-  for (const Kernel& k : kernels) {
+  for (const KernelAnalysis& k : kernels) {
     const KernelMinimum& m = k.minimum;
     number.push_back(static_cast<double>(number.size()));
     value.push_back(m.lambda_min);
@@ -117,11 +117,11 @@ void plot_minima(hdf5::Writer& file, const std::string& group, const std::vector
 
 }  // namespace
 
-void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<Kernel>& kernels) {
+void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<KernelAnalysis>& kernels) {
   plot_minima(file, group, kernels);
   Table summary(file, group, true);
   const auto of_minimum = [&](const std::string& name, auto member) {
-    summary.column(name, kernels, [&](const Kernel& k) { return k.minimum.*member; });
+    summary.column(name, kernels, [&](const KernelAnalysis& k) { return k.minimum.*member; });
   };
   of_minimum("block", &KernelMinimum::name);
   of_minimum("method", &KernelMinimum::method);
@@ -134,33 +134,39 @@ void write_kernels(hdf5::Writer& file, const std::string& group, const std::vect
   of_minimum("rank", &KernelMinimum::rank);
   of_minimum("size", &KernelMinimum::size);
   of_minimum("parameters", &KernelMinimum::parameters);
-  summary.column("condition_number", kernels, [](const Kernel& k) { return k.minimum.condition_number(); });
-  summary.column("verdict", kernels, [](const Kernel& k) { return to_string(k.minimum.definiteness()); });
+  summary.column("condition_number", kernels,
+                 [](const KernelAnalysis& k) { return k.minimum.condition_number(); });
+  summary.column("verdict", kernels,
+                 [](const KernelAnalysis& k) { return to_string(k.minimum.definiteness()); });
   summary.column("definiteness", kernels,
-                 [](const Kernel& k) { return static_cast<Index>(k.minimum.definiteness()); });
-  summary.column("positive_definite", kernels, [](const Kernel& k) { return k.minimum.positive_definite(); });
+                 [](const KernelAnalysis& k) { return static_cast<Index>(k.minimum.definiteness()); });
+  summary.column("positive_definite", kernels,
+                 [](const KernelAnalysis& k) { return k.minimum.positive_definite(); });
   summary.column("lambda_min_lower_log10", kernels,
-                 [](const Kernel& k) { return k.minimum.lower_bound().log10; });
-  summary.column("rounding", kernels, [](const Kernel& k) { return k.minimum.rounding(); });
+                 [](const KernelAnalysis& k) { return k.minimum.lower_bound().log10; });
+  summary.column("rounding", kernels, [](const KernelAnalysis& k) { return k.minimum.rounding(); });
   summary.column("proven_lower_bound", kernels,
-                 [](const Kernel& k) { return k.conditions.lower_bound().value; });
+                 [](const KernelAnalysis& k) { return k.conditions.lower_bound().value; });
   summary.column("proven_lower_bound_log10", kernels,
-                 [](const Kernel& k) { return k.conditions.lower_bound().log10; });
-  summary.column("proven_upper_bound", kernels, [](const Kernel& k) { return k.conditions.upper_bound; });
-  summary.column("by_conditions", kernels, [](const Kernel& k) { return k.minimum.proven_by_conditions; });
-  summary.column("reason", kernels, [](const Kernel& k) { return reason(k); });
+                 [](const KernelAnalysis& k) { return k.conditions.lower_bound().log10; });
+  summary.column("proven_upper_bound", kernels,
+                 [](const KernelAnalysis& k) { return k.conditions.upper_bound; });
+  summary.column("by_conditions", kernels,
+                 [](const KernelAnalysis& k) { return k.minimum.proven_by_conditions; });
+  summary.column("reason", kernels, [](const KernelAnalysis& k) { return reason(k); });
   hdf5::name_dimensions(file, group, summary.columns(), {"block"});
   hdf5::name_dimensions(file, group, {"kernel", "lambda_min_errors"}, {"block"});
 }
 
-void write_conditions(hdf5::Writer& file, const std::vector<Kernel>& kernels, const InputRanks& ranks) {
+void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels,
+                      const InputRanks& ranks) {
   struct Row {
-    const Kernel* kernel;
+    const KernelAnalysis* kernel;
     const Condition* condition;
     const LowerBound* bound;
   };
   std::vector<Row> conditions, bounds;
-  for (const Kernel& k : kernels) {
+  for (const KernelAnalysis& k : kernels) {
     for (const Condition& c : k.conditions.conditions) conditions.push_back({&k, &c, nullptr});
     for (const LowerBound& b : k.conditions.bounds) bounds.push_back({&k, nullptr, &b});
   }
@@ -229,6 +235,18 @@ void write_certificate(hdf5::Writer& file, const CertificateInput& input, const 
   for (const HeadBound& b : second_derivative_bounds(input.norms, c.radius))
     alpha.push_back(b.alpha), gamma.push_back(b.gamma), delta.push_back(b.delta);
   file.write(group + "alpha", alpha), file.write(group + "gamma", gamma), file.write(group + "delta", delta);
+}
+
+void write_suggestions(hdf5::Writer& file, const Suggestions& suggestions) {
+  const auto& targets = suggestions.targets;
+  file.write("/entry/certificate/target_scaling",
+             targets ? std::vector<double>{targets->low, targets->high} : std::vector<double>{kNaN, kNaN});
+  std::vector<std::string> blocks;
+  std::vector<double> gains;
+  for (const Suggestions::Gain& g : suggestions.gains)
+    blocks.push_back(g.block), gains.push_back(g.gain.value_or(kNaN));
+  file.write("/entry/certificate/gain_block", blocks, {static_cast<Index>(blocks.size())});
+  file.write("/entry/certificate/gain", gains);
 }
 
 void write_products(hdf5::Writer& file, const MatrixFreeMinimum& found) {

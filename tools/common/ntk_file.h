@@ -9,32 +9,31 @@
 #include "ntk/conditions.h"
 #include "ntk/matrix_free.h"
 #include "ntk/minimum.h"
+#include "ntk/suggestions.h"
 
 namespace basin::tools {
-
-/// Everything found about one kernel.
-struct Kernel {
-  KernelMinimum minimum;
-  KernelConditions conditions;
-};
 
 /// "1.83e-1086", also where the number underflows; never above it.
 std::string text_below(const Below& bound, int digits);
 
 /// Which condition decides, in words; empty when none does.
-std::string reason(const Kernel& kernel);
+std::string reason(const KernelAnalysis& kernel);
 
 /// Groups /entry/ntk_NAME, one a spectrum, and /entry/ntk with links to all. The last is the one to look at.
 void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra);
 
 /// The table of the kernels' ends: /entry/summary.
-void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<Kernel>& kernels);
+void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<KernelAnalysis>& kernels);
 
 /// /entry/conditions, /entry/bounds and /entry/inputs.
-void write_conditions(hdf5::Writer& file, const std::vector<Kernel>& kernels, const InputRanks& ranks);
+void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels,
+                      const InputRanks& ranks);
 
 /// /entry/certificate
 void write_certificate(hdf5::Writer& file, const CertificateInput& input, const Certificate& c);
+
+/// What would make it pass, beside it.
+void write_suggestions(hdf5::Writer& file, const Suggestions& suggestions);
 
 /// /entry/matrix_free
 void write_products(hdf5::Writer& file, const MatrixFreeMinimum& found);

@@ -201,7 +201,7 @@ void SliceRun::measure(const std::vector<Index>& pieces) {
 
 void SliceRun::say_summary() {
   for (const std::string& line : summary_lines(result_)) command_.say(line);
-  if (const auto known = global_minimum(setup_)) command_.say("  " + known->text());
+  if (const auto known = global_minimum(setup_)) command_.say("  " + text(*known));
   command_.say(direction_text("u", directions_.u));
   if (directions_.lines == 1) {
     command_.say(direction_text("v", directions_.v));
