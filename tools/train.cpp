@@ -12,6 +12,7 @@
 #include "common/run_records.h"
 #include "hdf5/problem_file.h"
 #include "linalg/errors.h"
+#include "training/proven_steps.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -41,9 +42,6 @@ writes the last weights as a problem file that every other tool takes.
   basin-train problem.h5 -o run.h5 --method lbfgs --final end.h5
   basin-hessian end.h5 -o hessian.h5 --smallest 3
 )"};
-
-// Of |Y|^2 / 2: losses below this measure rounding, not descent.
-constexpr double kSmallestLoss = 1e-20;
 
 /// Everything that makes a run what it is: those options, the problem's content and the version.
 Specification specification_of(const Command& command, const Setup& setup) {
@@ -166,12 +164,9 @@ class Training {
   void account(const Move& move) {
     since_.last = move;
     since_.loss_before = last_loss_;
-    if (std::isfinite(move.loss_bound) && last_loss_ > kSmallestLoss * loss_scale(*setup_.point.data)) {
-      const double residual = residual_norm(setup_.point.model->loss().facts(), last_loss_);
-      const double rounding = residual * (residual_bound(setup_, last_loss_) - residual);
-      ++guaranteed_;
-      if (run_.at.loss > move.loss_bound + rounding) ++broken_;
-    }
+    const Guarantee guarantee = guarantee_of(setup_.point, move, last_loss_, run_.at.loss);
+    if (guarantee != Guarantee::none) ++guaranteed_;
+    if (guarantee == Guarantee::broken) ++broken_;
     if (run_.at.loss > last_loss_) ++rises_;
     last_loss_ = run_.at.loss;
   }
@@ -182,13 +177,18 @@ class Training {
     return objective_.here();
   }
 
+  DescentRecord measured() {
+    return measure_record(options_, run_, here(), objective_.counts(), start_, since_);
+  }
+
   void record() {
-    const Row row = measure(options_, run_, here(), objective_.counts(), start_, since_);
+    const DescentRecord record = measured();
+    const Row row = row_of(record, setup_.parameters());
     names_ = row.names();
     rows_.push_back(row.values());
     recorded_ = since_.record_step = run_.step;
     last_loss_ = since_.record_loss = run_.at.loss;
-    if (options_.certify && certified_ < 0 && row["certificate/passes"] == 1) certified_ = run_.step;
+    if (options_.certify && certified_ < 0 && record.certified->certificate.passes) certified_ = run_.step;
   }
 
   // Names of the numbers that go from step to step, for checkpoints.
@@ -229,7 +229,7 @@ class Training {
                          " is missing; delete it, and the journal");
       value = static_cast<std::decay_t<decltype(value)>>(found->second);
     });
-    names_ = measure(options_, run_, here(), objective_.counts(), start_, since_).names();
+    names_ = row_of(measured(), setup_.parameters()).names();
   }
 
   void say() {

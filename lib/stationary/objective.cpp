@@ -70,6 +70,11 @@ double natural_length(const ModelPoint<double>& point) {
   return std::sqrt(squares);
 }
 
+double loss_scale(const Data<double>& data) {
+  const double targets = data.Y.stableNorm();
+  return targets * targets / 2;
+}
+
 void require_representable(double size, const std::string& where) {
   if (size == 0 || (size >= 1 / kLargest && size <= kLargest)) return;
   std::ostringstream text;

@@ -69,6 +69,9 @@ class Objective {
 /// multiplied.
 double natural_length(const ModelPoint<double>& point);
 
+/// |Y|^2 / 2, the loss of outputs 0: what losses are relative to.
+double loss_scale(const Data<double>& data);
+
 /// Loss, gradient and products with the Hessian are of second order in outputs and targets; squares of their
 /// products must be numbers. Throws WorkError where the larger of |F| and |Y| (`size`) is not in [2^-100,
 /// 2^100], unless it is 0. where: the beginning of the message.

@@ -2,19 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "common/problems.h"
 #include "common/words.h"
 #include "linalg/errors.h"
-#include "model/perturbation.h"
 #include "ntk/certificate_input.h"
-#include "ntk/smooth_step.h"
 #include "stationary/adam.h"
 #include "stationary/gradient_descent.h"
 #include "stationary/lbfgs.h"
 #include "stationary/momentum.h"
 #include "stationary/newton.h"
+#include "training/proven_steps.h"
 
 namespace basin::tools {
 namespace {
@@ -33,17 +31,9 @@ double number_option(const OptionValues& command, const std::string& option, dou
   return value;
 }
 
-Certificate certificate_at_start(const Setup& setup) {
-  const ModelPoint<double>& point = setup.point;
-  const Minima found = kernel_minima(point, measured_factors(point), {point.parameters().trained()});
-  const CertificateInput input =
-      certificate_input(point.linearize({.memory = 0}), linearize_perturbed(point), found.minima.back());
-  return ball_certificate(input.norms, input.s0, input.S0, input.r0);
-}
-
 /// The step of the ball certificate at the start, and its rate.
-GradientDescent::Rule certified_rule(OptionValues& command, const Setup& setup) {
-  const Certificate c = certificate_at_start(setup);
+GradientDescent::Rule certificate_option(OptionValues& command, const Setup& setup) {
+  const Certificate c = certificate_at(setup.point, {.conditions = false});
   if (!c.passes)
     throw InputError("--step certificate: convergence from these weights is not proven: " +
                      (c.sigma_min > 0 ? "|r_0| = " + number(c.residual_norm, 4) +
@@ -52,20 +42,7 @@ GradientDescent::Rule certified_rule(OptionValues& command, const Setup& setup) 
                      "; --step guaranteed asks for one step at a time");
   if (!(c.step > 0)) throw InputError("--step certificate: no step is needed, the loss is zero");
   command.resolve("step", number(c.step, 17));
-  return [c](const Point& x) { return GuaranteedStep{c.step, c.rate * x.loss}; };
-}
-
-/// 1 / beta in every step, beta the bound on the curvature along it.
-GradientDescent::Rule guaranteed_rule(const Setup& setup) {
-  return [setup](const Point& x) {
-    const ModelPoint<double> here = setup.point.at(x.theta);
-    const auto factors = attention_factors(here);
-    const double slope = x.gradient.norm();
-    const SmoothStep s =
-        smooth_step(norm_constants(here), jacobian_norm_bound(factors, setup.parameters().trained()),
-                    residual_bound(setup, x.loss), slope);
-    return GuaranteedStep{s.step, x.loss - s.step * slope * slope / 2};
-  };
+  return certified_rule(c);
 }
 
 /// A number from --step, or for auto 1 / lambda_max at the start (1 where the Hessian is zero).
@@ -94,18 +71,6 @@ double step_or(OptionValues& command, Objective& f, double otherwise) {
 
 bool automatic_step(const OptionValues& command) {
   return command.get<std::string>("step") == "auto";
-}
-
-double loss_scale(const Data<double>& data) {
-  const double targets = data.Y.stableNorm();
-  return targets * targets / 2;
-}
-
-double residual_bound(const Setup& setup, double loss) {
-  const double residual = residual_norm(setup.point.model->loss().facts(), loss),
-               targets = setup.point.data->Y.norm();
-  const auto terms = static_cast<double>(setup.point.data->Y.size());
-  return residual * (1 + 4 * terms * kEps) + 16 * kEps * (targets + residual);
 }
 
 void add_descent_options(Command& command, const DescentDefaults& defaults) {
@@ -157,9 +122,9 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
 
   const std::string step = command.get<std::string>("step");
   if (plan.method == "gd" && step == "certificate") {
-    plan.descent = std::make_unique<GradientDescent>(certified_rule(command, setup));
+    plan.descent = std::make_unique<GradientDescent>(certificate_option(command, setup));
   } else if (plan.method == "gd" && step == "guaranteed") {
-    plan.descent = std::make_unique<GradientDescent>(guaranteed_rule(setup));
+    plan.descent = std::make_unique<GradientDescent>(guaranteed_rule(setup.point));
   } else if (plan.method == "gd" && (step == "flow" || step == "auto")) {
     command.resolve("step", "flow");
     plan.descent = std::make_unique<FlowDescent>();

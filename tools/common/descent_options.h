@@ -35,10 +35,4 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
 /// Whether the step is left to the tool.
 bool automatic_step(const OptionValues& command);
 
-/// |Y|^2 / 2, the loss of outputs 0: what losses are relative to.
-double loss_scale(const Data<double>& data);
-
-/// Upper bound on |F - Y| when f = loss, rounding of the outputs allowed for.
-double residual_bound(const Setup& setup, double loss);
-
 }  // namespace basin::tools

@@ -1,0 +1,65 @@
+#include "training/record.h"
+
+#include <cmath>
+
+#include "model/perturbation.h"
+#include "ntk/attention_factors.h"
+
+namespace basin {
+namespace {
+
+void add_progress(DescentRecord& record, const Descent& run, const Vector<double>& start,
+                  const SinceRecord& since, double infimum) {
+  const double slope = run.at.gradient.stableNorm();
+  const Index steps = run.step - since.record_step;
+  record.step = run.step;
+  record.loss = run.at.loss;
+  record.gradient_norm = slope;
+  record.step_size = run.step > 0 ? since.last.step : kNaN;
+  record.step_length = run.step > 0 ? since.last.length : kNaN;
+  record.distance = (run.at.theta - start).norm();
+  record.pl_ratio = slope * slope / (2 * (run.at.loss - infimum));
+  record.measured_rate =
+      steps > 0 ? std::pow(run.at.loss / since.record_loss, 1 / static_cast<double>(steps)) : kNaN;
+  record.guaranteed_rate =
+      std::isfinite(since.last.loss_bound) && run.step > 0 ? since.last.loss_bound / since.loss_before : kNaN;
+}
+
+void add_kernel(DescentRecord& record, const RecordOptions& options, const Linearization<double>& here,
+                const MeasuredFactors& factors) {
+  MinimaOptions minima;
+  minima.memory = options.memory;
+  const KernelMinimum sum =
+      kernel_minima(here.point(), factors, {here.parameters().trained()}, minima).minima.back();
+  record.kernel = sum;
+  // late: r' = (1 - eta K) r, of which the slowest part stays
+  const double kept = 1 - record.step_size * sum.lambda_min;
+  record.predicted_rate = options.one_step && (sum.positive() || sum.upper == 0) ? kept * kept : kNaN;
+  if (!options.certify) return;
+  const CertificateInput input = certificate_input(here, linearize_perturbed(here.point()), sum);
+  const Certificate c = ball_certificate(input);
+  record.certified = DescentRecord::Certified{c, input.norms, largest_residual(input.norms, input.s0, 0),
+                                              second_derivative_bounds(input.norms, c.radius)};
+}
+
+}  // namespace
+
+DescentRecord measure_record(const RecordOptions& options, const Descent& run,
+                             const Linearization<double>& here, const Counts& counts,
+                             const Vector<double>& start, const SinceRecord& since) {
+  const bool kernels = options.ntk || options.certify;
+  const MeasuredFactors factors =
+      kernels ? measured_factors(here.point()) : MeasuredFactors{attention_factors(here.point()), {}};
+  DescentRecord record;
+  add_progress(record, run, start, since, here.loss_facts().infimum);
+  for (const auto& e : here.parameters().entries())
+    record.block_norms.push_back(here.weights().segment(e.offset, e.block.size()).norm());
+  SaturationOfRows rows;
+  for (const HeadFactors& head : factors.factors.heads) rows.add(head.S);
+  record.saturation = rows.result();
+  record.counts = counts;
+  if (kernels) add_kernel(record, options, here, factors);
+  return record;
+}
+
+}  // namespace basin
