@@ -1,14 +1,13 @@
 /// basin-ntk: eigenvalues of the neural tangent kernel, block by block, and the conditions they hang on.
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <optional>
+#include <map>
 
 #include "common/ntk_file.h"
 #include "common/setup.h"
 #include "linalg/errors.h"
 #include "model/attention_model.h"
-#include "model/perturbation.h"
+#include "ntk/analysis.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -49,50 +48,17 @@ the targets, or of one block's weights, at which it would pass.
   basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
 )"};
 
-// Operations on J that `auto` allows itself for what formed kernels leave open: some minutes.
-constexpr double kAffordable = 2e13;
-
-/// "sum", "blocks" (one by one, and their sum) or "unions": all sets of trained blocks, the whole last.
-std::vector<std::vector<std::string>> kernel_sets(const std::vector<std::string>& trained,
-                                                  const std::string& kernels) {
-  if (kernels != "sum" && kernels != "blocks" && kernels != "unions")
-    throw InputError("--kernels " + kernels + ": expected sum, blocks or unions");
-  std::vector<std::vector<std::string>> sets;
-  if (kernels != "sum")
-    for (const std::string& block : trained) sets.push_back({block});
-  const unsigned all = (1U << trained.size()) - 1;
-  for (unsigned mask = 1; kernels == "unions" && mask < all; ++mask) {
-    std::vector<std::string> set;
-    for (std::size_t b = 0; b < trained.size(); ++b)
-      if (mask >> b & 1U) set.push_back(trained[b]);
-    if (set.size() > 1) sets.push_back(set);
-  }
-  sets.push_back(trained);
-  return sets;
+/// The sets of trained blocks that --kernels names.
+std::vector<std::vector<std::string>> sets_of(const std::vector<std::string>& trained,
+                                              const std::string& kernels) {
+  const std::map<std::string, KernelSets> names = {
+      {"sum", KernelSets::sum}, {"blocks", KernelSets::blocks}, {"unions", KernelSets::unions}};
+  const auto which = names.find(kernels);
+  if (which == names.end()) throw InputError("--kernels " + kernels + ": expected sum, blocks or unions");
+  return kernel_sets(trained, which->second);
 }
 
 // ---- smallest eigenvalues ---------------------------------------------------------------------------------
-
-struct Analysis {
-  std::vector<KernelAnalysis> kernels;              ///< of each set
-  std::vector<std::optional<NtkSpectrum>> spectra;  ///< likewise, where all eigenvalues are known
-  std::optional<MatrixFreeMinimum> products;        ///< of the last set
-  InputRanks ranks;
-  std::string method;
-
-  bool has_all_eigenvalues() const {
-    return std::all_of(spectra.begin(), spectra.end(), [](const auto& s) { return s.has_value(); });
-  }
-  const KernelMinimum& sum() const { return kernels.back().minimum; }
-};
-
-/// The factors of sample i alone.
-AttentionFactors single_factors(const ModelPoint<double>& point, Index i) {
-  const Index n = point.data->X.rows() / point.data->samples;
-  auto data = std::make_shared<Data<double>>();
-  *data = {1, point.data->X.middleRows(i * n, n), point.data->Y.middleRows(i * n, n)};
-  return attention_factors({point.model, point.weights, data});
-}
 
 /// Refuses what --memory does not hold.
 void check_memory(const Command& command, const std::string& method, const Setup& setup, double needed) {
@@ -104,81 +70,59 @@ void check_memory(const Command& command, const std::string& method, const Setup
                      ": fewer samples, fewer trained blocks, or more memory");
 }
 
-/// By products: the last set alone, unless conditions refute it. The others have their conditions, and W_O
-/// its factor.
-MatrixFreeMinimum minimum_by_products(Command& command, const Setup& setup, const AttentionFactors& factors) {
-  MatrixFreeOptions options;
-  options.max_products = command.get<Index>("max-products");
-  options.seed = command.seed();
-  const Linearization<double> at = setup.point.linearize({.memory = command.memory()});
-  return matrix_free_minimum(
-      at, linearize_perturbed(setup.point), factors, [&](Index i) { return single_factors(setup.point, i); },
-      options, command.progress("products with the kernel"));
-}
-
-/// The method that is taken, all it needs being there. `auto` is taken for `dense`, too, from here on.
-std::string checked_method(Command& command, const Setup& setup,
-                           const std::vector<std::vector<std::string>>& sets) {
-  const AttentionSpec spec = setup.spec();
-  const Index N = setup.point.data->samples;
-  const double conditions = conditions_bytes(spec, N),
-               formed = std::max(conditions, formed_minima_bytes(spec, N));
-  auto method = command.get<std::string>("method");
+/// The method that is taken, all it needs being there.
+NtkMethod checked_method(Command& command, const Setup& setup,
+                         const std::vector<std::vector<std::string>>& sets) {
+  const auto needed = [&](NtkMethod method) {
+    return analysis_bytes(setup.spec(), setup.point.data->samples, method, sets);
+  };
+  const auto method = command.get<std::string>("method");
+  const double formed = needed(NtkMethod::formed);
   if (method == "formed" || method == "dense") {
     check_memory(command, method, setup, formed);
-    return method == "dense" ? "auto" : method;
+    return method == "dense" ? NtkMethod::automatic : NtkMethod::formed;
   }
   if (method == "singular-values") {
-    const double J = jacobian_cost(spec, N, sets.back(), sets).bytes + measured_factors_bytes(spec, N);
-    check_memory(command, method, setup, std::max(conditions, J));
-    return method;
+    check_memory(command, method, setup, needed(NtkMethod::singular_values));
+    return NtkMethod::singular_values;
   }
-  if (method == "auto" && formed <= static_cast<double>(command.memory())) return method;
-  check_memory(command, "matrix-free", setup,
-               std::max(conditions, measured_factors_bytes(spec, N) + matrix_free_bytes(spec, N)));
+  if (method == "auto" && formed <= static_cast<double>(command.memory())) return NtkMethod::automatic;
+  check_memory(command, "matrix-free", setup, needed(NtkMethod::matrix_free));
   if (method == "auto")
     command.message("a formed kernel needs " + bytes_text(formed) + ", --memory allows " +
                     bytes_text(static_cast<double>(command.memory())) + ": going on matrix-free");
-  return "matrix-free";
+  return NtkMethod::matrix_free;
 }
 
-MinimaOptions minima_options(const Command& command, const std::string& method) {
-  MinimaOptions options;
-  options.form = method == "formed" || method == "auto";
-  options.use_jacobian = method == "auto";
-  options.spectra = method == "singular-values";
+std::string name_of(NtkMethod method, bool all_eigenvalues) {
+  switch (method) {
+    case NtkMethod::matrix_free:
+      return "matrix-free";
+    case NtkMethod::automatic:
+      return all_eigenvalues ? "singular-values" : "formed";
+    default:
+      return method == NtkMethod::formed ? "formed" : "singular-values";
+  }
+}
+
+NtkAnalysisOptions analysis_options(Command& command, const Setup& setup,
+                                    const std::vector<std::vector<std::string>>& sets) {
+  NtkAnalysisOptions options;
+  options.method = checked_method(command, setup, sets);
   options.memory = static_cast<double>(command.memory());
-  options.operations = kAffordable;
+  options.matrix_free.max_products = command.get<Index>("max-products");
+  options.matrix_free.seed = command.seed();
+  options.products_memory = command.memory();
+  options.note = [&](const std::string& line) { command.message(line); };
+  options.progress = [&](const std::string& work) { return command.progress(work); };
   return options;
 }
 
-Analysis analyse(Command& command, const Setup& setup, const std::vector<std::vector<std::string>>& sets) {
-  Analysis result;
-  const std::string method = result.method = checked_method(command, setup, sets);
-  const MeasuredFactors factors = measured_factors(setup.point);
-  const InitialisationConditions conditions(factors);
-  result.ranks = conditions.ranks();
-  const Progress progress = command.progress("conditions, kernels");
-  for (const auto& set : sets) {
-    result.kernels.push_back({{}, conditions.of(set)});
-    report(progress, static_cast<Index>(result.kernels.size()), static_cast<Index>(sets.size()));
-  }
-
-  MinimaOptions options = minima_options(command, method);
-  options.note = [&](const std::string& line) { command.message(line); };
-  Minima found = kernel_minima(setup.point, factors, sets, options,
-                               command.progress(options.form ? "kernels" : "Jacobian, samples"));
-  result.spectra = std::move(found.spectra);
-  command.resolve("method", method != "auto"               ? method
-                            : result.has_all_eigenvalues() ? "singular-values"
-                                                           : "formed");
-  if (method == "matrix-free" && !result.kernels.back().conditions.refuted()) {
-    result.products = minimum_by_products(command, setup, factors.factors);
-    found.minima.back() = result.products->kernel;
-  }
-  for (std::size_t k = 0; k < sets.size(); ++k)
-    result.kernels[k].minimum = with_conditions(found.minima[k], result.kernels[k].conditions);
-  return result;
+NtkAnalysis analyse(Command& command, const Setup& setup, const NtkAnalysisOptions& options,
+                    const std::vector<std::vector<std::string>>& sets) {
+  NtkAnalysis found = analyse_ntk(setup.point, sets, options);
+  command.resolve("method", name_of(options.method, found.has_all_eigenvalues()));
+  return found;
 }
 
 /// The same weights and data under the other kernel, with its default bandwidth.
@@ -243,7 +187,7 @@ std::string verdict(const KernelMinimum& k) {
          std::to_string(k.size) + ", lambda_min = 0" + largest(k);
 }
 
-void say_kernels(Command& command, const Analysis& found) {
+void say_kernels(Command& command, const NtkAnalysis& found) {
   command.say("NTK of the trained blocks is " + verdict(found.sum()));
   if (const std::string why = reason(found.kernels.back()); !why.empty()) command.say("  " + why);
   for (std::size_t k = 0; k + 1 < found.kernels.size(); ++k) {
@@ -253,7 +197,7 @@ void say_kernels(Command& command, const Analysis& found) {
 }
 
 /// How the eigenvalues were found: "from formed kernel (sum; W_Q), from factor A (W_O)".
-std::string methods(const Analysis& found) {
+std::string methods(const NtkAnalysis& found) {
   std::vector<std::pair<std::string, std::string>> names;  // method, kernels
   for (auto kernel = found.kernels.rbegin(); kernel != found.kernels.rend(); ++kernel) {
     const KernelMinimum& k = kernel->minimum;
@@ -273,10 +217,10 @@ std::string methods(const Analysis& found) {
 
 /// Softmax beside Gaussian attention, kernel by kernel.
 void compare(Command& command, hdf5::Writer& file, const Setup& setup,
-             const std::vector<std::vector<std::string>>& sets, const Analysis& here) {
+             const std::vector<std::vector<std::string>>& sets, const NtkAnalysis& here) {
   const Setup other = other_kernel(setup);
   command.message("the same with the " + kernel_name(other.spec().kernel) + " kernel ...");
-  const Analysis there = analyse(command, other, sets);
+  const NtkAnalysis there = analyse(command, other, analysis_options(command, other, sets), sets);
   const std::string ours = kernel_name(setup.spec().kernel), theirs = kernel_name(other.spec().kernel);
   command.say("The same weights with the " + theirs + " kernel: the sum is " + verdict(there.sum()));
   for (std::size_t k = 0; k < here.kernels.size(); ++k) {
@@ -313,10 +257,10 @@ std::string verdict(const Certificate& c, const KernelMinimum& sum) {
 }
 
 /// What would make the certificate pass.
-void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const std::string& method,
+void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const MinimaOptions& minima,
              const KernelMinimum& sum, const CertificateInput& input, const Certificate& certificate) {
   SuggestionOptions options;
-  options.minima = minima_options(command, method);
+  options.minima = minima;
   options.status = command.status();
   const Suggestions found = basin::suggest(setup.point, sum, input, certificate, options);
   command.say(found.targets ? "  targets scaled by " + number(found.targets->low, 6) + " to " +
@@ -354,17 +298,18 @@ void body(Command& command) {
   if (command.get<Index>("max-products") < 1)
     throw InputError("--max-products " + command.text("max-products") + ": expected a positive number");
   const Setup setup = read_setup(command);
-  const auto sets = kernel_sets(setup.parameters().trained(), command.get<std::string>("kernels"));
+  const auto sets = sets_of(setup.parameters().trained(), command.get<std::string>("kernels"));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
 
-  const Analysis found = analyse(command, setup, sets);
+  const NtkAnalysisOptions options = analysis_options(command, setup, sets);
+  const NtkAnalysis found = analyse(command, setup, options, sets);
   say_kernels(command, found);
   const CertificateInput input = certificate_input(setup.point, found.sum());
   const Certificate certificate = ball_certificate(input);
   command.say("  " + verdict(certificate, found.sum()));
   write_certificate(file, input, certificate);
   if (command.get<bool>("suggest"))
-    suggest(command, file, setup, found.method, found.sum(), input, certificate);
+    suggest(command, file, setup, minima_options(options), found.sum(), input, certificate);
   if (found.products)
     command.say("  by " + std::to_string(found.products->products) + " products: " +
                 (found.products->converged ? "converged" : "not converged") + ", an eigenvalue lies within " +
