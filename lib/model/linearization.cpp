@@ -79,8 +79,8 @@ class Linearization<S>::ChunkLoss final : public RowRule<S> {
 };
 
 template <class S>
-Linearization<S>::Linearization(ModelPoint<S> point, const LinearizationOptions& options)
-    : point_(std::move(point)), loss_rule_(model(), *point_.data), options_(options) {
+Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions& options)
+    : point_(std::move(where)), loss_rule_(model(), *point_.data), options_(options) {
   const Shape in = model().network().input(), out = model().network().output();
   check_size("number of weights", weights().size(), parameters().weight_count());
   check_size("rows of X", point_.data->X.rows(), point_.data->samples * in.tokens);

@@ -235,7 +235,8 @@ inline ModelPoint<double> example_network(const std::vector<std::string>& traine
                                           Index samples = 5, bool with_attention = true) {
   add_example_layers();
   constexpr Index n = 4, ids = 7, width = 6;
-  Architecture a = {.input = {n, 0}};
+  Architecture a;
+  a.input = {n, 0};
   a.layers.push_back({"test-embedding", {{"ids", ids}, {"width", width}}, "embedding"});
   const LayerDescription attention =
       with_attention
