@@ -23,7 +23,10 @@ Suggestions suggest_at(const ModelPoint<double>& point, const SuggestionOptions&
 TEST_CASE("what is suggested passes") {
   Case c = {"suggestions", 2, 2, 6, 2, 3, 2};
   c.trainable = {"W_V", "W_O"};
-  const ModelPoint<double> point = make_instance(c);
+  ModelPoint<double> point = make_instance(c);
+  auto data = std::make_shared<Data<double>>(*point.data);
+  data->Y = 2 * point.linearize().outputs();  // attained with W_V or W_O twice as large
+  point.data = data;
   REQUIRE_FALSE(certificate_at(point).passes);
   Index told = 0;
   SuggestionOptions options;

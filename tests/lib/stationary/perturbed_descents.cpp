@@ -31,7 +31,7 @@ StartsFound judged(const ModelLoss& loss) {
 
 }  // namespace
 
-TEST_CASE("descents from beside a strict minimum return; from further away they may find f = 0") {
+TEST_CASE("descents from beside a strict minimum return; from further away not all do") {
   const ModelLoss loss = small_trap({"W_Q"});
   StartsFound found = judged(loss);
   REQUIRE(found.starts[0].kind == PointKind::strict_minimum);
@@ -44,7 +44,6 @@ TEST_CASE("descents from beside a strict minimum return; from further away they 
   check_returns(loss, flow_from_beside(), {.starts = 3, .radius = 5}, catalogue, wide);
   CHECK(wide.starts[0].perturbed == 3);
   CHECK(wide.starts[0].returned < 3);
-  CHECK(wide.source() == "reached from near a minimum");
   check_returns(loss, flow_from_beside(), {.starts = 0}, catalogue, wide);
   CHECK(wide.starts[0].perturbed == 3);
 }
