@@ -178,7 +178,8 @@ void Attention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& valu
       if (dw.has(kO)) dRbar.noalias() += ybar[0] * dw(kO, j, h).transpose();
 
       for (Index i = 0; i < B; ++i) {
-        const auto A = value[kA][h * B + i], dA = tangent[kA][jh * B + i];
+        const auto A = value[kA][h * B + i];
+        const auto dA = tangent[kA][jh * B + i];
         const auto Rbar = adjoint[kO].slice(h, i * n, n);
         const auto dRbar_i = dRbar.middleRows(i * n, n);
         // dVbar = dA^T Rbar + A^T dRbar

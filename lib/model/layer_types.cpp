@@ -79,8 +79,12 @@ LayerDescription with_defaults(const LayerDescription& layer) {
       throw InputError(layer.type + ": option '" + known.name + "' is " + kind_of(given->second) +
                        "; expected " + kind_of(known.of));
   }
+  const auto is_known = [&](const std::string& name) {
+    return std::any_of(type.options.begin(), type.options.end(),
+                       [&](const auto& o) { return o.name == name; });
+  };
   for (const auto& [name, value] : layer.options)
-    if (std::none_of(type.options.begin(), type.options.end(), [&](const auto& o) { return o.name == name; }))
+    if (!is_known(name))
       throw InputError(layer.type + ": unknown option '" + name + "'; expected " +
                        (names.empty() ? "none" : names));
   return full;
