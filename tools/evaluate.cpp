@@ -1,10 +1,10 @@
 /// basin-evaluate: loss, outputs, gradient, and products with the Jacobian and Hessian.
 #include <cmath>
 
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+#include "basin/stationary/rounding.h"
 #include "common/setup.h"
-#include "linalg/errors.h"
-#include "linalg/random.h"
-#include "stationary/rounding.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -6,18 +6,18 @@
 #include <cmath>
 #include <memory>
 
+#include "basin/curvature/operators.h"
+#include "basin/curvature/symmetries.h"
+#include "basin/curvature/symmetry_count.h"
+#include "basin/curvature/underflow.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/perturbation.h"
+#include "basin/stationary/rounding.h"
 #include "common/product_journal.h"
 #include "common/run_output.h"
 #include "common/setup.h"
 #include "common/spectrum_file.h"
 #include "common/spectrum_summary.h"
-#include "curvature/operators.h"
-#include "curvature/symmetries.h"
-#include "curvature/symmetry_count.h"
-#include "curvature/underflow.h"
-#include "linalg/errors.h"
-#include "model/perturbation.h"
-#include "stationary/rounding.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -3,11 +3,11 @@
 #include <cmath>
 #include <map>
 
+#include "basin/linalg/errors.h"
+#include "basin/model/attention_model.h"
+#include "basin/ntk/analysis.h"
 #include "common/ntk_file.h"
 #include "common/setup.h"
-#include "linalg/errors.h"
-#include "model/attention_model.h"
-#include "ntk/analysis.h"
 
 using namespace basin;
 using namespace basin::tools;

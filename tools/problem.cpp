@@ -1,12 +1,12 @@
 /// basin-problem: writes problem files.
 #include <sstream>
 
+#include "basin/hdf5/minimum_file.h"
+#include "basin/hdf5/problem_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/problem/constructions.h"
+#include "basin/problem/npy.h"
 #include "common/problems.h"
-#include "hdf5/minimum_file.h"
-#include "hdf5/problem_file.h"
-#include "linalg/errors.h"
-#include "problem/constructions.h"
-#include "problem/npy.h"
 
 using namespace basin;
 using namespace basin::tools;

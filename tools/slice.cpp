@@ -3,9 +3,9 @@
 #include <sstream>
 #include <utility>
 
+#include "basin/linalg/errors.h"
 #include "common/slice_run.h"
 #include "common/slice_summary.h"
-#include "linalg/errors.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -1,14 +1,14 @@
 /// basin-stationary: where descent ends, and what that point is.
 #include <algorithm>
 
+#include "basin/curvature/symmetries.h"
+#include "basin/linalg/errors.h"
 #include "common/catalogue_merge.h"
 #include "common/catalogue_summary.h"
 #include "common/catalogue_text.h"
 #include "common/descent_options.h"
 #include "common/run_output.h"
 #include "common/search_options.h"
-#include "curvature/symmetries.h"
-#include "linalg/errors.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -1,12 +1,12 @@
 /// basin-sweep: what holds at random initialisations, over a grid of problem options.
 #include <cmath>
 
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
 #include "common/problems.h"
 #include "common/run_output.h"
 #include "common/setup.h"
 #include "common/sweep_summary.h"
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -5,14 +5,14 @@
 #include <cmath>
 #include <optional>
 
+#include "basin/hdf5/problem_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/training/proven_steps.h"
 #include "common/checkpoint.h"
 #include "common/descent_options.h"
 #include "common/global_minimum.h"
 #include "common/run_output.h"
 #include "common/run_records.h"
-#include "hdf5/problem_file.h"
-#include "linalg/errors.h"
-#include "training/proven_steps.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -86,7 +86,7 @@ class Training {
         objective_(setup.point, command.get<std::string>("method") == "newton" ? command.memory() : 0,
                    natural_length(setup.point)),
         start_(setup.parameters().extract(setup.point.weights)) {
-    std::optional<Point> at = objective_.at(start_);
+    std::optional<Iterate> at = objective_.at(start_);
     if (!at) throw WorkError("the loss at the start is not finite: the weights or inputs are too large");
     run_.at = std::move(*at);
     require_representable(

@@ -1,6 +1,6 @@
-#include "curvature/data_features.h"
+#include "basin/curvature/data_features.h"
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 
 namespace basin {
 namespace {

@@ -1,7 +1,7 @@
 /// What the inputs can tell apart: null features and features that are constant inside every sample.
 #pragma once
 
-#include "model/model.h"
+#include "basin/model/model.h"
 
 namespace basin {
 

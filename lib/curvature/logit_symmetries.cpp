@@ -1,10 +1,10 @@
-#include "curvature/logit_symmetries.h"
+#include "basin/curvature/logit_symmetries.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "linalg/dense.h"
-#include "linalg/random.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {

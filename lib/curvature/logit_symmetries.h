@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "model/attention_model.h"
+#include "basin/model/attention_model.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "curvature/operators.h"
+#include "basin/curvature/operators.h"
 
 namespace basin {
 

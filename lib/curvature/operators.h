@@ -4,8 +4,8 @@
 #include <deque>
 #include <vector>
 
-#include "linalg/combinators.h"
-#include "model/linearization.h"
+#include "basin/linalg/combinators.h"
+#include "basin/model/linearization.h"
 
 namespace basin {
 

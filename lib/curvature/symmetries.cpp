@@ -1,13 +1,13 @@
-#include "curvature/symmetries.h"
+#include "basin/curvature/symmetries.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "curvature/logit_symmetries.h"
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
-#include "model/attention_view.h"
+#include "basin/curvature/logit_symmetries.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 namespace {

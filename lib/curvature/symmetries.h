@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "curvature/data_features.h"
-#include "curvature/symmetry_families.h"
-#include "linalg/linear_operator.h"
-#include "model/model_point.h"
+#include "basin/curvature/data_features.h"
+#include "basin/curvature/symmetry_families.h"
+#include "basin/linalg/linear_operator.h"
+#include "basin/model/model_point.h"
 
 namespace basin {
 

@@ -1,8 +1,8 @@
-#include "curvature/symmetry_count.h"
+#include "basin/curvature/symmetry_count.h"
 
 #include <algorithm>
 
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 namespace {

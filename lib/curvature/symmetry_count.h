@@ -1,8 +1,8 @@
 /// How many zero modes symmetry gives, by formula.
 #pragma once
 
-#include "curvature/data_features.h"
-#include "model/model_point.h"
+#include "basin/curvature/data_features.h"
+#include "basin/model/model_point.h"
 
 namespace basin {
 

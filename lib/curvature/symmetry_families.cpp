@@ -1,9 +1,9 @@
-#include "curvature/symmetry_families.h"
+#include "basin/curvature/symmetry_families.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 
 namespace basin {
 namespace {

@@ -1,10 +1,10 @@
-#include "curvature/underflow.h"
+#include "basin/curvature/underflow.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 

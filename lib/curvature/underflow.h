@@ -1,7 +1,7 @@
 /// What results below the range of double precision may take from a product.
 #pragma once
 
-#include "model/model_point.h"
+#include "basin/model/model_point.h"
 
 namespace basin {
 

@@ -1,9 +1,9 @@
 // Copying objects from one file to another: Writer::copy.
 #include <algorithm>
 
-#include "hdf5/file.h"
-#include "linalg/errors.h"
-#include "linalg/memory.h"
+#include "basin/hdf5/file.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 
 namespace basin::hdf5 {
 namespace {

@@ -1,12 +1,12 @@
-#include "hdf5/file.h"
+#include "basin/hdf5/file.h"
 
 #include <hdf5_hl.h>
 
 #include <cerrno>
 #include <cstring>
 
-#include "linalg/errors.h"
-#include "problem/encoding.h"
+#include "basin/linalg/errors.h"
+#include "basin/problem/encoding.h"
 
 namespace basin::hdf5 {
 namespace {

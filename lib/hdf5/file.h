@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "hdf5/part_file.h"
-#include "hdf5/reader.h"
+#include "basin/hdf5/part_file.h"
+#include "basin/hdf5/reader.h"
 
 namespace basin::hdf5 {
 

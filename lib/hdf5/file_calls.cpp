@@ -1,4 +1,4 @@
-#include "hdf5/file_calls.h"
+#include "basin/hdf5/file_calls.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

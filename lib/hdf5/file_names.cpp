@@ -1,12 +1,12 @@
-#include "hdf5/file_names.h"
+#include "basin/hdf5/file_names.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 
-#include "linalg/errors.h"
-#include "linalg/random.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "hdf5/handle.h"
+#include "basin/hdf5/handle.h"
 
 #include <algorithm>
 

@@ -1,10 +1,10 @@
-#include "hdf5/minimum_file.h"
+#include "basin/hdf5/minimum_file.h"
 
 #include <cmath>
 
-#include "hdf5/problem_file.h"
-#include "linalg/errors.h"
-#include "problem/encoding.h"
+#include "basin/hdf5/problem_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/problem/encoding.h"
 
 namespace basin::hdf5 {
 namespace {

@@ -1,8 +1,8 @@
 /// The known global minimum in a problem file (FORMAT.md).
 #pragma once
 
-#include "hdf5/file.h"
-#include "problem/known_minimum.h"
+#include "basin/hdf5/file.h"
+#include "basin/problem/known_minimum.h"
 
 namespace basin::hdf5 {
 

@@ -1,4 +1,4 @@
-#include "hdf5/part_file.h"
+#include "basin/hdf5/part_file.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -10,10 +10,10 @@
 #include <cstring>
 #include <random>
 
-#include "hdf5/file_calls.h"
-#include "hdf5/file_names.h"
-#include "hdf5/unfinished.h"
-#include "linalg/errors.h"
+#include "basin/hdf5/file_calls.h"
+#include "basin/hdf5/file_names.h"
+#include "basin/hdf5/unfinished.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

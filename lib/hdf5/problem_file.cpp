@@ -1,12 +1,12 @@
-#include "hdf5/problem_file.h"
+#include "basin/hdf5/problem_file.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "hdf5/provenance.h"
-#include "hdf5/result_file.h"
-#include "linalg/errors.h"
-#include "problem/encoding.h"
+#include "basin/hdf5/provenance.h"
+#include "basin/hdf5/result_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/problem/encoding.h"
 
 namespace basin::hdf5 {
 namespace {

@@ -1,8 +1,8 @@
 /// Problem files (FORMAT.md).
 #pragma once
 
-#include "hdf5/file.h"
-#include "problem/problem.h"
+#include "basin/hdf5/file.h"
+#include "basin/problem/problem.h"
 
 namespace basin::hdf5 {
 

@@ -1,4 +1,4 @@
-#include "hdf5/provenance.h"
+#include "basin/hdf5/provenance.h"
 
 #include <openssl/evp.h>
 #include <unistd.h>
@@ -12,8 +12,8 @@
 #include <memory>
 #include <sstream>
 
-#include "linalg/errors.h"
-#include "problem/encoding.h"
+#include "basin/linalg/errors.h"
+#include "basin/problem/encoding.h"
 
 namespace basin::hdf5 {
 

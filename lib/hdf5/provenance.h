@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "hdf5/file.h"
+#include "basin/hdf5/file.h"
 
 namespace basin::hdf5 {
 

@@ -1,4 +1,4 @@
-#include "hdf5/reader.h"
+#include "basin/hdf5/reader.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,10 +11,10 @@
 #include <filesystem>
 #include <sstream>
 
-#include "hdf5/trial.h"
-#include "linalg/errors.h"
-#include "linalg/memory.h"
-#include "problem/encoding.h"
+#include "basin/hdf5/trial.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
+#include "basin/problem/encoding.h"
 
 namespace basin::hdf5 {
 namespace {

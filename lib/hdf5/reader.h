@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "hdf5/handle.h"
-#include "linalg/types.h"
+#include "basin/hdf5/handle.h"
+#include "basin/linalg/types.h"
 
 namespace basin::hdf5 {
 

@@ -1,10 +1,10 @@
-#include "hdf5/result_file.h"
+#include "basin/hdf5/result_file.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
 namespace basin::hdf5 {
 

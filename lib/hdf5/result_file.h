@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "hdf5/provenance.h"
-#include "model/model_point.h"
+#include "basin/hdf5/provenance.h"
+#include "basin/model/model_point.h"
 
 namespace basin::hdf5 {
 

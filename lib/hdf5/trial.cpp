@@ -1,4 +1,4 @@
-#include "hdf5/trial.h"
+#include "basin/hdf5/trial.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -14,8 +14,8 @@
 #include <set>
 #include <vector>
 
-#include "hdf5/handle.h"
-#include "linalg/errors.h"
+#include "basin/hdf5/handle.h"
+#include "basin/linalg/errors.h"
 
 namespace basin::hdf5 {
 namespace {

@@ -1,4 +1,4 @@
-#include "hdf5/unfinished.h"
+#include "basin/hdf5/unfinished.h"
 
 #include <unistd.h>
 

@@ -1,14 +1,14 @@
-#include "landscape/directions.h"
+#include "basin/landscape/directions.h"
 
 #include <array>
 #include <cmath>
 #include <utility>
 
-#include "curvature/data_features.h"
-#include "landscape/gauge.h"
-#include "linalg/errors.h"
-#include "linalg/orthogonal.h"
-#include "model/attention_view.h"
+#include "basin/curvature/data_features.h"
+#include "basin/landscape/gauge.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/orthogonal.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 namespace {

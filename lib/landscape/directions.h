@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "linalg/random.h"
-#include "model/model_point.h"
+#include "basin/linalg/random.h"
+#include "basin/model/model_point.h"
 
 namespace basin {
 

@@ -1,10 +1,10 @@
-#include "landscape/gauge.h"
+#include "basin/landscape/gauge.h"
 
 #include <Eigen/LU>
 #include <cmath>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

@@ -1,4 +1,4 @@
-#include "landscape/grid.h"
+#include "basin/landscape/grid.h"
 
 #include <algorithm>
 

@@ -1,16 +1,16 @@
-#include "landscape/plane_evaluator.h"
+#include "basin/landscape/plane_evaluator.h"
 
 #include <algorithm>
 
-#include "landscape/plane_tile.h"
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
-#include "linalg/simd.h"
-#include "linalg/tree_sum.h"
-#include "model/attention_view.h"
-#include "model/evaluator.h"
-#include "model/linearization.h"
+#include "basin/landscape/plane_tile.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/simd.h"
+#include "basin/linalg/tree_sum.h"
+#include "basin/model/attention_view.h"
+#include "basin/model/evaluator.h"
+#include "basin/model/linearization.h"
 
 namespace basin {
 namespace {
@@ -131,10 +131,10 @@ Vector<double> PlaneEvaluator::losses(std::span<const Index> pieces, const Progr
 }
 
 Vector<double> PlaneEvaluator::plain(std::span<const Index> pieces, const Progress& progress) const {
-  struct Point {
+  struct PlanePoint {
     double a, b;
   };
-  std::vector<Point> points;
+  std::vector<PlanePoint> points;
   for_points(pieces, [&](Index, double a, double b) { points.push_back({a, b}); });
   std::vector<LossEvaluator<double>> evaluators(thread_slots(), LossEvaluator<double>(point_));
   Vector<double> losses(static_cast<Index>(points.size()));

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "landscape/grid.h"
-#include "landscape/plane_projections.h"
-#include "linalg/progress.h"
+#include "basin/landscape/grid.h"
+#include "basin/landscape/plane_projections.h"
+#include "basin/linalg/progress.h"
 
 namespace basin {
 

@@ -1,10 +1,10 @@
-#include "landscape/plane_projections.h"
+#include "basin/landscape/plane_projections.h"
 
 #include <cmath>
 
-#include "linalg/product.h"
-#include "linalg/simd.h"
-#include "model/exact_centring.h"
+#include "basin/linalg/product.h"
+#include "basin/linalg/simd.h"
+#include "basin/network/exact_centring.h"
 
 namespace basin {
 PlaneWeights::PlaneWeights(const ModelPoint<double>& point, const Vector<double>& u,

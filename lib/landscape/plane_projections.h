@@ -3,8 +3,8 @@
 
 #include <array>
 
-#include "linalg/batch.h"
-#include "model/attention_view.h"
+#include "basin/linalg/batch.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 

@@ -1,11 +1,11 @@
-#include "landscape/plane_tile.h"
+#include "basin/landscape/plane_tile.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "linalg/simd.h"
-#include "model/tile_weights.h"
+#include "basin/linalg/simd.h"
+#include "basin/network/tile_weights.h"
 
 namespace basin {
 namespace {

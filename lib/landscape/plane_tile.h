@@ -1,9 +1,9 @@
 /// Some queries of one sample, against all keys, at many points of a plane (MATHEMATICS.md).
 #pragma once
 
-#include "landscape/grid.h"
-#include "landscape/plane_projections.h"
-#include "linalg/product.h"
+#include "basin/landscape/grid.h"
+#include "basin/landscape/plane_projections.h"
+#include "basin/linalg/product.h"
 
 namespace basin {
 

@@ -1,12 +1,12 @@
-#include "landscape/trajectory.h"
+#include "basin/landscape/trajectory.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "landscape/directions.h"
-#include "linalg/dense.h"
-#include "linalg/errors.h"
+#include "basin/landscape/directions.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

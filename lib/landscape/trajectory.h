@@ -1,7 +1,7 @@
 /// The path of a training run, seen from a plane.
 #pragma once
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

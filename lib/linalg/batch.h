@@ -3,8 +3,8 @@
 
 #include <type_traits>
 
-#include "linalg/prefault.h"
-#include "linalg/types.h"
+#include "basin/linalg/prefault.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

@@ -1,12 +1,12 @@
-#include "linalg/block_krylov.h"
+#include "basin/linalg/block_krylov.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "linalg/dense.h"
-#include "linalg/orthogonal.h"
-#include "linalg/random.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/orthogonal.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {

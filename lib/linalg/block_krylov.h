@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

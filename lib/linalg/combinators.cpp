@@ -1,9 +1,9 @@
-#include "linalg/combinators.h"
+#include "basin/linalg/combinators.h"
 
 #include <string>
 
-#include "linalg/errors.h"
-#include "linalg/orthogonal.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/orthogonal.h"
 
 namespace basin {
 

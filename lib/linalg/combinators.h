@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "linalg/linear_operator.h"
+#include "basin/linalg/linear_operator.h"
 
 namespace basin {
 

@@ -1,12 +1,12 @@
-#include "linalg/definite.h"
+#include "basin/linalg/definite.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "linalg/block_krylov.h"
-#include "linalg/errors.h"
-#include "linalg/lapack.h"
+#include "basin/linalg/block_krylov.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/lapack.h"
 
 namespace basin {
 namespace {

@@ -1,11 +1,11 @@
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
-#include "linalg/errors.h"
-#include "linalg/lapack.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/lapack.h"
 
 namespace basin {
 namespace {

@@ -1,7 +1,7 @@
 /// Dense factorisations: LAPACK, on one thread, so that the bits do not depend on the number of threads.
 #pragma once
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

@@ -1,10 +1,10 @@
-#include "linalg/krylov.h"
+#include "basin/linalg/krylov.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "linalg/errors.h"
-#include "linalg/orthogonal.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/orthogonal.h"
 
 namespace basin {
 

@@ -1,8 +1,8 @@
 /// Krylov spaces of a self-adjoint operator, with an orthonormal basis that stays orthonormal.
 #pragma once
 
-#include "linalg/dense.h"
-#include "linalg/linear_operator.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/linear_operator.h"
 
 namespace basin {
 

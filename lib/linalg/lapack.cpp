@@ -1,4 +1,4 @@
-#include "linalg/lapack.h"
+#include "basin/linalg/lapack.h"
 
 #include <dlfcn.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 #include <optional>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin::lapack {
 namespace {

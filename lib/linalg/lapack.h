@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin::lapack {
 

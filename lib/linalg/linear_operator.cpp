@@ -1,9 +1,9 @@
-#include "linalg/linear_operator.h"
+#include "basin/linalg/linear_operator.h"
 
 #include <algorithm>
 #include <string>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

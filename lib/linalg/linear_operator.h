@@ -1,8 +1,8 @@
 /// Linear operators known by their products only.
 #pragma once
 
-#include "linalg/progress.h"
-#include "linalg/types.h"
+#include "basin/linalg/progress.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

@@ -1,11 +1,11 @@
-#include "linalg/lobpcg.h"
+#include "basin/linalg/lobpcg.h"
 
 #include <algorithm>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/orthogonal.h"
-#include "linalg/random.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/orthogonal.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {

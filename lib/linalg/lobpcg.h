@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "linalg/linear_operator.h"
+#include "basin/linalg/linear_operator.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "linalg/memory.h"
+#include "basin/linalg/memory.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 #include <sstream>
 #include <vector>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

@@ -1,4 +1,4 @@
-#include "linalg/orthogonal.h"
+#include "basin/linalg/orthogonal.h"
 
 #include <algorithm>
 #include <cmath>

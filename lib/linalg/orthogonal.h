@@ -5,7 +5,7 @@
 /// bits wherever the vectors stand and whatever the number of threads.
 #pragma once
 
-#include "linalg/sums.h"
+#include "basin/linalg/sums.h"
 
 namespace basin {
 

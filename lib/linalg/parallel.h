@@ -6,8 +6,8 @@
 #include <atomic>
 #include <exception>
 
-#include "linalg/progress.h"
-#include "linalg/types.h"
+#include "basin/linalg/progress.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

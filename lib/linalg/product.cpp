@@ -1,10 +1,10 @@
-#include "linalg/product.h"
+#include "basin/linalg/product.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "linalg/batch.h"
-#include "linalg/simd.h"
+#include "basin/linalg/batch.h"
+#include "basin/linalg/simd.h"
 
 namespace basin {
 namespace {

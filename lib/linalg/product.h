@@ -4,7 +4,7 @@
 #include <initializer_list>
 #include <type_traits>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "linalg/products_of_eigen.h"
+#include "basin/linalg/products_of_eigen.h"
 
 #ifdef BASIN_PRODUCTS_OF_EIGEN
 namespace Eigen::internal {

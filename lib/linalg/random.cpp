@@ -1,4 +1,4 @@
-#include "linalg/random.h"
+#include "basin/linalg/random.h"
 
 #include <array>
 #include <boost/random/normal_distribution.hpp>

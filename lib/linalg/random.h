@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

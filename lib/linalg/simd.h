@@ -10,7 +10,7 @@
 #include <immintrin.h>
 #endif
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

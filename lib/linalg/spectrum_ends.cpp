@@ -1,12 +1,12 @@
-#include "linalg/spectrum_ends.h"
+#include "basin/linalg/spectrum_ends.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/orthogonal.h"
-#include "linalg/random.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/orthogonal.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {

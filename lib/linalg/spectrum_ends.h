@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "linalg/linear_operator.h"
+#include "basin/linalg/linear_operator.h"
 
 namespace basin {
 

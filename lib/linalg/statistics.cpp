@@ -1,4 +1,4 @@
-#include "linalg/statistics.h"
+#include "basin/linalg/statistics.h"
 
 #include <algorithm>
 #include <cmath>

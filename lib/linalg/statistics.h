@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

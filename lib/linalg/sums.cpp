@@ -1,4 +1,4 @@
-#include "linalg/sums.h"
+#include "basin/linalg/sums.h"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <vector>
 
-#include "linalg/parallel.h"
-#include "linalg/simd.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/simd.h"
 
 namespace basin {
 namespace {

@@ -10,7 +10,7 @@
 /// Numbers that are not finite spread as in any sum.
 #pragma once
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "linalg/parallel.h"
-#include "linalg/types.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

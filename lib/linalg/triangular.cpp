@@ -1,11 +1,11 @@
-#include "linalg/triangular.h"
+#include "basin/linalg/triangular.h"
 
 #include <cmath>
 #include <limits>
 
-#include "linalg/block_krylov.h"
-#include "linalg/errors.h"
-#include "linalg/lapack.h"
+#include "basin/linalg/block_krylov.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/lapack.h"
 
 namespace basin {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "linalg/definite.h"
+#include "basin/linalg/definite.h"
 
 namespace basin {
 

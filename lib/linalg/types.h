@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "linalg/products_of_eigen.h"
+#include "basin/linalg/products_of_eigen.h"
 
 namespace basin {
 

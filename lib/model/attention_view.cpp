@@ -1,6 +1,6 @@
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "model/attention_model.h"
-#include "model/model_point.h"
+#include "basin/model/attention_model.h"
+#include "basin/model/model_point.h"
 
 namespace basin {
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "model/model_point.h"
+#include "basin/model/model_point.h"
 
 namespace basin {
 

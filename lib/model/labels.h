@@ -1,7 +1,7 @@
 /// Labelled data: targets that name a class.
 #pragma once
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

@@ -1,11 +1,11 @@
-#include "model/linearization.h"
+#include "basin/model/linearization.h"
 
 #include <algorithm>
 #include <cmath>
 #include <string>
 
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
 
 namespace basin {
 namespace {
@@ -97,7 +97,7 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
     chunks_.push_back({first, std::min(per_chunk, point_.data->samples - first), nullptr});
 
   const ParameterLayout& network = model().network_parameters();
-  network_weights_ = model().fold(weights());
+  network_weights_ = model().network_weights(weights());
   outputs_.resize(point_.data->Y.rows(), point_.data->Y.cols());
   std::size_t kept_bytes = 0, largest = 1;
   std::vector<S> losses(chunks_.size());
@@ -203,16 +203,16 @@ template <class S>
 BlockView<const S> Linearization<S>::fold_tangent(ConstVectorsRef<S> V) const {
   const ParameterLayout& network = model().network_parameters();
   auto moved = columns(moved_, network.theta_size(), V.cols());
-  model().folding().tangent(view<S>(weights(), parameters().weight_slots()),
-                            view<S>(V, parameters().theta_slots()),
-                            mutable_view<S>(moved, network.theta_slots()));
+  model().reparametrisation().tangent(view<S>(weights(), parameters().weight_slots()),
+                                      view<S>(V, parameters().theta_slots()),
+                                      mutable_view<S>(moved, network.theta_slots()));
   return view<S>(moved, network.theta_slots());
 }
 
 template <class S>
 void Linearization<S>::fold_adjoint(BlockView<const S> ubar, VectorsRef<S> out) const {
-  model().folding().adjoint(view<S>(weights(), parameters().weight_slots()), ubar,
-                            mutable_view<S>(out, parameters().theta_slots()));
+  model().reparametrisation().adjoint(view<S>(weights(), parameters().weight_slots()), ubar,
+                                      mutable_view<S>(out, parameters().theta_slots()));
 }
 
 template <class S>
@@ -306,7 +306,7 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
                                     ChunkLoss(*this, chunk.first), work.tangent, work.dy, work.dybar, wbar,
                                     nullptr);
         });
-    model().folding().tangent_of_adjoint(
+    model().reparametrisation().tangent_of_adjoint(
         view<S>(weights(), parameters().weight_slots()),
         view<S>(network_gradient_, model().network_parameters().theta_slots()),
         view<S>(V.middleCols(j, k), parameters().theta_slots()), sum,

@@ -4,9 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include "linalg/progress.h"
-#include "linalg/tree_sum.h"
-#include "model/model_point.h"
+#include "basin/linalg/progress.h"
+#include "basin/linalg/tree_sum.h"
+#include "basin/model/model_point.h"
 
 namespace basin {
 

@@ -1,10 +1,10 @@
-#include "model/loss.h"
+#include "basin/model/loss.h"
 
 #include <cmath>
 #include <type_traits>
 #include <vector>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

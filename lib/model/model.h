@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "model/architecture.h"
-#include "model/folding.h"
-#include "model/loss.h"
-#include "model/parameters.h"
+#include "basin/model/loss.h"
+#include "basin/network/architecture.h"
+#include "basin/network/parameters.h"
+#include "basin/network/reparametrisation.h"
 
 namespace basin {
 
@@ -16,17 +16,20 @@ namespace basin {
 template <class S>
 class Model {
  public:
-  /// `network` and `folding` are what the architecture describes. `trainable` names parameter blocks; theta
-  /// is their concatenation in the model's own order. The blocks are those of `folding`, or those of the
-  /// network itself when there is none. Throws InputError (see ParameterLayout).
+  /// `network` and `reparametrisation` are what the architecture describes. `trainable` names parameter
+  /// blocks; theta is their concatenation in the model's own order. The blocks are those of
+  /// `reparametrisation`, or those of the network itself when there is none. Throws InputError (see
+  /// ParameterLayout).
   Model(Architecture architecture, std::unique_ptr<const Layer<S>> network,
         std::unique_ptr<const Loss<S>> loss, const std::vector<std::string>& trainable,
-        std::unique_ptr<const Folding<S>> folding = nullptr)
+        std::unique_ptr<const Reparametrisation<S>> reparametrisation = nullptr)
       : architecture_(std::move(architecture)),
         network_(std::move(network)),
         loss_(std::move(loss)),
-        folding_(folding ? std::move(folding) : std::make_unique<NoFolding<S>>(network_->blocks())),
-        parameters_(folding_->blocks(), trainable),
+        reparametrisation_(reparametrisation
+                               ? std::move(reparametrisation)
+                               : std::make_unique<IdentityReparametrisation<S>>(network_->blocks())),
+        parameters_(reparametrisation_->blocks(), trainable),
         network_parameters_(network_->blocks(), moving_blocks()) {}
 
   /// What it is, as data: `build` makes the same network of it, with other blocks trained or in another
@@ -34,16 +37,16 @@ class Model {
   const Architecture& architecture() const { return architecture_; }
   const Layer<S>& network() const { return *network_; }
   const Loss<S>& loss() const { return *loss_; }
-  const Folding<S>& folding() const { return *folding_; }
+  const Reparametrisation<S>& reparametrisation() const { return *reparametrisation_; }
   const ParameterLayout& parameters() const { return parameters_; }
   /// The blocks that the rules of the network take; trainable are those that depend on theta.
   const ParameterLayout& network_parameters() const { return network_parameters_; }
 
   /// What the network takes for these weights.
-  Vector<S> fold(const Vector<S>& weights) const {
+  Vector<S> network_weights(const Vector<S>& weights) const {
     Vector<S> u(network_parameters_.weight_count());
-    folding_->value({weights.data(), 1, weights.size(), parameters_.weight_slots()},
-                    {u.data(), 1, u.size(), network_parameters_.weight_slots()});
+    reparametrisation_->value({weights.data(), 1, weights.size(), parameters_.weight_slots()},
+                              {u.data(), 1, u.size(), network_parameters_.weight_slots()});
     return u;
   }
 
@@ -54,7 +57,7 @@ class Model {
     std::vector<std::string> names;
     for (std::size_t u = 0; u < blocks.size(); ++u)
       for (std::size_t w = 0; w < trained.size() && blocks[u].tied_to.empty(); ++w)
-        if (trained[w].offset >= 0 && folding_->depends(u, w)) {
+        if (trained[w].offset >= 0 && reparametrisation_->depends(u, w)) {
           names.push_back(blocks[u].name);
           break;
         }
@@ -64,9 +67,15 @@ class Model {
   Architecture architecture_;
   std::unique_ptr<const Layer<S>> network_;
   std::unique_ptr<const Loss<S>> loss_;
-  std::unique_ptr<const Folding<S>> folding_;
+  std::unique_ptr<const Reparametrisation<S>> reparametrisation_;
   ParameterLayout parameters_, network_parameters_;
 };
+
+/// The network with a choice of trained blocks. Throws InputError as `blocks`, and for a wrong `trainable`
+/// (ParameterLayout).
+template <class S>
+std::shared_ptr<const Model<S>> build(const Architecture& architecture,
+                                      const std::vector<std::string>& trainable);
 
 /// Inputs and targets of N samples, the rows ordered (sample, token).
 template <class S>

@@ -1,8 +1,8 @@
-#include "model/perturbation.h"
+#include "basin/model/perturbation.h"
 
 #include <limits>
 
-#include "linalg/random.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {

@@ -25,8 +25,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/linearization.h"
-#include "model/model_point.h"
+#include "basin/model/linearization.h"
+#include "basin/model/model_point.h"
 
 namespace basin {
 

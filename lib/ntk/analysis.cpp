@@ -1,8 +1,8 @@
-#include "ntk/analysis.h"
+#include "basin/ntk/analysis.h"
 
 #include <algorithm>
 
-#include "model/perturbation.h"
+#include "basin/model/perturbation.h"
 
 namespace basin {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "ntk/matrix_free.h"
-#include "ntk/minimum.h"
+#include "basin/ntk/matrix_free.h"
+#include "basin/ntk/minimum.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "ntk/attention_factors.h"
+#include "basin/ntk/attention_factors.h"
 
 #include <algorithm>
 #include <array>
@@ -6,9 +6,9 @@
 #include <limits>
 #include <utility>
 
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
-#include "model/perturbation.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
+#include "basin/model/perturbation.h"
 
 namespace basin {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "ntk/attention_rounding.h"
+#include "basin/ntk/attention_rounding.h"
 
 #include <cmath>
 #include <limits>

@@ -2,7 +2,7 @@
 /// be trusted").
 #pragma once
 
-#include "ntk/attention_factors.h"
+#include "basin/ntk/attention_factors.h"
 
 namespace basin {
 

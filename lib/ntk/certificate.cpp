@@ -1,11 +1,11 @@
-#include "ntk/certificate.h"
+#include "basin/ntk/certificate.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "ntk/norm_constants.h"
+#include "basin/ntk/norm_constants.h"
 
 namespace basin {
 

@@ -1,9 +1,9 @@
-#include "ntk/certificate_input.h"
+#include "basin/ntk/certificate_input.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "model/perturbation.h"
+#include "basin/model/perturbation.h"
 
 namespace basin {
 

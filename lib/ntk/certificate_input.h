@@ -1,9 +1,9 @@
 /// What the ball certificate needs to know, measured at a point with all roundings allowed for.
 #pragma once
 
-#include "model/linearization.h"
-#include "ntk/certificate.h"
-#include "ntk/minimum.h"
+#include "basin/model/linearization.h"
+#include "basin/ntk/certificate.h"
+#include "basin/ntk/minimum.h"
 
 namespace basin {
 

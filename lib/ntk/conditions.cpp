@@ -1,13 +1,13 @@
-#include "ntk/conditions.h"
+#include "basin/ntk/conditions.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
 
-#include "linalg/dense.h"
-#include "linalg/parallel.h"
-#include "model/perturbation.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/parallel.h"
+#include "basin/model/perturbation.h"
 
 namespace basin {
 namespace {

@@ -1,9 +1,9 @@
-#include "ntk/feature_reduction.h"
+#include "basin/ntk/feature_reduction.h"
 
 #include <cmath>
 #include <limits>
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 
 namespace basin {
 namespace {

@@ -1,7 +1,7 @@
 /// The same kernels with fewer features (MATHEMATICS.md, "Fewer features").
 #pragma once
 
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 

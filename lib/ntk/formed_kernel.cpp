@@ -1,11 +1,11 @@
-#include "ntk/formed_kernel.h"
+#include "basin/ntk/formed_kernel.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "linalg/parallel.h"
-#include "model/perturbation.h"
+#include "basin/linalg/parallel.h"
+#include "basin/model/perturbation.h"
 
 namespace basin {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "ntk/attention_factors.h"
+#include "basin/ntk/attention_factors.h"
 
 namespace basin {
 

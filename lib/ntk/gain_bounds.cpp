@@ -1,4 +1,4 @@
-#include "ntk/gain_bounds.h"
+#include "basin/ntk/gain_bounds.h"
 
 #include <algorithm>
 #include <cmath>

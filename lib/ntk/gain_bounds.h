@@ -2,9 +2,9 @@
 /// (MATHEMATICS.md, "No gain").
 #pragma once
 
-#include "model/evaluator.h"
-#include "ntk/certificate.h"
-#include "ntk/minimum.h"
+#include "basin/model/evaluator.h"
+#include "basin/ntk/certificate.h"
+#include "basin/ntk/minimum.h"
 
 namespace basin {
 

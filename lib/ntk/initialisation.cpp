@@ -1,8 +1,8 @@
-#include "ntk/initialisation.h"
+#include "basin/ntk/initialisation.h"
 
 #include <algorithm>
 
-#include "model/perturbation.h"
+#include "basin/model/perturbation.h"
 
 namespace basin {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "ntk/certificate_input.h"
+#include "basin/ntk/certificate_input.h"
 
 namespace basin {
 

@@ -1,16 +1,16 @@
-#include "ntk/matrix_free.h"
+#include "basin/ntk/matrix_free.h"
 
 #include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 
-#include "curvature/operators.h"
-#include "linalg/krylov.h"
-#include "linalg/lobpcg.h"
-#include "linalg/parallel.h"
-#include "linalg/random.h"
-#include "model/perturbation.h"
-#include "ntk/attention_rounding.h"
+#include "basin/curvature/operators.h"
+#include "basin/linalg/krylov.h"
+#include "basin/linalg/lobpcg.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/random.h"
+#include "basin/model/perturbation.h"
+#include "basin/ntk/attention_rounding.h"
 
 namespace basin {
 namespace {

@@ -1,7 +1,7 @@
 /// The smallest eigenvalue of a kernel that is too large to form (MATHEMATICS.md, "Which way").
 #pragma once
 
-#include "ntk/minimum.h"
+#include "basin/ntk/minimum.h"
 
 namespace basin {
 

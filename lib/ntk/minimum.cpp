@@ -1,4 +1,4 @@
-#include "ntk/minimum.h"
+#include "basin/ntk/minimum.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,13 +6,13 @@
 #include <limits>
 #include <sstream>
 
-#include "linalg/definite.h"
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
-#include "linalg/triangular.h"
-#include "model/perturbation.h"
-#include "ntk/attention_rounding.h"
-#include "ntk/formed_kernel.h"
+#include "basin/linalg/definite.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/triangular.h"
+#include "basin/model/perturbation.h"
+#include "basin/ntk/attention_rounding.h"
+#include "basin/ntk/formed_kernel.h"
 
 namespace basin {
 namespace {

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "ntk/attention_factors.h"
-#include "ntk/conditions.h"
-#include "ntk/feature_reduction.h"
-#include "ntk/spectra.h"
+#include "basin/ntk/attention_factors.h"
+#include "basin/ntk/conditions.h"
+#include "basin/ntk/feature_reduction.h"
+#include "basin/ntk/spectra.h"
 
 namespace basin {
 

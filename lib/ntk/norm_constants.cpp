@@ -1,11 +1,11 @@
-#include "ntk/norm_constants.h"
+#include "basin/ntk/norm_constants.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
 
 namespace basin {
 namespace {

@@ -4,7 +4,7 @@
 #include <array>
 #include <vector>
 
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 

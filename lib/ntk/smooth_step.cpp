@@ -1,8 +1,8 @@
-#include "ntk/smooth_step.h"
+#include "basin/ntk/smooth_step.h"
 
 #include <cmath>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 

@@ -2,8 +2,8 @@
 /// step").
 #pragma once
 
-#include "ntk/attention_factors.h"
-#include "ntk/certificate.h"
+#include "basin/ntk/attention_factors.h"
+#include "basin/ntk/certificate.h"
 
 namespace basin {
 

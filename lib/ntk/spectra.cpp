@@ -1,12 +1,12 @@
-#include "ntk/spectra.h"
+#include "basin/ntk/spectra.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
 
 namespace basin {
 namespace {

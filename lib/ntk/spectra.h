@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "model/linearization.h"
+#include "basin/model/linearization.h"
 
 namespace basin {
 

@@ -1,6 +1,6 @@
-#include "ntk/suggestions.h"
+#include "basin/ntk/suggestions.h"
 
-#include "ntk/gain_bounds.h"
+#include "basin/ntk/gain_bounds.h"
 
 namespace basin {
 namespace {

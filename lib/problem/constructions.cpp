@@ -1,6 +1,6 @@
-#include "problem/constructions.h"
+#include "basin/problem/constructions.h"
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "problem/known_minimum.h"
+#include "basin/problem/known_minimum.h"
 
 namespace basin {
 

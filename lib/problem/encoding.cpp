@@ -1,4 +1,4 @@
-#include "problem/encoding.h"
+#include "basin/problem/encoding.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

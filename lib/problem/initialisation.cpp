@@ -1,10 +1,10 @@
-#include "problem/initialisation.h"
+#include "basin/problem/initialisation.h"
 
 #include <cmath>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/random.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {

@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "problem/problem.h"
+#include "basin/problem/problem.h"
 
 namespace basin {
 

@@ -1,6 +1,6 @@
-#include "problem/known_minimum.h"
+#include "basin/problem/known_minimum.h"
 
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "model/model_point.h"
-#include "problem/problem.h"
+#include "basin/model/model_point.h"
+#include "basin/problem/problem.h"
 
 namespace basin {
 

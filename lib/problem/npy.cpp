@@ -1,4 +1,4 @@
-#include "problem/npy.h"
+#include "basin/problem/npy.h"
 
 #include <algorithm>
 #include <array>
@@ -11,9 +11,9 @@
 #include <optional>
 #include <set>
 
-#include "linalg/errors.h"
-#include "linalg/memory.h"
-#include "problem/encoding.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
+#include "basin/problem/encoding.h"
 
 namespace basin {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "model/attention_model.h"
+#include "basin/model/attention_model.h"
 
 namespace basin {
 

@@ -1,11 +1,11 @@
-#include "problem/teacher.h"
+#include "basin/problem/teacher.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "linalg/errors.h"
-#include "linalg/random.h"
-#include "model/linearization.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+#include "basin/model/linearization.h"
 
 namespace basin {
 namespace {

@@ -1,7 +1,7 @@
 /// Synthetic problems: Gaussian inputs, targets from a random network or random.
 #pragma once
 
-#include "problem/initialisation.h"
+#include "basin/problem/initialisation.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "problem/text.h"
+#include "basin/problem/text.h"
 
 #include <algorithm>
 #include <cctype>
@@ -7,9 +7,9 @@
 #include <iterator>
 #include <map>
 
-#include "linalg/errors.h"
-#include "linalg/random.h"
-#include "problem/encoding.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+#include "basin/problem/encoding.h"
 
 namespace basin {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "problem/problem.h"
+#include "basin/problem/problem.h"
 
 namespace basin {
 

@@ -1,12 +1,12 @@
-#include "spectrum/assembled_matrix.h"
+#include "basin/spectrum/assembled_matrix.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "linalg/errors.h"
-#include "linalg/random.h"
-#include "linalg/sums.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+#include "basin/linalg/sums.h"
 
 namespace basin {
 namespace {

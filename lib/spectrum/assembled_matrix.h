@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "linalg/combinators.h"
-#include "linalg/linear_operator.h"
+#include "basin/linalg/combinators.h"
+#include "basin/linalg/linear_operator.h"
 
 namespace basin {
 

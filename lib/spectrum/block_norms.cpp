@@ -1,11 +1,11 @@
-#include "spectrum/block_norms.h"
+#include "basin/spectrum/block_norms.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "linalg/errors.h"
-#include "linalg/random.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "spectrum/trace.h"
+#include "basin/spectrum/trace.h"
 
 namespace basin {
 

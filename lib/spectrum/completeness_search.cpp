@@ -1,10 +1,10 @@
-#include "spectrum/completeness_search.h"
+#include "basin/spectrum/completeness_search.h"
 
 #include <algorithm>
 #include <cmath>
 #include <string>
 
-#include "linalg/random.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {

@@ -4,10 +4,10 @@
 #include <functional>
 #include <limits>
 
-#include "linalg/combinators.h"
-#include "linalg/krylov.h"
-#include "spectrum/eigenpairs.h"
-#include "spectrum/restarted_lanczos.h"
+#include "basin/linalg/combinators.h"
+#include "basin/linalg/krylov.h"
+#include "basin/spectrum/eigenpairs.h"
+#include "basin/spectrum/restarted_lanczos.h"
 
 namespace basin {
 

@@ -1,12 +1,12 @@
-#include "spectrum/counts.h"
+#include "basin/spectrum/counts.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <sstream>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
 
 namespace basin {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "linalg/combinators.h"
-#include "spectrum/eigenpairs.h"
+#include "basin/linalg/combinators.h"
+#include "basin/spectrum/eigenpairs.h"
 
 namespace basin {
 

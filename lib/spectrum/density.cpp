@@ -1,4 +1,4 @@
-#include "spectrum/density.h"
+#include "basin/spectrum/density.h"
 
 #include <algorithm>
 #include <array>
@@ -6,12 +6,12 @@
 #include <sstream>
 #include <string>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/orthogonal.h"
-#include "linalg/random.h"
-#include "linalg/statistics.h"
-#include "spectrum/assembled_matrix.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/orthogonal.h"
+#include "basin/linalg/random.h"
+#include "basin/linalg/statistics.h"
+#include "basin/spectrum/assembled_matrix.h"
 
 namespace basin {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "linalg/combinators.h"
-#include "linalg/progress.h"
+#include "basin/linalg/combinators.h"
+#include "basin/linalg/progress.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "spectrum/eigenpairs.h"
+#include "basin/spectrum/eigenpairs.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,12 +8,12 @@
 #include <optional>
 #include <sstream>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/random.h"
-#include "linalg/sums.h"
-#include "spectrum/completeness_search.h"
-#include "spectrum/restarted_lanczos.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+#include "basin/linalg/sums.h"
+#include "basin/spectrum/completeness_search.h"
+#include "basin/spectrum/restarted_lanczos.h"
 
 namespace basin {
 namespace {

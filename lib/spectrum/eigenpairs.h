@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "linalg/linear_operator.h"
-#include "linalg/progress.h"
-#include "spectrum/assembled_matrix.h"
+#include "basin/linalg/linear_operator.h"
+#include "basin/linalg/progress.h"
+#include "basin/spectrum/assembled_matrix.h"
 
 namespace basin {
 

@@ -1,9 +1,9 @@
-#include "spectrum/restarted_lanczos.h"
+#include "basin/spectrum/restarted_lanczos.h"
 
 #include <algorithm>
 
-#include "linalg/sums.h"
-#include "spectrum/assembled_matrix.h"
+#include "basin/linalg/sums.h"
+#include "basin/spectrum/assembled_matrix.h"
 
 namespace basin {
 

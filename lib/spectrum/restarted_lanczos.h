@@ -6,8 +6,8 @@
 #include <functional>
 #include <vector>
 
-#include "linalg/dense.h"
-#include "linalg/linear_operator.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/linear_operator.h"
 
 namespace basin {
 

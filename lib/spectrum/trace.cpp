@@ -1,13 +1,13 @@
-#include "spectrum/trace.h"
+#include "basin/spectrum/trace.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "linalg/random.h"
-#include "linalg/sums.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+#include "basin/linalg/sums.h"
 
 namespace basin {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "spectrum/assembled_matrix.h"
+#include "basin/spectrum/assembled_matrix.h"
 
 namespace basin {
 

@@ -1,10 +1,10 @@
-#include "stationary/adam.h"
+#include "basin/stationary/adam.h"
 
 #include <cmath>
 
 namespace basin {
 
-Move Adam::advance(Objective& f, Point& x, DescentMemory& memory) const {
+Move Adam::advance(Objective& f, Iterate& x, DescentMemory& memory) const {
   const auto& [eta, beta1, beta2, epsilon] = options_;
   const bool first = memory.numbers.find("t") == memory.numbers.end();
   const double t = first ? 1 : memory.numbers["t"] + 1;

@@ -1,7 +1,7 @@
 /// Adam.
 #pragma once
 
-#include "stationary/descent.h"
+#include "basin/stationary/descent.h"
 
 namespace basin {
 
@@ -18,7 +18,7 @@ class Adam final : public DescentMethod {
  public:
   explicit Adam(AdamOptions options) : options_(options) {}
 
-  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+  Move advance(Objective& f, Iterate& x, DescentMemory& memory) const override;
 
  private:
   AdamOptions options_;

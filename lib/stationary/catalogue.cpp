@@ -1,4 +1,4 @@
-#include "stationary/catalogue.h"
+#include "basin/stationary/catalogue.h"
 
 #include <algorithm>
 #include <cmath>
@@ -22,7 +22,7 @@ bool isolated(const CatalogueItem& item) {
 
 double distance(const CatalogueItem& a, const CatalogueItem& b) {
   if (a.kind == PointKind::zero_loss && b.kind == PointKind::zero_loss) return 0;  // the outputs are Y
-  return isolated(a) || isolated(b) ? function_distance(a.function, b.function)
+  return isolated(a) || isolated(b) ? signature_distance(a.function, b.function)
                                     : output_distance(a.function, b.function);
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "stationary/classify.h"
+#include "basin/stationary/classify.h"
 
 namespace basin {
 
@@ -28,7 +28,7 @@ struct CatalogueItem {
   PointKind kind = PointKind::not_finite;
   Index negative = 0, zero = 0;  ///< eigenvalues beyond symmetry
   double loss = 0, loss_error = 0;
-  AttentionFunction function;
+  PointSignature function;
   double function_error = 0;
   Index doubtful = 0;  ///< so many more may be negative: eigenvalues that are undecided, or were not counted
 };

@@ -1,19 +1,19 @@
-#include "stationary/classify.h"
+#include "basin/stationary/classify.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
-#include "curvature/operators.h"
-#include "curvature/underflow.h"
-#include "linalg/dense.h"
-#include "linalg/random.h"
-#include "model/attention_view.h"
-#include "model/perturbation.h"
-#include "spectrum/counts.h"
-#include "spectrum/eigenpairs.h"
-#include "stationary/null_directions.h"
+#include "basin/curvature/operators.h"
+#include "basin/curvature/underflow.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/random.h"
+#include "basin/model/attention_view.h"
+#include "basin/model/perturbation.h"
+#include "basin/spectrum/counts.h"
+#include "basin/spectrum/eigenpairs.h"
+#include "basin/stationary/null_directions.h"
 
 namespace basin {
 namespace {
@@ -68,7 +68,7 @@ Diagonal diagonal(const EigenResult& found, double allowance) {
 
 /// Whether lambda = u^T H u is what it is to a factor 2 wherever the point may be: along u, and a Newton step
 /// away; and as far as f changes by `visible`.
-bool holds(ModelObjective& f, const Point& x, double allowance, double visible, const Vector<double>& u,
+bool holds(ModelObjective& f, const Iterate& x, double allowance, double visible, const Vector<double>& u,
            double lambda, double norm, const Vector<double>& newton) {
   const double away = std::max((std::abs(u.dot(x.gradient)) + allowance) / std::abs(lambda),
                                std::sqrt(2 * visible / std::abs(lambda))),
@@ -82,7 +82,7 @@ bool holds(ModelObjective& f, const Point& x, double allowance, double visible, 
 }
 
 /// Counts the eigenvalues that were found by sign.
-void count(PointCurvature& c, ModelObjective& f, const Point& x, const Diagonal& d, double invisible,
+void count(PointCurvature& c, ModelObjective& f, const Iterate& x, const Diagonal& d, double invisible,
            double visible) {
   c.negative = c.zero = c.positive = c.undecided = 0;
   double softest = 0;
@@ -110,7 +110,7 @@ void count(PointCurvature& c, ModelObjective& f, const Point& x, const Diagonal&
 /// The Newton step and how Newton's method goes on from its far end. solve: g -> y, H^+ g = combine(y), asked
 /// for when f is at x; |y| measures steps.
 template <class Solve, class Combine>
-void look_ahead(PointCurvature& c, ModelObjective& f, const Point& x, const Solve& solve,
+void look_ahead(PointCurvature& c, ModelObjective& f, const Iterate& x, const Solve& solve,
                 const Combine& combine) {
   const Vector<double> y = solve(x.gradient);
   c.newton = -combine(y);
@@ -119,13 +119,13 @@ void look_ahead(PointCurvature& c, ModelObjective& f, const Point& x, const Solv
   c.far_gradient = x.gradient.stableNorm();
   c.contraction = 0;
   if (c.newton_step == 0) return;
-  const std::optional<Point> there = f.at(x.theta + c.newton);
+  const std::optional<Iterate> there = f.at(x.theta + c.newton);
   f.at(x.theta);
   c.far_gradient = there ? there->gradient.stableNorm() : HUGE_VAL;
   c.contraction = there ? solve(there->gradient).stableNorm() / y.stableNorm() : HUGE_VAL;
 }
 
-void look_ahead(PointCurvature& c, ModelObjective& f, const Point& x, const Diagonal& d) {
+void look_ahead(PointCurvature& c, ModelObjective& f, const Iterate& x, const Diagonal& d) {
   look_ahead(
       c, f, x,
       [&](const Vector<double>& g) {
@@ -140,7 +140,7 @@ void look_ahead(PointCurvature& c, ModelObjective& f, const Point& x, const Diag
 /// What a point's curvature is asked with.
 struct Question {
   ModelObjective& f;
-  const Point& x;
+  const Iterate& x;
   const SelfAdjointOperator &H, &perturbed;
   Removal remove;
   const Rounding& rounding;
@@ -255,7 +255,7 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   if (c.exact) c.positive = left - c.negative - c.zero;  // a search for missed ones found none
 }
 
-PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Point& x,
+PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
                             const Rounding& rounding, bool faint, Index dense_limit) {
   const Linearization<double> at(f.point_at(x.theta), {.memory = loss.memory});
   const HessianOperator H(at, product_underflow(at.point()));
@@ -290,7 +290,7 @@ PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Poin
 
 /// At f = 0, where H = J^T J is positive semidefinite of rank at most m: the rank by the singular values of J
 /// if they can be had (m P <= 4e7), which tell zeros from others to twice as many digits as H does.
-PointCurvature curvature_at_zero(ModelObjective& f, const Point& x) {
+PointCurvature curvature_at_zero(ModelObjective& f, const Iterate& x) {
   constexpr double kLargest = 4e7;
   PointCurvature c;
   const Linearization<double>& at = f.here();
@@ -360,7 +360,7 @@ bool is_far(const StationaryPoint& p, const ModelObjective& f, const Vector<doub
   // For a Newton step s |g|^2 = |s.H g| <= |s| |H g|, and g^T |H|^+ g >= |g|^4 / g^T |H| g.
   const double step = g / std::max(Hg.stableNorm() / g, kSoftest * norm);
   return step > kFarStep * f.length(p.at.theta) &&
-         step * g > kFarFall * function_scale(p.function) * p.residual;
+         step * g > kFarFall * signature_scale(p.function) * p.residual;
 }
 
 /// The sign of a limit at infinity, if there is one.
@@ -416,7 +416,7 @@ PointKind kind_of(const StationaryPoint& p) {
 }
 
 /// All but the curvature; whether that matters is left to be seen.
-StationaryPoint look(ModelObjective& f, const Point& x, const std::optional<Before>& before) {
+StationaryPoint look(ModelObjective& f, const Iterate& x, const std::optional<Before>& before) {
   StationaryPoint p;
   p.at = *f.at(x.theta);
   const ModelPoint<double>& point = f.here().point();
@@ -424,7 +424,7 @@ StationaryPoint look(ModelObjective& f, const Point& x, const std::optional<Befo
   p.attainable = f.facts().attained;
   p.residual = f.here().residual().stableNorm();
   p.rounding = rounding_at(f.here());
-  p.function = attention_function(point);
+  p.function = point_signature(point);
   p.saturation = p.saturation_before = p.function.saturation();
   p.norm = p.norm_before = x.theta.stableNorm();
   if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
@@ -453,7 +453,7 @@ bool settle(StationaryPoint& p, ModelObjective& f, const Vector<double>& Hg) {
   return true;
 }
 
-Vector<double> hessian_times_gradient(ModelObjective& f, const Point& x) {
+Vector<double> hessian_times_gradient(ModelObjective& f, const Iterate& x) {
   Vectors<double> Hg(f.size(), 1);
   f.hessian(x.gradient, Hg);
   return Hg.col(0);
@@ -501,17 +501,17 @@ std::string completeness(CountsFrom from, bool exact) {
 }
 
 Before state_of(const ModelObjective& f, const Vector<double>& theta) {
-  return {attention_function(f.point_at(theta)).saturation(), theta.stableNorm()};
+  return {point_signature(f.point_at(theta)).saturation(), theta.stableNorm()};
 }
 
-std::optional<StationaryPoint> settled_by_gradient(ModelObjective& f, const Point& x,
+std::optional<StationaryPoint> settled_by_gradient(ModelObjective& f, const Iterate& x,
                                                    const std::optional<Before>& before) {
   StationaryPoint p = look(f, x, before);
   if (!settle(p, f, hessian_times_gradient(f, p.at))) return std::nullopt;
   return p;
 }
 
-StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Point& x,
+StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
                          const std::optional<Before>& before, Index dense_limit) {
   StationaryPoint p = look(f, x, before);
   const Vector<double> Hg = hessian_times_gradient(f, p.at);
@@ -526,11 +526,11 @@ StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Point& 
   p.loss_error = p.rounding.loss + p.curvature.decrement * p.curvature.decrement / 2 + p.curvature.soft_loss;
   if (const double soft = p.curvature.soft_move.stableNorm(); soft > 0) {
     const Vector<double> moved = p.at.theta + (1 + p.curvature.newton_step / soft) * p.curvature.soft_move;
-    p.function_error = function_distance(p.function, attention_function(f.point_at(moved)));
+    p.function_error = signature_distance(p.function, point_signature(f.point_at(moved)));
   }
   if (p.curvature.newton_step > 0)
     p.step_distance =
-        function_distance(p.function, attention_function(f.point_at(p.at.theta + p.curvature.newton)));
+        signature_distance(p.function, point_signature(f.point_at(p.at.theta + p.curvature.newton)));
   p.kind = kind_of(p);
   return p;
 }

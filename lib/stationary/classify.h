@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "spectrum/assembled_matrix.h"
-#include "stationary/attention_function.h"
-#include "stationary/polish.h"
+#include "basin/spectrum/assembled_matrix.h"
+#include "basin/stationary/point_signature.h"
+#include "basin/stationary/polish.h"
 
 namespace basin {
 
@@ -77,7 +77,7 @@ std::string completeness(CountsFrom from, bool exact);
 struct StationaryPoint {
   PointKind kind = PointKind::not_finite;
   Valley valley = Valley::none;
-  Point at;
+  Iterate at;
   Vector<double> weights;  ///< all blocks
   Rounding rounding;
   double residual = 0;     ///< |r|, r = dl/dF
@@ -85,7 +85,7 @@ struct StationaryPoint {
   bool zero_known = true;  ///< the outputs are known so well that f = 0 to rounding means something
   double loss_error = 0;   ///< the stationary value that is meant lies this near
   PointCurvature curvature;
-  AttentionFunction function;
+  PointSignature function;
   double function_error = 0;  ///< that of the point that is meant lies this near
   double step_distance = 0;   ///< of the function at the far end of the Newton step
   double gradient_scale =
@@ -104,12 +104,12 @@ struct Before {
 /// The verdict where the gradient, its rounding and a few products settle it, without the curvature: the
 /// point is not stationary, and no point next to it is (MATHEMATICS.md, "What is computed first"). f is left
 /// at x.
-std::optional<StationaryPoint> settled_by_gradient(ModelObjective& f, const Point& x,
+std::optional<StationaryPoint> settled_by_gradient(ModelObjective& f, const Iterate& x,
                                                    const std::optional<Before>& before = std::nullopt);
 
 /// Judges the point as it is; nothing is moved. f is left at x. dense_limit: up to so many parameters the
 /// Hessian is assembled, and its inertia counted.
-StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Point& x,
+StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
                          const std::optional<Before>& before = std::nullopt, Index dense_limit = kDenseLimit);
 
 /// Saturation and norm here, for comparing with later.

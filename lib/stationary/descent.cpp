@@ -1,10 +1,10 @@
-#include "stationary/descent.h"
+#include "basin/stationary/descent.h"
 
 #include <algorithm>
 #include <cmath>
 #include <sstream>
 
-#include "linalg/block_krylov.h"
+#include "basin/linalg/block_krylov.h"
 
 namespace basin {
 namespace {
@@ -41,7 +41,7 @@ void set_length(Move& move, const Vector<double>& from, const Vector<double>& to
   move.share = move.length / from.stableNorm();
 }
 
-Move move_to(Objective& f, Point& x, Vector<double> theta, double step) {
+Move move_to(Objective& f, Iterate& x, Vector<double> theta, double step) {
   Move move;
   move.step = step;
   set_length(move, x.theta, theta);
@@ -50,7 +50,7 @@ Move move_to(Objective& f, Point& x, Vector<double> theta, double step) {
     move.why = "the step changes no digit of theta";
     return move;
   }
-  std::optional<Point> next = f.at(std::move(theta));
+  std::optional<Iterate> next = f.at(std::move(theta));
   if (!next) {
     move.outcome = Move::Outcome::not_finite;
     move.why = "a step of length " + digits(move.length) + " leads to where loss or gradient overflow";
@@ -112,7 +112,7 @@ bool above(double loss, double other) {
   return loss > other * (1 + 1e-14);
 }
 
-std::optional<Trial> descend_in_shorter_steps(Objective& f, const ShareOfStep& method, const Point& x,
+std::optional<Trial> descend_in_shorter_steps(Objective& f, const ShareOfStep& method, const Iterate& x,
                                               double tried, const Stopping& stopping) {
   constexpr int kQuarters = 12;
   f.at(x.theta);

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "stationary/objective.h"
+#include "basin/stationary/objective.h"
 
 namespace basin {
 
@@ -41,13 +41,13 @@ class DescentMethod {
   virtual ~DescentMethod() = default;
   /// Makes one step from x, which f was asked for last, to the new x. Where it cannot (a value that is not
   /// finite, or nothing left to gain beyond rounding), x and memory stay as they are.
-  virtual Move advance(Objective& f, Point& x, DescentMemory& memory) const = 0;
+  virtual Move advance(Objective& f, Iterate& x, DescentMemory& memory) const = 0;
 };
 
 /// How far the move goes. For methods.
 void set_length(Move& move, const Vector<double>& from, const Vector<double>& to);
 /// x = the point at theta, if that is finite and elsewhere. For methods.
-Move move_to(Objective& f, Point& x, Vector<double> theta, double step);
+Move move_to(Objective& f, Iterate& x, Vector<double> theta, double step);
 
 /// What the steps of a run were.
 struct StepsTaken {
@@ -59,7 +59,7 @@ struct StepsTaken {
 
 /// A run: where it is, after how many steps.
 struct Descent {
-  Point at;
+  Iterate at;
   DescentMemory memory = {};
   Index step = 0;
   StepsTaken taken = {};
@@ -103,7 +103,7 @@ struct Trial {
 /// What to do when a step was too large: the first run from x that neither overflows nor ends above x, with a
 /// quarter of the step that was tried, or natural_step if that is smaller, and quarters of it. Nothing after
 /// 12 of them.
-std::optional<Trial> descend_in_shorter_steps(Objective& f, const ShareOfStep& method, const Point& x,
+std::optional<Trial> descend_in_shorter_steps(Objective& f, const ShareOfStep& method, const Iterate& x,
                                               double tried, const Stopping& stopping);
 
 /// The largest eigenvalue of the Hessian at the point that f was asked for last, from a Krylov space: a lower

@@ -1,4 +1,4 @@
-#include "stationary/gradient_descent.h"
+#include "basin/stationary/gradient_descent.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,20 +18,20 @@ constexpr double kReach = 0.1;  // of |theta|
 constexpr int kCalm = 10;       // steps before a longer one is tried
 
 /// The longest step from x that is short beside theta.
-double within_reach(const Point& x) {
+double within_reach(const Iterate& x) {
   const double size = x.theta.stableNorm();
   return size > 0 ? kReach * size / x.gradient.stableNorm() : HUGE_VAL;
 }
 
 /// Whether a step eta from x to y is one that the flow goes.
-bool follows(const Objective& f, const Point& x, const Point& y, double eta) {
+bool follows(const Objective& f, const Iterate& x, const Iterate& y, double eta) {
   const double slope = x.gradient.stableNorm();
   return y.loss <= x.loss - kFlowDecrease * (eta * slope) * slope + f.loss_rounding(x.loss) &&
          (y.gradient - x.gradient).stableNorm() <= kTurn * slope;
 }
 
 /// Over it the gradient changes by kTurn, as far as the Hessian tells.
-double first_step(Objective& f, const Point& x) {
+double first_step(Objective& f, const Iterate& x) {
   Vectors<double> Hg(f.size(), 1);
   f.hessian(x.gradient, Hg);
   const double slope = x.gradient.stableNorm(), change = Hg.col(0).stableNorm();
@@ -42,14 +42,14 @@ double first_step(Objective& f, const Point& x) {
 
 }  // namespace
 
-Move GradientDescent::advance(Objective& f, Point& x, DescentMemory& /*memory*/) const {
+Move GradientDescent::advance(Objective& f, Iterate& x, DescentMemory& /*memory*/) const {
   const GuaranteedStep rule = rule_(x);
   Move move = move_to(f, x, x.theta - rule.step * x.gradient, rule.step);
   move.loss_bound = rule.loss_bound;
   return move;
 }
 
-Move FlowDescent::advance(Objective& f, Point& x, DescentMemory& memory) const {
+Move FlowDescent::advance(Objective& f, Iterate& x, DescentMemory& memory) const {
   const bool first = !memory.numbers.contains("step");
   double eta = first ? first_step(f, x) : memory.numbers["step"], calm = first ? 0 : memory.numbers["calm"];
   Move move;
@@ -58,7 +58,7 @@ Move FlowDescent::advance(Objective& f, Point& x, DescentMemory& memory) const {
     Vector<double> theta = x.theta - move.step * x.gradient;
     set_length(move, x.theta, theta);
     if (move.length == 0) break;
-    std::optional<Point> there = f.at(std::move(theta));
+    std::optional<Iterate> there = f.at(std::move(theta));
     if (!there || !follows(f, x, *there, move.step)) continue;
     move.shortened = halving > 0;
     if (move.shortened)
@@ -74,7 +74,7 @@ Move FlowDescent::advance(Objective& f, Point& x, DescentMemory& memory) const {
           .why = "no step along -grad f lowers the loss and its slope beyond rounding"};
 }
 
-Move LineSearchDescent::advance(Objective& f, Point& x, DescentMemory& memory) const {
+Move LineSearchDescent::advance(Objective& f, Iterate& x, DescentMemory& memory) const {
   const auto last = memory.numbers.find("step");
   double eta = last != memory.numbers.end() ? 2 * last->second : first_ ? *first_ : first_step(f, x);
   const double slope = x.gradient.squaredNorm();

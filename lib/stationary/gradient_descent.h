@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "stationary/descent.h"
+#include "basin/stationary/descent.h"
 
 namespace basin {
 
@@ -16,11 +16,11 @@ struct GuaranteedStep {
 /// theta' = theta - eta g, with eta from a rule: a constant, or what a certificate allows at the point.
 class GradientDescent final : public DescentMethod {
  public:
-  using Rule = std::function<GuaranteedStep(const Point&)>;
+  using Rule = std::function<GuaranteedStep(const Iterate&)>;
   explicit GradientDescent(Rule rule) : rule_(std::move(rule)) {}
-  explicit GradientDescent(double eta) : rule_([eta](const Point&) { return GuaranteedStep{eta}; }) {}
+  explicit GradientDescent(double eta) : rule_([eta](const Iterate&) { return GuaranteedStep{eta}; }) {}
 
-  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+  Move advance(Objective& f, Iterate& x, DescentMemory& memory) const override;
 
  private:
   Rule rule_;
@@ -35,7 +35,7 @@ class GradientDescent final : public DescentMethod {
 /// g changes by a tenth of its size as far as the Hessian tells.
 class FlowDescent final : public DescentMethod {
  public:
-  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+  Move advance(Objective& f, Iterate& x, DescentMemory& memory) const override;
 };
 
 /// The same with eta by backtracking until f falls by at least c eta |g|^2 (Armijo 1966; Nocedal and Wright,
@@ -45,7 +45,7 @@ class LineSearchDescent final : public DescentMethod {
  public:
   explicit LineSearchDescent(std::optional<double> first = {}) : first_(first) {}
 
-  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+  Move advance(Objective& f, Iterate& x, DescentMemory& memory) const override;
 
  private:
   std::optional<double> first_;

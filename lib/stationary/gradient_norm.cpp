@@ -1,22 +1,22 @@
-#include "stationary/gradient_norm.h"
+#include "basin/stationary/gradient_norm.h"
 
 #include <cmath>
 
 namespace basin {
 
 double GradientNorm::do_loss(const Vector<double>& theta) {
-  const std::optional<Point> x = f_.at(theta);
+  const std::optional<Iterate> x = f_.at(theta);
   return x ? x->gradient.squaredNorm() / 2 : std::nan("");
 }
 
-std::optional<Point> GradientNorm::do_at(Vector<double> theta) {
-  const std::optional<Point> x = f_.at(theta);
+std::optional<Iterate> GradientNorm::do_at(Vector<double> theta) {
+  const std::optional<Iterate> x = f_.at(theta);
   if (!x) return std::nullopt;
   Vectors<double> Hg(x->gradient.size(), 1);
   f_.hessian(x->gradient, Hg);
   const double phi = x->gradient.squaredNorm() / 2;
   if (!Hg.allFinite() || !std::isfinite(phi)) return std::nullopt;
-  return Point{std::move(theta), phi, Hg.col(0)};
+  return Iterate{std::move(theta), phi, Hg.col(0)};
 }
 
 void GradientNorm::do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) {

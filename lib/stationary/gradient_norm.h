@@ -1,7 +1,7 @@
 /// |grad f|^2 / 2: small at stationary points of any index.
 #pragma once
 
-#include "stationary/objective.h"
+#include "basin/stationary/objective.h"
 
 namespace basin {
 
@@ -15,7 +15,7 @@ class GradientNorm final : public Objective {
 
  private:
   double do_loss(const Vector<double>& theta) override;
-  std::optional<Point> do_at(Vector<double> theta) override;
+  std::optional<Iterate> do_at(Vector<double> theta) override;
   void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override;
 
   Objective& f_;

@@ -1,11 +1,11 @@
-#include "stationary/known_minimum.h"
+#include "basin/stationary/known_minimum.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "linalg/dense.h"
-#include "linalg/orthogonal.h"
-#include "model/attention_view.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/orthogonal.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 
@@ -13,7 +13,7 @@ bool attains(const ModelLoss& loss, const Vector<double>& at, double value) {
   const Vector<double> theta = loss.point.parameters().extract(at);
   if (loss.point.at(theta).weights != at) return false;  // a block is held elsewhere
   ModelObjective f = loss.objective();
-  const std::optional<Point> x = f.at(theta);
+  const std::optional<Iterate> x = f.at(theta);
   if (!x) return false;
   const Rounding rounding = rounding_at(f.here());
   if (value == f.facts().infimum) return f.here().residual().stableNorm() <= rounding.residual;

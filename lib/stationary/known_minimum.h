@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "stationary/polish.h"
+#include "basin/stationary/polish.h"
 
 namespace basin {
 

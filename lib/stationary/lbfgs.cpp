@@ -1,4 +1,4 @@
-#include "stationary/lbfgs.h"
+#include "basin/stationary/lbfgs.h"
 
 #include <cmath>
 
@@ -22,13 +22,14 @@ Vector<double> two_loop(const Vectors<double>& S, const Vectors<double>& Y, cons
 }
 
 /// A point along p that satisfies the weak Wolfe conditions, if one is found, and its t.
-std::optional<std::pair<Point, double>> wolfe_point(Objective& f, const Point& x, const Vector<double>& p) {
+std::optional<std::pair<Iterate, double>> wolfe_point(Objective& f, const Iterate& x,
+                                                      const Vector<double>& p) {
   const double slope = x.gradient.dot(p), rounding = kLossRounding * std::abs(x.loss);
   double low = 0, high = HUGE_VAL, t = 1;
   for (int trial = 0; trial < kBisections; ++trial) {
     const Vector<double> theta = x.theta + t * p;
     const double loss = f.loss(theta);
-    std::optional<Point> y;
+    std::optional<Iterate> y;
     if (loss <= x.loss + rounding) y = f.at(theta);  // false for NaN
     const double slope_there = y ? y->gradient.dot(p) : 0;
     const bool falls = y && (loss <= x.loss + kArmijo * t * slope ||     //
@@ -46,7 +47,7 @@ std::optional<std::pair<Point, double>> wolfe_point(Objective& f, const Point& x
 
 /// Minus the gradient, as far as the minimum of the quadratic model along it (the Cauchy point), or |theta|
 /// where that has none; at most `longest`. f must have been asked for x last.
-Vector<double> first_direction(Objective& f, const Point& x, double longest) {
+Vector<double> first_direction(Objective& f, const Iterate& x, double longest) {
   const double slope = x.gradient.stableNorm();
   const Vector<double> u = x.gradient / slope;
   Vectors<double> Hu(u.size(), 1);
@@ -65,7 +66,7 @@ void push(Vectors<double>& block, const Vector<double>& column, Index most) {
 
 }  // namespace
 
-Move Lbfgs::advance(Objective& f, Point& x, DescentMemory& memory) const {
+Move Lbfgs::advance(Objective& f, Iterate& x, DescentMemory& memory) const {
   const Vectors<double> none(x.theta.size(), 0);
   Vectors<double> S = none, Y = none;
   if (memory.vectors.contains("s")) S = memory.vectors["s"], Y = memory.vectors["y"];

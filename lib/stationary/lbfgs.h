@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "stationary/descent.h"
+#include "basin/stationary/descent.h"
 
 namespace basin {
 
@@ -19,7 +19,7 @@ class Lbfgs final : public DescentMethod {
  public:
   explicit Lbfgs(Index pairs = 10, double first = HUGE_VAL) : pairs_(pairs), first_(first) {}
 
-  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+  Move advance(Objective& f, Iterate& x, DescentMemory& memory) const override;
 
  private:
   Index pairs_;   ///< (s, y) that are kept

@@ -1,8 +1,8 @@
-#include "stationary/momentum.h"
+#include "basin/stationary/momentum.h"
 
 namespace basin {
 
-Move Momentum::advance(Objective& f, Point& x, DescentMemory& memory) const {
+Move Momentum::advance(Objective& f, Iterate& x, DescentMemory& memory) const {
   const auto last = memory.vectors.find("velocity");
   Vector<double> v = -eta_ * x.gradient;
   if (last != memory.vectors.end()) v += mu_ * last->second.col(0);

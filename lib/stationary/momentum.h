@@ -1,7 +1,7 @@
 /// Gradient descent with momentum.
 #pragma once
 
-#include "stationary/descent.h"
+#include "basin/stationary/descent.h"
 
 namespace basin {
 
@@ -12,7 +12,7 @@ class Momentum final : public DescentMethod {
  public:
   Momentum(double eta, double mu) : eta_(eta), mu_(mu) {}
 
-  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+  Move advance(Objective& f, Iterate& x, DescentMemory& memory) const override;
 
  private:
   double eta_, mu_;

@@ -1,12 +1,12 @@
-#include "stationary/multi_start.h"
+#include "basin/stationary/multi_start.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
-#include "linalg/random.h"
-#include "stationary/gradient_descent.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/random.h"
+#include "basin/stationary/gradient_descent.h"
 
 namespace basin {
 namespace {
@@ -130,7 +130,7 @@ double dense_search_bytes(Index parameters, Index dense_limit) {
 }
 
 SearchOptions along_flow(SearchOptions options) {
-  options.method = [](Objective&, const Point&, double share) -> std::unique_ptr<const DescentMethod> {
+  options.method = [](Objective&, const Iterate&, double share) -> std::unique_ptr<const DescentMethod> {
     if (share < 1) return nullptr;
     return std::make_unique<FlowDescent>();
   };

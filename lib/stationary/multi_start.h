@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "linalg/progress.h"
-#include "stationary/known_minimum.h"
-#include "stationary/start_record.h"
+#include "basin/linalg/progress.h"
+#include "basin/stationary/known_minimum.h"
+#include "basin/stationary/start_record.h"
 
 namespace basin {
 

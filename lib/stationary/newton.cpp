@@ -1,4 +1,4 @@
-#include "stationary/newton.h"
+#include "basin/stationary/newton.h"
 
 #include <cmath>
 
@@ -17,7 +17,7 @@ double to_boundary(const Vector<double>& z, const Vector<double>& d, double radi
 
 }  // namespace
 
-TrustRegionStep steihaug(Objective& f, const Point& x, double radius, double tolerance, Index most) {
+TrustRegionStep steihaug(Objective& f, const Iterate& x, double radius, double tolerance, Index most) {
   const Index P = x.theta.size();
   Vector<double> z = Vector<double>::Zero(P), Hz = z, r = x.gradient, d = -r, Hd(P);
   const auto done = [&](bool at_boundary) {
@@ -43,7 +43,7 @@ TrustRegionStep steihaug(Objective& f, const Point& x, double radius, double tol
   return done(false);
 }
 
-Move TrustRegionNewton::advance(Objective& f, Point& x, DescentMemory& memory) const {
+Move TrustRegionNewton::advance(Objective& f, Iterate& x, DescentMemory& memory) const {
   const auto last = memory.numbers.find("radius");
   const double length = f.length(x.theta), largest = reach_ * length;
   const double first_radius = std::isfinite(first_radius_) ? first_radius_ : length;

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "stationary/descent.h"
+#include "basin/stationary/descent.h"
 
 namespace basin {
 
@@ -19,7 +19,7 @@ struct TrustRegionStep {
 /// negative curvature, which is followed to the boundary, or after `most` products (Steihaug, SIAM J. Numer.
 /// Anal. 20, 1983; Nocedal and Wright, Numerical Optimization, 2006, algorithm 7.2). f must have been asked
 /// for x last.
-TrustRegionStep steihaug(Objective& f, const Point& x, double radius, double tolerance,
+TrustRegionStep steihaug(Objective& f, const Iterate& x, double radius, double tolerance,
                          Index most = std::numeric_limits<Index>::max());
 
 /// Trust-region Newton (Nocedal and Wright, algorithm 4.1), with the tolerance
@@ -31,7 +31,7 @@ class TrustRegionNewton final : public DescentMethod {
                              Index most_products = std::numeric_limits<Index>::max())
       : first_radius_(first_radius), reach_(reach), most_products_(most_products) {}
 
-  Move advance(Objective& f, Point& x, DescentMemory& memory) const override;
+  Move advance(Objective& f, Iterate& x, DescentMemory& memory) const override;
 
  private:
   double first_radius_;  ///< infinite: the length of theta

@@ -1,9 +1,9 @@
-#include "stationary/null_directions.h"
+#include "basin/stationary/null_directions.h"
 
 #include <algorithm>
 
-#include "linalg/dense.h"
-#include "linalg/random.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 

@@ -1,8 +1,8 @@
 /// Which symmetry directions are null vectors of the Hessian (MATHEMATICS.md, "Verdicts").
 #pragma once
 
-#include "curvature/symmetries.h"
-#include "linalg/linear_operator.h"
+#include "basin/curvature/symmetries.h"
+#include "basin/linalg/linear_operator.h"
 
 namespace basin {
 

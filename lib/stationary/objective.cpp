@@ -1,12 +1,12 @@
-#include "stationary/objective.h"
+#include "basin/stationary/objective.h"
 
 #include <cmath>
 #include <limits>
 #include <sstream>
 
-#include "linalg/errors.h"
-#include "linalg/random.h"
-#include "model/attention_view.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 namespace {
@@ -26,8 +26,8 @@ double Objective::loss(const Vector<double>& theta) {
   return do_loss(theta);
 }
 
-std::optional<Point> Objective::at(Vector<double> theta) {
-  if (std::optional<Point> known = do_known(theta)) return known;
+std::optional<Iterate> Objective::at(Vector<double> theta) {
+  if (std::optional<Iterate> known = do_known(theta)) return known;
   ++counts_.gradients;
   return do_at(std::move(theta));
 }
@@ -96,7 +96,7 @@ double ModelObjective::do_loss(const Vector<double>& theta) {
   return evaluator_(point_at(theta).weights);
 }
 
-std::optional<Point> ModelObjective::do_at(Vector<double> theta) {
+std::optional<Iterate> ModelObjective::do_at(Vector<double> theta) {
   if (!theta.allFinite()) return std::nullopt;
   try {
     here_.emplace(point_at(theta), LinearizationOptions{.memory = memory_});
@@ -108,12 +108,12 @@ std::optional<Point> ModelObjective::do_at(Vector<double> theta) {
     here_.reset();
     return std::nullopt;
   }
-  return Point{std::move(theta), here_->loss(), here_->gradient()};
+  return Iterate{std::move(theta), here_->loss(), here_->gradient()};
 }
 
-std::optional<Point> ModelObjective::do_known(const Vector<double>& theta) const {
+std::optional<Iterate> ModelObjective::do_known(const Vector<double>& theta) const {
   if (!here_ || theta != here_->point().theta()) return std::nullopt;
-  return Point{theta, here_->loss(), here_->gradient()};
+  return Iterate{theta, here_->loss(), here_->gradient()};
 }
 
 const Linearization<double>& ModelObjective::here() const {

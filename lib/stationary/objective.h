@@ -5,13 +5,13 @@
 #include <memory>
 #include <optional>
 
-#include "model/evaluator.h"
-#include "model/linearization.h"
+#include "basin/model/evaluator.h"
+#include "basin/model/linearization.h"
 
 namespace basin {
 
 /// A point where the function is known.
-struct Point {
+struct Iterate {
   Vector<double> theta;     ///< P
   double loss = 0;          ///< f
   Vector<double> gradient;  ///< P
@@ -42,7 +42,7 @@ class Objective {
   double loss(const Vector<double>& theta);
   /// f and its gradient; nothing where one of them, or what products are made of, is not finite. `hessian` is
   /// then that of this point. Nothing is evaluated, or counted, where f is already at theta.
-  std::optional<Point> at(Vector<double> theta);
+  std::optional<Iterate> at(Vector<double> theta);
   /// What rounding does to a loss, about: a smaller change of it cannot be seen.
   double loss_rounding(double loss) const { return do_loss_rounding(loss); }
   /// HV = H V at the point that `at` was asked for last.  P x k.
@@ -54,10 +54,10 @@ class Objective {
 
  private:
   virtual double do_loss(const Vector<double>& theta) = 0;
-  virtual std::optional<Point> do_at(Vector<double> theta) = 0;
+  virtual std::optional<Iterate> do_at(Vector<double> theta) = 0;
   virtual void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) = 0;
   /// What do_at would give again, if f is at theta.
-  virtual std::optional<Point> do_known(const Vector<double>& /*theta*/) const { return std::nullopt; }
+  virtual std::optional<Iterate> do_known(const Vector<double>& /*theta*/) const { return std::nullopt; }
   Index size_;
   double unit_;
   Counts counts_;
@@ -97,9 +97,9 @@ class ModelObjective final : public Objective {
 
  private:
   double do_loss(const Vector<double>& theta) override;
-  std::optional<Point> do_at(Vector<double> theta) override;
+  std::optional<Iterate> do_at(Vector<double> theta) override;
   void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override;
-  std::optional<Point> do_known(const Vector<double>& theta) const override;
+  std::optional<Iterate> do_known(const Vector<double>& theta) const override;
   /// And the outputs, which come near the targets of a quadratic loss, are rounded.
   double do_loss_rounding(double loss) const override;
 

@@ -1,8 +1,8 @@
-#include "stationary/perturbed_descents.h"
+#include "basin/stationary/perturbed_descents.h"
 
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
-#include "linalg/random.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 

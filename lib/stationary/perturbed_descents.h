@@ -2,7 +2,7 @@
 /// lead?
 #pragma once
 
-#include "stationary/multi_start.h"
+#include "basin/stationary/multi_start.h"
 
 namespace basin {
 

@@ -1,11 +1,11 @@
-#include "stationary/polish.h"
+#include "basin/stationary/polish.h"
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
 #include <vector>
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 
 namespace basin {
 namespace {
@@ -121,7 +121,7 @@ std::unique_ptr<const Steps> make_steps(ModelObjective& f, const Removal& remove
 }
 
 /// The ways from x: on the complement of the symmetry directions, and where there are any on the whole space.
-std::vector<std::unique_ptr<const Steps>> ways_from(ModelObjective& f, const Point& x, bool dense,
+std::vector<std::unique_ptr<const Steps>> ways_from(ModelObjective& f, const Iterate& x, bool dense,
                                                     const Status& status) {
   const auto symmetries = std::make_shared<const Symmetries>(f.point_at(x.theta));
   std::vector<std::unique_ptr<const Steps>> ways;
@@ -137,7 +137,7 @@ std::vector<std::unique_ptr<const Steps>> ways_from(ModelObjective& f, const Poi
 /// Damped Newton steps: where they are, and the best that they came to.
 class Polishing {
  public:
-  Polishing(const ModelLoss& loss, ModelObjective& f, const Point& start, const PolishOptions& options)
+  Polishing(const ModelLoss& loss, ModelObjective& f, const Iterate& start, const PolishOptions& options)
       : loss_(loss), f_(f), options_(options), start_(start.theta), x_(*f.at(start.theta)) {
     result_.first_gradient = x_.gradient.stableNorm();
   }
@@ -148,8 +148,8 @@ class Polishing {
   /// What the ways from x lead to with one damping.
   struct Outcome {
     bool moves = false;
-    std::optional<Point> lowest;  // where |grad f| falls, the lower one
-    std::optional<Point> newton;  // where a full step leads
+    std::optional<Iterate> lowest;  // where |grad f| falls, the lower one
+    std::optional<Iterate> newton;  // where a full step leads
     double newton_length = 0;
   };
 
@@ -158,17 +158,17 @@ class Polishing {
   void go_back_to_lowest();
   Ways ways_from_here();
   /// The next point, with as little damping as it takes.
-  std::optional<Point> next(const Ways& ways, double scale);
+  std::optional<Iterate> next(const Ways& ways, double scale);
   Outcome outcome_of(const Ways& ways);
   bool newton_contracts(const Steps& steps, const Outcome& outcome);
   /// Goes there; whether that is still near enough to the start.
-  bool go_to(const Point& next, double scale);
+  bool go_to(const Iterate& next, double scale);
 
   const ModelLoss& loss_;
   ModelObjective& f_;
   const PolishOptions& options_;
   const Vector<double> start_;
-  Point x_;
+  Iterate x_;
   Polished result_;
   Index lowest_ = 0;     // the step that led to the smallest |grad f|
   bool patient_ = true;  // steps that raise it may be taken
@@ -181,7 +181,7 @@ Polished Polishing::run() {
     if (patient_ && result_.steps - lowest_ >= kPatience) go_back_to_lowest();
     const Ways ways = ways_from_here();
     const double scale = ways[0]->scale();
-    const std::optional<Point> there = next(ways, scale);
+    const std::optional<Iterate> there = next(ways, scale);
     if (there) {
       if (!go_to(*there, scale)) break;
     } else {
@@ -217,7 +217,7 @@ Polishing::Ways Polishing::ways_from_here() {
   return ways_from(f_, x_, f_.size() <= std::min(options_.dense_limit, kDecompositionLimit), status);
 }
 
-std::optional<Point> Polishing::next(const Ways& ways, double scale) {
+std::optional<Iterate> Polishing::next(const Ways& ways, double scale) {
   for (int trial = 0; trial < kTrials; ++trial) {
     Outcome outcome = outcome_of(ways);
     if (!outcome.moves) return std::nullopt;
@@ -241,7 +241,7 @@ Polishing::Outcome Polishing::outcome_of(const Ways& ways) {
     if (length > options_.reach) p *= options_.reach / length;
     if (x_.theta + p == x_.theta) continue;
     outcome.moves = true;
-    std::optional<Point> there = f_.at(x_.theta + p);
+    std::optional<Iterate> there = f_.at(x_.theta + p);
     if (!there) continue;
     if (way == 0 && mu_ == 0 && length <= std::min(options_.reach, kShort * f_.length(x_.theta)))
       outcome.newton = there, outcome.newton_length = length;
@@ -256,7 +256,7 @@ bool Polishing::newton_contracts(const Steps& steps, const Outcome& outcome) {
   return steps.step(0, outcome.newton->gradient).stableNorm() <= kNewtonContraction * outcome.newton_length;
 }
 
-bool Polishing::go_to(const Point& next, double scale) {
+bool Polishing::go_to(const Iterate& next, double scale) {
   result_.length += (next.theta - x_.theta).stableNorm();
   x_ = *f_.at(next.theta);
   mu_ = mu_ > 1e-10 * scale ? mu_ / kDecade / kDecade : 0;
@@ -266,7 +266,7 @@ bool Polishing::go_to(const Point& next, double scale) {
 
 }  // namespace
 
-Polished polish(const ModelLoss& loss, ModelObjective& f, Point start, const PolishOptions& options) {
+Polished polish(const ModelLoss& loss, ModelObjective& f, Iterate start, const PolishOptions& options) {
   return Polishing(loss, f, start, options).run();
 }
 
@@ -276,9 +276,9 @@ Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vecto
   return KrylovSteps(f, remove, g, kEps, status).step(0, g);
 }
 
-Point polish_to_zero(ModelObjective& f, Point start, Index steps) {
+Iterate polish_to_zero(ModelObjective& f, Iterate start, Index steps) {
   constexpr double kLargest = 4e7;
-  Point x = *f.at(start.theta);
+  Iterate x = *f.at(start.theta);
   if (!f.facts().quadratic) return x;
   double mu = 0;
   for (Index step = 0; step < steps && x.loss > 0; ++step) {
@@ -289,7 +289,7 @@ Point polish_to_zero(ModelObjective& f, Point start, Index steps) {
     const Index k = svd.values.size();
     const Vector<double> c = svd.vectors.leftCols(k).transpose() * r;
     const double scale = k > 0 ? svd.values[0] : 0;
-    std::optional<Point> next;
+    std::optional<Iterate> next;
     for (int trial = 0; trial < kTrials && scale > 0; ++trial) {
       const double cut = std::max(mu, static_cast<double>(f.size()) * kEps * scale);
       const Vector<double> w =

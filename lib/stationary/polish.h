@@ -5,11 +5,11 @@
 #include <limits>
 #include <string>
 
-#include "curvature/symmetries.h"
-#include "linalg/combinators.h"
-#include "spectrum/assembled_matrix.h"
-#include "stationary/objective.h"
-#include "stationary/rounding.h"
+#include "basin/curvature/symmetries.h"
+#include "basin/linalg/combinators.h"
+#include "basin/spectrum/assembled_matrix.h"
+#include "basin/stationary/objective.h"
+#include "basin/stationary/rounding.h"
 
 namespace basin {
 
@@ -34,7 +34,7 @@ struct PolishOptions {
 };
 
 struct Polished {
-  Point at;
+  Iterate at;
   Rounding rounding;  ///< there
   Index steps = 0;
   double length = 0;  ///< of all steps together
@@ -52,7 +52,7 @@ struct Polished {
 /// shorter (the natural monotonicity test: Deuflhard, Newton Methods for Nonlinear Problems, 2011,
 /// section 3.3). Converges to minima and saddles alike, quadratically also where the stationary points are no
 /// more than a manifold. The result is the point of the smallest |grad f| on the way; f is left there.
-Polished polish(const ModelLoss& loss, ModelObjective& f, Point start, const PolishOptions& options = {});
+Polished polish(const ModelLoss& loss, ModelObjective& f, Iterate start, const PolishOptions& options = {});
 
 /// The Newton step -H^+ g on the complement of the space that is removed, from products of H at the point
 /// that f was asked for last; g: the gradient there, or another one. status: told of the products.
@@ -62,6 +62,6 @@ Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vecto
 /// The same for the residual, min_p |J p + r|^2 + mu^2 |p|^2, accepted where f falls by half: towards f = 0
 /// this reaches the rounding of r itself, which the gradient J^T r blurs. Returns where it gets to; f is left
 /// there. For m P <= 4e7, and quadratic losses.
-Point polish_to_zero(ModelObjective& f, Point start, Index steps = 40);
+Iterate polish_to_zero(ModelObjective& f, Iterate start, Index steps = 40);
 
 }  // namespace basin

@@ -1,13 +1,13 @@
-#include "stationary/rounding.h"
+#include "basin/stationary/rounding.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "curvature/underflow.h"
-#include "linalg/random.h"
-#include "model/attention_view.h"
-#include "model/perturbation.h"
+#include "basin/curvature/underflow.h"
+#include "basin/linalg/random.h"
+#include "basin/model/attention_view.h"
+#include "basin/model/perturbation.h"
 
 namespace basin {
 namespace {

@@ -1,7 +1,7 @@
 /// How far rounding alone moves loss, residual and gradient at a point.
 #pragma once
 
-#include "model/linearization.h"
+#include "basin/model/linearization.h"
 
 namespace basin {
 

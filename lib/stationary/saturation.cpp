@@ -1,4 +1,4 @@
-#include "stationary/saturation.h"
+#include "basin/stationary/saturation.h"
 
 #include <algorithm>
 #include <cmath>

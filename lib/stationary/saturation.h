@@ -1,7 +1,7 @@
 /// How sharp attention is: what goes with descent that is stuck (MATHEMATICS.md, "Saturation").
 #pragma once
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin {
 

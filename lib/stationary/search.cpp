@@ -1,12 +1,12 @@
-#include "stationary/search.h"
+#include "basin/stationary/search.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "linalg/errors.h"
-#include "stationary/gradient_norm.h"
-#include "stationary/lbfgs.h"
-#include "stationary/newton.h"
+#include "basin/linalg/errors.h"
+#include "basin/stationary/gradient_norm.h"
+#include "basin/stationary/lbfgs.h"
+#include "basin/stationary/newton.h"
 
 namespace basin {
 namespace {
@@ -23,7 +23,7 @@ constexpr double kFarAway = 0.5;
 constexpr Index kProducts = 100;
 
 /// The end of a descent: by Newton's method on the gradient, or where f is nearly 0 on the residual.
-Polished finish(const ModelLoss& loss, ModelObjective& f, Point x, const PolishOptions& options) {
+Polished finish(const ModelLoss& loss, ModelObjective& f, Iterate x, const PolishOptions& options) {
   const LossFacts& facts = f.facts();
   const double targets = f.data().Y.stableNorm();
   if (facts.quadratic && (targets == 0 || residual_norm(facts, x.loss) <= kNearZero * targets)) {
@@ -59,9 +59,9 @@ class Search {
 
  private:
   /// The method from the start, and in shorter steps where these were too long.
-  void descend_from(const Point& first);
+  void descend_from(const Iterate& first);
   /// The method from here on.
-  DescentStatus go_down(const Point& from);
+  DescentStatus go_down(const Iterate& from);
   /// Nearer to a minimum by trust-region Newton.
   void close_in();
   /// Nearer to a stationary point of any index by L-BFGS on |grad f|^2 / 2.
@@ -80,12 +80,12 @@ class Search {
   PolishOptions polishing_;
   std::unique_ptr<const DescentMethod> method_;
   Descent descent_;
-  Point x_;
+  Iterate x_;
   Found found_;
 };
 
 Found Search::run() {
-  const std::optional<Point> first = f_.at(start_);
+  const std::optional<Iterate> first = f_.at(start_);
   if (!first) return nowhere(f_, start_);
   found_.start_loss = first->loss;
   stopping_ = options_.stopping;
@@ -113,7 +113,7 @@ Found Search::run() {
   return std::move(found_);
 }
 
-void Search::descend_from(const Point& first) {
+void Search::descend_from(const Iterate& first) {
   const auto share_of_step = [&](double share) { return options_.method(f_, first, share); };
   method_ = share_of_step(1);
   f_.at(x_.theta);
@@ -125,7 +125,7 @@ void Search::descend_from(const Point& first) {
   f_.at(x_.theta);
 }
 
-DescentStatus Search::go_down(const Point& from) {
+DescentStatus Search::go_down(const Iterate& from) {
   descent_.at = from, descent_.memory = {};
   Stopping from_here = stopping_;
   from_here.steps += descent_.step;
@@ -151,7 +151,7 @@ void Search::close_in() {
 
 void Search::lower_gradient() {
   GradientNorm phi(f_);
-  const std::optional<Point> at = phi.at(x_.theta);
+  const std::optional<Iterate> at = phi.at(x_.theta);
   if (!at) return;
   Descent falling{*at};
   const Lbfgs lbfgs(10, kDrift * f_.length(x_.theta));
@@ -189,8 +189,8 @@ bool Search::leave_saddle() {
 
 }  // namespace
 
-std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>& direction, double curvature,
-                             double loss_rounding, Reach reach) {
+std::optional<Escape> escape(Objective& f, const Iterate& x, const Vector<double>& direction,
+                             double curvature, double loss_rounding, Reach reach) {
   if (!(curvature < 0)) return std::nullopt;
   // The first step is predicted to gain a hundred times what rounding hides.
   const double first = std::sqrt(2 * 100 * loss_rounding / -curvature), length = f.length(x.theta);
@@ -226,7 +226,7 @@ Found search(const ModelLoss& loss, const Vector<double>& start, Target target,
 Found examine(const ModelLoss& loss, const Vector<double>& theta, Index dense_limit) {
   ModelObjective f = loss.objective();
   Found found;
-  std::optional<Point> x = f.at(theta);
+  std::optional<Iterate> x = f.at(theta);
   if (!x) throw WorkError("the loss, its gradient or their squares overflow there");
   found.start_loss = found.descent_loss = x->loss;
   found.descent_gradient = x->gradient.stableNorm();

@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "stationary/classify.h"
-#include "stationary/descent.h"
+#include "basin/stationary/classify.h"
+#include "basin/stationary/descent.h"
 
 namespace basin {
 
@@ -16,7 +16,7 @@ enum class Target {
 struct SearchOptions {
   /// The method for a start, at which the objective has been asked, with a share of its step (1: all of it);
   /// none for less if it chooses its steps itself.
-  std::function<std::unique_ptr<const DescentMethod>(Objective&, const Point&, double share)> method = {};
+  std::function<std::unique_ptr<const DescentMethod>(Objective&, const Iterate&, double share)> method = {};
   Stopping stopping = {};    ///< of the method, or of L-BFGS on |grad f|^2 / 2 (any)
   Index finish_steps = 300;  ///< of trust-region Newton after it (minima)
   Index escapes = 10;        ///< saddles that may be left
@@ -45,7 +45,7 @@ Found examine(const ModelLoss& loss, const Vector<double>& theta, Index dense_li
 
 /// A step from a stationary point after which the loss is lower by more than rounding.
 struct Escape {
-  Point at;
+  Iterate at;
   double step = 0;       ///< along the direction, signed
   double predicted = 0;  ///< step^2 lambda / 2
   double fall = 0;       ///< f there - f here, negative
@@ -58,7 +58,7 @@ enum class Reach {
 };
 
 /// Along +-direction, doubling the step; nothing where the loss does not fall. curvature: v^T H v < 0.
-std::optional<Escape> escape(Objective& f, const Point& x, const Vector<double>& direction, double curvature,
-                             double loss_rounding, Reach reach = Reach::far);
+std::optional<Escape> escape(Objective& f, const Iterate& x, const Vector<double>& direction,
+                             double curvature, double loss_rounding, Reach reach = Reach::far);
 
 }  // namespace basin

@@ -1,9 +1,9 @@
-#include "stationary/start_record.h"
+#include "basin/stationary/start_record.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "model/attention_view.h"
+#include "basin/model/attention_view.h"
 
 namespace basin {
 namespace {
@@ -128,7 +128,7 @@ CatalogueItem item_of(const StartRecord& r, const RecordShape& s) {
   };
   return {r.kind,           count(r.negative),
           count(r.zero),    r.loss,
-          r.loss_error,     AttentionFunction::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
+          r.loss_error,     PointSignature::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
           r.function_error, count(r.undecided + r.uncounted)};
 }
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "stationary/catalogue.h"
-#include "stationary/search.h"
+#include "basin/stationary/catalogue.h"
+#include "basin/stationary/search.h"
 
 namespace basin {
 
@@ -49,7 +49,7 @@ struct StartRecord {
 
   Vector<double> weights;              ///< of all blocks, where it ended
   Vector<double> gradient, direction;  ///< P: grad f, and PointCurvature::direction
-  Vector<double> function;             ///< AttentionFunction::flat
+  Vector<double> function;             ///< PointSignature::flat
 
   CountsFrom counted_from() const { return static_cast<CountsFrom>(static_cast<int>(counts_from)); }
   /// visit(name, reference) for all numbers.
@@ -61,7 +61,7 @@ struct StartRecord {
 struct RecordShape {
   Index weights, parameters;           ///< of all blocks, and P
   Index rows, tokens, heads, outputs;  ///< N n, n, H, D_out
-  Index function() const { return AttentionFunction::flat_size(rows, tokens, heads, outputs); }
+  Index function() const { return PointSignature::flat_size(rows, tokens, heads, outputs); }
   std::size_t size() const;  ///< numbers in all
 };
 /// Throws InputError for another network than the single layer.

@@ -1,20 +1,20 @@
-#include "training/proven_steps.h"
+#include "basin/training/proven_steps.h"
 
 #include <cmath>
 
-#include "linalg/errors.h"
-#include "ntk/smooth_step.h"
+#include "basin/linalg/errors.h"
+#include "basin/ntk/smooth_step.h"
 
 namespace basin {
 
 GradientDescent::Rule certified_rule(const Certificate& certificate) {
   if (!certificate.passes || !(certificate.step > 0))
     throw InputError("the certificate proves no step of gradient descent");
-  return [c = certificate](const Point& x) { return GuaranteedStep{c.step, c.rate * x.loss}; };
+  return [c = certificate](const Iterate& x) { return GuaranteedStep{c.step, c.rate * x.loss}; };
 }
 
 GradientDescent::Rule guaranteed_rule(ModelPoint<double> point) {
-  return [point = std::move(point)](const Point& x) {
+  return [point = std::move(point)](const Iterate& x) {
     const ModelPoint<double> here = point.at(x.theta);
     const auto factors = attention_factors(here);
     const double slope = x.gradient.norm();

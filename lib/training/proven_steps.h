@@ -2,9 +2,9 @@
 /// (ntk/MATHEMATICS.md, "The ball certificate" and "A guaranteed step").
 #pragma once
 
-#include "model/model_point.h"
-#include "ntk/certificate.h"
-#include "stationary/gradient_descent.h"
+#include "basin/model/model_point.h"
+#include "basin/ntk/certificate.h"
+#include "basin/stationary/gradient_descent.h"
 
 namespace basin {
 

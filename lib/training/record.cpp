@@ -1,9 +1,9 @@
-#include "training/record.h"
+#include "basin/training/record.h"
 
 #include <cmath>
 
-#include "model/perturbation.h"
-#include "ntk/attention_factors.h"
+#include "basin/model/perturbation.h"
+#include "basin/ntk/attention_factors.h"
 
 namespace basin {
 namespace {

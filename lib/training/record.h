@@ -4,9 +4,9 @@
 #include <optional>
 #include <vector>
 
-#include "ntk/certificate_input.h"
-#include "stationary/descent.h"
-#include "stationary/saturation.h"
+#include "basin/ntk/certificate_input.h"
+#include "basin/stationary/descent.h"
+#include "basin/stationary/saturation.h"
 
 namespace basin {
 

@@ -18,10 +18,10 @@
 #include <fstream>
 #include <functional>
 
-#include "landscape/directions.h"
-#include "linalg/lapack.h"
-#include "linalg/product.h"
-#include "model/evaluator.h"
+#include "basin/landscape/directions.h"
+#include "basin/linalg/lapack.h"
+#include "basin/linalg/product.h"
+#include "basin/model/evaluator.h"
 #include "support/cases.h"
 #include "support/plane.h"
 

@@ -3,18 +3,18 @@
 #include <catch2/catch.hpp>
 #include <deque>
 
+#include "basin/curvature/operators.h"
+#include "basin/curvature/underflow.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/perturbation.h"
+#include "basin/ntk/certificate_input.h"
+#include "basin/ntk/matrix_free.h"
+#include "basin/spectrum/counts.h"
+#include "basin/spectrum/eigenpairs.h"
+#include "basin/spectrum/trace.h"
+#include "basin/stationary/rounding.h"
 #include "bounds/draws.h"
 #include "bounds/table.h"
-#include "curvature/operators.h"
-#include "curvature/underflow.h"
-#include "linalg/errors.h"
-#include "model/perturbation.h"
-#include "ntk/certificate_input.h"
-#include "ntk/matrix_free.h"
-#include "spectrum/counts.h"
-#include "spectrum/eigenpairs.h"
-#include "spectrum/trace.h"
-#include "stationary/rounding.h"
 #include "support/quad_model.h"
 
 using namespace basin;

@@ -3,9 +3,9 @@
 
 #include <cmath>
 
-#include "linalg/random.h"
-#include "model/attention_view.h"
-#include "model/linearization.h"
+#include "basin/linalg/random.h"
+#include "basin/model/attention_view.h"
+#include "basin/model/linearization.h"
 
 namespace basin::test {
 

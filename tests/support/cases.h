@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "linalg/random.h"
-#include "model/attention_model.h"
-#include "model/linearization.h"
+#include "basin/linalg/random.h"
+#include "basin/model/attention_model.h"
+#include "basin/model/linearization.h"
 
 namespace basin::test {
 

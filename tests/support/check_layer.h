@@ -1,9 +1,9 @@
-/// Holds any layer to the definitions of its four rules (model/layer.h).
+/// Holds any layer to the definitions of its four rules (network/layer.h).
 #pragma once
 
 #include <catch2/catch.hpp>
 
-#include "model/layer.h"
+#include "basin/network/layer.h"
 #include "support/cases.h"
 
 namespace basin::test {

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <vector>
 
-#include "model/attention_model.h"
+#include "basin/model/attention_model.h"
 
 namespace basin::test {
 

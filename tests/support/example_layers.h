@@ -2,8 +2,8 @@
 /// stand for embeddings, residual connections, tied heads and pooling over real tokens.
 #pragma once
 
-#include "linalg/errors.h"
-#include "model/layer_types.h"
+#include "basin/linalg/errors.h"
+#include "basin/network/layer_types.h"
 #include "support/cases.h"
 
 namespace basin::test {

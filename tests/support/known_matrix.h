@@ -1,9 +1,9 @@
 /// Matrices with known spectra, wrapped as operators.
 #pragma once
 
-#include "linalg/dense.h"
-#include "linalg/linear_operator.h"
-#include "linalg/random.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/linear_operator.h"
+#include "basin/linalg/random.h"
 
 namespace basin::test {
 

@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "landscape/plane_evaluator.h"
+#include "basin/landscape/plane_evaluator.h"
 
 namespace basin::test {
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 // libquadmath, whose header not every compiler finds. NOLINTNEXTLINE(readability-identifier-naming)
 extern "C" __float128 expq(__float128);

@@ -2,7 +2,7 @@
 /// gradient and Hessian. It shares nothing with the library but the definition of the layer.
 #pragma once
 
-#include "model/attention_model.h"
+#include "basin/model/attention_model.h"
 #include "support/quad.h"
 
 namespace basin::test {

@@ -1,7 +1,7 @@
 /// f = theta^T A theta / 2 - b^T theta: descent on it is known in closed form.
 #pragma once
 
-#include "stationary/descent.h"
+#include "basin/stationary/descent.h"
 
 namespace basin::test {
 
@@ -12,9 +12,9 @@ class Quadratic final : public Objective {
 
  private:
   double do_loss(const Vector<double>& theta) override { return theta.dot(A_ * theta) / 2 - b_.dot(theta); }
-  std::optional<Point> do_at(Vector<double> theta) override {
+  std::optional<Iterate> do_at(Vector<double> theta) override {
     if (!theta.allFinite() || !std::isfinite(do_loss(theta))) return std::nullopt;
-    Point p{theta, do_loss(theta), A_ * theta - b_};
+    Iterate p{theta, do_loss(theta), A_ * theta - b_};
     return p;
   }
   void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override { HV = A_ * V; }
@@ -33,13 +33,13 @@ class Rosenbrock final : public Objective {
     const double a = t[1] - t[0] * t[0], b = 1 - t[0];
     return 100 * a * a + b * b;
   }
-  std::optional<Point> do_at(Vector<double> t) override {
+  std::optional<Iterate> do_at(Vector<double> t) override {
     if (!std::isfinite(do_loss(t))) return std::nullopt;
     at_ = t;
     const double a = t[1] - t[0] * t[0];
     Vector<double> g(2);
     g << -400 * t[0] * a - 2 * (1 - t[0]), 200 * a;
-    return Point{t, do_loss(t), g};
+    return Iterate{t, do_loss(t), g};
   }
   void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override {
     Vectors<double> H(2, 2);

@@ -1,7 +1,7 @@
 /// Counts and the smallest eigenvalue on the complement of a space, the dense and the Krylov way alike.
 #pragma once
 
-#include "spectrum/counts.h"
+#include "basin/spectrum/counts.h"
 
 namespace basin::test {
 

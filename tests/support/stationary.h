@@ -1,7 +1,7 @@
 /// Exact stationary points with positive loss, anywhere.
 #pragma once
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 #include "support/cases.h"
 
 namespace basin::test {

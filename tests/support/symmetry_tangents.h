@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <vector>
 
-#include "curvature/data_features.h"
-#include "curvature/symmetry_families.h"
-#include "linalg/dense.h"
-#include "model/attention_view.h"
+#include "basin/curvature/data_features.h"
+#include "basin/curvature/symmetry_families.h"
+#include "basin/linalg/dense.h"
+#include "basin/model/attention_view.h"
 
 namespace basin::test {
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <set>
 
+#include "basin/linalg/errors.h"
 #include "common/words.h"
-#include "linalg/errors.h"
 
 namespace basin::tools {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "basin/linalg/types.h"
 #include "common/command.h"
-#include "linalg/types.h"
 
 namespace basin::tools {
 

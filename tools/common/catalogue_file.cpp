@@ -6,13 +6,13 @@
 #include <set>
 #include <sstream>
 
+#include "basin/hdf5/provenance.h"
+#include "basin/hdf5/result_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/statistics.h"
+#include "basin/problem/encoding.h"
 #include "common/catalogue_text.h"
 #include "common/command.h"
-#include "hdf5/provenance.h"
-#include "hdf5/result_file.h"
-#include "linalg/errors.h"
-#include "linalg/statistics.h"
-#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {

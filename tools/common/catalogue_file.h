@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "basin/hdf5/file.h"
+#include "basin/stationary/perturbed_descents.h"
 #include "common/journal.h"
-#include "hdf5/file.h"
-#include "stationary/perturbed_descents.h"
 
 namespace basin::tools {
 

@@ -3,8 +3,8 @@
 #include <set>
 #include <utility>
 
+#include "basin/linalg/errors.h"
 #include "common/catalogue_text.h"
-#include "linalg/errors.h"
 
 namespace basin::tools {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "basin/linalg/statistics.h"
 #include "common/catalogue_text.h"
-#include "linalg/statistics.h"
 
 namespace basin::tools {
 namespace {

@@ -3,7 +3,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "ntk/initialisation.h"
+#include "basin/ntk/initialisation.h"
 
 namespace basin::tools {
 namespace {

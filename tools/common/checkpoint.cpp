@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "basin/hdf5/file.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
 #include "common/run_output.h"
-#include "hdf5/file.h"
-#include "linalg/errors.h"
-#include "linalg/random.h"
 
 namespace basin::tools {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "basin/stationary/descent.h"
 #include "common/journal.h"
-#include "stationary/descent.h"
 
 namespace basin::tools {
 

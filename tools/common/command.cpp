@@ -13,13 +13,13 @@
 #include <iostream>
 #include <sstream>
 
+#include "basin/linalg/errors.h"
+#include "basin/linalg/lapack.h"
+#include "basin/problem/encoding.h"
 #include "common/interrupt.h"
 #include "common/run_output.h"
 #include "common/version.h"
 #include "common/words.h"
-#include "linalg/errors.h"
-#include "linalg/lapack.h"
-#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {

@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "hdf5/provenance.h"
-#include "linalg/memory.h"
-#include "linalg/progress.h"
-#include "linalg/types.h"
+#include "basin/hdf5/provenance.h"
+#include "basin/linalg/memory.h"
+#include "basin/linalg/progress.h"
+#include "basin/linalg/types.h"
 
 namespace basin::tools {
 

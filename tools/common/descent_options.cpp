@@ -3,16 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "basin/linalg/errors.h"
+#include "basin/ntk/certificate_input.h"
+#include "basin/stationary/adam.h"
+#include "basin/stationary/gradient_descent.h"
+#include "basin/stationary/lbfgs.h"
+#include "basin/stationary/momentum.h"
+#include "basin/stationary/newton.h"
+#include "basin/training/proven_steps.h"
 #include "common/problems.h"
 #include "common/words.h"
-#include "linalg/errors.h"
-#include "ntk/certificate_input.h"
-#include "stationary/adam.h"
-#include "stationary/gradient_descent.h"
-#include "stationary/lbfgs.h"
-#include "stationary/momentum.h"
-#include "stationary/newton.h"
-#include "training/proven_steps.h"
 
 namespace basin::tools {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <memory>
 
+#include "basin/stationary/descent.h"
 #include "common/setup.h"
-#include "stationary/descent.h"
 
 namespace basin::tools {
 

@@ -2,9 +2,9 @@
 
 #include <filesystem>
 
+#include "basin/hdf5/problem_file.h"
+#include "basin/linalg/errors.h"
 #include "common/words.h"
-#include "hdf5/problem_file.h"
-#include "linalg/errors.h"
 
 namespace basin::tools {
 namespace {

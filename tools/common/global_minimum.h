@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "basin/stationary/known_minimum.h"
 #include "common/setup.h"
-#include "stationary/known_minimum.h"
 
 namespace basin::tools {
 

@@ -8,7 +8,7 @@
 #include <csignal>
 #include <cstring>
 
-#include "hdf5/unfinished.h"
+#include "basin/hdf5/unfinished.h"
 
 namespace basin::tools {
 namespace {

@@ -15,11 +15,11 @@
 #include <limits>
 #include <sstream>
 
+#include "basin/hdf5/file_calls.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+#include "basin/problem/encoding.h"
 #include "common/interrupt.h"
-#include "hdf5/file_calls.h"
-#include "linalg/errors.h"
-#include "linalg/random.h"
-#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin::tools {
 

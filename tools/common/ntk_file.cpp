@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <optional>
 
+#include "basin/hdf5/result_file.h"
 #include "common/command.h"
 #include "common/table.h"
-#include "hdf5/result_file.h"
 
 namespace basin::tools {
 namespace {

@@ -4,12 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "hdf5/file.h"
-#include "ntk/certificate_input.h"
-#include "ntk/conditions.h"
-#include "ntk/matrix_free.h"
-#include "ntk/minimum.h"
-#include "ntk/suggestions.h"
+#include "basin/hdf5/file.h"
+#include "basin/ntk/certificate_input.h"
+#include "basin/ntk/conditions.h"
+#include "basin/ntk/matrix_free.h"
+#include "basin/ntk/minimum.h"
+#include "basin/ntk/suggestions.h"
 
 namespace basin::tools {
 

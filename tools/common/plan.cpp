@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
 #include "common/problems.h"
 #include "common/setup.h"
-#include "linalg/errors.h"
-#include "linalg/random.h"
 
 namespace basin::tools {
 

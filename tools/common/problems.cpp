@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "basin/linalg/errors.h"
+#include "basin/problem/teacher.h"
 #include "common/setup.h"
-#include "linalg/errors.h"
-#include "problem/teacher.h"
 
 namespace basin::tools {
 namespace {

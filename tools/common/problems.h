@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "basin/problem/problem.h"
+#include "basin/problem/text.h"
 #include "common/command.h"
-#include "problem/problem.h"
-#include "problem/text.h"
 
 namespace basin::tools {
 

@@ -9,9 +9,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
 #include "common/interrupt.h"
-#include "linalg/errors.h"
-#include "linalg/random.h"
 
 namespace basin::tools {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "basin/linalg/linear_operator.h"
 #include "common/journal.h"
-#include "linalg/linear_operator.h"
 
 namespace basin::tools {
 

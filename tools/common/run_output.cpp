@@ -2,8 +2,8 @@
 
 #include <filesystem>
 
-#include "hdf5/file_names.h"
-#include "linalg/errors.h"
+#include "basin/hdf5/file_names.h"
+#include "basin/linalg/errors.h"
 
 namespace basin::tools {
 namespace {

@@ -1,6 +1,6 @@
 #include "common/run_records.h"
 
-#include "hdf5/result_file.h"
+#include "basin/hdf5/result_file.h"
 
 namespace basin::tools {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "hdf5/file.h"
-#include "training/record.h"
+#include "basin/hdf5/file.h"
+#include "basin/training/record.h"
 
 namespace basin::tools {
 

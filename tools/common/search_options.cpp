@@ -4,14 +4,14 @@
 #include <cmath>
 #include <set>
 
+#include "basin/hdf5/problem_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/random.h"
 #include "common/descent_options.h"
 #include "common/given_weights.h"
 #include "common/global_minimum.h"
 #include "common/problems.h"
-#include "hdf5/problem_file.h"
-#include "linalg/errors.h"
-#include "linalg/parallel.h"
-#include "linalg/random.h"
 
 namespace basin::tools {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "basin/stationary/perturbed_descents.h"
 #include "common/journal.h"
 #include "common/setup.h"
-#include "stationary/perturbed_descents.h"
 
 namespace basin::tools {
 

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <sstream>
 
+#include "basin/hdf5/minimum_file.h"
+#include "basin/hdf5/problem_file.h"
+#include "basin/linalg/errors.h"
 #include "common/words.h"
-#include "hdf5/minimum_file.h"
-#include "hdf5/problem_file.h"
-#include "linalg/errors.h"
 
 namespace basin::tools {
 namespace {

@@ -5,13 +5,13 @@
 #include <optional>
 #include <utility>
 
+#include "basin/hdf5/result_file.h"
+#include "basin/model/attention_view.h"
+#include "basin/model/linearization.h"
+#include "basin/problem/initialisation.h"
+#include "basin/problem/known_minimum.h"
+#include "basin/problem/problem.h"
 #include "common/command.h"
-#include "hdf5/result_file.h"
-#include "model/attention_view.h"
-#include "model/linearization.h"
-#include "problem/initialisation.h"
-#include "problem/known_minimum.h"
-#include "problem/problem.h"
 
 namespace basin::tools {
 

@@ -4,13 +4,13 @@
 #include <limits>
 #include <memory>
 
+#include "basin/curvature/operators.h"
+#include "basin/hdf5/problem_file.h"
+#include "basin/landscape/trajectory.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/perturbation.h"
+#include "basin/spectrum/eigenpairs.h"
 #include "common/words.h"
-#include "curvature/operators.h"
-#include "hdf5/problem_file.h"
-#include "landscape/trajectory.h"
-#include "linalg/errors.h"
-#include "model/perturbation.h"
-#include "spectrum/eigenpairs.h"
 
 namespace basin::tools {
 namespace {

@@ -4,10 +4,10 @@
 #include <functional>
 #include <string>
 
+#include "basin/curvature/symmetries.h"
+#include "basin/landscape/directions.h"
 #include "common/setup.h"
 #include "common/slice_trajectory.h"
-#include "curvature/symmetries.h"
-#include "landscape/directions.h"
 
 namespace basin::tools {
 

@@ -4,11 +4,11 @@
 #include <cmath>
 #include <sstream>
 
+#include "basin/linalg/errors.h"
+#include "basin/linalg/statistics.h"
+#include "basin/problem/encoding.h"
 #include "common/command.h"
 #include "common/words.h"
-#include "linalg/errors.h"
-#include "linalg/statistics.h"
-#include "problem/encoding.h"
 
 namespace basin::tools {
 namespace {

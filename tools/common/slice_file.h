@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "basin/hdf5/result_file.h"
+#include "basin/landscape/grid.h"
 #include "common/journal.h"
-#include "hdf5/result_file.h"
-#include "landscape/grid.h"
 
 namespace basin::tools {
 

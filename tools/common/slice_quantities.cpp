@@ -4,13 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "basin/curvature/operators.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/spectrum_ends.h"
+#include "basin/model/evaluator.h"
+#include "basin/model/labels.h"
+#include "basin/model/perturbation.h"
 #include "common/words.h"
-#include "curvature/operators.h"
-#include "linalg/errors.h"
-#include "linalg/spectrum_ends.h"
-#include "model/evaluator.h"
-#include "model/labels.h"
-#include "model/perturbation.h"
 
 namespace basin::tools {
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "basin/landscape/plane_evaluator.h"
+#include "basin/ntk/minimum.h"
 #include "common/setup.h"
-#include "landscape/plane_evaluator.h"
-#include "ntk/minimum.h"
 
 namespace basin::tools {
 

@@ -3,11 +3,11 @@
 #include <chrono>
 #include <filesystem>
 
+#include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "common/global_minimum.h"
 #include "common/run_output.h"
 #include "common/slice_summary.h"
-#include "linalg/errors.h"
-#include "linalg/memory.h"
 
 namespace basin::tools {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "basin/ntk/minimum.h"
 #include "common/command.h"
-#include "ntk/minimum.h"
 
 namespace basin::tools {
 namespace {

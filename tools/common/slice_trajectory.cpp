@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "hdf5/result_file.h"
-#include "linalg/errors.h"
-#include "model/evaluator.h"
-#include "problem/encoding.h"
+#include "basin/hdf5/result_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/evaluator.h"
+#include "basin/problem/encoding.h"
 
 namespace basin::tools {
 namespace {

@@ -1,8 +1,8 @@
 /// The path of a training run: from its file, and on the plane of a slice.
 #pragma once
 
+#include "basin/landscape/trajectory.h"
 #include "common/setup.h"
-#include "landscape/trajectory.h"
 
 namespace basin::tools {
 

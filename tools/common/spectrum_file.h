@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "hdf5/result_file.h"
-#include "spectrum/block_norms.h"
-#include "spectrum/counts.h"
-#include "spectrum/density.h"
-#include "spectrum/eigenpairs.h"
+#include "basin/hdf5/result_file.h"
+#include "basin/spectrum/block_norms.h"
+#include "basin/spectrum/counts.h"
+#include "basin/spectrum/density.h"
+#include "basin/spectrum/eigenpairs.h"
 
 namespace basin::tools {
 

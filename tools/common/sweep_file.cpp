@@ -5,8 +5,8 @@
 #include <numeric>
 #include <set>
 
-#include "linalg/errors.h"
-#include "problem/encoding.h"
+#include "basin/linalg/errors.h"
+#include "basin/problem/encoding.h"
 
 namespace basin::tools {
 namespace {

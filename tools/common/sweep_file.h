@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "basin/hdf5/result_file.h"
+#include "basin/linalg/statistics.h"
 #include "common/plan.h"
-#include "hdf5/result_file.h"
-#include "linalg/statistics.h"
 
 namespace basin::tools {
 

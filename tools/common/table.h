@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "hdf5/file.h"
+#include "basin/hdf5/file.h"
 
 namespace basin::tools {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "linalg/types.h"
+#include "basin/linalg/types.h"
 
 namespace basin::tools {
 

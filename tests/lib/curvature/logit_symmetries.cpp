@@ -1,4 +1,4 @@
-#include "curvature/logit_symmetries.h"
+#include "basin/curvature/logit_symmetries.h"
 
 #include <catch2/catch.hpp>
 

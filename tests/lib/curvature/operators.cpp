@@ -1,8 +1,8 @@
-#include "curvature/operators.h"
+#include "basin/curvature/operators.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 
 using namespace basin;

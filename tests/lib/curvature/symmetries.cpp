@@ -1,10 +1,10 @@
-#include "curvature/symmetries.h"
+#include "basin/curvature/symmetries.h"
 
 #include <catch2/catch.hpp>
 
-#include "curvature/operators.h"
-#include "curvature/symmetry_count.h"
-#include "linalg/errors.h"
+#include "basin/curvature/operators.h"
+#include "basin/curvature/symmetry_count.h"
+#include "basin/linalg/errors.h"
 #include "support/stationary.h"
 #include "support/symmetry_tangents.h"
 #include "support/two_layers.h"

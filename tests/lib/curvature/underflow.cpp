@@ -1,11 +1,11 @@
-#include "curvature/underflow.h"
+#include "basin/curvature/underflow.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "curvature/operators.h"
-#include "linalg/errors.h"
-#include "spectrum/eigenpairs.h"
+#include "basin/curvature/operators.h"
+#include "basin/linalg/errors.h"
+#include "basin/spectrum/eigenpairs.h"
 #include "support/cases.h"
 #include "support/two_layers.h"
 

@@ -1,10 +1,10 @@
-#include "hdf5/file.h"
+#include "basin/hdf5/file.h"
 
 #include <catch2/catch.hpp>
 #include <filesystem>
 
-#include "hdf5/unfinished.h"
-#include "linalg/errors.h"
+#include "basin/hdf5/unfinished.h"
+#include "basin/linalg/errors.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

@@ -1,8 +1,8 @@
-#include "hdf5/minimum_file.h"
+#include "basin/hdf5/minimum_file.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

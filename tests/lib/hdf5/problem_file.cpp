@@ -1,8 +1,8 @@
-#include "hdf5/problem_file.h"
+#include "basin/hdf5/problem_file.h"
 
 #include <catch2/catch.hpp>
 
-#include "problem/teacher.h"
+#include "basin/problem/teacher.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

@@ -1,8 +1,8 @@
-#include "hdf5/provenance.h"
+#include "basin/hdf5/provenance.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

@@ -1,14 +1,14 @@
-#include "hdf5/reader.h"
+#include "basin/hdf5/reader.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <filesystem>
 #include <numeric>
 
-#include "hdf5/file.h"
-#include "hdf5/provenance.h"
-#include "hdf5/trial.h"
-#include "linalg/errors.h"
+#include "basin/hdf5/file.h"
+#include "basin/hdf5/provenance.h"
+#include "basin/hdf5/trial.h"
+#include "basin/linalg/errors.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

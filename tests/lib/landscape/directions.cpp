@@ -1,9 +1,9 @@
-#include "landscape/directions.h"
+#include "basin/landscape/directions.h"
 
 #include <catch2/catch.hpp>
 
-#include "curvature/symmetries.h"
-#include "linalg/errors.h"
+#include "basin/curvature/symmetries.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 #include "support/plane.h"
 #include "support/two_layers.h"

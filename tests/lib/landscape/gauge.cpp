@@ -1,10 +1,10 @@
-#include "landscape/gauge.h"
+#include "basin/landscape/gauge.h"
 
 #include <Eigen/LU>
 #include <catch2/catch.hpp>
 
-#include "landscape/directions.h"
-#include "linalg/errors.h"
+#include "basin/landscape/directions.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 #include "support/known_matrix.h"
 #include "support/plane.h"

@@ -1,10 +1,10 @@
-#include "landscape/plane_evaluator.h"
+#include "basin/landscape/plane_evaluator.h"
 
 #include <omp.h>
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 #include "support/plane.h"
 #include "support/two_layers.h"

@@ -1,9 +1,9 @@
-#include "landscape/trajectory.h"
+#include "basin/landscape/trajectory.h"
 
 #include <Eigen/LU>
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 
 using namespace basin;

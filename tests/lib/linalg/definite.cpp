@@ -1,9 +1,9 @@
-#include "linalg/definite.h"
+#include "basin/linalg/definite.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/known_matrix.h"
 
 using namespace basin;

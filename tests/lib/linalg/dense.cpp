@@ -1,4 +1,4 @@
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,10 +1,10 @@
-#include "linalg/lapack.h"
+#include "basin/linalg/lapack.h"
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <thread>
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 #include "support/known_matrix.h"
 
 using namespace basin;

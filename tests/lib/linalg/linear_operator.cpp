@@ -1,8 +1,8 @@
-#include "linalg/linear_operator.h"
+#include "basin/linalg/linear_operator.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/combinators.h"
+#include "basin/linalg/combinators.h"
 #include "support/known_matrix.h"
 
 using namespace basin;

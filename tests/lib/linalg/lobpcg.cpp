@@ -1,9 +1,9 @@
-#include "linalg/lobpcg.h"
+#include "basin/linalg/lobpcg.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/known_matrix.h"
 
 using namespace basin;

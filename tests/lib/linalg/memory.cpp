@@ -1,4 +1,4 @@
-#include "linalg/memory.h"
+#include "basin/linalg/memory.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

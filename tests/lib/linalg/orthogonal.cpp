@@ -1,11 +1,11 @@
-#include "linalg/orthogonal.h"
+#include "basin/linalg/orthogonal.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "linalg/dense.h"
-#include "linalg/parallel.h"
-#include "linalg/random.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/random.h"
 
 using namespace basin;
 

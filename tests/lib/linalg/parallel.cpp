@@ -1,4 +1,4 @@
-#include "linalg/parallel.h"
+#include "basin/linalg/parallel.h"
 
 #include <catch2/catch.hpp>
 #include <stdexcept>

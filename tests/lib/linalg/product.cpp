@@ -1,9 +1,9 @@
-#include "linalg/product.h"
+#include "basin/linalg/product.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/random.h"
-#include "linalg/simd.h"
+#include "basin/linalg/random.h"
+#include "basin/linalg/simd.h"
 
 using namespace basin;
 

@@ -1,4 +1,4 @@
-#include "linalg/random.h"
+#include "basin/linalg/random.h"
 
 #include <catch2/catch.hpp>
 

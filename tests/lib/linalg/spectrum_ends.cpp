@@ -1,4 +1,4 @@
-#include "linalg/spectrum_ends.h"
+#include "basin/linalg/spectrum_ends.h"
 
 #include <catch2/catch.hpp>
 

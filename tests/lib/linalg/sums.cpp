@@ -1,12 +1,12 @@
-#include "linalg/sums.h"
+#include "basin/linalg/sums.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
 
-#include "linalg/parallel.h"
-#include "linalg/random.h"
-#include "linalg/simd.h"
+#include "basin/linalg/parallel.h"
+#include "basin/linalg/random.h"
+#include "basin/linalg/simd.h"
 #include "support/quad.h"
 
 using namespace basin;

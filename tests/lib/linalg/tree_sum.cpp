@@ -1,10 +1,10 @@
-#include "linalg/tree_sum.h"
+#include "basin/linalg/tree_sum.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <stdexcept>
 
-#include "linalg/random.h"
+#include "basin/linalg/random.h"
 
 using namespace basin;
 

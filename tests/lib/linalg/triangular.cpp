@@ -1,10 +1,10 @@
-#include "linalg/triangular.h"
+#include "basin/linalg/triangular.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
 #include "support/known_matrix.h"
 
 using namespace basin;

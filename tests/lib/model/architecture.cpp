@@ -1,10 +1,10 @@
-#include "model/architecture.h"
+#include "basin/network/architecture.h"
 
-#include "linalg/errors.h"
-#include "model/attention_view.h"
-#include "model/layer_types.h"
-#include "model/linear.h"
-#include "model/linearization.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/attention_view.h"
+#include "basin/model/linearization.h"
+#include "basin/network/layer_types.h"
+#include "basin/network/linear.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -1,4 +1,4 @@
-#include "model/evaluator.h"
+#include "basin/model/evaluator.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "model/labels.h"
+#include "basin/model/labels.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,11 +1,11 @@
 // What a layer may do that attention and linear maps do not: read token ids and masks, change the number of
 // tokens, hold other layers, share a block with another one. Networks are reached from their description.
-#include "model/layer.h"
+#include "basin/network/layer.h"
 
 #include <omp.h>
 
-#include "linalg/errors.h"
-#include "model/evaluator.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/evaluator.h"
 #include "support/check_layer.h"
 #include "support/example_layers.h"
 

@@ -1,10 +1,10 @@
-#include "model/linearization.h"
+#include "basin/model/linearization.h"
 
 #include <omp.h>
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -1,9 +1,9 @@
-#include "model/loss.h"
+#include "basin/model/loss.h"
 
 #include <cmath>
 
-#include "linalg/errors.h"
-#include "model/linearization.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/linearization.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -1,4 +1,4 @@
-#include "model/perturbation.h"
+#include "basin/model/perturbation.h"
 
 #include <catch2/catch.hpp>
 #include <limits>

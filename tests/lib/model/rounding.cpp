@@ -5,7 +5,7 @@
 #include <functional>
 #include <limits>
 
-#include "model/perturbation.h"
+#include "basin/model/perturbation.h"
 #include "support/cases.h"
 #include "support/exact.h"
 

@@ -3,10 +3,10 @@
 /// exactly.
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
-#include "model/perturbation.h"
-#include "ntk/attention_rounding.h"
-#include "ntk/matrix_free.h"
+#include "basin/linalg/dense.h"
+#include "basin/model/perturbation.h"
+#include "basin/ntk/attention_rounding.h"
+#include "basin/ntk/matrix_free.h"
 #include "support/known_matrix.h"
 #include "support/reference.h"
 

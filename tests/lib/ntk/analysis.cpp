@@ -1,4 +1,4 @@
-#include "ntk/analysis.h"
+#include "basin/ntk/analysis.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,8 +1,8 @@
-#include "ntk/attention_factors.h"
+#include "basin/ntk/attention_factors.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 
 using namespace basin;

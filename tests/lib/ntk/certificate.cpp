@@ -1,12 +1,12 @@
-#include "ntk/certificate.h"
+#include "basin/ntk/certificate.h"
 
 #include <omp.h>
 
 #include <Eigen/Eigenvalues>
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -1,8 +1,8 @@
-#include "ntk/certificate_input.h"
+#include "basin/ntk/certificate_input.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -1,9 +1,9 @@
-#include "ntk/conditions.h"
+#include "basin/ntk/conditions.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
-#include "ntk/attention_rounding.h"
+#include "basin/linalg/dense.h"
+#include "basin/ntk/attention_rounding.h"
 #include "support/cases.h"
 
 using namespace basin;

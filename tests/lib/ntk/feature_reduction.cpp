@@ -1,8 +1,8 @@
-#include "ntk/feature_reduction.h"
+#include "basin/ntk/feature_reduction.h"
 
 #include <catch2/catch.hpp>
 
-#include "ntk/attention_factors.h"
+#include "basin/ntk/attention_factors.h"
 #include "support/cases.h"
 
 using namespace basin;

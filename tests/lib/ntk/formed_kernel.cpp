@@ -1,4 +1,4 @@
-#include "ntk/formed_kernel.h"
+#include "basin/ntk/formed_kernel.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,9 +1,9 @@
-#include "ntk/gain_bounds.h"
+#include "basin/ntk/gain_bounds.h"
 
 #include <catch2/catch.hpp>
 
-#include "model/perturbation.h"
-#include "ntk/certificate_input.h"
+#include "basin/model/perturbation.h"
+#include "basin/ntk/certificate_input.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -1,9 +1,9 @@
-#include "ntk/initialisation.h"
+#include "basin/ntk/initialisation.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 
 using namespace basin;

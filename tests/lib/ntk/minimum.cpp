@@ -1,11 +1,11 @@
-#include "ntk/minimum.h"
+#include "basin/ntk/minimum.h"
 
 #include <catch2/catch.hpp>
 
-#include "model/perturbation.h"
-#include "ntk/certificate_input.h"
-#include "ntk/matrix_free.h"
-#include "ntk/smooth_step.h"
+#include "basin/model/perturbation.h"
+#include "basin/ntk/certificate_input.h"
+#include "basin/ntk/matrix_free.h"
+#include "basin/ntk/smooth_step.h"
 #include "support/cases.h"
 
 using namespace basin;

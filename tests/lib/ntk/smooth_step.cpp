@@ -1,8 +1,8 @@
-#include "ntk/smooth_step.h"
+#include "basin/ntk/smooth_step.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -1,10 +1,10 @@
-#include "ntk/spectra.h"
+#include "basin/ntk/spectra.h"
 
 #include <Eigen/SVD>
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
-#include "model/perturbation.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/perturbation.h"
 #include "support/cases.h"
 #include "support/known_matrix.h"
 

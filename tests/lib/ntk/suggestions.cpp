@@ -1,4 +1,4 @@
-#include "ntk/suggestions.h"
+#include "basin/ntk/suggestions.h"
 
 #include <catch2/catch.hpp>
 

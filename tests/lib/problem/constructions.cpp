@@ -1,10 +1,10 @@
-#include "problem/constructions.h"
+#include "basin/problem/constructions.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
-#include "model/linearization.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/linearization.h"
 
 using namespace basin;
 

@@ -1,8 +1,8 @@
-#include "problem/encoding.h"
+#include "basin/problem/encoding.h"
 
 #include <sys/stat.h>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

@@ -1,8 +1,8 @@
-#include "problem/initialisation.h"
+#include "basin/problem/initialisation.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 using namespace basin;
 

@@ -1,8 +1,8 @@
-#include "problem/known_minimum.h"
+#include "basin/problem/known_minimum.h"
 
 #include <catch2/catch.hpp>
 
-#include "problem/constructions.h"
+#include "basin/problem/constructions.h"
 
 using namespace basin;
 

@@ -1,4 +1,4 @@
-#include "problem/npy.h"
+#include "basin/problem/npy.h"
 
 #include <sys/stat.h>
 

@@ -1,10 +1,10 @@
-#include "problem/teacher.h"
+#include "basin/problem/teacher.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
-#include "model/linearization.h"
-#include "problem/known_minimum.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/linearization.h"
+#include "basin/problem/known_minimum.h"
 
 using namespace basin;
 

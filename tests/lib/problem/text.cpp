@@ -1,10 +1,10 @@
-#include "problem/text.h"
+#include "basin/problem/text.h"
 
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

@@ -1,9 +1,9 @@
-#include "spectrum/counts.h"
+#include "basin/spectrum/counts.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
 #include "support/known_matrix.h"
 #include "support/restricted_curvature.h"
 

@@ -1,10 +1,10 @@
-#include "spectrum/density.h"
+#include "basin/spectrum/density.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/known_matrix.h"
 
 using namespace basin;

@@ -1,11 +1,11 @@
-#include "spectrum/eigenpairs.h"
+#include "basin/spectrum/eigenpairs.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <limits>
 
-#include "linalg/dense.h"
-#include "linalg/errors.h"
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
 #include "support/known_matrix.h"
 
 using namespace basin;

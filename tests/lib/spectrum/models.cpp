@@ -1,11 +1,11 @@
 /// Spectra of models: what products alone give against the dense matrix.
 #include <catch2/catch.hpp>
 
-#include "curvature/operators.h"
-#include "curvature/symmetries.h"
-#include "linalg/combinators.h"
-#include "spectrum/counts.h"
-#include "spectrum/density.h"
+#include "basin/curvature/operators.h"
+#include "basin/curvature/symmetries.h"
+#include "basin/linalg/combinators.h"
+#include "basin/spectrum/counts.h"
+#include "basin/spectrum/density.h"
 #include "support/restricted_curvature.h"
 #include "support/stationary.h"
 

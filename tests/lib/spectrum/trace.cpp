@@ -1,10 +1,10 @@
-#include "spectrum/trace.h"
+#include "basin/spectrum/trace.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/combinators.h"
-#include "linalg/errors.h"
-#include "spectrum/block_norms.h"
+#include "basin/linalg/combinators.h"
+#include "basin/linalg/errors.h"
+#include "basin/spectrum/block_norms.h"
 #include "support/known_matrix.h"
 
 using namespace basin;

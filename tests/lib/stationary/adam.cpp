@@ -1,4 +1,4 @@
-#include "stationary/adam.h"
+#include "basin/stationary/adam.h"
 
 #include <catch2/catch.hpp>
 

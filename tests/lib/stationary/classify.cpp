@@ -1,11 +1,11 @@
-#include "stationary/classify.h"
+#include "basin/stationary/classify.h"
 
 #include <catch2/catch.hpp>
 
-#include "curvature/operators.h"
-#include "linalg/dense.h"
-#include "problem/constructions.h"
-#include "stationary/search.h"
+#include "basin/curvature/operators.h"
+#include "basin/linalg/dense.h"
+#include "basin/problem/constructions.h"
+#include "basin/stationary/search.h"
 #include "support/cases.h"
 #include "support/stationary.h"
 
@@ -135,7 +135,7 @@ TEST_CASE("a block that has collapsed to rounding hides no negative eigenvalue b
       for (const double size : {1e-5, 1e-7}) {
         const ModelLoss near = collapsed(kind, size);
         ModelObjective f = near.objective();
-        const Point start = *f.at(near.point.theta());
+        const Iterate start = *f.at(near.point.theta());
         PolishOptions options;
         options.dense_limit = dense_limit;
         const Polished p = polish(near, f, start, options);
@@ -173,7 +173,7 @@ TEST_CASE("a strict minimum is one also a Newton step away, whatever the allowan
       Before before = state_of(f, x.theta());
       before.norm /= 10;  // the sign of weights that explode
       for (const double away : {1e-8, 1e-6}) {
-        const Point near = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
+        const Iterate near = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
         const StationaryPoint q = classify(loss, f, near, before, dense_limit);
         CAPTURE(kernel_name(kind), dense_limit, away, q.at.gradient.norm(), q.rounding.gradient,
                 q.curvature.contraction, q.curvature.zero);
@@ -185,7 +185,7 @@ TEST_CASE("a strict minimum is one also a Newton step away, whatever the allowan
         CHECK(std::abs(q.at.loss - p.at.loss) <= q.loss_error);
       }
       // too far for Newton's method to be trusted
-      const Point far = *f.at(x.theta() + p.curvature.soft_move.normalized());
+      const Iterate far = *f.at(x.theta() + p.curvature.soft_move.normalized());
       CHECK(classify(loss, f, far, std::nullopt, dense_limit).kind == PointKind::not_stationary);
     }
 }
@@ -412,7 +412,7 @@ TEST_CASE("a large gradient settles the verdict with a handful of gradients and 
     const ModelPoint<double> x = make_instance(c);
     const ModelLoss loss = {x};
     ModelObjective f = loss.objective();
-    const Point start = *f.at(x.theta());
+    const Iterate start = *f.at(x.theta());
     const Counts before = f.counts();
     const StationaryPoint p = classify(loss, f, start);
     CAPTURE(kernel_name(kind), f.counts().gradients, f.counts().products);

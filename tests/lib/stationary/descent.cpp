@@ -1,14 +1,14 @@
-#include "stationary/descent.h"
+#include "basin/stationary/descent.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <memory>
 
-#include "stationary/adam.h"
-#include "stationary/gradient_descent.h"
-#include "stationary/lbfgs.h"
-#include "stationary/momentum.h"
-#include "stationary/newton.h"
+#include "basin/stationary/adam.h"
+#include "basin/stationary/gradient_descent.h"
+#include "basin/stationary/lbfgs.h"
+#include "basin/stationary/momentum.h"
+#include "basin/stationary/newton.h"
 #include "support/cases.h"
 #include "support/quadratic.h"
 
@@ -35,7 +35,7 @@ Vector<double> eigenvalues() {
 
 TEST_CASE("lengths whose squares overflow are lengths all the same") {
   Quadratic f(Quadratic::diagonal(Vector<double>::Ones(2)), Vector<double>::Zero(2));
-  Point x = *f.at(Vector<double>::Zero(2));
+  Iterate x = *f.at(Vector<double>::Zero(2));
   CHECK(move_to(f, x, Vector<double>::Constant(2, 1e170), 1).length == Approx(std::sqrt(2) * 1e170));
 }
 

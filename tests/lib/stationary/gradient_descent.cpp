@@ -1,9 +1,9 @@
-#include "stationary/gradient_descent.h"
+#include "basin/stationary/gradient_descent.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/statistics.h"
-#include "stationary/search.h"
+#include "basin/linalg/statistics.h"
+#include "basin/stationary/search.h"
 #include "support/cases.h"
 #include "support/quadratic.h"
 
@@ -31,7 +31,7 @@ Found end(const ModelPoint<double>& x, Index steps,
           const std::function<std::unique_ptr<const DescentMethod>(Objective&)>& method) {
   SearchOptions options;
   options.stopping = {.gradient = 1e-6, .steps = steps};
-  options.method = [&](Objective& f, const Point&, double share) -> std::unique_ptr<const DescentMethod> {
+  options.method = [&](Objective& f, const Iterate&, double share) -> std::unique_ptr<const DescentMethod> {
     if (share < 1) return nullptr;
     return method(f);
   };
@@ -51,7 +51,7 @@ Ends ends(KernelKind kernel, const std::vector<std::string>& trained, Index star
     const double far = 1e-4 * x.data->Y.squaredNorm() / 2;
     // small beside the weights, and beside what the curvature allows
     const Found small = end(x, 20000, [](Objective& f) {
-      return std::make_unique<GradientDescent>([&f](const Point& p) {
+      return std::make_unique<GradientDescent>([&f](const Iterate& p) {
         Vectors<double> Hg(f.size(), 1);
         f.hessian(p.gradient, Hg);
         const double slope = p.gradient.norm();
@@ -89,7 +89,7 @@ TEST_CASE("the rule sees the point, and its bound is handed on") {
   Quadratic f(Quadratic::diagonal(Vector<double>::Ones(2)), Vector<double>::Zero(2));
   Descent run = start(f, Vector<double>::Ones(2));
   std::vector<double> lengths;
-  const GradientDescent method([](const Point& x) { return GuaranteedStep{0.5, x.loss / 4}; });
+  const GradientDescent method([](const Iterate& x) { return GuaranteedStep{0.5, x.loss / 4}; });
   descend(f, method, run, {.steps = 3}, [&](const Descent& at, const Move& move) {
     CHECK(move.step == 0.5);
     CHECK(at.at.loss <= move.loss_bound * (1 + 1e-15));  // on this function it is exact
@@ -124,7 +124,7 @@ TEST_CASE(
       x.weights *= gain;
       ModelObjective f(x);
       Descent run = start(f, x.theta());
-      Point before = run.at;
+      Iterate before = run.at;
       const DescentStatus status =
           descend(f, FlowDescent(), run, {.steps = 300}, [&](const Descent& now, const Move& move) {
             const double slope = before.gradient.norm();
@@ -153,9 +153,9 @@ TEST_CASE("steps along the flow from theta = 0, which has no size, and where the
     double do_loss(const Vector<double>& t) override {
       return t.squaredNorm() * t.squaredNorm() / 4 + t[0] + 2;
     }
-    std::optional<Point> do_at(Vector<double> t) override {
+    std::optional<Iterate> do_at(Vector<double> t) override {
       at_ = t;
-      return Point{t, do_loss(t), t.squaredNorm() * t + Vector<double>::Unit(2, 0)};
+      return Iterate{t, do_loss(t), t.squaredNorm() * t + Vector<double>::Unit(2, 0)};
     }
     void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override {
       HV = at_.squaredNorm() * V + 2 * at_ * (at_.transpose() * V);

@@ -1,8 +1,8 @@
-#include "stationary/known_minimum.h"
+#include "basin/stationary/known_minimum.h"
 
 #include <catch2/catch.hpp>
 
-#include "problem/constructions.h"
+#include "basin/problem/constructions.h"
 #include "support/cases.h"
 
 using namespace basin;

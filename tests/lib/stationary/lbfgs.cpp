@@ -1,8 +1,8 @@
-#include "stationary/lbfgs.h"
+#include "basin/stationary/lbfgs.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 #include "support/cases.h"
 #include "support/quadratic.h"
 
@@ -25,7 +25,7 @@ TEST_CASE("every step satisfies the weak Wolfe conditions, and pairs keep s^T y 
   const ModelPoint<double> instance = make_instance({"wolfe", 3, 4, 5, 2, 3, 2});
   ModelObjective f(instance);
   Descent run = start(f, instance.theta());
-  Point before = run.at;
+  Iterate before = run.at;
   descend(f, Lbfgs(5), run, {.steps = 60}, [&](const Descent& now, const Move& move) {
     const Vector<double> s = now.at.theta - before.theta;  // t p
     CHECK(s.norm() == Approx(move.length));

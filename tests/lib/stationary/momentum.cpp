@@ -1,4 +1,4 @@
-#include "stationary/momentum.h"
+#include "basin/stationary/momentum.h"
 
 #include <catch2/catch.hpp>
 

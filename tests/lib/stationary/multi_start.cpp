@@ -1,10 +1,10 @@
-#include "stationary/multi_start.h"
+#include "basin/stationary/multi_start.h"
 
 #include <catch2/catch.hpp>
 #include <mutex>
 
-#include "linalg/errors.h"
-#include "problem/constructions.h"
+#include "basin/linalg/errors.h"
+#include "basin/problem/constructions.h"
 #include "support/cases.h"
 
 using namespace basin;
@@ -91,7 +91,7 @@ TEST_CASE("an error says which start it is of") {
   Starts starts;
   starts.from = {{loss.point.weights, "the start"}};
   SearchOptions options = flow();
-  options.method = [](Objective&, const Point&, double) -> std::unique_ptr<const DescentMethod> {
+  options.method = [](Objective&, const Iterate&, double) -> std::unique_ptr<const DescentMethod> {
     throw InputError("no step");
   };
   CHECK_THROWS_WITH(search_from_all(loss, starts, options), "the start: no step");

@@ -1,8 +1,8 @@
-#include "stationary/newton.h"
+#include "basin/stationary/newton.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
+#include "basin/linalg/dense.h"
 #include "support/cases.h"
 #include "support/quadratic.h"
 
@@ -13,7 +13,7 @@ TEST_CASE("inside a large region Steihaug's step is Newton's, in a small one it 
   const Vectors<double> R = random_vectors(7, 7, 1), A = R * R.transpose() + Vectors<double>::Identity(7, 7);
   const Vector<double> minimum = random_vectors(7, 1, 2);
   Quadratic f(A, A * minimum);
-  const Point x = *f.at(Vector<double>::Zero(7));
+  const Iterate x = *f.at(Vector<double>::Zero(7));
   const TrustRegionStep newton = steihaug(f, x, 1e3, 1e-12);
   CHECK_FALSE(newton.at_boundary);
   CHECK((newton.p - minimum).norm() <= 1e-10 * minimum.norm());
@@ -32,7 +32,7 @@ TEST_CASE("inside a large region Steihaug's step is Newton's, in a small one it 
 TEST_CASE("negative curvature is followed to the boundary") {
   Vector<double> lambda = Vector<double>::LinSpaced(5, -2, 6);
   Quadratic f(Quadratic::diagonal(lambda), Vector<double>::Constant(5, 1));
-  const Point x = *f.at(Vector<double>::Zero(5));
+  const Iterate x = *f.at(Vector<double>::Zero(5));
   const TrustRegionStep step = steihaug(f, x, 10, 1e-12);
   CHECK(step.at_boundary);
   CHECK(step.p.norm() == Approx(10).epsilon(1e-14));

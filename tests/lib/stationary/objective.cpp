@@ -1,8 +1,8 @@
-#include "stationary/objective.h"
+#include "basin/stationary/objective.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/cases.h"
 
 using namespace basin;
@@ -39,7 +39,7 @@ TEST_CASE("where it is already, a function is not evaluated again") {
   const ModelPoint<double> instance = make_instance({"again", 2, 3, 4, 2, 3, 2});
   ModelObjective f(instance);
   const Vector<double> theta = instance.theta(), other = 1.5 * theta;
-  const std::optional<Point> first = f.at(theta), again = f.at(theta);
+  const std::optional<Iterate> first = f.at(theta), again = f.at(theta);
   REQUIRE((first && again));
   CHECK(f.counts().gradients == 1);
   CHECK(again->theta == theta);

@@ -1,9 +1,9 @@
-#include "stationary/perturbed_descents.h"
+#include "basin/stationary/perturbed_descents.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
-#include "problem/constructions.h"
+#include "basin/linalg/errors.h"
+#include "basin/problem/constructions.h"
 
 using namespace basin;
 

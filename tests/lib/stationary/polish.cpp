@@ -1,9 +1,9 @@
-#include "stationary/polish.h"
+#include "basin/stationary/polish.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
-#include "stationary/classify.h"
+#include "basin/linalg/dense.h"
+#include "basin/stationary/classify.h"
 #include "support/cases.h"
 #include "support/stationary.h"
 
@@ -45,22 +45,22 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
       if (p.kind != PointKind::strict_minimum) continue;
       for (const double away : {0.03, 0.1}) {
         // along the bottom of the valley, down to its curve: the gradient is that of the softest direction
-        const Point start = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
+        const Iterate start = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
         const Symmetries symmetries(f.point_at(start.theta));
         const Vector<double> step = newton_step(
             f, [&](VectorsRef<double> V) { symmetries.remove(V); }, start.gradient);
-        const std::optional<Point> there = f.at(start.theta + step);
+        const std::optional<Iterate> there = f.at(start.theta + step);
         if (!there || there->gradient.norm() <= start.gradient.norm()) continue;
         // from there on Newton's method, undamped, goes to the point
         Vector<double> theta = there->theta;
         bool converges = false;
         for (int i = 0; i < 6 && !converges; ++i) {
-          const std::optional<Point> at = f.at(theta);
+          const std::optional<Iterate> at = f.at(theta);
           if (!at) break;
           const Symmetries here(f.point_at(theta));
           theta += newton_step(
               f, [&](VectorsRef<double> V) { here.remove(V); }, at->gradient);
-          const std::optional<Point> next = f.at(theta);
+          const std::optional<Iterate> next = f.at(theta);
           converges = next && next->gradient.norm() <= p.rounding.gradient &&
                       std::abs(next->loss - p.at.loss) <= 1e-12;
         }
@@ -87,8 +87,8 @@ TEST_CASE("towards zero loss the residual gets to its rounding, also where J is 
     data->Y = x.linearize().outputs();
     const ModelLoss loss = {x};
     ModelObjective f = loss.objective();
-    const Point start = *f.at(x.theta() + 1e-2 * random_vectors(x.theta().size(), 1, 3).col(0));
-    const Point end = polish_to_zero(f, start);
+    const Iterate start = *f.at(x.theta() + 1e-2 * random_vectors(x.theta().size(), 1, 3).col(0));
+    const Iterate end = polish_to_zero(f, start);
     const Rounding rounding = rounding_at(f.here());
     CAPTURE(start.loss, end.loss, rounding.residual);
     CHECK(start.loss > 1e-6);
@@ -102,7 +102,7 @@ TEST_CASE("Newton's step from products is that of the dense Hessian on the compl
   const ModelPoint<double> x = make_instance(c);
   const ModelLoss loss = {x};
   ModelObjective f = loss.objective();
-  const Point at = *f.at(x.theta());
+  const Iterate at = *f.at(x.theta());
   const Symmetries symmetries(x);
   const Index P = f.size();
   Vectors<double> H(P, P);

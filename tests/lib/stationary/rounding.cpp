@@ -1,8 +1,8 @@
-#include "stationary/rounding.h"
+#include "basin/stationary/rounding.h"
 
 #include <catch2/catch.hpp>
 
-#include "problem/constructions.h"
+#include "basin/problem/constructions.h"
 #include "support/cases.h"
 #include "support/reference.h"
 #include "support/stationary.h"

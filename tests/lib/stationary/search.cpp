@@ -1,10 +1,10 @@
-#include "stationary/search.h"
+#include "basin/stationary/search.h"
 
 #include <catch2/catch.hpp>
 
-#include "problem/constructions.h"
-#include "stationary/gradient_descent.h"
-#include "stationary/gradient_norm.h"
+#include "basin/problem/constructions.h"
+#include "basin/stationary/gradient_descent.h"
+#include "basin/stationary/gradient_norm.h"
 #include "support/cases.h"
 #include "support/quadratic.h"
 #include "support/stationary.h"
@@ -16,7 +16,7 @@ namespace {
 
 SearchOptions with_step(double eta, Index steps = 500) {
   SearchOptions options;
-  options.method = [eta](Objective&, const Point&, double share) {
+  options.method = [eta](Objective&, const Iterate&, double share) {
     return std::make_unique<const GradientDescent>(share * eta);
   };
   options.stopping = {.gradient = 1e-6, .steps = steps};
@@ -64,7 +64,7 @@ TEST_CASE("a saddle that descent starts at is left; a search for any index stays
 TEST_CASE("escape: both signs are tried, the fall is what is measured, and a minimum has none") {
   Vector<double> lambda = Vector<double>::LinSpaced(4, -1, 2);
   Quadratic f(Quadratic::diagonal(lambda), Vector<double>::Zero(4));
-  const Point x = *f.at(Vector<double>::Zero(4));
+  const Iterate x = *f.at(Vector<double>::Zero(4));
   const auto away = escape(f, x, Vector<double>::Unit(4, 0), -1, 1e-16);
   REQUIRE(away);
   CHECK(away->fall < 0);
@@ -87,9 +87,9 @@ TEST_CASE("escape: a rounding that was measured as zero, and a first step that r
 
    private:
     double do_loss(const Vector<double>& theta) override { return 1 - theta[0] * theta[0] / 2; }
-    std::optional<Point> do_at(Vector<double> theta) override {
+    std::optional<Iterate> do_at(Vector<double> theta) override {
       const double loss = do_loss(theta);
-      return Point{theta, loss, -theta};
+      return Iterate{theta, loss, -theta};
     }
     void do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) override { HV = -V; }
   } f;
@@ -133,7 +133,7 @@ TEST_CASE("the gradient of |grad f|^2 / 2 is H g") {
   ModelObjective f(x);
   GradientNorm phi(f);
   const Vector<double> theta = x.theta(), v = random_vectors(theta.size(), 1, 4).col(0);
-  const Point at = *phi.at(theta);
+  const Iterate at = *phi.at(theta);
   CHECK(at.loss == f.at(theta)->gradient.squaredNorm() / 2);
   const auto along = [&](double t) { return Vector<double>::Constant(1, phi.loss(theta + t * v)); };
   CHECK(at.gradient.dot(v) == Approx(central_difference(along, 1e-3)[0]).epsilon(1e-8));

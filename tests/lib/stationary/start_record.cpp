@@ -1,10 +1,10 @@
-#include "stationary/start_record.h"
+#include "basin/stationary/start_record.h"
 
 #include <catch2/catch.hpp>
 #include <cstring>
 
-#include "problem/constructions.h"
-#include "stationary/multi_start.h"
+#include "basin/problem/constructions.h"
+#include "basin/stationary/multi_start.h"
 
 using namespace basin;
 

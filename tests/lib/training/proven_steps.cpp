@@ -1,9 +1,9 @@
-#include "training/proven_steps.h"
+#include "basin/training/proven_steps.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
-#include "ntk/certificate_input.h"
+#include "basin/linalg/errors.h"
+#include "basin/ntk/certificate_input.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -1,9 +1,9 @@
-#include "training/record.h"
+#include "basin/training/record.h"
 
 #include <catch2/catch.hpp>
 
-#include "linalg/dense.h"
-#include "stationary/gradient_descent.h"
+#include "basin/linalg/dense.h"
+#include "basin/stationary/gradient_descent.h"
 #include "support/cases.h"
 
 using namespace basin;

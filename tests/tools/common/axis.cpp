@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <limits>
 
-#include "linalg/random.h"
+#include "basin/linalg/random.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <limits>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "linalg/errors.h"
+#include "basin/linalg/errors.h"
 #include "support/known_matrix.h"
 #include "support/temporary_folder.h"
 

@@ -1,0 +1,54 @@
+#include "basin/network/architecture.h"
+
+#include <algorithm>
+
+#include "basin/linalg/errors.h"
+#include "basin/network/layer_types.h"
+#include "basin/network/sequential.h"
+
+namespace basin {
+namespace {
+
+/// What the blocks of each layer are prefixed by: a layer's name or type, a container's name.
+std::vector<std::string> prefixes(const std::vector<LayerDescription>& layers) {
+  std::vector<std::string> names;
+  for (const LayerDescription& layer : layers) {
+    const std::string& name = layer.name.empty() && layer.layers.empty() ? layer.type : layer.name;
+    if (!name.empty() && std::count(names.begin(), names.end(), name) > 0)
+      throw InputError("two layers are called '" + name + "'; give them names, e.g. '" + name + "1' and '" +
+                       name + "2'");
+    names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+template <class S>
+std::unique_ptr<const Layer<S>> chain(const std::vector<LayerDescription>& described, Shape input) {
+  typename Sequential<S>::Layers layers;
+  Shape shape = input;
+  for (const LayerDescription& layer : described) {
+    layers.push_back(make_layer<S>(layer, shape));
+    shape = layers.back()->output();
+  }
+  return std::make_unique<Sequential<S>>(std::move(layers), prefixes(described));
+}
+
+template <class S>
+std::unique_ptr<const Layer<S>> make_network(const Architecture& a) {
+  // One layer alone has no prefix.
+  if (a.layers.size() == 1 && a.layers[0].layers.empty()) return make_layer<S>(a.layers[0], a.input);
+  return chain<S>(a.layers, a.input);
+}
+
+std::vector<ParameterBlock> blocks(const Architecture& architecture) {
+  return make_network<double>(architecture)->blocks();
+}
+
+template std::unique_ptr<const Layer<double>> chain(const std::vector<LayerDescription>&, Shape);
+template std::unique_ptr<const Layer<float>> chain(const std::vector<LayerDescription>&, Shape);
+template std::unique_ptr<const Layer<double>> make_network(const Architecture&);
+template std::unique_ptr<const Layer<float>> make_network(const Architecture&);
+
+}  // namespace basin

@@ -1,0 +1,52 @@
+/// A network as plain data: what a file can say of it, and all that is needed to build it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "basin/network/layer.h"
+
+namespace basin {
+
+/// The value of an option: a size, a number, or a name.
+using LayerOption = std::variant<Index, double, std::string>;
+
+/// One layer: its type (network/layer_types.h) and that type's options. Options that are left out have their
+/// defaults.
+struct LayerDescription {
+  std::string type;  ///< "attention"
+  std::map<std::string, LayerOption> options = {};
+  std::string name = {};                      ///< what its blocks are called by; empty: its type
+  std::vector<LayerDescription> layers = {};  ///< inside it, where its type is a container
+
+  bool operator==(const LayerDescription&) const = default;
+};
+
+/// Described layers one after another, as a layer: what a container is made of. Throws InputError as
+/// `blocks`.
+template <class S>
+std::unique_ptr<const Layer<S>> chain(const std::vector<LayerDescription>& layers, Shape input);
+
+/// Layers one after another, on inputs of n tokens of D numbers, under a loss.
+struct Architecture {
+  Shape input{};
+  std::vector<LayerDescription> layers;
+  std::string loss = "squared";
+
+  bool operator==(const Architecture&) const = default;
+};
+
+/// The parameter blocks of a network, their names and shapes, in the order of its weights. A block is called
+/// by the named containers that it is in, its layer (else the layer's type) and its own name,
+/// "first.attention.W_Q"; in a network of one layer by its own name alone. Throws InputError for an unknown
+/// type, loss or option, sizes that do not fit, or two layers of one name.
+std::vector<ParameterBlock> blocks(const Architecture& architecture);
+
+/// The layers as one. Throws InputError as `blocks`.
+template <class S>
+std::unique_ptr<const Layer<S>> make_network(const Architecture& architecture);
+
+}  // namespace basin

@@ -1,0 +1,86 @@
+#include "basin/network/attention_spec.h"
+
+#include <cmath>
+#include <utility>
+
+#include "basin/linalg/errors.h"
+#include "basin/network/attention.h"
+#include "basin/network/gaussian_kernel.h"
+#include "basin/network/layer_types.h"
+#include "basin/network/softmax_kernel.h"
+
+namespace basin {
+
+KernelKind kernel_from_name(const std::string& name) {
+  if (name == "softmax") return KernelKind::softmax;
+  if (name == "gaussian") return KernelKind::gaussian;
+  throw InputError("unknown kernel '" + name + "'; expected softmax or gaussian");
+}
+
+std::string kernel_name(KernelKind kind) {
+  return kind == KernelKind::softmax ? "softmax" : "gaussian";
+}
+
+double AttentionSpec::sigma() const {
+  return bandwidth != 0 ? bandwidth : std::pow(static_cast<double>(head_dim), 0.25);
+}
+
+std::vector<std::string> attention_blocks() {
+  return {"W_Q", "W_K", "W_V", "W_O"};
+}
+
+AttentionSpec attention_spec(const LayerDescription& layer, Shape input) {
+  return {.tokens = input.tokens,
+          .embedding = input.width,
+          .heads = option<Index>(layer, "heads"),
+          .head_dim = option<Index>(layer, "head-dim"),
+          .outputs = option<Index>(layer, "outputs"),
+          .kernel = kernel_from_name(option<std::string>(layer, "kernel")),
+          .bandwidth = option<double>(layer, "bandwidth")};
+}
+
+Architecture single_attention(const AttentionSpec& spec) {
+  return {.input = {spec.tokens, spec.embedding},
+          .layers = {{"attention",
+                      {{"heads", spec.heads},
+                       {"head-dim", spec.head_dim},
+                       {"outputs", spec.outputs},
+                       {"kernel", kernel_name(spec.kernel)},
+                       {"bandwidth", spec.bandwidth}}}}};
+}
+
+std::optional<AttentionSpec> single_attention(const Architecture& architecture) {
+  if (architecture.layers.size() != 1 || architecture.layers[0].type != "attention" ||
+      architecture.loss != "squared")
+    return std::nullopt;
+  return attention_spec(with_defaults(architecture.layers[0]), architecture.input);
+}
+
+void check_sizes(const AttentionSpec& spec) {
+  if (!std::isfinite(spec.bandwidth) || spec.bandwidth < 0)
+    throw InputError("bandwidth sigma = " + std::to_string(spec.bandwidth) + "; expected a positive number");
+  for (const auto& [name, size] : {std::pair<const char*, Index>{"tokens n", spec.tokens},
+                                   {"embedding dimension D", spec.embedding},
+                                   {"heads H", spec.heads},
+                                   {"head dimension d", spec.head_dim},
+                                   {"outputs D_out", spec.outputs}})
+    if (size < 1)
+      throw InputError(std::string(name) + " = " + std::to_string(size) + "; expected at least 1");
+}
+
+template <class S>
+std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec) {
+  check_sizes(spec);
+  std::shared_ptr<const AttentionKernel<S>> kernel;
+  if (spec.kernel == KernelKind::softmax)
+    kernel = std::make_shared<SoftmaxKernel<S>>(spec.head_dim);
+  else
+    kernel = std::make_shared<GaussianKernel<S>>(static_cast<S>(spec.sigma()));
+  return std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads, spec.head_dim,
+                                        spec.outputs, kernel);
+}
+
+template std::unique_ptr<const Layer<double>> make_plain_attention(const AttentionSpec&);
+template std::unique_ptr<const Layer<float>> make_plain_attention(const AttentionSpec&);
+
+}  // namespace basin

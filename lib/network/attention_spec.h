@@ -1,0 +1,54 @@
+/// One attention layer, described: its shapes, its kernel, the names of its blocks.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "basin/network/architecture.h"
+
+namespace basin {
+
+enum class KernelKind { softmax, gaussian };
+
+/// Throws InputError unless name is "softmax" or "gaussian".
+KernelKind kernel_from_name(const std::string& name);
+std::string kernel_name(KernelKind kind);
+
+/// An attention layer: its shapes and its kernel.
+struct AttentionSpec {
+  Index tokens = 0;     ///< n
+  Index embedding = 0;  ///< D
+  Index heads = 0;      ///< H
+  Index head_dim = 0;   ///< d
+  Index outputs = 0;    ///< D_out
+  KernelKind kernel = KernelKind::softmax;
+  double bandwidth = 0;  ///< sigma of the Gaussian kernel; 0 stands for the default, sigma^2 = sqrt(d)
+
+  /// The bandwidth in use; the default makes both kernels scalings of exp(Q K^T / sqrt(d)).
+  double sigma() const;
+  bool operator==(const AttentionSpec&) const = default;
+};
+
+/// Of a layer of type "attention" with all its options (with_defaults), on such inputs.
+AttentionSpec attention_spec(const LayerDescription& layer, Shape input);
+
+/// The network that is this layer alone, under squared loss.
+Architecture single_attention(const AttentionSpec& spec);
+/// The layer of such a network; nothing for other networks.
+std::optional<AttentionSpec> single_attention(const Architecture& architecture);
+
+/// The names of the blocks, in order.
+std::vector<std::string> attention_blocks();
+
+/// The place of each block in attention_blocks().
+enum AttentionBlock : std::size_t { kQ, kK, kV, kO };
+
+/// Throws InputError for sizes below 1, and for a bandwidth that is negative or not finite.
+void check_sizes(const AttentionSpec& spec);
+
+/// The plain layer (network/attention.h). Throws InputError as check_sizes.
+template <class S>
+std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec);
+
+}  // namespace basin

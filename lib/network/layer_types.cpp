@@ -1,0 +1,93 @@
+#include "basin/network/layer_types.h"
+
+#include <algorithm>
+
+#include "basin/linalg/errors.h"
+#include "basin/network/attention_spec.h"
+#include "basin/network/linear.h"
+
+namespace basin {
+namespace {
+
+/// A type whose layers are make(description, input, scalar) for both scalars.
+template <class Make>
+LayerType typed(std::string name, std::vector<LayerOptionType> options, Make make) {
+  return {std::move(name), std::move(options),
+          [make](const LayerDescription& layer, Shape input) { return make(layer, input, double{}); },
+          [make](const LayerDescription& layer, Shape input) { return make(layer, input, float{}); }};
+}
+
+LayerType linear() {
+  return typed("linear", {{"outputs", Index{}, true}},
+               [](const LayerDescription& layer, Shape input, auto scalar) {
+                 using S = decltype(scalar);
+                 const auto outputs = option<Index>(layer, "outputs");
+                 if (outputs < 1)
+                   throw InputError("linear: outputs = " + std::to_string(outputs) + "; expected at least 1");
+                 return std::unique_ptr<const Layer<S>>(std::make_unique<Linear<S>>(input, outputs, "W"));
+               });
+}
+
+LayerType attention() {
+  return typed("attention",
+               {{"heads", Index{}, true},
+                {"head-dim", Index{}, true},
+                {"outputs", Index{}, true},
+                {"kernel", "softmax"},
+                {"bandwidth", 0.0}},
+               [](const LayerDescription& layer, Shape input, auto scalar) {
+                 return make_plain_attention<decltype(scalar)>(attention_spec(layer, input));
+               });
+}
+
+std::vector<LayerType>& types() {
+  static std::vector<LayerType> all = {attention(), linear()};
+  return all;
+}
+
+const char* kind_of(const LayerOption& option) {
+  constexpr const char* kKinds[] = {"an integer", "a number", "a name"};
+  return kKinds[option.index()];
+}
+
+}  // namespace
+
+const LayerType& layer_type(const std::string& name) {
+  std::string names;
+  for (const LayerType& type : types()) {
+    if (type.name == name) return type;
+    names += (names.empty() ? "" : ", ") + type.name;
+  }
+  throw InputError("unknown layer type '" + name + "'; expected one of " + names);
+}
+
+void add_layer_type(LayerType type) {
+  for (const LayerType& known : types())
+    if (known.name == type.name) throw InputError("there is a layer type '" + type.name + "' already");
+  types().push_back(std::move(type));
+}
+
+LayerDescription with_defaults(const LayerDescription& layer) {
+  const LayerType& type = layer_type(layer.type);
+  LayerDescription full = layer;
+  std::string names;
+  for (const LayerOptionType& known : type.options) {
+    names += (names.empty() ? "" : ", ") + known.name;
+    const auto [given, added] = full.options.try_emplace(known.name, known.of);
+    if (added && known.required) throw InputError(layer.type + ": option '" + known.name + "' is missing");
+    if (given->second.index() != known.of.index())
+      throw InputError(layer.type + ": option '" + known.name + "' is " + kind_of(given->second) +
+                       "; expected " + kind_of(known.of));
+  }
+  const auto is_known = [&](const std::string& name) {
+    return std::any_of(type.options.begin(), type.options.end(),
+                       [&](const auto& o) { return o.name == name; });
+  };
+  for (const auto& [name, value] : layer.options)
+    if (!is_known(name))
+      throw InputError(layer.type + ": unknown option '" + name + "'; expected " +
+                       (names.empty() ? "none" : names));
+  return full;
+}
+
+}  // namespace basin

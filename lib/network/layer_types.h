@@ -1,0 +1,56 @@
+/// The types of layers that an architecture may be made of: the one table that a new layer is entered in.
+#pragma once
+
+#include <functional>
+#include <type_traits>
+
+#include "basin/network/architecture.h"
+
+namespace basin {
+
+/// An option of a layer type; without a default it must be given.
+struct LayerOptionType {
+  std::string name;
+  LayerOption of;  ///< any value of its kind; the default, unless it is required
+  bool required = false;
+};
+
+/// How a described layer is made. The description that is handed over has all options, each of its kind.
+struct LayerType {
+  template <class S>
+  using Make = std::function<std::unique_ptr<const Layer<S>>(const LayerDescription&, Shape input)>;
+
+  std::string name;
+  std::vector<LayerOptionType> options;
+  Make<double> make;
+  Make<float> make_float;
+};
+
+/// Throws InputError, listing the types there are.
+const LayerType& layer_type(const std::string& name);
+
+/// One type more, for layers that are not the library's own. Throws InputError for a name that is taken.
+/// Not while other threads build networks.
+void add_layer_type(LayerType type);
+
+/// The description with every option written out. Throws InputError for an option that its type does not
+/// have, that is of another kind, or that is missing.
+LayerDescription with_defaults(const LayerDescription& layer);
+
+/// The layer of a description. Throws InputError as with_defaults, and for sizes that do not fit.
+template <class S>
+std::unique_ptr<const Layer<S>> make_layer(const LayerDescription& layer, Shape input) {
+  const LayerType& type = layer_type(layer.type);
+  if constexpr (std::is_same_v<S, double>)
+    return type.make(with_defaults(layer), input);
+  else
+    return type.make_float(with_defaults(layer), input);
+}
+
+/// An option of a description that has it: Index, double or std::string.
+template <class T>
+const T& option(const LayerDescription& layer, const std::string& name) {
+  return std::get<T>(layer.options.at(name));
+}
+
+}  // namespace basin

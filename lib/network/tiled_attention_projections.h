@@ -1,0 +1,183 @@
+/// Tiled attention between inputs and queries, keys, values. Part of network/tiled_attention.cpp.
+#pragma once
+
+#include <stdexcept>
+
+#include "basin/network/exact_centring.h"
+#include "basin/network/tiled_attention_layout.h"
+
+namespace basin::tiled {
+
+/// Products over all tokens of the chunk.
+template <class S>
+struct Projections : Call<S> {
+  using Call<S>::at;
+  using Call<S>::kernel;
+  using Call<S>::memory;
+
+  /// Q, K, V = X W
+  void project(BlockView<const S> w, BatchView<const S> x, Saved<S>& value) const {
+    value.input = x;
+    value.values.resize(kSaved);
+    centre_tokens(value);
+    for (const std::size_t b : kProjections) {
+      at.resize(value, b, 1, x.rows());
+      for (Index g = 0; g < at.groups(b); ++g)
+        sum_of_products<S>({{at.tokens(value, b), at.columns(tile(w(b, 0, 0)), b, g)}},
+                           at.projection(value, b, 0, g));
+    }
+    prepare(x.rows() / at.n, value, nullptr);
+  }
+
+  /// Tokens with a common offset make large scores that softmax does not see, and on the way back Zbar K and
+  /// X^T Kbar, where the sum of Zbar and that of Kbar over keys are zero: all would lose the digits of the
+  /// offset.
+  void centre_tokens(Saved<S>& value) const {
+    value[kX].clear();
+    if (!kernel.ignores_shifts_of_keys()) return;
+    const Index rows = value.input.rows();
+    for (Index first = 0; first < rows; first += at.n)
+      for_common_parts({tile(value.input[0]).middle_rows(first, at.n)}, [&](Index column, S c) {
+        if (value[kX].empty()) {
+          value[kX].resize(1, rows, at.D);
+          value[kX][0] = value.input[0];
+        }
+        subtract_from_column(tile(value[kX][0]).middle_rows(first, at.n), column, c);
+      });
+  }
+
+  /// dQ = X dW_Q + dX W_Q, and so on
+  void project_tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
+                       BlockView<const S> dw, Saved<S>& tangent) const {
+    const BatchView<const S> x = value.input;
+    check_fixed(dx, nullptr);
+    tangent.input = dx;
+    tangent.values.resize(kSaved);
+    for (const std::size_t b : kProjections) {
+      tangent[b].clear();
+      if (dx.empty() && (!dw.has(b) || (at.bilinear && b == kK))) continue;
+      at.resize(tangent, b, dw.count(), x.rows());
+      for (Index j = 0; j < dw.count(); ++j)
+        for (Index g = 0; g < at.groups(b); ++g)
+          sum_of_products<S>(
+              {{at.tokens(value, b), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, g) : Tile<const S>{}},
+               {dx.empty() ? Tile<const S>{} : tile(dx[j]), at.columns(tile(w(b, 0, 0)), b, g)}},
+              at.projection(tangent, b, j, g));
+    }
+    if (at.bilinear) bilinear_tangent(w, value, dw, tangent);
+    prepare(x.rows() / at.n, tangent, &value);
+  }
+
+  /// X dM = dQ W_K^T + Q dW_K^T, for M = W_Q W_K^T
+  void bilinear_tangent(BlockView<const S> w, const Saved<S>& value, BlockView<const S> dw,
+                        Saved<S>& tangent) const {
+    tangent[kXM].clear();
+    if (!dw.has(kQ) && !dw.has(kK)) return;
+    tangent[kXM].resize_zero(dw.count() * at.groups(kXM), value.input.rows(), at.row_step(kXM));
+    for (Index j = 0; j < dw.count(); ++j)
+      for (Index h = 0; h < at.H; ++h) {
+        const Tile<S> dXM = at.head(tangent, kXM, j, h);
+        if (dw.has(kQ)) add_times_transpose<S>(at.head(tangent, kQ, j, h), at.columns(w, kK, 0, h), dXM);
+        if (dw.has(kK)) add_times_transpose<S>(at.head(value, kQ, 0, h), at.columns(dw, kK, j, h), dXM);
+      }
+  }
+
+  /// What follows the projections: the kernel's own preparation. `point`: for tangents.
+  void prepare(Index samples, Saved<S>& saved, const Saved<S>* point) const {
+    const Index count = std::max(saved[kQ].count(), saved[kK].count()) / at.groups(kQ);
+    saved[kNorms].clear();
+    if (kernel.has_norms() && count > 0) {
+      saved[kNorms].resize_zero(count, samples * at.H * 2, row_step<S>(at.n));
+      for (Index j = 0; j < count; ++j)
+        for (Index i = 0; i < samples; ++i)
+          for (Index h = 0; h < at.H; ++h) {
+            const Tile<S> q = at.head(saved, kQ, j, i, h), k = at.head(saved, kK, j, i, h);
+            const Tile<S> norms = at.head(saved, kNorms, j, i, h);
+            if (point)
+              kernel.prepare_tangent(at.head(*point, kQ, 0, i, h), at.head(*point, kK, 0, i, h), q, k,
+                                     norms.row(0), norms.row(1));
+            else
+              kernel.prepare(q, k, norms.row(0), norms.row(1));
+          }
+    }
+  }
+
+  /// Makes room for the adjoints of those projections that are wanted.
+  void resize_adjoints(Index count, Index rows, bool want_QK, bool want_V, Saved<S>& bar) const {
+    bar.values.resize(kSaved);
+    for (const std::size_t b : {kQ, kK, kV, kXM}) {
+      bar[b].clear();
+      const bool in_use = b == kV ? want_V : want_QK && at.bilinear == (b == kXM);
+      if (in_use) at.resize(bar, b, count, rows);
+    }
+  }
+
+  /// Wbar += X^T Qbar,  Xbar = sum Qbar W^T; with the tangents, the product rule on both:
+  /// dWbar += X^T dQbar + dX^T Qbar,  dXbar = sum dQbar W^T + Qbar dW^T. `keep`: what tangents will need.
+  void project_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& bar, BlockView<S> wbar,
+                       Batch<S>* xbar, Saved<S>* keep, BatchView<const S> dx = {},
+                       const BlockView<const S>* dw = nullptr, const Saved<S>* point_bar = nullptr) const {
+    check_fixed(dx, xbar);
+    const BatchView<const S> x = value.input;
+    memory.x.resize(1, x.rows(), row_step<S>(x.cols()));  // rows apart, to be read down the columns
+    memory.x[0].leftCols(x.cols()) = x[0];
+    const Tile<const S> X = tile(memory.x[0]).middle_cols(0, x.cols());
+    if (xbar) xbar->resize_zero(wbar.count(), x.rows(), x.cols());
+    for (Index j = 0; j < wbar.count(); ++j)
+      for (const std::size_t b : kProjections)
+        for (Index g = 0; g < at.groups(b) && !bar[b].empty(); ++g) {
+          const Tile<const S> Pbar = at.projection(bar, b, j, g),
+                              tokens = b == kK && !value[kX].empty() ? at.tokens(value, b) : X;
+          const Tile<const S> point_Pbar =
+              point_bar && !point_bar->values.empty() ? at.projection(*point_bar, b, 0, g) : Tile<const S>{};
+          if (wbar.has(b))
+            sum_of_products<S>({{tokens.transpose(), Pbar},
+                                {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
+                               at.columns(tile(wbar(b, j, 0)), b, g), true);
+          if (!xbar) continue;
+          add_times_transpose<S>(Pbar, at.columns(tile(w(b, 0, 0)), b, g), tile((*xbar)[j]));
+          if (dw && dw->has(b))
+            add_times_transpose<S>(point_Pbar, at.columns(tile((*dw)(b, j, 0)), b, g), tile((*xbar)[j]));
+        }
+    if (!bar[kXM].empty()) bilinear_adjoint(w, X, bar, wbar, keep, dw, point_bar);
+  }
+
+  /// Mbar = X^T (X M)bar,  W_Qbar += Mbar W_K,  W_Kbar += Mbar^T W_Q; with tangents, the product rule:
+  /// dW_Qbar += dMbar W_K + Mbar dW_K,  dW_Kbar += dMbar^T W_Q + Mbar^T dW_Q
+  void bilinear_adjoint(BlockView<const S> w, Tile<const S> X, const Saved<S>& bar, BlockView<S> wbar,
+                        Saved<S>* keep, const BlockView<const S>* dw, const Saved<S>* point_bar) const {
+    Batch<S>& memory_of_M = keep ? (*keep)[kM] : memory.mbar;
+    memory_of_M.resize(wbar.count() * at.H, at.D, basin::row_step<S>(at.D));
+    const auto of_vector = [&](std::size_t b, Index j, Index h) {
+      return dw && dw->has(b) ? at.columns(*dw, b, j, h) : Tile<const S>{};
+    };
+    for (Index j = 0; j < wbar.count(); ++j)
+      for (Index h = 0; h < at.H; ++h) {
+        const Tile<S> Mbar = tile(memory_of_M[j * at.H + h]).middle_cols(0, at.D);
+        const Tile<const S> point =
+            point_bar ? tile((*point_bar)[kM][h]).middle_cols(0, at.D) : Tile<const S>{};
+        sum_of_products<S>({{X.transpose(), at.head(bar, kXM, j, h)}}, Mbar);
+        if (wbar.has(kQ))
+          sum_of_products<S>({{Mbar, at.columns(w, kK, 0, h)}, {point, of_vector(kK, j, h)}},
+                             at.columns(wbar, kQ, j, h), true);
+        if (wbar.has(kK))
+          sum_of_products<S>(
+              {{Mbar.transpose(), at.columns(w, kQ, 0, h)}, {point.transpose(), of_vector(kQ, j, h)}},
+              at.columns(wbar, kK, j, h), true);
+      }
+  }
+
+  /// Where the adjoints of Q, K and V go: they are kept only for an input that moves.
+  Saved<S>& adjoints(BatchView<const S> ybar, bool keep, Saved<S>& adjoint) const {
+    adjoint.input = ybar;
+    if (keep) return adjoint;
+    adjoint.values.resize(at.bilinear ? kSaved : 0);
+    return memory.bar;
+  }
+  void check_fixed(BatchView<const S> dx, const Batch<S>* xbar) const {
+    if (at.bilinear && (!dx.empty() || xbar))
+      throw std::logic_error("attention with bilinear scores: the input may not move");
+  }
+};
+
+}  // namespace basin::tiled

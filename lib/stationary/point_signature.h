@@ -1,0 +1,51 @@
+/// What a point is as a function, whatever its gauge (MATHEMATICS.md, "The same point").
+#pragma once
+
+#include <vector>
+
+#include "basin/model/model_point.h"
+#include "basin/stationary/saturation.h"
+
+namespace basin {
+
+/// One head: its attention S (N n x n) and its values X_i W_V W_O (N n x D_out), for softmax without what the
+/// head adds to all tokens of a sample alike (the mean over k of S_k V), which other heads may carry instead.
+struct HeadSignature {
+  Matrix<double> S, V;
+  double scale =
+      0;  ///< |S_kl V_l| over all k and l, with that mean: what rounding of the head is relative to
+};
+
+/// Neither the gauges of theory nor the data tell points apart that agree in these, up to the order of heads.
+struct PointSignature {
+  Matrix<double> outputs;  ///< F, N n x D_out
+  double scale = 0;        ///< the larger of |F| and |Y|
+  std::vector<HeadSignature> heads;
+
+  Saturation saturation() const;
+  /// All numbers in one vector, for files: outputs, then S and V head by head, then the scales: of outputs,
+  /// and of the values head by head.
+  Vector<double> flat() const;
+  static PointSignature from_flat(const Vector<double>& flat, Index rows, Index tokens, Index heads,
+                                  Index outputs);
+  /// How many numbers that is.
+  static Index flat_size(Index rows, Index tokens, Index heads, Index outputs);
+};
+
+/// Throws InputError for another network than the single layer.
+PointSignature point_signature(const ModelPoint<double>& point);
+
+/// What distances are relative to: outputs or targets, or what heads carry where that cancels.
+double signature_scale(const PointSignature& f);
+
+/// |F - F'| over the larger scale.
+double output_distance(const PointSignature& a, const PointSignature& b);
+
+/// The largest of the distances of outputs and of what each head carries from each token to each other,
+/// S_kl V_l, relative to the largest scale there is: attention and values count as far as they contribute.
+/// The heads of b are taken in the order that fits those of a: head by head the nearest one that is left.
+/// (Where two points are the same to a tolerance far below the distance of different heads, that is the only
+/// order that can fit.)
+double signature_distance(const PointSignature& a, const PointSignature& b);
+
+}  // namespace basin
