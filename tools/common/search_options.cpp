@@ -57,7 +57,7 @@ Setup with_theta(const Setup& setup, const Vector<double>& theta) {
 
 /// The method of the options; what --step stands for is each start's own.
 decltype(SearchOptions::method) method_of(const Command& command, const Setup& setup) {
-  return [&](Objective& f, const Point& start, double share) -> std::unique_ptr<const DescentMethod> {
+  return [&](Objective& f, const Iterate& start, double share) -> std::unique_ptr<const DescentMethod> {
     OptionValues values = command;
     DescentPlan plan = make_descent_plan(values, with_theta(setup, start.theta), f, share);
     if (share < 1 && !plan.step_may_be_too_large) return nullptr;
