@@ -17,7 +17,7 @@ LossEvaluator<S>::LossEvaluator(const ModelPoint<S>& of, Index chunk_rows)
 template <class S>
 S LossEvaluator<S>::operator()(const Vector<S>& weights) {
   const Shape in = model_->network().input(), out = model_->network().output();
-  const Vector<S> u = model_->network_weights(weights);
+  const Vector<S>& u = model_->network_weights(weights, made_);
   const BlockView<const S> w(u.data(), 1, u.size(), model_->network_parameters().weight_slots());
   for (Index c = 0; c < static_cast<Index>(losses_.size()); ++c) {
     const Index first = c * samples_per_chunk_, count = std::min(samples_per_chunk_, data_->samples - first);

@@ -27,6 +27,7 @@ class LossEvaluator {
   Index samples_per_chunk_;
   Saved<S> saved_;
   Batch<S> outputs_;
+  Vector<S> made_;         // weights that the rules take, where they are others
   std::vector<S> losses_;  // of the chunks
 };
 

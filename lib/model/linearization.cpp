@@ -97,7 +97,7 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
     chunks_.push_back({first, std::min(per_chunk, point_.data->samples - first), nullptr});
 
   const ParameterLayout& network = model().network_parameters();
-  network_weights_ = model().network_weights(weights());
+  model().network_weights(weights(), made_weights_);
   outputs_.resize(point_.data->Y.rows(), point_.data->Y.cols());
   std::size_t kept_bytes = 0, largest = 1;
   std::vector<S> losses(chunks_.size());
@@ -124,7 +124,7 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
   loss_ = tree_sum<S>(losses);
   sum_ = {};  // a point of which no products are asked holds no memory for them
   gradient_ = Vector<S>::Zero(theta_size());
-  fold_adjoint(view<S>(network_gradient_, network.theta_slots()), gradient_);
+  add_adjoint(network_gradient_, gradient_);
   check_finite(outputs_, out.tokens, gradient_);
   choose_vectors_at_once(largest, kept_bytes);
 }
@@ -154,7 +154,8 @@ void Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::size
 
 template <class S>
 BlockView<const S> Linearization<S>::network_weights() const {
-  return {network_weights_.data(), 1, network_weights_.size(), model().network_parameters().weight_slots()};
+  const Vector<S>& w = model().reparametrisation() ? made_weights_ : weights();
+  return {w.data(), 1, w.size(), model().network_parameters().weight_slots()};
 }
 
 template <class S>
@@ -200,31 +201,35 @@ void Linearization<S>::for_blocks(Index vectors, const Body& body) const {
 }
 
 template <class S>
-BlockView<const S> Linearization<S>::fold_tangent(ConstVectorsRef<S> V) const {
+BlockView<const S> Linearization<S>::network_tangent(ConstVectorsRef<S> V) const {
   const ParameterLayout& network = model().network_parameters();
+  if (!model().reparametrisation()) return view<S>(V, network.theta_slots());
   auto moved = columns(moved_, network.theta_size(), V.cols());
-  model().reparametrisation().tangent(view<S>(weights(), parameters().weight_slots()),
-                                      view<S>(V, parameters().theta_slots()),
-                                      mutable_view<S>(moved, network.theta_slots()));
+  model().reparametrisation()->tangent(view<S>(weights(), parameters().weight_slots()),
+                                       view<S>(V, parameters().theta_slots()),
+                                       mutable_view<S>(moved, network.theta_slots()));
   return view<S>(moved, network.theta_slots());
 }
 
 template <class S>
-void Linearization<S>::fold_adjoint(BlockView<const S> ubar, VectorsRef<S> out) const {
-  model().reparametrisation().adjoint(view<S>(weights(), parameters().weight_slots()), ubar,
-                                      mutable_view<S>(out, parameters().theta_slots()));
+void Linearization<S>::add_adjoint(ConstVectorsRef<S> ubar, VectorsRef<S> out) const {
+  if (const Reparametrisation<S>* of = model().reparametrisation())
+    of->adjoint(view<S>(weights(), parameters().weight_slots()),
+                view<S>(ubar, model().network_parameters().theta_slots()),
+                mutable_view<S>(out, parameters().theta_slots()));
+  else
+    out += ubar;
 }
 
 template <class S>
 template <class Body>
-BlockView<const S> Linearization<S>::sum_over_chunks(Index k, const Body& body) const {
+auto Linearization<S>::sum_over_chunks(Index k, const Body& body) const {
   const ParameterLayout& network = model().network_parameters();
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
-  const auto total = sum_(static_cast<Index>(chunks_.size()), network.theta_size(), k,
-                          [&](Index c, Index slot, VectorsRef<S> sum) {
-                            body(chunks_[c], workspaces_[slot], mutable_view<S>(sum, network.theta_slots()));
-                          });
-  return view<S>(total, network.theta_slots());
+  return sum_(static_cast<Index>(chunks_.size()), network.theta_size(), k,
+              [&](Index c, Index slot, VectorsRef<S> sum) {
+                body(chunks_[c], workspaces_[slot], mutable_view<S>(sum, network.theta_slots()));
+              });
 }
 
 template <class S>
@@ -235,7 +240,7 @@ void Linearization<S>::jvp(ConstVectorsRef<S> V, VectorsRef<S> JV) const {
   const Index per_sample = model().network().output().size();
   workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
   for_blocks(V.cols(), [&](Index j, Index k) {
-    const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
+    const BlockView<const S> du = network_tangent(V.middleCols(j, k));
     parallel_for(static_cast<Index>(chunks_.size()), [&](Index c, Index slot) {
       Workspace& work = workspaces_[slot];
       const Chunk& chunk = chunks_[c];
@@ -255,17 +260,16 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
   const Shape out = model().network().output();
   JtU.setZero();
   for_blocks(U.cols(), [&](Index j, Index k) {
-    const BlockView<const S> sum =
-        sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
-          const PointState& point = point_at(chunk, work, false);
-          work.dybar.resize(k, chunk.count * out.tokens, out.width);
-          for (Index i = 0; i < k; ++i)
-            std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(),
-                        work.dybar[i].data());
-          model().network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
-                                    nullptr);
-        });
-    fold_adjoint(sum, JtU.middleCols(j, k));
+    const auto sum = sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
+      const PointState& point = point_at(chunk, work, false);
+      work.dybar.resize(k, chunk.count * out.tokens, out.width);
+      for (Index i = 0; i < k; ++i)
+        std::copy_n(U.col(j + i).data() + chunk.first * out.size(), chunk.count * out.size(),
+                    work.dybar[i].data());
+      model().network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
+                                nullptr);
+    });
+    add_adjoint(sum, JtU.middleCols(j, k));
   });
 }
 
@@ -276,18 +280,17 @@ void Linearization<S>::gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) cons
   check_size("gauss_newton: number of results", GV.cols(), V.cols());
   GV.setZero();
   for_blocks(V.cols(), [&](Index j, Index k) {
-    const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
-    const BlockView<const S> sum =
-        sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
-          const PointState& point = point_at(chunk, work, false);
-          const ChunkLoss loss(*this, chunk.first);
-          model().network().tangent(network_weights(), point.value, {}, du, work.tangent, work.dy);
-          work.dybar.resize(k, work.dy.rows(), work.dy.cols());
-          for (Index i = 0; i < k; ++i) loss.curvature(0, point.y[0], work.dy[i], work.dybar[i]);
-          model().network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
-                                    nullptr);
-        });
-    fold_adjoint(sum, GV.middleCols(j, k));
+    const BlockView<const S> du = network_tangent(V.middleCols(j, k));
+    const auto sum = sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
+      const PointState& point = point_at(chunk, work, false);
+      const ChunkLoss loss(*this, chunk.first);
+      model().network().tangent(network_weights(), point.value, {}, du, work.tangent, work.dy);
+      work.dybar.resize(k, work.dy.rows(), work.dy.cols());
+      for (Index i = 0; i < k; ++i) loss.curvature(0, point.y[0], work.dy[i], work.dybar[i]);
+      model().network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
+                                nullptr);
+    });
+    add_adjoint(sum, GV.middleCols(j, k));
   });
 }
 
@@ -298,19 +301,22 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
   check_size("hessian: number of results", HV.cols(), V.cols());
   HV.setZero();
   for_blocks(V.cols(), [&](Index j, Index k) {
-    const BlockView<const S> du = fold_tangent(V.middleCols(j, k));
-    const BlockView<const S> sum =
-        sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
-          const PointState& point = point_at(chunk, work, true);
-          model().network().hessian(network_weights(), point.value, point.adjoint, point.y.view(), {}, du,
-                                    ChunkLoss(*this, chunk.first), work.tangent, work.dy, work.dybar, wbar,
-                                    nullptr);
-        });
-    model().reparametrisation().tangent_of_adjoint(
-        view<S>(weights(), parameters().weight_slots()),
-        view<S>(network_gradient_, model().network_parameters().theta_slots()),
-        view<S>(V.middleCols(j, k), parameters().theta_slots()), sum,
-        mutable_view<S>(HV.middleCols(j, k), parameters().theta_slots()));
+    const BlockView<const S> du = network_tangent(V.middleCols(j, k));
+    const auto sum = sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
+      const PointState& point = point_at(chunk, work, true);
+      model().network().hessian(network_weights(), point.value, point.adjoint, point.y.view(), {}, du,
+                                ChunkLoss(*this, chunk.first), work.tangent, work.dy, work.dybar, wbar,
+                                nullptr);
+    });
+    if (const Reparametrisation<S>* of = model().reparametrisation()) {
+      const auto network = model().network_parameters().theta_slots();
+      of->tangent_of_adjoint(view<S>(weights(), parameters().weight_slots()),
+                             view<S>(network_gradient_, network),
+                             view<S>(V.middleCols(j, k), parameters().theta_slots()), view<S>(sum, network),
+                             mutable_view<S>(HV.middleCols(j, k), parameters().theta_slots()));
+    } else {
+      HV.middleCols(j, k) += sum;
+    }
   });
 }
 
@@ -337,7 +343,7 @@ void Linearization<S>::jacobian_of_sample(Index i, Index slot, VectorsRef<S> Jt)
     sum.setZero();
     model().network().adjoint(network_weights(), work.point->value, work.dybar.view(), work.adjoint,
                               mutable_view<S>(sum, network.theta_slots()), nullptr);
-    fold_adjoint(view<S>(sum, network.theta_slots()), Jt.middleCols(row, k));
+    add_adjoint(sum, Jt.middleCols(row, k));
   }
 }
 

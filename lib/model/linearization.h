@@ -104,18 +104,18 @@ class Linearization {
   /// Calls body(first vector, k) for blocks of at most vectors_at_once_ vectors.
   template <class Body>
   void for_blocks(Index vectors, const Body& body) const;
-  /// moved_ = the tangents of the network's parameters for V: what the rules take.
-  BlockView<const S> fold_tangent(ConstVectorsRef<S> V) const;
+  /// The tangents of the network's parameters for V: what the rules take.
+  BlockView<const S> network_tangent(ConstVectorsRef<S> V) const;
   /// out (P x k) += the adjoints of theta, for those of the network's parameters.
-  void fold_adjoint(BlockView<const S> ubar, VectorsRef<S> out) const;
+  void add_adjoint(ConstVectorsRef<S> ubar, VectorsRef<S> out) const;
   /// The sum over all chunks of what body(chunk, workspace, view) adds to the view, k vectors of adjoints of
-  /// the network's parameters.
+  /// the network's parameters. Stays until the next sum.
   template <class Body>
-  BlockView<const S> sum_over_chunks(Index k, const Body& body) const;
+  auto sum_over_chunks(Index k, const Body& body) const;
 
   ModelPoint<S> point_;
   DataLoss<S> loss_rule_;
-  Vector<S> network_weights_;
+  Vector<S> made_weights_;  // of the network's own parameters, where they are not the weights
   LinearizationOptions options_;
   std::vector<Chunk> chunks_;
   mutable std::vector<Workspace> workspaces_;

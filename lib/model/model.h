@@ -8,7 +8,6 @@
 #include "basin/model/loss.h"
 #include "basin/network/architecture.h"
 #include "basin/network/parameters.h"
-#include "basin/network/reparametrisation.h"
 
 namespace basin {
 
@@ -16,38 +15,35 @@ namespace basin {
 template <class S>
 class Model {
  public:
-  /// `network` and `reparametrisation` are what the architecture describes. `trainable` names parameter
-  /// blocks; theta is their concatenation in the model's own order. The blocks are those of
-  /// `reparametrisation`, or those of the network itself when there is none. Throws InputError (see
-  /// ParameterLayout).
+  /// `network` is what the architecture describes. `trainable` names parameter blocks, those of the network's
+  /// reparametrisation if it has one; theta is their concatenation in the model's own order. Throws
+  /// InputError (see ParameterLayout).
   Model(Architecture architecture, std::unique_ptr<const Layer<S>> network,
-        std::unique_ptr<const Loss<S>> loss, const std::vector<std::string>& trainable,
-        std::unique_ptr<const Reparametrisation<S>> reparametrisation = nullptr)
+        std::unique_ptr<const Loss<S>> loss, const std::vector<std::string>& trainable)
       : architecture_(std::move(architecture)),
         network_(std::move(network)),
         loss_(std::move(loss)),
-        reparametrisation_(reparametrisation
-                               ? std::move(reparametrisation)
-                               : std::make_unique<IdentityReparametrisation<S>>(network_->blocks())),
-        parameters_(reparametrisation_->blocks(), trainable),
-        network_parameters_(network_->blocks(), moving_blocks()) {}
+        parameters_(reparametrisation() ? reparametrisation()->blocks() : network_->blocks(), trainable),
+        network_parameters_(network_->blocks(), reparametrisation() ? moving_blocks() : trainable) {}
 
   /// What it is, as data: `build` makes the same network of it, with other blocks trained or in another
   /// precision.
   const Architecture& architecture() const { return architecture_; }
   const Layer<S>& network() const { return *network_; }
   const Loss<S>& loss() const { return *loss_; }
-  const Reparametrisation<S>& reparametrisation() const { return *reparametrisation_; }
+  /// What makes the blocks that the rules take of those that are trained; null: they are the same.
+  const Reparametrisation<S>* reparametrisation() const { return network_->reparametrisation(); }
   const ParameterLayout& parameters() const { return parameters_; }
   /// The blocks that the rules of the network take; trainable are those that depend on theta.
   const ParameterLayout& network_parameters() const { return network_parameters_; }
 
-  /// What the network takes for these weights.
-  Vector<S> network_weights(const Vector<S>& weights) const {
-    Vector<S> u(network_parameters_.weight_count());
-    reparametrisation_->value({weights.data(), 1, weights.size(), parameters_.weight_slots()},
-                              {u.data(), 1, u.size(), network_parameters_.weight_slots()});
-    return u;
+  /// What the rules take for these weights: the weights themselves, or what `made` then holds.
+  const Vector<S>& network_weights(const Vector<S>& weights, Vector<S>& made) const {
+    if (!reparametrisation()) return weights;
+    made.resize(network_parameters_.weight_count());
+    reparametrisation()->value({weights.data(), 1, weights.size(), parameters_.weight_slots()},
+                               {made.data(), 1, made.size(), network_parameters_.weight_slots()});
+    return made;
   }
 
  private:
@@ -57,7 +53,7 @@ class Model {
     std::vector<std::string> names;
     for (std::size_t u = 0; u < blocks.size(); ++u)
       for (std::size_t w = 0; w < trained.size() && blocks[u].tied_to.empty(); ++w)
-        if (trained[w].offset >= 0 && reparametrisation_->depends(u, w)) {
+        if (trained[w].offset >= 0 && reparametrisation()->depends(u, w)) {
           names.push_back(blocks[u].name);
           break;
         }
@@ -67,7 +63,6 @@ class Model {
   Architecture architecture_;
   std::unique_ptr<const Layer<S>> network_;
   std::unique_ptr<const Loss<S>> loss_;
-  std::unique_ptr<const Reparametrisation<S>> reparametrisation_;
   ParameterLayout parameters_, network_parameters_;
 };
 

@@ -43,7 +43,9 @@ std::unique_ptr<const Layer<S>> make_network(const Architecture& a) {
 }
 
 std::vector<ParameterBlock> blocks(const Architecture& architecture) {
-  return make_network<double>(architecture)->blocks();
+  const auto network = make_network<double>(architecture);
+  const auto* made_of = network->reparametrisation();
+  return made_of ? made_of->blocks() : network->blocks();
 }
 
 template std::unique_ptr<const Layer<double>> chain(const std::vector<LayerDescription>&, Shape);

@@ -4,10 +4,7 @@
 #include <utility>
 
 #include "basin/linalg/errors.h"
-#include "basin/network/attention.h"
-#include "basin/network/gaussian_kernel.h"
 #include "basin/network/layer_types.h"
-#include "basin/network/softmax_kernel.h"
 
 namespace basin {
 
@@ -67,20 +64,5 @@ void check_sizes(const AttentionSpec& spec) {
     if (size < 1)
       throw InputError(std::string(name) + " = " + std::to_string(size) + "; expected at least 1");
 }
-
-template <class S>
-std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec) {
-  check_sizes(spec);
-  std::shared_ptr<const AttentionKernel<S>> kernel;
-  if (spec.kernel == KernelKind::softmax)
-    kernel = std::make_shared<SoftmaxKernel<S>>(spec.head_dim);
-  else
-    kernel = std::make_shared<GaussianKernel<S>>(static_cast<S>(spec.sigma()));
-  return std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads, spec.head_dim,
-                                        spec.outputs, kernel);
-}
-
-template std::unique_ptr<const Layer<double>> make_plain_attention(const AttentionSpec&);
-template std::unique_ptr<const Layer<float>> make_plain_attention(const AttentionSpec&);
 
 }  // namespace basin

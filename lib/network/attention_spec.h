@@ -47,8 +47,4 @@ enum AttentionBlock : std::size_t { kQ, kK, kV, kO };
 /// Throws InputError for sizes below 1, and for a bandwidth that is negative or not finite.
 void check_sizes(const AttentionSpec& spec);
 
-/// The plain layer (network/attention.h). Throws InputError as check_sizes.
-template <class S>
-std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec);
-
 }  // namespace basin

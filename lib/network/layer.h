@@ -7,6 +7,7 @@
 
 #include "basin/linalg/batch.h"
 #include "basin/network/parameters.h"
+#include "basin/network/reparametrisation.h"
 
 namespace basin {
 
@@ -91,7 +92,12 @@ class Layer {
 
   Shape input() const { return input_; }
   Shape output() const { return output_; }
+  /// Those that the rules take.
   virtual std::vector<ParameterBlock> blocks() const = 0;
+
+  /// Where they are made of other blocks, which people name, train and store: how. Null: they are those. A
+  /// composed layer hands on what its parts have (JoinedReparametrisation).
+  virtual const Reparametrisation<S>* reparametrisation() const { return nullptr; }
 
   /// Makes the mask of the input that of the output: the same, where a token stays a token.
   virtual void mask(Mask& /*mask*/) const {}

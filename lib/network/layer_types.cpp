@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "basin/linalg/errors.h"
-#include "basin/network/attention_spec.h"
+#include "basin/network/attention_layers.h"
 #include "basin/network/linear.h"
 
 namespace basin {
@@ -36,7 +36,7 @@ LayerType attention() {
                 {"kernel", "softmax"},
                 {"bandwidth", 0.0}},
                [](const LayerDescription& layer, Shape input, auto scalar) {
-                 return make_plain_attention<decltype(scalar)>(attention_spec(layer, input));
+                 return make_attention<decltype(scalar)>(attention_spec(layer, input), ScoreRules::factored);
                });
 }
 

@@ -1,7 +1,9 @@
 /// Changes of parameters, made once for all samples.
 #pragma once
 
-#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "basin/network/parameters.h"
 
@@ -66,6 +68,67 @@ class IdentityReparametrisation final : public Reparametrisation<S> {
   }
 
   std::vector<ParameterBlock> blocks_;
+};
+
+/// Those of several layers, whose blocks stand one after another.
+template <class S>
+class JoinedReparametrisation final : public Reparametrisation<S> {
+ public:
+  /// The next layer: its blocks as people name them and their map to the network_count blocks that its rules
+  /// take, which must outlive this; null: they are the same.
+  void add(std::vector<ParameterBlock> blocks, const Reparametrisation<S>* map, std::size_t network_count) {
+    Part part{map, nullptr, blocks_.size(), blocks.size(), network_count_, network_count};
+    if (!map) {
+      part.identity = std::make_unique<IdentityReparametrisation<S>>(blocks);
+      part.map = part.identity.get();
+    }
+    network_count_ += network_count;
+    for (ParameterBlock& block : blocks) blocks_.push_back(std::move(block));
+    parts_.push_back(std::move(part));
+  }
+
+  std::vector<ParameterBlock> blocks() const override { return blocks_; }
+  bool depends(std::size_t network_block, std::size_t block) const override {
+    for (const Part& p : parts_)
+      if (network_block - p.first_network < p.network_count)
+        return block - p.first < p.count && p.map->depends(network_block - p.first_network, block - p.first);
+    return false;
+  }
+
+  void value(BlockView<const S> w, BlockView<S> u) const override {
+    for (const Part& p : parts_) p.map->value(p.named(w), p.network(u));
+  }
+  void tangent(BlockView<const S> w, BlockView<const S> dw, BlockView<S> du) const override {
+    for (const Part& p : parts_) p.map->tangent(p.named(w), p.named(dw), p.network(du));
+  }
+  void adjoint(BlockView<const S> w, BlockView<const S> ubar, BlockView<S> wbar) const override {
+    for (const Part& p : parts_) p.map->adjoint(p.named(w), p.network(ubar), p.named(wbar));
+  }
+  void tangent_of_adjoint(BlockView<const S> w, BlockView<const S> ubar, BlockView<const S> dw,
+                          BlockView<const S> dubar, BlockView<S> dwbar) const override {
+    for (const Part& p : parts_)
+      p.map->tangent_of_adjoint(p.named(w), p.network(ubar), p.named(dw), p.network(dubar), p.named(dwbar));
+  }
+
+ private:
+  struct Part {
+    const Reparametrisation<S>* map;
+    std::unique_ptr<const Reparametrisation<S>> identity;
+    std::size_t first, count, first_network, network_count;
+
+    template <class T>
+    BlockView<T> named(BlockView<T> w) const {
+      return w.part(first, count);
+    }
+    template <class T>
+    BlockView<T> network(BlockView<T> u) const {
+      return u.part(first_network, network_count);
+    }
+  };
+
+  std::vector<Part> parts_;
+  std::vector<ParameterBlock> blocks_;
+  std::size_t network_count_ = 0;
 };
 
 }  // namespace basin

@@ -25,7 +25,8 @@ const auto& checked(const Layers& layers) {
 }  // namespace
 
 template <class S>
-Sequential<S>::Sequential(Layers layers, std::vector<std::string> names)
+Sequential<S>::Sequential(Layers layers, std::vector<std::string> names,
+                          std::unique_ptr<const Reparametrisation<S>> reparametrisation)
     : Layer<S>(checked(layers).front()->input(), checked(layers).back()->output()),
       layers_(std::move(layers)),
       names_(std::move(names)),
@@ -34,16 +35,35 @@ Sequential<S>::Sequential(Layers layers, std::vector<std::string> names)
     for (std::size_t l = 1; l <= layers_.size(); ++l) names_.push_back(std::to_string(l));
   names_.resize(layers_.size());
   for (const auto& layer : layers_) first_block_.push_back(first_block_.back() + layer->blocks().size());
+  reparametrisation_ = reparametrisation ? std::move(reparametrisation) : joined();
+}
+
+template <class S>
+std::vector<ParameterBlock> Sequential<S>::named(std::vector<ParameterBlock> blocks, std::size_t l) const {
+  if (!names_[l].empty())
+    for (ParameterBlock& block : blocks) block.name = names_[l] + "." + block.name;
+  return blocks;
+}
+
+template <class S>
+std::unique_ptr<const Reparametrisation<S>> Sequential<S>::joined() const {
+  if (std::none_of(layers_.begin(), layers_.end(), [](const auto& l) { return l->reparametrisation(); }))
+    return nullptr;
+  auto all = std::make_unique<JoinedReparametrisation<S>>();
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const Reparametrisation<S>* map = layers_[l]->reparametrisation();
+    std::vector<ParameterBlock> network = layers_[l]->blocks();
+    const std::size_t count = network.size();
+    all->add(named(map ? map->blocks() : std::move(network), l), map, count);
+  }
+  return all;
 }
 
 template <class S>
 std::vector<ParameterBlock> Sequential<S>::blocks() const {
   std::vector<ParameterBlock> all;
   for (std::size_t l = 0; l < layers_.size(); ++l)
-    for (ParameterBlock block : layers_[l]->blocks()) {
-      if (!names_[l].empty()) block.name = names_[l] + "." + block.name;
-      all.push_back(std::move(block));
-    }
+    for (ParameterBlock& block : named(layers_[l]->blocks(), l)) all.push_back(std::move(block));
   return all;
 }
 

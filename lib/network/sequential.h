@@ -17,11 +17,14 @@ class Sequential final : public Layer<S> {
  public:
   using Layers = std::vector<std::unique_ptr<const Layer<S>>>;
 
-  /// names: none, or one for each layer. Throws InputError when there is no layer, or a layer's input is not
-  /// the output of the one before it.
-  explicit Sequential(Layers layers, std::vector<std::string> names = {});
+  /// names: none, or one for each layer. reparametrisation: of all blocks at once, under names of its own,
+  /// where that is not put together from those of the layers. Throws InputError when there is no layer, or a
+  /// layer's input is not the output of the one before it.
+  explicit Sequential(Layers layers, std::vector<std::string> names = {},
+                      std::unique_ptr<const Reparametrisation<S>> reparametrisation = nullptr);
 
   std::vector<ParameterBlock> blocks() const override;
+  const Reparametrisation<S>* reparametrisation() const override { return reparametrisation_.get(); }
   void mask(Mask& mask) const override;
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
   void tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
@@ -49,6 +52,10 @@ class Sequential final : public Layer<S> {
   void tangent_of_adjoint_from(std::size_t count, BlockView<const S> w, const Saved<S>& value,
                                const Saved<S>& adjoint, Saved<S>& tangent, BlockView<const S> dw,
                                BatchView<const S> dybar, BlockView<S> dwbar, Batch<S>* dxbar) const;
+  /// Blocks of layer l, with its name before theirs.
+  std::vector<ParameterBlock> named(std::vector<ParameterBlock> blocks, std::size_t l) const;
+  /// What the layers have; null where none has any.
+  std::unique_ptr<const Reparametrisation<S>> joined() const;
   /// Where layer l leaves the adjoint of its input: with the chain's own, or in `between`; null if nothing
   /// before it is asked for.
   Batch<S>* adjoint_of_input(std::size_t l, BlockView<S> wbar, Batch<S>* xbar, Batch<S>* between) const;
@@ -69,6 +76,7 @@ class Sequential final : public Layer<S> {
   Layers layers_;
   std::vector<std::string> names_;
   std::vector<std::size_t> first_block_;  // of each layer, and the count of all
+  std::unique_ptr<const Reparametrisation<S>> reparametrisation_;
 };
 
 }  // namespace basin

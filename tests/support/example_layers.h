@@ -111,6 +111,7 @@ class Residual final : public Layer<S> {
     if (this->input() != this->output()) throw InputError("residual: its layers change the shape");
   }
   std::vector<ParameterBlock> blocks() const override { return inner_->blocks(); }
+  const Reparametrisation<S>* reparametrisation() const override { return inner_->reparametrisation(); }
   void mask(Mask& mask) const override { inner_->mask(mask); }
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override {
     value.input = x;

@@ -25,22 +25,25 @@ struct Rules {
     return {v.data(), 1, v.size(), layout.theta_slots()};
   }
 
-  Vector<double> value(const Vector<double>& at) const { return u.extract(model->network_weights(at)); }
+  Vector<double> value(const Vector<double>& at) const {
+    Vector<double> made;
+    return u.extract(model->network_weights(at, made));
+  }
   Vector<double> tangent(const Vector<double>& at, const Vector<double>& dw) const {
     Vector<double> du(u.theta_size());
-    model->reparametrisation().tangent(weights(at), in(dw, w), out(du, u));
+    model->reparametrisation()->tangent(weights(at), in(dw, w), out(du, u));
     return du;
   }
   Vector<double> adjoint(const Vector<double>& at, const Vector<double>& ubar) const {
     Vector<double> wbar = Vector<double>::Zero(w.theta_size());
-    model->reparametrisation().adjoint(weights(at), in(ubar, u), out(wbar, w));
+    model->reparametrisation()->adjoint(weights(at), in(ubar, u), out(wbar, w));
     return wbar;
   }
   Vector<double> tangent_of_adjoint(const Vector<double>& at, const Vector<double>& ubar,
                                     const Vector<double>& dw, const Vector<double>& dubar) const {
     Vector<double> dwbar = Vector<double>::Zero(w.theta_size());
-    model->reparametrisation().tangent_of_adjoint(weights(at), in(ubar, u), in(dw, w), in(dubar, u),
-                                                  out(dwbar, w));
+    model->reparametrisation()->tangent_of_adjoint(weights(at), in(ubar, u), in(dw, w), in(dubar, u),
+                                                   out(dwbar, w));
     return dwbar;
   }
 };
