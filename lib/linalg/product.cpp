@@ -183,6 +183,25 @@ void add_times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out) {
   sum_of_products<S>({{left, tile(memory[0])}}, out, true);
 }
 
+template <>
+void sum_of_products(std::initializer_list<Term<long double>> terms, Tile<long double> out, bool add) {
+  for (Index i = 0; i < out.rows; ++i)
+    for (Index j = 0; j < out.cols; ++j) {
+      long double sum = add ? out.row(i)[j] : 0;
+      for (const Term<long double>& t : terms)
+        for (Index c = 0; c < t.left.cols && !t.left.empty() && !t.right.empty(); ++c)
+          sum += t.left.row(i)[c * t.left.col_step] * t.right.row(c)[j];
+      out.row(i)[j] = sum;
+    }
+}
+
+template <>
+void add_times_transpose(Tile<const long double> left, Tile<const long double> W, Tile<long double> out) {
+  for (Index i = 0; i < out.rows; ++i)
+    for (Index j = 0; j < out.cols; ++j)
+      for (Index c = 0; c < left.cols; ++c) out.row(i)[j] += left.row(i)[c * left.col_step] * W.row(j)[c];
+}
+
 template void add_times_transpose(Tile<const double>, Tile<const double>, Tile<double>);
 template void add_times_transpose(Tile<const float>, Tile<const float>, Tile<float>);
 template void sum_of_products(std::initializer_list<Term<double>>, Tile<double>, bool);

@@ -71,9 +71,15 @@ struct Term {
 template <class S>
 void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add = false);
 
+/// As they stand, for what is compared with: no packs, no speed.
+template <>
+void sum_of_products(std::initializer_list<Term<long double>> terms, Tile<long double> out, bool add);
+
 /// out += left W^T, for W with col_step 1: left rows x inner, W cols x inner.
 template <class S>
 void add_times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out);
+template <>
+void add_times_transpose(Tile<const long double> left, Tile<const long double> W, Tile<long double> out);
 
 /// out = in^T, zero beyond in.rows up to out.cols; out.rows = in.cols, both with col_step 1.
 template <class S>

@@ -212,5 +212,6 @@ void Sequential<S>::hessian(BlockView<const S> w, const Saved<S>& value, const S
 
 template class Sequential<double>;
 template class Sequential<float>;
+template class Sequential<long double>;
 
 }  // namespace basin

@@ -2,8 +2,11 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/network/gaussian_kernel.h"
+#include "basin/network/linear.h"
+#include "basin/network/sequential.h"
 #include "basin/network/softmax_kernel.h"
 #include "support/check_layer.h"
+#include "support/check_precision.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -37,6 +40,24 @@ TEST_CASE("attention obeys the four rules in degenerate shapes") {
     CAPTURE(kernel_name(kind), n, D, H, d, D_out);
     check_layer(Attention<double>({n, D}, H, d, D_out, kernel(kind, d)), 3, true, {});
   }
+}
+
+TEST_CASE("plain rules hold to the last digits, and compile for long double") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const auto chain = [&](auto scalar) {
+    using S = decltype(scalar);
+    std::shared_ptr<const AttentionKernel<S>> kernel;
+    if (kind == KernelKind::softmax)
+      kernel = std::make_shared<SoftmaxKernel<S>>(3);
+    else
+      kernel = std::make_shared<GaussianKernel<S>>(S(1.3));
+    typename Sequential<S>::Layers layers;
+    layers.push_back(std::make_unique<Linear<S>>(Shape{5, 4}, 6, "W"));
+    layers.push_back(std::make_unique<Attention<S>>(Shape{5, 6}, 2, 3, 4, kernel));
+    return std::make_unique<Sequential<S>>(std::move(layers));
+  };
+  CAPTURE(kernel_name(kind));
+  check_precision(*chain(double{}), *chain(0.0L), 3);
 }
 
 TEST_CASE("attention is the paper's formula") {
