@@ -4,6 +4,7 @@
 
 #include "basin/linalg/errors.h"
 #include "support/cases.h"
+#include "support/check_operator.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -20,6 +21,11 @@ TEST_CASE("Hessian, Gauss-Newton, Jacobian and NTK fit together as dense matrice
     CHECK((assemble(GaussNewtonOperator(at)) - Jt * J).norm() <= 1e-13 * (Jt * J).norm());
     const Vectors<double> H = assemble(HessianOperator(at));
     CHECK((H - H.transpose()).norm() <= 1e-12 * H.norm());
+
+    check_operator(JacobianOperator(at), J.norm());
+    check_operator(NtkOperator(at), J.squaredNorm());
+    check_operator(GaussNewtonOperator(at), J.squaredNorm());
+    check_operator(HessianOperator(at), H.norm());
   }
 }
 

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "basin/linalg/combinators.h"
+#include "support/check_operator.h"
 #include "support/known_matrix.h"
 
 using namespace basin;
@@ -21,6 +22,21 @@ TEST_CASE("assemble recovers a matrix, whatever its size against the block width
           }) == A);
     CHECK(last == size);
     CHECK(op.products() == size);
+  }
+}
+
+TEST_CASE("operators made of operators are operators") {
+  for (const Index size : {1, 5, 40}) {
+    const Vectors<double> Q = random_orthogonal(size, 4);
+    Vectors<double> A = random_orthogonal(size, 5), B = random_orthogonal(size, 6);
+    A = (A + A.transpose()).eval(), B = (B + B.transpose()).eval();
+    const MatrixOperator a(A), b(B);
+    check_operator(a, 2);
+    check_operator(DifferenceOperator(a, b), 4);
+    const Vectors<double> X = Q.leftCols((size + 1) / 2);
+    const DeflatedOperator deflated(a, removal_of(X), 3);
+    check_operator(deflated, 5);
+    CHECK((assemble(deflated) * X - 3 * X).norm() <= 1e-13 * X.norm());
   }
 }
 
