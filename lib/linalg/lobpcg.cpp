@@ -34,7 +34,7 @@ SmallestPair smallest_pair(const SelfAdjointOperator& A,
     Vectors<double> out(n, V.cols());
     A.apply(V, out);
     if (!out.allFinite()) throw WorkError("a product with the operator is not finite");
-    best.products += V.cols();
+    best.status.products += V.cols();
     return out;
   };
   // Where the preconditioner overflows, go on without it.
@@ -59,9 +59,9 @@ SmallestPair smallest_pair(const SelfAdjointOperator& A,
     best.value = ritz.values[0];
     best.vector = X.col(0).normalized();
     best.residual = R.col(0).norm();
-    best.converged = best.residual <= options.tolerance * best.value;
-    report(progress, std::min(best.products, options.max_products), options.max_products);
-    if (best.converged || best.products >= options.max_products || S.cols() == n) break;
+    best.status.converged = best.residual <= options.tolerance * best.value;
+    report(progress, std::min(best.status.products, options.max_products), options.max_products);
+    if (best.status.converged || best.status.products >= options.max_products || S.cols() == n) break;
     S = side_by_side(X, S * moved);
     AS = side_by_side(AX, AS * moved);
     const Vectors<double> W = orthonormalised(preconditioned(R), S);
@@ -70,6 +70,9 @@ SmallestPair smallest_pair(const SelfAdjointOperator& A,
     S = side_by_side(S, W);
     kept = b;
   }
+  best.status.text = (best.status.converged ? "the residual is within the tolerance after "
+                                            : "the residual is above the tolerance after ") +
+                     std::to_string(best.status.products) + " products";
   return best;
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "basin/linalg/linear_operator.h"
+#include "basin/linalg/solver_status.h"
 
 namespace basin {
 
@@ -21,8 +22,7 @@ struct SmallestPair {
   double value = 0;       ///< x^T A x: never below the smallest eigenvalue, but for rounding
   Vector<double> vector;  ///< x, of unit length
   double residual = 0;    ///< |A x - value x|: some eigenvalue is that close to value
-  Index products = 0;
-  bool converged = false;
+  SolverStatus status;
 };
 
 /// Locally optimal block preconditioned conjugate gradients (Knyazev, SIAM J. Sci. Comput. 23, 2001), with

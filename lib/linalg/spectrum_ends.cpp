@@ -64,12 +64,20 @@ SpectrumEnds spectrum_ends(const SelfAdjointOperator& A, const Vectors<double>& 
     residuals.col(0) -= ends.smallest * ends.vectors.col(0);
     residuals.col(1) -= ends.largest * ends.vectors.col(1);
     ends.smallest_residual = residuals.col(0).norm(), ends.largest_residual = residuals.col(1).norm();
-    ends.products = A.products() - before;
     const double small = options.tolerance * std::max(std::abs(ends.smallest), std::abs(ends.largest));
-    const bool all = size == A.cols();
-    ends.converged =
-        all || (round >= kRounds && ends.smallest_residual <= small && ends.largest_residual <= small);
-    if (ends.converged || ends.products >= options.max_products) return ends;
+    const Index products = A.products() - before;
+    const std::string after = " after " + std::to_string(products) + " products";
+    if (size == A.cols()) {
+      ends.status = {true, products, "the space is the whole one" + after};
+    } else {
+      const bool converged =
+          round >= kRounds && ends.smallest_residual <= small && ends.largest_residual <= small;
+      ends.status = {
+          converged, products,
+          (converged ? "both residuals are within the tolerance" : "the residuals are above the tolerance") +
+              after};
+    }
+    if (ends.status.converged || products >= options.max_products) return ends;
     if (size + 2 > kLargestSpace && size < A.cols()) {
       Vectors<double> kept(size, 2 * kKept);
       kept << ritz.vectors.leftCols(kKept), ritz.vectors.rightCols(kKept);
@@ -78,7 +86,10 @@ SpectrumEnds spectrum_ends(const SelfAdjointOperator& A, const Vectors<double>& 
     }
     const Index had = space.size();
     space.extend(residuals);
-    if (space.size() == had) return ends.converged = true, ends;  // an invariant subspace
+    if (space.size() == had) {
+      ends.status = {true, products, "the space is invariant" + after};
+      return ends;
+    }
   }
 }
 

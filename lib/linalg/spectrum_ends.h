@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "basin/linalg/linear_operator.h"
+#include "basin/linalg/solver_status.h"
 
 namespace basin {
 
@@ -18,8 +19,7 @@ struct SpectrumEnds {
   double smallest = 0, largest = 0;                    ///< Rayleigh quotients: within the spectrum
   double smallest_residual = 0, largest_residual = 0;  ///< an eigenvalue lies within
   Vectors<double> vectors;                             ///< their unit vectors: size x 2
-  Index products = 0;
-  bool converged = false;
+  SolverStatus status;
 };
 
 /// The algebraically smallest and largest eigenvalue in one block Krylov space with full orthogonalisation

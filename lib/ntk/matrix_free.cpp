@@ -108,7 +108,7 @@ MatrixFreeMinimum matrix_free_minimum(const Linearization<double>& at,
   result.kernel.largest_upper = std::numeric_limits<double>::infinity();
   result.residual = found.residual;
   result.products = K.products();
-  result.converged = found.converged;
+  result.converged = found.status.converged;
   return result;
 }
 

@@ -93,7 +93,7 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
     if (wants("train_acc")) set("train_acc", accuracy(at.outputs(), setup_.point.data->Y));
     if (wants("min_eig")) {
       const SpectrumEnds ends = spectrum_ends(HessianOperator(at), eigenvectors, {.seed = seed_});
-      set("eig_converged", ends.converged ? 1 : 0);
+      set("eig_converged", ends.status.converged ? 1 : 0);
       set("min_eig", ends.smallest);
       set("max_eig", ends.largest);
       eigenvectors = ends.vectors;

@@ -27,13 +27,13 @@ TEST_CASE("the smallest eigenpair is found") {
   const Vectors<double> matrix = with_eigenvalues(values);
   const MatrixOperator A(matrix);
   const SmallestPair found = smallest_pair(A, identity);
-  CAPTURE(n, found.value, found.residual, found.products);
-  CHECK(found.converged);
+  CAPTURE(n, found.value, found.residual, found.status.products);
+  CHECK(found.status.converged);
   CHECK(found.value >= values[0] * (1 - 1e-12));
   CHECK(found.value == Approx(values[0]).epsilon(1e-3));
   CHECK(found.vector.norm() == Approx(1));
   CHECK((matrix * found.vector - found.value * found.vector).norm() == Approx(found.residual).margin(1e-12));
-  CHECK(found.products == A.products());
+  CHECK(found.status.products == A.products());
 }
 
 TEST_CASE("a good preconditioner saves most products, and a repeated eigenvalue does no harm") {
@@ -48,17 +48,18 @@ TEST_CASE("a good preconditioner saves most products, and a repeated eigenvalue 
       B, [&](VectorsRef<double> V) { V = (Q * inverse.asDiagonal() * Q.transpose() * V).eval(); });
   CHECK(plain.value == Approx(1).epsilon(2e-3));
   CHECK(helped.value == Approx(1).epsilon(2e-3));
-  CHECK(2 * helped.products < plain.products);
+  CHECK(2 * helped.status.products < plain.status.products);
 }
 
 TEST_CASE("what has not converged says so, and is an upper bound") {
   Vector<double> values = Vector<double>::LinSpaced(300, 0, 20).array().exp();
   const MatrixOperator A(with_eigenvalues(values));
   const SmallestPair found = smallest_pair(A, identity, {.tolerance = 1e-8, .max_products = 40});
-  CHECK_FALSE(found.converged);
+  CHECK_FALSE(found.status.converged);
+  CHECK_THAT(found.status.text, Catch::Matchers::StartsWith("the residual is above the tolerance after "));
   CHECK(found.value >= values[0]);
-  CHECK(found.products >= 40);
-  CHECK(found.products <= 48);
+  CHECK(found.status.products >= 40);
+  CHECK(found.status.products <= 48);
   const Vectors<double> nan = Vectors<double>::Constant(3, 3, std::nan(""));
   CHECK_THROWS_AS(smallest_pair(MatrixOperator(nan), identity), WorkError);
 }

@@ -14,7 +14,7 @@ TEST_CASE("both ends of known spectra, from any start") {
   const MatrixOperator A(values);
   Vectors<double> none(size, 0);
   const SpectrumEnds cold = spectrum_ends(A, none);
-  CHECK(cold.converged);
+  CHECK(cold.status.converged);
   CHECK(cold.smallest == Approx(values[0]).epsilon(1e-10));
   CHECK(cold.largest == Approx(values[size - 1]).epsilon(1e-10));
   CHECK(cold.smallest_residual <= 1e-6 * 9);
@@ -27,7 +27,7 @@ TEST_CASE("both ends of known spectra, from any start") {
   // A good start saves products.
   const SpectrumEnds warm = spectrum_ends(A, cold.vectors);
   CHECK(warm.largest == Approx(values[size - 1]).epsilon(1e-10));
-  CHECK(warm.products <= cold.products);
+  CHECK(warm.status.products <= cold.status.products);
   for (Index j = 0; j < 2; ++j) CHECK(warm.vectors.col(j).norm() == Approx(1));
 }
 
@@ -35,7 +35,8 @@ TEST_CASE("not converging is said") {
   const MatrixOperator A(Vector<double>(Vector<double>::LinSpaced(400, 0, 1).array().pow(8)));
   const SpectrumEnds ends =
       spectrum_ends(A, Vectors<double>(400, 0), {.tolerance = 1e-14, .max_products = 30});
-  CHECK_FALSE(ends.converged);
-  CHECK(ends.products >= 30);
+  CHECK_FALSE(ends.status.converged);
+  CHECK_THAT(ends.status.text, Catch::Matchers::StartsWith("the residuals are above the tolerance after "));
+  CHECK(ends.status.products >= 30);
   CHECK(ends.smallest >= -1e-14);
 }
