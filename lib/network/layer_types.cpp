@@ -61,6 +61,12 @@ const LayerType& layer_type(const std::string& name) {
   throw InputError("unknown layer type '" + name + "'; expected one of " + names);
 }
 
+std::vector<std::string> layer_type_names() {
+  std::vector<std::string> names;
+  for (const LayerType& type : types()) names.push_back(type.name);
+  return names;
+}
+
 void add_layer_type(LayerType type) {
   for (const LayerType& known : types())
     if (known.name == type.name) throw InputError("there is a layer type '" + type.name + "' already");

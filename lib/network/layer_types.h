@@ -29,6 +29,9 @@ struct LayerType {
 /// Throws InputError, listing the types there are.
 const LayerType& layer_type(const std::string& name);
 
+/// The names of all types.
+std::vector<std::string> layer_type_names();
+
 /// One type more, for layers that are not the library's own. Throws InputError for a name that is taken.
 /// Not while other threads build networks.
 void add_layer_type(LayerType type);

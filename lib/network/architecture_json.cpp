@@ -1,0 +1,220 @@
+#include "basin/network/architecture_json.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "basin/linalg/errors.h"
+#include "basin/network/layer_types.h"
+
+namespace basin {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kDepth = 64;               // of brackets
+constexpr std::size_t kText = 1U << 20;  // bytes; a network of a thousand layers takes a tenth
+constexpr std::size_t kShown = 60;       // characters of a word in a message
+
+std::string shown(const std::string& word) {
+  return "'" + (word.size() <= kShown ? word : word.substr(0, kShown) + "...") + "'";
+}
+
+[[noreturn]] void refuse(const std::string& where, const std::string& what) {
+  throw InputError("architecture: " + (where.empty() ? what : where + ": " + what));
+}
+
+/// Letters to change, add or leave out to come from one word to the other (Levenshtein 1966).
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t before = row[0]++;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t change = before + (a[i] == b[j] ? 0 : 1);
+      before = row[j + 1];
+      row[j + 1] = std::min({change, row[j] + 1, before + 1});
+    }
+  }
+  return row.back();
+}
+
+/// "; did you mean 'heads'?", or the list of what there is.
+std::string meant(const std::string& word, const std::vector<std::string>& known) {
+  std::string list;
+  const std::string* nearest = nullptr;
+  std::size_t least = 3;  // letters: further words are others
+  for (const std::string& k : known) {
+    list += (list.empty() ? "" : ", ") + k;
+    if (word.size() <= kShown && distance(word, k) < least) least = distance(word, k), nearest = &k;
+  }
+  return nearest ? "; did you mean '" + *nearest + "'?" : "; expected one of " + list;
+}
+
+/// A member that has to be there.
+const Json& member(const Json& object, const std::string& where, const std::string& name) {
+  const auto found = object.find(name);
+  if (found == object.end()) refuse(where, "'" + name + "' is missing");
+  return *found;
+}
+
+std::string path(const std::string& where, const std::string& name) {
+  return where.empty() ? name : where + "." + name;
+}
+
+void check_members(const Json& object, const std::string& where, const std::vector<std::string>& known) {
+  for (const auto& [key, value] : object.items())
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      refuse(where, "unknown member " + shown(key) + meant(key, known));
+}
+
+const Json& object_at(const Json& value, const std::string& where) {
+  if (!value.is_object()) refuse(where, std::string("found ") + value.type_name() + "; expected an object");
+  return value;
+}
+
+std::string text_at(const Json& value, const std::string& where) {
+  if (!value.is_string()) refuse(where, std::string("found ") + value.type_name() + "; expected a string");
+  return value.get<std::string>();
+}
+
+Index size_at(const Json& value, const std::string& where) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 40;
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > kLargest) ||
+      value.get<std::int64_t>() > kLargest || value.get<std::int64_t>() < -kLargest)
+    refuse(where, "found " + value.dump().substr(0, kShown) + "; expected an integer of at most 2^40");
+  return value.get<std::int64_t>();
+}
+
+/// A value for an option of this kind. A whole number is a number, too.
+LayerOption option_at(const Json& value, const std::string& where, const LayerOption& kind) {
+  if (std::holds_alternative<std::string>(kind)) return text_at(value, where);
+  if (std::holds_alternative<Index>(kind)) return size_at(value, where);
+  if (!value.is_number()) refuse(where, std::string("found ") + value.type_name() + "; expected a number");
+  return value.get<double>();
+}
+
+std::vector<LayerDescription> layers_at(const Json& value, const std::string& where);
+
+LayerDescription layer_at(const Json& value, const std::string& where) {
+  object_at(value, where);
+  LayerDescription layer;
+  layer.type = text_at(member(value, where, "type"), path(where, "type"));
+  const std::vector<std::string> types = layer_type_names();
+  if (std::find(types.begin(), types.end(), layer.type) == types.end())
+    refuse(path(where, "type"), "unknown layer type " + shown(layer.type) + meant(layer.type, types));
+  const std::vector<LayerOptionType>& known = layer_type(layer.type).options;
+
+  std::vector<std::string> names = {"type", "name", "layers"};
+  for (const LayerOptionType& o : known) names.push_back(o.name);
+  const auto set = [&](const std::string& key, const Json& given, const std::string& at) {
+    const auto of = std::find_if(known.begin(), known.end(), [&](const auto& o) { return o.name == key; });
+    if (of == known.end())
+      refuse(at.substr(0, at.size() - std::min(at.size(), key.size() + 1)),
+             layer.type + ": unknown member " + shown(key) + meant(key, names));
+    if (!layer.options.emplace(key, option_at(given, at, of->of)).second) refuse(at, "stands twice");
+  };
+  for (const auto& [key, given] : value.items()) {
+    const std::string at = path(where, key.substr(0, kShown));
+    if (key == "type") continue;
+    if (key == "name") {
+      layer.name = text_at(given, at);
+      if (layer.name.empty() || layer.name.find_first_of("./*") != std::string::npos)
+        refuse(at, "found " + shown(layer.name) + "; expected a name without '.', '/' and '*'");
+    } else if (key == "layers") {
+      layer.layers = layers_at(given, at);
+    } else if (given.is_object()) {
+      set(key, member(given, at, "type"), path(at, "type"));
+      for (const auto& [inner, inner_value] : given.items())
+        if (inner != "type") set(inner, inner_value, path(at, inner.substr(0, kShown)));
+    } else {
+      set(key, given, at);
+    }
+  }
+  return layer;
+}
+
+std::vector<LayerDescription> layers_at(const Json& value, const std::string& where) {
+  if (!value.is_array() || value.empty())
+    refuse(where, std::string("found ") + (value.is_array() ? "an empty list" : value.type_name()) +
+                      "; expected a list of layers");
+  std::vector<LayerDescription> layers;
+  for (const Json& layer : value)
+    layers.push_back(layer_at(layer, where + "[" + std::to_string(layers.size()) + "]"));
+  return layers;
+}
+
+/// The text as JSON. Depth and keys are looked at before anything is built of them.
+Json parsed(const std::string& text) {
+  if (text.size() > kText) refuse("", std::to_string(text.size()) + " bytes; expected at most 1 MiB");
+  std::vector<std::set<std::string>> keys(kDepth + 1);
+  const Json::parser_callback_t look = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (depth > kDepth) refuse("", "nested deeper than " + std::to_string(kDepth) + " brackets");
+    if (event == Json::parse_event_t::object_start) {
+      if (depth + 1 <= kDepth) keys[static_cast<std::size_t>(depth) + 1].clear();
+    } else if (event == Json::parse_event_t::key) {
+      const std::string key = value.get<std::string>();
+      if (!keys[static_cast<std::size_t>(depth)].insert(key).second)
+        refuse("", "the member " + shown(key) + " stands twice in one object");
+    }
+    return true;
+  };
+  try {
+    return Json::parse(text, look);
+  } catch (const Json::exception& error) {
+    // "[json.exception.parse_error.101] parse error at line 1, column 9: ..."
+    const std::string what = error.what();
+    const std::size_t end = what.find("] ");
+    refuse("", "no JSON: " + what.substr(end == std::string::npos ? 0 : end + 2, 160));
+  }
+}
+
+Json to_json(const std::vector<LayerDescription>& layers) {
+  Json list = Json::array();
+  for (const LayerDescription& layer : layers) {
+    const LayerDescription full = with_defaults(layer);
+    Json one;
+    one["type"] = full.type;
+    if (!full.name.empty()) one["name"] = full.name;
+    for (const LayerOptionType& of : layer_type(full.type).options)
+      std::visit([&](const auto& value) { one[of.name] = value; }, full.options.at(of.name));
+    if (!full.layers.empty()) one["layers"] = to_json(full.layers);
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+}  // namespace
+
+Architecture architecture_from_json(const std::string& text) {
+  const Json json = parsed(text);
+  object_at(json, "");
+  check_members(json, "", {"inputs", "layers", "loss"});
+  Architecture architecture;
+  const Json& inputs = object_at(member(json, "", "inputs"), "inputs");
+  const std::string type = text_at(member(inputs, "inputs", "type"), "inputs.type");
+  if (type != "vectors") refuse("inputs.type", "unknown inputs " + shown(type) + meant(type, {"vectors"}));
+  check_members(inputs, "inputs", {"type", "tokens", "width"});
+  for (const auto& [name, size] :
+       {std::pair{"tokens", &architecture.input.tokens}, {"width", &architecture.input.width}}) {
+    *size = size_at(member(inputs, "inputs", name), path("inputs", name));
+    if (*size < 1) refuse(path("inputs", name), "found " + std::to_string(*size) + "; expected at least 1");
+  }
+  architecture.layers = layers_at(member(json, "", "layers"), "layers");
+  if (const auto loss = json.find("loss"); loss != json.end()) {
+    object_at(*loss, "loss");
+    check_members(*loss, "loss", {"type"});
+    architecture.loss = text_at(member(*loss, "loss", "type"), "loss.type");
+  }
+  return architecture;
+}
+
+std::string to_json(const Architecture& a) {
+  Json json;
+  json["inputs"] = {{"type", "vectors"}, {"tokens", a.input.tokens}, {"width", a.input.width}};
+  json["layers"] = to_json(a.layers);
+  json["loss"] = {{"type", a.loss}};
+  return json.dump(2);
+}
+
+}  // namespace basin

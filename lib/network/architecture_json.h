@@ -1,0 +1,30 @@
+/// Architectures as JSON: what a problem file says of its network.
+#pragma once
+
+#include <string>
+
+#include "basin/network/architecture.h"
+
+namespace basin {
+
+/// Reads
+///
+///     {"inputs": {"type": "vectors", "tokens": 8, "width": 16},
+///      "layers": [{"type": "attention", "name": "first", "heads": 2, "head-dim": 4, "outputs": 16,
+///                  "kernel": {"type": "gaussian", "bandwidth": 1.5}},
+///                 {"type": "linear", "outputs": 2}],
+///      "loss": {"type": "squared"}}
+///
+/// The loss may be left out, for the squared one. A layer has its type, an optional name, the layers inside
+/// it where it is a container, and the options of its type (network/layer_types.h); an option with options of
+/// its own is an object whose `type` is its value. Throws InputError, naming the place (layers[1].outputs)
+/// and, for a word that is not known, the nearest one that is: for what is no JSON, a key that stands twice
+/// or is unknown, a value of another kind, and more layers or deeper nesting than any network has. Nothing is
+/// built.
+Architecture architecture_from_json(const std::string& text);
+
+/// The canonical text, with every default written out and numbers to their last digit: of two descriptions of
+/// the same network the same.
+std::string to_json(const Architecture& architecture);
+
+}  // namespace basin

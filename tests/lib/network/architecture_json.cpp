@@ -1,0 +1,109 @@
+#include "basin/network/architecture_json.h"
+
+#include <catch2/catch.hpp>
+
+#include "basin/linalg/errors.h"
+#include "basin/network/attention_spec.h"
+
+using namespace basin;
+
+namespace {
+
+const std::string kInputs = R"("inputs": {"type": "vectors", "tokens": 3, "width": 4})";
+
+std::string network(const std::string& layers, const std::string& more = "") {
+  return "{" + kInputs + R"(, "layers": [)" + layers + "]" + more + "}";
+}
+
+std::string message(const std::string& text) {
+  try {
+    architecture_from_json(text);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("an architecture from its text and back") {
+  const Architecture a = architecture_from_json(network(
+      R"({"type": "attention", "name": "first", "heads": 2, "head-dim": 5, "outputs": 6,
+          "kernel": {"type": "gaussian", "bandwidth": 1.1}},
+         {"type": "linear", "outputs": 2})",
+      R"(, "loss": {"type": "squared"})"));
+  CHECK(a.input == Shape{3, 4});
+  REQUIRE(a.layers.size() == 2);
+  CHECK(a.layers[0].name == "first");
+  CHECK(a.layers[0].options.at("head-dim") == LayerOption(Index{5}));
+  CHECK(a.layers[0].options.at("kernel") == LayerOption("gaussian"));
+  CHECK(a.layers[0].options.at("bandwidth") == LayerOption(1.1));
+  CHECK(blocks(a).size() == 5);
+  CHECK(blocks(a)[0].name == "first.W_Q");
+
+  const std::string text = to_json(a);
+  CHECK(architecture_from_json(text) == a);
+  CHECK(to_json(architecture_from_json(text)) == text);
+  // defaults are written out, whatever was left out or in which order
+  const std::string one = R"({"type": "attention", "heads": 1, "head-dim": 2, "outputs": 2})",
+                    other = R"({"outputs": 2, "bandwidth": 0, "kernel": "softmax", "head-dim": 2, "heads": 1,
+                                "type": "attention"})";
+  CHECK(to_json(architecture_from_json(network(one))) == to_json(architecture_from_json(network(other))));
+  CHECK_THAT(to_json(architecture_from_json(network(one))),
+             Catch::Matchers::Contains(R"("kernel": "softmax")"));
+  CHECK(single_attention(architecture_from_json(network(one))).has_value());
+}
+
+TEST_CASE("what is wrong with an architecture is said in one line, with its place and the nearest word") {
+  const std::string linear = R"({"type": "linear", "outputs": 2})";
+  CHECK(message("{") ==
+        "architecture: no JSON: parse error at line 1, column 2: syntax error while parsing object key - "
+        "unexpected end of input; expected string literal");
+  CHECK(message("[]") == "architecture: found array; expected an object");
+  CHECK(message("{}") == "architecture: 'inputs' is missing");
+  CHECK(message(R"({"input": {}})") == "architecture: unknown member 'input'; did you mean 'inputs'?");
+  CHECK(message("{" + kInputs + "}") == "architecture: 'layers' is missing");
+  CHECK(message(network("")) == "architecture: layers: found an empty list; expected a list of layers");
+  CHECK(message(network("3")) == "architecture: layers[0]: found number; expected an object");
+  CHECK(message(network(R"({"type": "linaer", "outputs": 2})")) ==
+        "architecture: layers[0].type: unknown layer type 'linaer'; did you mean 'linear'?");
+  CHECK_THAT(
+      message(network(R"({"type": "lstm"})")),
+      Catch::Matchers::StartsWith(
+          "architecture: layers[0].type: unknown layer type 'lstm'; expected one of attention, linear"));
+  CHECK(message(network(linear + R"(, {"type": "linear", "ouptuts": 2})")) ==
+        "architecture: layers[1]: linear: unknown member 'ouptuts'; did you mean 'outputs'?");
+  CHECK(message(network(R"({"type": "linear", "outputs": "2"})")) ==
+        R"(architecture: layers[0].outputs: found "2"; expected an integer of at most 2^40)");
+  CHECK(message(network(R"({"type": "linear", "outputs": 1e3})")) ==
+        "architecture: layers[0].outputs: found 1000.0; expected an integer of at most 2^40");
+  CHECK_THAT(message(network(R"({"type": "linear", "outputs": 99999999999999999999})")),
+             Catch::Matchers::Contains("layers[0].outputs"));
+  CHECK_THAT(message(network(R"({"type": "linear", "outputs": 18446744073709551615})")),
+             Catch::Matchers::Contains("expected an integer of at most 2^40"));
+  CHECK(message(network(R"({"type": "linear", "outputs": 2, "outputs": 3})")) ==
+        "architecture: the member 'outputs' stands twice in one object");
+  CHECK(message(network(R"({"type": "attention", "heads": 1, "kernel": {"bandwidth": 2}})")) ==
+        "architecture: layers[0].kernel: 'type' is missing");
+  CHECK(message(network(R"({"type": "attention", "kernel": {"type": "gaussian", "bandwith": 2}})")) ==
+        "architecture: layers[0].kernel: attention: unknown member 'bandwith'; did you mean 'bandwidth'?");
+  CHECK(message(network(
+            R"({"type": "attention", "bandwidth": 1, "kernel": {"type": "gaussian", "bandwidth": 2}})")) ==
+        "architecture: layers[0].kernel.bandwidth: stands twice");
+  CHECK(message(network(R"({"type": "linear", "outputs": 2, "name": "a.b"})")) ==
+        "architecture: layers[0].name: found 'a.b'; expected a name without '.', '/' and '*'");
+  CHECK(message(R"({"inputs": {"type": "vectors", "tokens": 0, "width": 4}, "layers": []})") ==
+        "architecture: inputs.tokens: found 0; expected at least 1");
+  CHECK(message(R"({"inputs": {"type": "vector", "tokens": 1, "width": 4}, "layers": []})") ==
+        "architecture: inputs.type: unknown inputs 'vector'; did you mean 'vectors'?");
+}
+
+TEST_CASE("nesting without end, long texts and long words are refused at once") {
+  CHECK(message(std::string(50'000, '[')) == "architecture: nested deeper than 64 brackets");
+  std::string deep;
+  for (int i = 0; i < 50'000; ++i) deep += R"({"a":)";
+  CHECK(message(deep) == "architecture: nested deeper than 64 brackets");
+  CHECK(message(std::string((1U << 20U) + 1, ' ')) == "architecture: 1048577 bytes; expected at most 1 MiB");
+  CHECK(message(network(R"({"type": ")" + std::string(100'000, 'x') + R"("})")).size() < 300);
+  CHECK(message(network(R"({"type": "linear", ")" + std::string(100'000, 'x') + R"(": 1})")).size() < 400);
+}
