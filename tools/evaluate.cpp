@@ -4,7 +4,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/linalg/random.h"
 #include "basin/stationary/rounding.h"
-#include "common/setup.h"
+#include "common/command/setup.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -13,11 +13,11 @@
 #include "basin/linalg/errors.h"
 #include "basin/model/perturbation.h"
 #include "basin/stationary/rounding.h"
-#include "common/product_journal.h"
-#include "common/run_output.h"
-#include "common/setup.h"
-#include "common/spectrum_file.h"
-#include "common/spectrum_summary.h"
+#include "common/command/run_output.h"
+#include "common/command/setup.h"
+#include "common/spectrum/file.h"
+#include "common/spectrum/product_journal.h"
+#include "common/spectrum/summary.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "basin/linalg/errors.h"
-#include "common/slice_run.h"
-#include "common/slice_summary.h"
+#include "common/slice/run.h"
+#include "common/slice/summary.h"
 
 using namespace basin;
 using namespace basin::tools;

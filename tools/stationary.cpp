@@ -3,12 +3,12 @@
 
 #include "basin/curvature/symmetries.h"
 #include "basin/linalg/errors.h"
-#include "common/catalogue_merge.h"
-#include "common/catalogue_summary.h"
-#include "common/catalogue_text.h"
-#include "common/descent_options.h"
-#include "common/run_output.h"
-#include "common/search_options.h"
+#include "common/catalogue/merge.h"
+#include "common/catalogue/search_options.h"
+#include "common/catalogue/summary.h"
+#include "common/catalogue/text.h"
+#include "common/command/run_output.h"
+#include "common/descent/options.h"
 
 using namespace basin;
 using namespace basin::tools;

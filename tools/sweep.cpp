@@ -3,10 +3,10 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/parallel.h"
-#include "common/problems.h"
-#include "common/run_output.h"
-#include "common/setup.h"
-#include "common/sweep_summary.h"
+#include "common/command/problems.h"
+#include "common/command/run_output.h"
+#include "common/command/setup.h"
+#include "common/sweep/summary.h"
 
 using namespace basin;
 using namespace basin::tools;

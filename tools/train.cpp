@@ -8,11 +8,11 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/training/proven_steps.h"
-#include "common/checkpoint.h"
-#include "common/descent_options.h"
-#include "common/global_minimum.h"
-#include "common/run_output.h"
-#include "common/run_records.h"
+#include "common/command/run_output.h"
+#include "common/descent/checkpoint.h"
+#include "common/descent/global_minimum.h"
+#include "common/descent/options.h"
+#include "common/descent/records.h"
 
 using namespace basin;
 using namespace basin::tools;
