@@ -2,8 +2,10 @@
 #include <cmath>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/linalg/random.h"
 #include "basin/stationary/rounding.h"
+#include "common/command/run.h"
 #include "common/command/setup.h"
 
 using namespace basin;

@@ -7,6 +7,7 @@
 #include "basin/problem/constructions.h"
 #include "basin/problem/npy.h"
 #include "common/command/problems.h"
+#include "common/command/run.h"
 
 using namespace basin;
 using namespace basin::tools;

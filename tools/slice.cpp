@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "basin/linalg/errors.h"
+#include "common/command/run.h"
 #include "common/slice/run.h"
 #include "common/slice/summary.h"
 

@@ -3,10 +3,12 @@
 
 #include "basin/curvature/symmetries.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "common/catalogue/merge.h"
 #include "common/catalogue/search_options.h"
 #include "common/catalogue/summary.h"
 #include "common/catalogue/text.h"
+#include "common/command/run.h"
 #include "common/command/run_output.h"
 #include "common/descent/options.h"
 

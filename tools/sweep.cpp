@@ -2,8 +2,10 @@
 #include <cmath>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/linalg/parallel.h"
 #include "common/command/problems.h"
+#include "common/command/run.h"
 #include "common/command/run_output.h"
 #include "common/command/setup.h"
 #include "common/sweep/summary.h"

@@ -7,7 +7,9 @@
 
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/training/proven_steps.h"
+#include "common/command/run.h"
 #include "common/command/run_output.h"
 #include "common/descent/checkpoint.h"
 #include "common/descent/global_minimum.h"

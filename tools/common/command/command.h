@@ -1,31 +1,19 @@
-/// What every tool does around its work: options, exit codes, signals, clocks, summaries.
+/// The command line of a tool, and what it says.
 #pragma once
 
-#include <boost/program_options.hpp>
 #include <functional>
-#include <map>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "basin/hdf5/provenance.h"
-#include "basin/linalg/memory.h"
-#include "basin/linalg/progress.h"
 #include "basin/linalg/types.h"
+#include "common/command/assertions.h"
+#include "common/command/numbers.h"
+#include "common/command/progress.h"
+#include "common/command/values.h"
 
 namespace basin::tools {
-
-namespace po = boost::program_options;
-
-enum ExitCode { kDone = 0, kWorkFailed = 1, kWrongInput = 2, kRefuted = 3 };
-
-/// The work is done and its result written, but a verdict is not what --assert asks for.
-class RefutedAssertion : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 /// How a tool introduces itself.
 struct Introduction {
@@ -34,39 +22,6 @@ struct Introduction {
   std::string usage;    ///< after the name
   std::string details;  ///< paragraphs, already wrapped
   std::string example;
-};
-
-/// A seed on the command line: an unsigned number, which Boost alone would also read from "-1".
-struct Seed {
-  std::uint64_t value = 0;
-};
-std::istream& operator>>(std::istream& in, Seed& seed);
-std::ostream& operator<<(std::ostream& out, const Seed& seed);
-
-/// Values of options, and what they resolved to.
-class OptionValues {
- public:
-  OptionValues() = default;
-  explicit OptionValues(po::variables_map values) : values_(std::move(values)) {}
-
-  /// On the command line or in the configuration file.
-  bool given(const std::string& option) const {
-    return values_.count(option) > 0 && !values_[option].defaulted();
-  }
-  template <class T>
-  T get(const std::string& option) const {
-    return values_.at(option).as<T>();
-  }
-  /// The value as text; empty for an option without one.
-  std::string text(const std::string& option) const;
-  std::uint64_t seed() const { return get<Seed>("seed").value; }
-
-  /// Records what an option stands for when its value was left to the tool.
-  void resolve(const std::string& option, const std::string& value) { resolved_[option] = value; }
-
- protected:
-  po::variables_map values_;
-  std::map<std::string, std::string> resolved_;
 };
 
 /// The command line of a tool.
@@ -111,15 +66,19 @@ class Command : public OptionValues {
   /// Adds --assert, for tools with a verdict. `verdicts`: the names that it takes, each with what it says.
   void add_assert_option(const std::vector<std::pair<std::string, std::string>>& verdicts);
   /// Whether a verdict of that name holds, to be held against --assert.
-  void verdict(const std::string& name, bool holds);
+  void verdict(const std::string& name, bool holds) { assertions_.verdict(name, holds); }
   /// Throws RefutedAssertion unless all that --assert asks for holds.
   void check_assertions() const;
 
   /// Progress of one kind of work on stderr, with an estimate of the time left. Silent with --quiet, for
   /// short work, and sparse where stderr is not a terminal.
-  Progress progress(const std::string& what) const;
+  Progress progress(const std::string& what) const {
+    return get<bool>("quiet") ? Progress() : progress_line(what);
+  }
   /// What long work is at, a line on stderr every ten seconds; may be called by several threads.
-  std::function<void(const std::string&)> status() const;
+  std::function<void(const std::string&)> status() const {
+    return get<bool>("quiet") ? std::function<void(const std::string&)>() : status_line();
+  }
   /// One line on stderr, unless --quiet.
   void message(const std::string& line) const;
   /// A line of the summary: printed on stdout (unless --quiet) and kept for the result file.
@@ -131,9 +90,6 @@ class Command : public OptionValues {
 
  private:
   void print_help() const;
-  void check_files() const;
-  std::string option_that_reads(const std::string& path) const;
-  std::vector<std::string> asserted() const;
 
   Introduction introduction_;
   int argc_;
@@ -142,32 +98,16 @@ class Command : public OptionValues {
   po::options_description common_{"Common options"}, all_;
   std::vector<po::parsed_options> parsed_;  ///< command line and configuration file; they refer to all_
   std::size_t memory_ = 0;
-  std::vector<std::string> outputs_ = {"output"};        ///< the options that name files to write
-  std::map<std::string, std::optional<bool>> verdicts_;  ///< those that --assert takes, once they are known
+  std::vector<std::string> outputs_ = {"output"};  ///< the options that name files to write
+  Assertions assertions_;
   std::string summary_, start_time_;
   double start_seconds_ = 0;
 };
 
-/// Runs the body of a tool: errors become one line on stderr and an exit code, an interrupt removes
-/// unfinished files.
-int run(const std::string& name, const std::function<void()>& body);
-
-/// The same for a tool with one set of options: its main function.
-int run_tool(const Introduction& introduction, int argc, const char* const* argv,
-             const std::function<void(Command&)>& body);
+/// Whether the tool that runs has --memory.
+bool memory_can_be_chosen();
 
 /// The version of Basin.
 const char* version();
-
-/// A number with so many significant digits.
-std::string number(double value, int digits = 6);
-/// The same for bounds: never above, never below the value.
-std::string number_below(double value, int digits);
-std::string number_above(double value, int digits);
-/// 0.123 as "12.3 %".
-std::string percent(double share);
-/// "2.64998724612 +- 8.2e-10": with as many digits as the error leaves, which is rounded up, with what is cut
-/// off the value in it.
-std::string with_error(double value, double error);
 
 }  // namespace basin::tools

@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/problem/teacher.h"
 #include "common/command/setup.h"
 

@@ -7,6 +7,7 @@
 #include "basin/hdf5/minimum_file.h"
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "common/command/words.h"
 
 namespace basin::tools {

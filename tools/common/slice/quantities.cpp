@@ -6,6 +6,7 @@
 
 #include "basin/curvature/operators.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/linalg/spectrum_ends.h"
 #include "basin/model/evaluator.h"
 #include "basin/model/labels.h"

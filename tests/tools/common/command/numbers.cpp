@@ -1,4 +1,4 @@
-#include "common/command/command.h"
+#include "common/command/numbers.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
