@@ -41,8 +41,9 @@ void add_options(Command& command) {
   command.options.add_options()  //
       ("quantities", po::value<std::string>()->default_value("loss")->value_name("LIST"),
        "what is measured besides the loss: gradient (its norm), eigenvalues (smallest and largest of the "
-       "Hessian), ntk (smallest eigenvalue), accuracy (percentage of tokens, for labelled data)")  //
-      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish")         //
+       "Hessian), ntk (smallest eigenvalue), accuracy (percentage of tokens, for labelled data)");
+  command.add_options(Identity::none)                                                       //
+      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish")  //
       ("write-every", po::value<double>()->default_value(30)->value_name("S"),
        "seconds after which the growing result is written anew; 0: after every part of the work");
   command.add_part_option("grid");

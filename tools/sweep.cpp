@@ -189,9 +189,10 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
       argc, argv, 2);
   command.options.add_options()  //
       ("sweep", po::value<std::vector<std::string>>()->composing()->value_name("OPTION=LIST"),
-       "an axis of the grid; repeatable")                                                         //
-      ("repeats", po::value<Index>()->default_value(20)->value_name("R"), "draws of every cell")  //
-      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish");
+       "an axis of the grid; repeatable")  //
+      ("repeats", po::value<Index>()->default_value(20)->value_name("R"), "draws of every cell");
+  command.add_options(Identity::none)("resume", po::bool_switch(),
+                                      "go on with the journal of a run that did not finish");
   command.add_part_option("draws");
   if (text) {
     command.options.add_options()("folder", po::value<std::string>()->required()->value_name("FOLDER"),

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
@@ -15,12 +14,6 @@
 
 namespace basin::tools {
 namespace {
-
-const std::set<std::string> kWithoutEffect = {"problem", "output", "overwrite", "threads", "quiet",
-                                              "verbose", "resume", "config",    "memory",  "help",
-                                              "version", "escape", "entry",     "assert"};
-/// Options in which catalogues that are merged may differ.
-const std::set<std::string> kOfTheShare = {"seed", "starts", "at", "from"};
 
 template <class Values>
 std::string checksum(const Values& values) {
@@ -42,9 +35,8 @@ Specification specification_of(const Command& command, const Setup& setup, bool 
                                    {"D", layer.embedding},
                                    {"D_out", layer.outputs}})
     all.emplace_back(name, std::to_string(size));
-  for (const auto& [name, value] : command.provenance().options)
-    if (!kWithoutEffect.contains(name) && (share || !kOfTheShare.contains(name)))
-      all.emplace_back(name, value);
+  const Specification options = share ? command.identity() : command.shared_identity();
+  all.insert(all.end(), options.begin(), options.end());
   if (share) all.emplace_back("weights", checksum(setup.point.weights));
   return all;
 }
@@ -97,15 +89,18 @@ void read_given_starts(const Command& command, const Setup& setup, SearchRequest
 }  // namespace
 
 void add_search_options(Command& command) {
-  command.options.add_options()  //
+  command.add_options(Identity::run)  //
       ("starts", po::value<Index>()->default_value(100)->value_name("K"),
-       "starts (default with --at or --from: none)")  //
+       "starts (default with --at or --from: none)");
+  command.options.add_options()  //
       ("search", po::value<std::string>()->default_value("minima")->value_name("WHAT"),
-       "minima, saddles or both")  //
+       "minima, saddles or both");
+  command.add_options(Identity::run)  //
       ("at", po::value<std::vector<std::string>>()->composing()->value_name("FILE[:DATASET[:ROW]]"),
        "judge these weights; repeatable")  //
       ("from", po::value<std::vector<std::string>>()->composing()->value_name("FILE[:DATASET[:ROW]]"),
-       "descend from these weights; repeatable")  //
+       "descend from these weights; repeatable");
+  command.options.add_options()  //
       ("global-minimum", po::value<double>()->value_name("F"),
        "the global minimum of the loss, if known (default: what the problem file says in /minimum, where "
        "that holds; of W_V or W_O alone the least-squares minimum)")  //
@@ -118,7 +113,8 @@ void add_search_options(Command& command) {
       ("return-radius", po::value<double>()->default_value(0.01, "0.01")->value_name("R"),
        "how far they are, relative to the length of theta (MATHEMATICS.md, Units)")  //
       ("dense-limit", po::value<Index>()->default_value(kDenseLimit)->value_name("P"),
-       "most parameters for which the Hessian is assembled, and all its eigenvalues are counted")           //
+       "most parameters for which the Hessian is assembled, and all its eigenvalues are counted");
+  command.add_options(Identity::none)                                                                       //
       ("entry", po::value<Index>()->value_name("K"), "the entry for --escape (default: the first saddle)")  //
       ("resume", po::bool_switch(), "go on with the journal of a run that did not finish");
   command.add_output_option(

@@ -79,11 +79,15 @@ Command::Command(Introduction introduction, int argc, const char* const* argv, i
       skip_(skip),
       start_time_(utc_now()),
       start_seconds_(clock_seconds()) {
-  common_.add_options()                                                                                //
+  const auto declare = [this](Identity identity) {
+    return IdentifiedOptions(common_, identities_, identity);
+  };
+  declare(Identity::none)                                                                              //
       ("output,o", po::value<std::string>()->value_name("FILE"), "the HDF5 file to write (required)")  //
-      ("overwrite", po::bool_switch(), "replace the output file if it exists")                         //
-      ("seed", po::value<Seed>()->default_value(Seed{})->value_name("S"),
-       "seed of all random numbers")  //
+      ("overwrite", po::bool_switch(), "replace the output file if it exists");
+  declare(Identity::run)("seed", po::value<Seed>()->default_value(Seed{})->value_name("S"),
+                         "seed of all random numbers");
+  declare(Identity::none)  //
       ("threads", po::value<int>()->default_value(0)->value_name("T"),
        "number of threads; 0: OMP_NUM_THREADS if set, or all cores. The results do not depend on it")  //
       ("config", po::value<std::string>()->value_name("FILE"),
@@ -98,16 +102,16 @@ void Command::add_precision_option() {
                         "double (16 digits) or float (7 digits, about twice as fast)");
 }
 
-void Command::add_memory_option() {
+void Command::add_memory_option(Identity identity) {
   has_memory_option = true;
-  options.add_options()("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
+  add_options(identity)("memory", po::value<std::string>()->default_value("auto")->value_name("SIZE"),
                         "most memory for kept intermediate results and dense matrices, e.g. 200M or 4G; "
                         "auto: half of what the machine, ulimit and control groups allow");
 }
 
 void Command::add_part_option(const std::string& work) {
-  options.add_options()("part", po::value<std::string>()->default_value("1/1")->value_name("i/k"),
-                        ("compute the i-th of k shares of the " + work).c_str());
+  add_options(Identity::run)("part", po::value<std::string>()->default_value("1/1")->value_name("i/k"),
+                             ("compute the i-th of k shares of the " + work).c_str());
 }
 
 std::pair<Index, Index> Command::part() const {
@@ -120,8 +124,8 @@ std::pair<Index, Index> Command::part() const {
 }
 
 void Command::add_assert_option(const std::vector<std::pair<std::string, std::string>>& verdicts) {
-  options.add_options()("assert", po::value<std::string>()->value_name("VERDICT[,VERDICT]"),
-                        assertions_.declare(verdicts).c_str());
+  add_options(Identity::none)("assert", po::value<std::string>()->value_name("VERDICT[,VERDICT]"),
+                              assertions_.declare(verdicts).c_str());
 }
 
 void Command::check_assertions() const {
@@ -191,8 +195,26 @@ bool Command::parse() {
 }
 
 void Command::add_output_option(const std::string& name, const std::string& help) {
-  options.add_options()(name.c_str(), po::value<std::string>()->value_name("FILE"), help.c_str());
+  add_options(Identity::none)(name, po::value<std::string>()->value_name("FILE"), help.c_str());
   outputs_.push_back(name);
+}
+
+Specification Command::identity() const {
+  Specification all;
+  for (const auto& [name, value] : resolved_)
+    if (const auto found = identities_.find(name);
+        found == identities_.end() || found->second != Identity::none)
+      all.emplace_back(name, value);
+  return all;
+}
+
+Specification Command::shared_identity() const {
+  Specification all;
+  for (const auto& [name, value] : resolved_)
+    if (const auto found = identities_.find(name);
+        found == identities_.end() || found->second == Identity::whole)
+      all.emplace_back(name, value);
+  return all;
 }
 
 OptionValues Command::with(const std::vector<std::pair<std::string, std::string>>& options_given) const {

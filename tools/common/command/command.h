@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,8 +10,10 @@
 #include "basin/hdf5/provenance.h"
 #include "basin/linalg/types.h"
 #include "common/command/assertions.h"
+#include "common/command/identity.h"
 #include "common/command/numbers.h"
 #include "common/command/progress.h"
+#include "common/command/specification.h"
 #include "common/command/values.h"
 
 namespace basin::tools {
@@ -36,6 +39,8 @@ class Command : public OptionValues {
 
   po::options_description options{"Options"};
   po::positional_options_description positional;
+  /// As options.add_options(), which declares options of Identity::whole.
+  IdentifiedOptions add_options(Identity identity) { return {options, identities_, identity}; }
 
   /// False when --help or --version was asked for and printed. Throws po::error or InputError.
   bool parse();
@@ -43,6 +48,11 @@ class Command : public OptionValues {
   /// The values if these options, each a name and its argument, had been given as well. They win over what
   /// was given; repeatable options add up. Throws po::error.
   OptionValues with(const std::vector<std::pair<std::string, std::string>>& options) const;
+
+  /// The options that make the run what it is, as they are resolved, by name.
+  Specification identity() const;
+  /// Those of them in which runs agree that are merged.
+  Specification shared_identity() const;
 
   std::string output() const { return get<std::string>("output"); }
 
@@ -55,8 +65,9 @@ class Command : public OptionValues {
   bool single_precision() const {
     return values_.count("precision") > 0 && get<std::string>("precision") == "float";
   }
-  /// Adds --memory: for tools that keep intermediate results or dense matrices.
-  void add_memory_option();
+  /// Adds --memory: for tools that keep intermediate results or dense matrices. Identity::whole where the way
+  /// to the numbers depends on it, and so their last digits.
+  void add_memory_option(Identity identity = Identity::none);
 
   /// Adds --part: for tools whose work can be shared out to several runs.
   void add_part_option(const std::string& work);
@@ -96,6 +107,7 @@ class Command : public OptionValues {
   const char* const* argv_;
   int skip_;
   po::options_description common_{"Common options"}, all_;
+  std::map<std::string, Identity> identities_;
   std::vector<po::parsed_options> parsed_;  ///< command line and configuration file; they refer to all_
   std::size_t memory_ = 0;
   std::vector<std::string> outputs_ = {"output"};  ///< the options that name files to write

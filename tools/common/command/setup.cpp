@@ -74,7 +74,7 @@ std::vector<std::string> parse_blocks(const std::string& blocks) {
 }
 
 void add_model_options(Command& command) {
-  command.options.add_options()  //
+  command.add_options(Identity::none)  //
       ("problem", po::value<std::string>()->required()->value_name("FILE"),
        "the problem file (first argument)");
   add_train_option(command.options);
