@@ -6,8 +6,8 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/parallel.h"
-#include "basin/linalg/random.h"
 #include "common/catalogue/given_weights.h"
+#include "common/command/checksum.h"
 #include "common/command/problems.h"
 #include "common/descent/global_minimum.h"
 #include "common/descent/options.h"
@@ -15,21 +15,15 @@
 namespace basin::tools {
 namespace {
 
-template <class Values>
-std::string checksum(const Values& values) {
-  return hexadecimal(fnv1a({reinterpret_cast<const char*>(values.data()),
-                            static_cast<std::size_t>(values.size()) * sizeof(double)}));
-}
-
 /// What makes a catalogue what it is; with `share`, also which starts it has.
 Specification specification_of(const Command& command, const Setup& setup, bool share) {
   const AttentionSpec layer = setup.spec();
   const Vector<double> frozen = setup.point.at(Vector<double>::Zero(setup.point.theta_size())).weights;
   Specification all = {{"version", version()},
                        {"format", hdf5::kFormatVersion},
-                       {"inputs", checksum(setup.point.data->X)},
-                       {"targets", checksum(setup.point.data->Y)},
-                       {"fixed weights", checksum(frozen)}};
+                       {"inputs", checksum(bytes_of(setup.point.data->X))},
+                       {"targets", checksum(bytes_of(setup.point.data->Y))},
+                       {"fixed weights", checksum(bytes_of(frozen))}};
   for (const auto& [name, size] : {std::pair<const char*, Index>{"N", setup.point.data->samples},
                                    {"n", layer.tokens},
                                    {"D", layer.embedding},
@@ -37,7 +31,7 @@ Specification specification_of(const Command& command, const Setup& setup, bool 
     all.emplace_back(name, std::to_string(size));
   const Specification options = share ? command.identity() : command.shared_identity();
   all.insert(all.end(), options.begin(), options.end());
-  if (share) all.emplace_back("weights", checksum(setup.point.weights));
+  if (share) all.emplace_back("weights", checksum(bytes_of(setup.point.weights)));
   return all;
 }
 
@@ -194,8 +188,8 @@ Specification whole_specification(const Command& command, const Setup& setup, co
   for (const auto& [name, given] :
        {std::pair{"given points", &request.starts.points}, {"given starts", &request.starts.from}}) {
     std::string all;
-    for (const GivenWeights& g : *given) all += checksum(g.weights);
-    whole.emplace_back(name, std::to_string(given->size()) + ", " + hexadecimal(fnv1a(all)));
+    for (const GivenWeights& g : *given) all += checksum(bytes_of(g.weights));
+    whole.emplace_back(name, std::to_string(given->size()) + ", " + checksum(all));
   }
   return whole;
 }

@@ -15,28 +15,19 @@
 
 #include "basin/hdf5/file_calls.h"
 #include "basin/linalg/errors.h"
-#include "basin/linalg/random.h"
+#include "common/command/checksum.h"
 #include "common/command/interrupt.h"
+#include "common/command/journal_header.h"
 
 namespace basin::tools {
 namespace {
 
 constexpr const char* kFirstLine = "basin-journal 1";
-constexpr const char* kSeal = "\nspecification ";
 constexpr std::chrono::seconds kSyncEvery(5);
-
-std::string checksum(const std::string& text) {
-  return hexadecimal(fnv1a(text));
-}
 
 /// The text with its checksum, as a line.
 std::string sealed(const std::string& text) {
   return text + " " + checksum(text) + "\n";
-}
-
-std::string header(const Specification& specification) {
-  const std::string text = std::string(kFirstLine) + "\n" + specification_text(specification);
-  return text + kSeal + checksum(text) + "\n";
 }
 
 }  // namespace
@@ -71,15 +62,10 @@ Journal::~Journal() {
 void Journal::read(const Specification& specification, bool resume) {
   std::ifstream in(path_, std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  const std::size_t seal = bytes.find(kSeal),
-                    end_of_header = seal == std::string::npos ? seal : bytes.find('\n', seal + 1);
-  const bool whole_header = end_of_header != std::string::npos;
-  const std::string found = whole_header ? bytes.substr(0, seal) : bytes, ours = header(specification);
-  if (whole_header ? bytes.substr(0, end_of_header + 1) != found + kSeal + checksum(found) + "\n" ||
-                         found.rfind(kFirstLine, 0) != 0
-                   : ours.compare(0, bytes.size(), bytes) != 0)
-    throw InputError(path_ + ": found no journal of version 1, or a damaged one; delete it");
-  if (!whole_header || end_of_header + 1 == bytes.size()) {  // of a run that ended before its first record
+  const std::string ours = journal_header(kFirstLine, specification);
+  const std::optional<FoundHeader> found = find_header(bytes, kFirstLine, ours);
+  if (!found) throw InputError(path_ + ": found no journal of version 1, or a damaged one; delete it");
+  if (!found->has_records(bytes.size())) {  // of a run that ended before its first record
     cut(0);
     write(ours);
     return;
@@ -87,11 +73,11 @@ void Journal::read(const Specification& specification, bool resume) {
   if (!resume)
     throw InputError(path_ + ": an unfinished run has left its journal; go on with --resume, or delete it");
   empty_ = false;
-  const std::string difference = first_difference(parse_specification(found), specification);
+  const std::string difference = first_difference(found->specification, specification);
   if (!difference.empty())
     throw InputError(path_ + ": the journal of another run (" + difference +
                      "); give the same options, or delete it");
-  std::size_t whole = end_of_header + 1;
+  std::size_t whole = found->end;
   for (std::size_t end; (end = bytes.find('\n', whole)) != std::string::npos; whole = end + 1)
     if (!read_record(bytes.substr(whole, end - whole))) ++damaged_;
   cut(whole);  // so that new records start on a line of their own

@@ -6,7 +6,7 @@
 
 #include "basin/hdf5/file.h"
 #include "basin/linalg/errors.h"
-#include "basin/linalg/random.h"
+#include "common/command/checksum.h"
 #include "common/command/run_output.h"
 
 namespace basin::tools {
@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Of all that a checkpoint holds.
-std::string checksum(const Checkpoint& c) {
+std::string checksum_of(const Checkpoint& c) {
   std::string bytes = c.of_run;
   const auto add = [&](const std::string& name, const double* values, Index count) {
     bytes += "\n" + name + " " + std::to_string(count) + " ";
@@ -31,7 +31,7 @@ std::string checksum(const Checkpoint& c) {
   for (const auto& [name, value] : c.run.memory.numbers) add("memory/" + name, &value, 1);
   for (const auto& [name, value] : c.numbers) add("numbers/" + name, &value, 1);
   for (const auto& row : c.records) add("record", row.data(), static_cast<Index>(row.size()));
-  return hexadecimal(fnv1a(bytes));
+  return checksum(bytes);
 }
 
 void write_checkpoint(const std::string& path, const Checkpoint& c) {
@@ -51,7 +51,7 @@ void write_checkpoint(const std::string& path, const Checkpoint& c) {
   const auto count = static_cast<Index>(c.records.size());
   file.write("/records", rows.data(), {count, count > 0 ? static_cast<Index>(rows.size()) / count : 0});
   file.write("/run", c.of_run);
-  file.write("/checksum", checksum(c));
+  file.write("/checksum", checksum_of(c));
   file.commit();
 }
 
@@ -85,7 +85,7 @@ Checkpoint read_checkpoint(const std::string& path) {
     c.records.emplace_back(row, row + rows.shape[1]);
   }
   c.of_run = file.read_string("/run");
-  if (file.read_string("/checksum") != checksum(c))
+  if (file.read_string("/checksum") != checksum_of(c))
     throw InputError(
         path + ": damaged: its checksum is not that of what it holds; delete it and the journal beside it");
   return c;
@@ -96,7 +96,7 @@ Checkpoint read_checkpoint(const std::string& path) {
 CheckpointFiles::CheckpointFiles(const std::string& output, const Specification& specification, Index weights,
                                  bool resume)
     : path_(checkpoint_of(output)),
-      run_(hexadecimal(fnv1a(specification_text(specification)))),
+      run_(checksum(specification_text(specification))),
       found_(resume && fs::exists(path_) ? std::optional(read_checkpoint(path_)) : std::nullopt),
       journal_(journal_of(output), specification, static_cast<std::size_t>(weights), resume) {
   if (!found_ && !fs::exists(path_)) return;

@@ -10,6 +10,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/model/perturbation.h"
 #include "basin/spectrum/eigenpairs.h"
+#include "common/command/checksum.h"
 #include "common/command/words.h"
 
 namespace basin::tools {
@@ -214,13 +215,8 @@ void add_direction_options(Command& command) {
 
 std::string Directions::checksum() const {
   std::uint64_t hash = 0;
-  const auto add = [&](const Vector<double>& direction) {
-    const std::string_view bytes(reinterpret_cast<const char*>(direction.data()),
-                                 static_cast<std::size_t>(direction.size()) * sizeof(double));
-    hash = hash * 31 + fnv1a(bytes);
-  };
-  add(u.vector);
-  add(v.vector);
+  for (const Vector<double>* direction : {&u.vector, &v.vector})
+    hash = hash * 31 + fnv1a(bytes_of(*direction));
   return hexadecimal(hash);
 }
 

@@ -12,12 +12,12 @@
 #include "basin/linalg/errors.h"
 #include "basin/linalg/random.h"
 #include "common/command/interrupt.h"
+#include "common/command/journal_header.h"
 
 namespace basin::tools {
 namespace {
 
 constexpr const char* kProductsFirstLine = "basin-products 1";
-constexpr const char* kProductsSeal = "\nspecification ";
 constexpr std::uint64_t kMagic = 0x53'54'43'44'4f'52'50'42;  // "BPRODCTS"
 
 using Words = std::array<std::uint64_t, 8>;
@@ -93,32 +93,27 @@ void ProductJournal::fail() const {
 }
 
 void ProductJournal::read_header(const Specification& specification) {
-  const std::string text = std::string(kProductsFirstLine) + "\n" + specification_text(specification);
-  const std::string expected = text + kProductsSeal + hexadecimal(fnv1a(text)) + "\n";
+  const std::string expected = journal_header(kProductsFirstLine, specification);
   const off_t length = lseek(file_, 0, SEEK_END);
   if (length < 0) fail();
   constexpr off_t kLongest = 1 << 20;
-  std::string found(static_cast<std::size_t>(std::min(length, kLongest)), '\0');
-  if (!read_at(file_, found.data(), found.size(), 0)) fail();
-  const std::size_t seal = found.find(kProductsSeal),
-                    end = seal == std::string::npos ? seal : found.find('\n', seal + 1);
-  const bool whole = end != std::string::npos;
-  const std::string there = whole ? found.substr(0, seal) : found;
-  if (whole ? found.substr(0, end + 1) != there + kProductsSeal + hexadecimal(fnv1a(there)) + "\n" ||
-                  there.rfind(kProductsFirstLine, 0) != 0
-            : expected.compare(0, found.size(), found) != 0)
+  std::string bytes(static_cast<std::size_t>(std::min(length, kLongest)), '\0');
+  if (!read_at(file_, bytes.data(), bytes.size(), 0)) fail();
+  const std::optional<FoundHeader> found = find_header(bytes, kProductsFirstLine, expected);
+  if (!found)
     throw InputError(path_ + ": found no journal of products of version 1, or a damaged one; delete it");
-  if (!whole || static_cast<off_t>(end) + 1 == length) {  // of a run that ended before its first product
+  if (!found->has_records(
+          static_cast<std::size_t>(length))) {  // of a run that ended before its first product
     if (ftruncate(file_, 0) != 0) fail();
     write(expected.data(), expected.size());
     replaying_ = false;
     return;
   }
-  const std::string difference = first_difference(parse_specification(there), specification);
+  const std::string difference = first_difference(found->specification, specification);
   if (!difference.empty())
     throw InputError(path_ + ": the journal of another run (" + difference +
                      "); give the same problem and options, or delete it");
-  position_ = static_cast<std::int64_t>(end) + 1;
+  position_ = static_cast<std::int64_t>(found->end);
 }
 
 bool ProductJournal::replay(std::uint64_t operator_number, ConstVectorsRef<double> V,
