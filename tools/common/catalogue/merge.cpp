@@ -5,14 +5,13 @@
 
 #include "basin/linalg/errors.h"
 #include "common/catalogue/text.h"
+#include "common/command/shares.h"
 
 namespace basin::tools {
 
 void join(CatalogueData& whole, CatalogueData part, const std::string& path, const std::string& first) {
-  const std::string difference = first_difference(part.specification, whole.specification);
-  if (!difference.empty())
-    throw InputError(path + ": of another problem or with other options than " + first + " (" + difference +
-                     ")");
+  check_same_work(path, part.specification, first, whole.specification,
+                  "another problem or with other options");
   if (part.shape.size() != whole.shape.size() || part.shape.function() != whole.shape.function() ||
       part.shape.rows != whole.shape.rows || part.shape.heads != whole.shape.heads)
     throw InputError(path + ": /entry/catalogue: found other sizes than in " + first);
