@@ -70,6 +70,7 @@ void check_files(const OptionFiles& files) {
       if (const std::string reader = option_that_reads(file, files); !reader.empty())
         throw InputError(file + ": is read as " + reader + "; give another name with --" + name);
     remove_unfinished(path);
+    check_output(path, files.values.get<bool>("overwrite") || is_resumed(files.values, path));
   }
 }
 

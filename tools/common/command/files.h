@@ -15,8 +15,9 @@ struct OptionFiles {
   const std::vector<std::string>& outputs;
 };
 
-/// An input is never an output, by whatever name, nor an output another one: throws InputError. Deletes what
-/// killed runs left of the outputs.
+/// What can be said of the outputs before any work: an input is never an output, by whatever name, nor an
+/// output another one; each can be written, and what has its name already may be replaced or is gone on with.
+/// Throws InputError. Deletes what killed runs left of the outputs.
 void check_files(const OptionFiles& files);
 
 }  // namespace basin::tools

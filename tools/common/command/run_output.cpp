@@ -23,11 +23,10 @@ std::string specification_in(const std::string& path, const std::string& dataset
 }  // namespace
 
 RunOutput::RunOutput(const Command& command, std::string path, std::string group)
-    : path_(std::move(path)), group_(std::move(group)), overwrite_(command.get<bool>("overwrite")) {
-  std::error_code error;
-  there_ = command.get<bool>("resume") && !overwrite_ && std::filesystem::exists(path_, error);
-  check_output(path_, overwrite_ || there_);
-}
+    : path_(std::move(path)),
+      group_(std::move(group)),
+      overwrite_(command.get<bool>("overwrite")),
+      there_(is_resumed(command, path_)) {}
 
 void RunOutput::check(const Specification& specification) {
   if (!there_) return;
@@ -40,6 +39,12 @@ void RunOutput::check(const Specification& specification) {
     throw InputError(path_ + ": exists already and is the result of another run (" + difference +
                      "); give another name or --overwrite");
   finished_ = true;
+}
+
+bool is_resumed(const OptionValues& command, const std::string& path) {
+  std::error_code error;
+  return command.given("resume") && command.get<bool>("resume") && !command.get<bool>("overwrite") &&
+         std::filesystem::exists(path, error);
 }
 
 void write_specification(hdf5::Writer& file, const std::string& group, const Specification& specification) {

@@ -12,8 +12,7 @@ namespace basin::tools {
 /// other file is kept (lib/hdf5/FORMAT.md, "Going on after a stop").
 class RunOutput {
  public:
-  /// `group` will hold the specification: "/entry/provenance". Refuses at once what can be refused without
-  /// the specification. Throws InputError.
+  /// `group` will hold the specification: "/entry/provenance".
   RunOutput(const Command& command, std::string path, std::string group);
 
   /// Holds what is there against the run. Throws InputError when it is of another one.
@@ -29,6 +28,10 @@ class RunOutput {
   std::string path_, group_;
   bool overwrite_, there_, finished_ = false;
 };
+
+/// Whether a file is there with which a run that is resumed may go on: Command::parse() leaves it to the tool
+/// to refuse one of another run.
+bool is_resumed(const OptionValues& command, const std::string& path);
 
 /// Writes the specification of a run into its result: a member of the group of the provenance.
 void write_specification(hdf5::Writer& file, const std::string& group, const Specification& specification);

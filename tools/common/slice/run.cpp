@@ -1,7 +1,6 @@
 #include "common/slice/run.h"
 
 #include <chrono>
-#include <filesystem>
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
@@ -88,7 +87,7 @@ SliceRun::SliceRun(Command& command, const Setup& setup, SliceRequest request)
     : command_(command),
       setup_(setup),
       request_(std::move(request)),
-      found_(check_path()),
+      found_(is_resumed(command, command.output())),
       path_read_(read_path(command, setup)),
       measurement_(command, setup, request_.quantities),
       directions_(make_directions(command, setup, path_read_.pointer())),
@@ -105,12 +104,6 @@ SliceRun::SliceRun(Command& command, const Setup& setup, SliceRequest request)
                request_.resume) {
   result_.center_loss = measurement_.center_loss();
   if (!was_finished_) resume();
-}
-
-bool SliceRun::check_path() const {
-  const bool there = request_.resume && !request_.overwrite && std::filesystem::exists(command_.output());
-  check_output(command_.output(), request_.overwrite || there);
-  return there;
 }
 
 bool SliceRun::check_found() const {

@@ -51,8 +51,6 @@ class SliceRun {
   void remove_journal() { journal_.remove(); }
 
  private:
-  /// Whether a result is there to go on with; refuses a path that cannot be written.
-  bool check_path() const;
   /// Whether the result that is there is complete. Throws InputError when it is of another slice.
   bool check_found() const;
   std::optional<PathOnPlane> path_on() const;
