@@ -2,9 +2,11 @@
 #include <cmath>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/linalg/random.h"
 #include "basin/stationary/rounding.h"
-#include "common/setup.h"
+#include "common/command/run.h"
+#include "common/command/setup.h"
 
 using namespace basin;
 using namespace basin::tools;

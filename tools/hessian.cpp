@@ -11,13 +11,15 @@
 #include "basin/curvature/symmetry_count.h"
 #include "basin/curvature/underflow.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/model/perturbation.h"
 #include "basin/stationary/rounding.h"
-#include "common/product_journal.h"
-#include "common/run_output.h"
-#include "common/setup.h"
-#include "common/spectrum_file.h"
-#include "common/spectrum_summary.h"
+#include "common/command/run.h"
+#include "common/command/run_output.h"
+#include "common/command/setup.h"
+#include "common/spectrum/file.h"
+#include "common/spectrum/product_journal.h"
+#include "common/spectrum/summary.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -94,10 +96,11 @@ void add_options(Command& command) {
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
        "converged when |A x - lambda x| <= T |A|")  //
       ("max-restarts", po::value<Index>()->default_value(300)->value_name("R"),
-       "give up after so many restarts and say so")  //
-      ("resume", po::bool_switch(), "keep products in OUTPUT.journal, and go on with those that are there");
+       "give up after so many restarts and say so");
+  command.add_options(Identity::none)("resume", po::bool_switch(),
+                                      "keep products in OUTPUT.journal, and go on with those that are there");
   add_model_options(command);
-  command.add_memory_option();
+  command.add_memory_option(Identity::whole);  // which decides what is dense
   command.add_assert_option(
       {{"converged", "all eigenpairs that were asked for are"},
        {"no-negative-curvature",
@@ -456,10 +459,8 @@ class Analysis {
 Specification specification_of(const Command& command, const Setup& setup) {
   const hdf5::Provenance p = command.provenance(setup.input, setup.input_sha256);
   Specification s = {{"program", p.program + " " + p.version}, {"problem", p.input_sha256}};
-  for (const auto& [name, value] : p.options)
-    if (name != "output" && name != "overwrite" && name != "threads" && name != "config" && name != "quiet" &&
-        name != "verbose" && name != "resume" && name != "problem" && name != "assert")
-      s.emplace_back(name, value);
+  const Specification options = command.identity();
+  s.insert(s.end(), options.begin(), options.end());
   return s;
 }
 

@@ -4,10 +4,12 @@
 #include <map>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/model/attention_model.h"
 #include "basin/ntk/analysis.h"
-#include "common/ntk_file.h"
-#include "common/setup.h"
+#include "common/command/run.h"
+#include "common/command/setup.h"
+#include "common/ntk/file.h"
 
 using namespace basin;
 using namespace basin::tools;

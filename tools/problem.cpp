@@ -6,7 +6,8 @@
 #include "basin/linalg/errors.h"
 #include "basin/problem/constructions.h"
 #include "basin/problem/npy.h"
-#include "common/problems.h"
+#include "common/command/problems.h"
+#include "common/command/run.h"
 
 using namespace basin;
 using namespace basin::tools;

@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "basin/linalg/errors.h"
-#include "common/slice_run.h"
-#include "common/slice_summary.h"
+#include "common/command/run.h"
+#include "common/command/shares.h"
+#include "common/slice/run.h"
+#include "common/slice/summary.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -40,8 +42,9 @@ void add_options(Command& command) {
   command.options.add_options()  //
       ("quantities", po::value<std::string>()->default_value("loss")->value_name("LIST"),
        "what is measured besides the loss: gradient (its norm), eigenvalues (smallest and largest of the "
-       "Hessian), ntk (smallest eigenvalue), accuracy (percentage of tokens, for labelled data)")  //
-      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish")         //
+       "Hessian), ntk (smallest eigenvalue), accuracy (percentage of tokens, for labelled data)");
+  command.add_options(Identity::none)                                                       //
+      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish")  //
       ("write-every", po::value<double>()->default_value(30)->value_name("S"),
        "seconds after which the growing result is written anew; 0: after every part of the work");
   command.add_part_option("grid");
@@ -84,33 +87,15 @@ void slice(int argc, const char* const* argv) {
   run.remove_journal();
 }
 
-/// The point of a grid with this number, for people.
-std::string point_text(const Grid& grid, Index i) {
-  return "point (" + number(grid.x.at(i % grid.x.count)) + ", " + number(grid.y.at(i / grid.x.count)) + ")";
-}
-
 /// Adds the points of a share. Throws InputError unless it is of the same slice and has points of its own.
-void add_share(const std::string& path, const std::string& first_path, SliceResult& whole) {
+void add_share(const SharedWork& work, const std::string& path, const std::string& first_path,
+               SliceResult& whole) {
   const SliceResult part = read_slice(hdf5::Reader(path));
-  const std::string difference = first_difference(part.specification, whole.specification);
-  if (!difference.empty())
-    throw InputError(path + ": of another slice than " + first_path + " (" + difference + ")");
-  for (Index i = 0; i < whole.grid.size(); ++i) {
-    if (part.computed[i] == 0) continue;
-    if (whole.computed[i] != 0)
-      throw InputError(path + ": " + point_text(whole.grid, i) +
-                       " is in a file before it, too; expected every point once");
+  check_same_work(path, part.specification, first_path, whole.specification, "another slice");
+  for (const Index i : pieces_of_share(work, whole.computed, path, part.computed)) {
     whole.computed[i] = 1;
     for (std::size_t q = 0; q < whole.values.size(); ++q) whole.values[q][i] = part.values[q][i];
   }
-}
-
-void check_complete(const SliceResult& whole) {
-  const Index absent = whole.grid.size() - whole.done();
-  if (absent == 0) return;
-  const auto at = std::find(whole.computed.begin(), whole.computed.end(), 0) - whole.computed.begin();
-  throw InputError("the files leave out " + std::to_string(absent) + " of " +
-                   std::to_string(whole.grid.size()) + " points, the first: " + point_text(whole.grid, at));
 }
 
 /// What one run would say: of all points, then what every share says of directions, path and model.
@@ -147,17 +132,17 @@ void merge(int argc, const char* const* argv) {
        "Every point must be in exactly one of them. The result is what one run would have written.\n",
        "  basin-slice merge part1.h5 part2.h5 -o slice.h5\n"},
       argc, argv, 2);
-  command.options.add_options()("shares",
-                                po::value<std::vector<std::string>>()->required()->value_name("PART.h5"),
-                                "the files to join (all arguments)");
-  command.positional.add("shares", -1);
-  if (!command.parse()) return;
-  const auto paths = command.get<std::vector<std::string>>("shares");
+  const std::vector<std::string> paths = files_to_join(command, "shares", "PART.h5");
+  if (paths.empty()) return;
   const hdf5::Reader first(paths[0]);
   SliceResult whole = read_slice(first);
   const std::size_t lines_of_share = summary_lines(whole).size();
-  for (std::size_t p = 1; p < paths.size(); ++p) add_share(paths[p], paths[0], whole);
-  check_complete(whole);
+  const SharedWork work = {"point", [&grid = whole.grid](Index i) {
+                             return "point (" + number(grid.x.at(i % grid.x.count)) + ", " +
+                                    number(grid.y.at(i / grid.x.count)) + ")";
+                           }};
+  for (std::size_t p = 1; p < paths.size(); ++p) add_share(work, paths[p], paths[0], whole);
+  check_complete(work, whole.computed);
   say_of_whole(command, whole, first, lines_of_share);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   write_slice(file, whole);

@@ -3,12 +3,15 @@
 
 #include "basin/curvature/symmetries.h"
 #include "basin/linalg/errors.h"
-#include "common/catalogue_merge.h"
-#include "common/catalogue_summary.h"
-#include "common/catalogue_text.h"
-#include "common/descent_options.h"
-#include "common/run_output.h"
-#include "common/search_options.h"
+#include "basin/linalg/memory.h"
+#include "common/catalogue/merge.h"
+#include "common/catalogue/search_options.h"
+#include "common/catalogue/summary.h"
+#include "common/catalogue/text.h"
+#include "common/command/run.h"
+#include "common/command/run_output.h"
+#include "common/command/shares.h"
+#include "common/descent/options.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -230,12 +233,8 @@ void merge(int argc, const char* const* argv) {
        "matched again and verdicts taken anew, beside the lowest loss of all.\n",
        "  basin-stationary merge seed1.h5 seed2.h5 -o catalogue.h5\n"},
       argc, argv, 2);
-  command.options.add_options()("catalogues",
-                                po::value<std::vector<std::string>>()->required()->value_name("CATALOGUE.h5"),
-                                "the files to join (all arguments)");
-  command.positional.add("catalogues", -1);
-  if (!command.parse()) return;
-  const auto paths = command.get<std::vector<std::string>>("catalogues");
+  const std::vector<std::string> paths = files_to_join(command, "catalogues", "CATALOGUE.h5");
+  if (paths.empty()) return;
   CatalogueData whole = read_catalogue(hdf5::Reader(paths[0]));
   for (std::size_t p = 1; p < paths.size(); ++p)
     join(whole, read_catalogue(hdf5::Reader(paths[p])), paths[p], paths[0]);

@@ -2,11 +2,14 @@
 #include <cmath>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/linalg/parallel.h"
-#include "common/problems.h"
-#include "common/run_output.h"
-#include "common/setup.h"
-#include "common/sweep_summary.h"
+#include "common/command/problems.h"
+#include "common/command/run.h"
+#include "common/command/run_output.h"
+#include "common/command/setup.h"
+#include "common/command/shares.h"
+#include "common/sweep/summary.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -187,9 +190,10 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
       argc, argv, 2);
   command.options.add_options()  //
       ("sweep", po::value<std::vector<std::string>>()->composing()->value_name("OPTION=LIST"),
-       "an axis of the grid; repeatable")                                                         //
-      ("repeats", po::value<Index>()->default_value(20)->value_name("R"), "draws of every cell")  //
-      ("resume", po::bool_switch(), "go on with the journal of a run that did not finish");
+       "an axis of the grid; repeatable")  //
+      ("repeats", po::value<Index>()->default_value(20)->value_name("R"), "draws of every cell");
+  command.add_options(Identity::none)("resume", po::bool_switch(),
+                                      "go on with the journal of a run that did not finish");
   command.add_part_option("draws");
   if (text) {
     command.options.add_options()("folder", po::value<std::string>()->required()->value_name("FOLDER"),
@@ -256,37 +260,24 @@ void merge(int argc, const char* const* argv) {
        "Every draw must be in exactly one of them. The result is what one run would have written.\n",
        "  basin-sweep merge part1.h5 part2.h5 -o sweep.h5\n"},
       argc, argv, 2);
-  command.options.add_options()("shares",
-                                po::value<std::vector<std::string>>()->required()->value_name("PART.h5"),
-                                "the files to join (all arguments)");
-  command.positional.add("shares", -1);
-  if (!command.parse()) return;
-  const auto paths = command.get<std::vector<std::string>>("shares");
+  const std::vector<std::string> paths = files_to_join(command, "shares", "PART.h5");
+  if (paths.empty()) return;
   SweepResult whole = read_sweep(hdf5::Reader(paths[0]));
   const SweepPlan& plan = whole.plan;
-  const auto place = [&](Index draw) {
-    return "draw " + std::to_string(draw % plan.repeats) + " at " + plan.cell_text(draw / plan.repeats);
-  };
+  const SharedWork work = {"draw", [&](Index draw) {
+                             return "draw " + std::to_string(draw % plan.repeats) + " at " +
+                                    plan.cell_text(draw / plan.repeats);
+                           }};
   for (std::size_t p = 1; p < paths.size(); ++p) {
     const SweepResult part = read_sweep(hdf5::Reader(paths[p]));
-    const std::string difference = first_difference(part.plan.specification(), plan.specification());
-    if (!difference.empty())
-      throw InputError(paths[p] + ": of another sweep than " + paths[0] + " (" + difference + ")");
-    for (Index draw = 0; draw < plan.draws(); ++draw) {
-      if (part.computed[draw] == 0) continue;
-      if (whole.computed[draw] != 0)
-        throw InputError(paths[p] + ": " + place(draw) +
-                         " is in a file before it, too; expected every draw once");
+    check_same_work(paths[p], part.plan.specification(), paths[0], plan.specification(), "another sweep");
+    for (const Index draw : pieces_of_share(work, whole.computed, paths[p], part.computed)) {
       std::vector<double> numbers;
       for (const auto& quantity : part.values) numbers.push_back(quantity[draw]);
       whole.set(draw, numbers);
     }
   }
-  if (const Index missing = plan.draws() - whole.done(); missing > 0) {
-    const auto first = std::find(whole.computed.begin(), whole.computed.end(), 0) - whole.computed.begin();
-    throw InputError("the files leave out " + std::to_string(missing) + " of " +
-                     std::to_string(plan.draws()) + " draws, the first: " + place(first));
-  }
+  check_complete(work, whole.computed);
   write_result(command, whole, specification_of(plan, "1/1"));
 }
 

@@ -7,12 +7,14 @@
 
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
 #include "basin/training/proven_steps.h"
-#include "common/checkpoint.h"
-#include "common/descent_options.h"
-#include "common/global_minimum.h"
-#include "common/run_output.h"
-#include "common/run_records.h"
+#include "common/command/run.h"
+#include "common/command/run_output.h"
+#include "common/descent/checkpoint.h"
+#include "common/descent/global_minimum.h"
+#include "common/descent/options.h"
+#include "common/descent/records.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -47,13 +49,8 @@ writes the last weights as a problem file that every other tool takes.
 Specification specification_of(const Command& command, const Setup& setup) {
   const hdf5::Provenance p = command.provenance(setup.input, setup.input_sha256);
   Specification specification = {{"version", p.version}, {"problem", p.input_sha256}};
-  for (const auto& [name, value] : p.options) {
-    static const std::vector<std::string> kWithoutEffect = {
-        "problem", "output", "overwrite", "threads", "quiet", "verbose", "resume",
-        "config",  "assert", "final",     "memory",  "help",  "version"};
-    if (std::find(kWithoutEffect.begin(), kWithoutEffect.end(), name) == kWithoutEffect.end())
-      specification.emplace_back(name, value);
-  }
+  const Specification options = command.identity();
+  specification.insert(specification.end(), options.begin(), options.end());
   return specification;
 }
 
@@ -421,8 +418,8 @@ void body(Command& command) {
       ("checkpoint-every", po::value<Index>()->value_name("K"),
        "steps from checkpoint to checkpoint, and so of the trajectory (default: a hundredth of --steps)")  //
       ("ntk", po::bool_switch(), "record the smallest eigenvalue of the NTK of the trained blocks")        //
-      ("certify", po::bool_switch(), "record the ball certificate (implies --ntk)")                        //
-      ("resume", po::bool_switch(), "go on with a run that did not finish");
+      ("certify", po::bool_switch(), "record the ball certificate (implies --ntk)");
+  command.add_options(Identity::none)("resume", po::bool_switch(), "go on with a run that did not finish");
   command.add_output_option("final", "write the last weights as a problem file");
   add_model_options(command);
   command.add_memory_option();

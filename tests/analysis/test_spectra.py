@@ -25,7 +25,7 @@ class Signs(unittest.TestCase):
 
 class Bounds(unittest.TestCase):
     def test_bounds_are_rounded_to_their_safe_side_as_in_print(self):
-        # The pairs of tests/tools/common/command.cpp.
+        # The pairs of tests/tools/common/command/numbers.cpp.
         for value, upper, digits, expected in ((-9.9312, True, 3, -9.93), (-9.9312, False, 3, -9.94), (-1.234e-5, True, 2, -1.2e-5),
                                                (-1.234e-5, False, 2, -1.3e-5), (1.231e-7, True, 3, 1.24e-7), (1.239e-7, False, 3, 1.23e-7),
                                                (0.1, True, 3, 0.1), (-0.1, True, 3, -0.1), (0.02060875669, False, 4, 0.0206),

@@ -1,0 +1,55 @@
+#include "common/command/run.h"
+
+#include <iostream>
+
+#include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
+#include "basin/problem/encoding.h"
+#include "common/command/interrupt.h"
+
+namespace basin::tools {
+namespace {
+
+std::string out_of_memory() {
+  return "out of memory, of which there are " + bytes_text(available_memory()) +
+         (memory_can_be_chosen() ? "; a smaller --memory makes it recompute more" : "");
+}
+
+}  // namespace
+
+int run(const std::string& name, const std::function<void()>& body) {
+  handle_interrupts(name);
+  const auto fail = [&](const std::string& message, ExitCode code) {
+    std::cerr << name << ": " << escaped(message, true) << std::endl;  // one line, whatever it quotes
+    return code;
+  };
+  try {
+    body();
+    std::cout.flush();
+    if (!std::cout) return fail("cannot write to the standard output", kWorkFailed);
+    return kDone;
+  } catch (const RefutedAssertion& error) {
+    return fail(error.what(), kRefuted);
+  } catch (const InputError& error) {
+    return fail(error.what(), kWrongInput);
+  } catch (const po::error& error) {
+    return fail(std::string(error.what()) + "; see --help", kWrongInput);
+  } catch (const std::bad_alloc&) {
+    return fail(out_of_memory(), kWorkFailed);
+  } catch (const std::length_error&) {  // of a container, as if memory were endless
+    return fail(out_of_memory(), kWorkFailed);
+  } catch (const std::exception& error) {
+    return fail(error.what(), kWorkFailed);
+  }
+}
+
+int run_tool(const Introduction& introduction, int argc, const char* const* argv,
+             const std::function<void(Command&)>& body) {
+  return run(introduction.name, [&] {
+    Command command(introduction, argc, argv);
+    body(command);
+    command.check_assertions();
+  });
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,21 @@
+/// The main function of a tool: exit codes and what is said of errors.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "common/command/command.h"
+
+namespace basin::tools {
+
+enum ExitCode { kDone = 0, kWorkFailed = 1, kWrongInput = 2, kRefuted = 3 };
+
+/// Runs the body of a tool: errors become one line on stderr and an exit code, an interrupt removes
+/// unfinished files.
+int run(const std::string& name, const std::function<void()>& body);
+
+/// The same for a tool with one set of options: its main function.
+int run_tool(const Introduction& introduction, int argc, const char* const* argv,
+             const std::function<void(Command&)>& body);
+
+}  // namespace basin::tools

@@ -1,0 +1,180 @@
+#include "common/command/setup.h"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "basin/hdf5/minimum_file.h"
+#include "basin/hdf5/problem_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
+#include "common/command/words.h"
+
+namespace basin::tools {
+namespace {
+
+/// The file's network with the options applied.
+Network resolve_network(const Command& command, const Problem& problem) {
+  Network net = problem.network;
+  if (command.given("kernel")) net.kernel = kernel_from_name(command.get<std::string>("kernel"));
+  if (command.given("bandwidth")) net.bandwidth = checked_bandwidth(command, "bandwidth", net.kernel);
+  return net;
+}
+
+/// The weights of the file, or drawn ones; says which.
+AttentionWeights resolve_weights(Command& command, const Problem& problem, const Network& net,
+                                 std::string& origin, Draws draws) {
+  if (net.weights && (draws == Draws::starts || !command.given("init"))) {
+    for (const char* option : {"gain", "heads", "head-dim"})
+      if (command.given(option) && (draws == Draws::weights || std::string(option) != "gain"))
+        throw InputError(
+            "--" + std::string(option) + ": " + command.get<std::string>("problem") + " has weights" +
+            (draws == Draws::starts ? ", which fix it"
+                                    : "; it takes effect only when they are drawn anew with --init"));
+    origin = "from the problem file";
+    return *net.weights;
+  }
+  if (!net.weights && !(command.given("heads") && command.given("head-dim")))
+    throw InputError(command.get<std::string>("problem") +
+                     ": the file has no weights; give --heads and --head-dim to draw some");
+  const Index heads = command.given("heads") ? command.get<Index>("heads") : net.weights->heads;
+  const Index head_dim = command.given("head-dim") ? command.get<Index>("head-dim") : net.weights->head_dim;
+  Initialisation init;
+  init.method = command.get<std::string>("init");
+  init.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
+  init.seed = command.seed();
+  origin = "drawn: " + init.method + ", seed " + std::to_string(init.seed);
+  for (const auto& [block, gain] : init.gains) origin += ", gain " + block + "=" + number(gain, 17);
+  check_weights_fit("--heads " + std::to_string(heads) + ", --head-dim " + std::to_string(head_dim),
+                    problem.embedding(), problem.outputs(), heads, head_dim);
+  return draw_weights(problem.spec(net, heads, head_dim), init);
+}
+
+}  // namespace
+
+void add_initialisation_options(po::options_description& options, const std::string& init_default) {
+  options.add_options()  //
+      ("init", po::value<std::string>()->default_value("gaussian", init_default)->value_name("METHOD"),
+       "gaussian (N(0, 1/fan-in)), xavier or orthogonal")  //
+      ("gain",
+       po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
+       "factor on a block of drawn weights, e.g. W_O=2; repeatable");
+}
+
+void add_train_option(po::options_description& options) {
+  options.add_options()("train",
+                        po::value<std::string>()->default_value("W_Q,W_K,W_V,W_O")->value_name("BLOCKS"),
+                        "trainable blocks, e.g. W_Q,W_K or W_Q+W_K; the others are held fixed");
+}
+
+std::vector<std::string> parse_blocks(const std::string& blocks) {
+  std::string list = blocks;
+  std::replace(list.begin(), list.end(), '+', ',');
+  return list.empty() ? std::vector<std::string>() : split(list, ',');
+}
+
+void add_model_options(Command& command) {
+  command.add_options(Identity::none)  //
+      ("problem", po::value<std::string>()->required()->value_name("FILE"),
+       "the problem file (first argument)");
+  add_train_option(command.options);
+  command.options.add_options()  //
+      ("kernel", po::value<std::string>()->value_name("KERNEL"),
+       "softmax or gaussian, instead of the one in the file")  //
+      ("bandwidth", po::value<double>()->value_name("SIGMA"),
+       "sigma of the Gaussian kernel (default: the file's, or sigma^2 = sqrt(d))");
+  add_initialisation_options(command.options, "the file's weights, or gaussian if it has none");
+  command.options.add_options()                                                                           //
+      ("heads", po::value<Index>()->value_name("H"), "heads of drawn weights (default: as in the file)")  //
+      ("head-dim", po::value<Index>()->value_name("d"), "their dimension (default: as in the file)");
+  command.positional.add("problem", 1);
+}
+
+double checked_bandwidth(const OptionValues& values, const std::string& option, KernelKind kernel) {
+  const auto bandwidth = values.get<double>(option);
+  if (kernel == KernelKind::softmax) throw InputError("--" + option + ": the softmax kernel has none");
+  if (!(bandwidth > 0) || !std::isfinite(bandwidth))
+    throw InputError("--" + option + " " + number(bandwidth) + ": expected a positive number");
+  return bandwidth;
+}
+
+void check_weights_fit(const std::string& options, Index embedding, Index outputs, Index heads,
+                       Index head_dim) {
+  const double each =
+      static_cast<double>(head_dim) * (3 * static_cast<double>(embedding) + static_cast<double>(outputs));
+  require_memory(options + ": drawing the weights", 2 * 8 * static_cast<double>(heads) * each);
+}
+
+std::map<std::string, double> parse_gains(const std::vector<std::string>& gains, const std::string& option) {
+  std::map<std::string, double> parsed;
+  for (const std::string& gain : gains) {
+    const auto parts = split(gain, '=');
+    const auto factor = parse_number(parts.back());
+    if (parts.size() == 2 && factor && parsed.emplace(parts[0], *factor).second) continue;
+    throw InputError("--" + option + " " + gain + ": expected BLOCK=NUMBER, e.g. W_O=2, each block once");
+  }
+  return parsed;
+}
+
+std::string Setup::text() const {
+  const AttentionSpec s = spec();
+  std::ostringstream out;
+  out << kernel_name(s.kernel) << " attention, N = " << point.data->samples << ", n = " << s.tokens
+      << ", D = " << s.embedding << ", H = " << s.heads << ", d = " << s.head_dim << ", D_out = " << s.outputs
+      << "; P = " << point.theta_size() << " trained (" << trainable() << ")";
+  return out.str();
+}
+
+Setup read_setup(Command& command, Draws draws) {
+  Setup setup;
+  setup.input = command.get<std::string>("problem");
+  const hdf5::Reader file(setup.input);
+  Problem problem = hdf5::read_problem(file);
+  setup.minimum = hdf5::read_minimum(file, problem.embedding(), problem.outputs());
+  problem.teacher = hdf5::read_teacher(file, problem);
+  if (!setup.minimum && problem.teacher && problem.teacher->weights)
+    setup.teacher = teacher_minimum(problem, 1);
+  setup.input_sha256 = hdf5::sha256_of(file);
+  const Network net = resolve_network(command, problem);
+  AttentionWeights weights = resolve_weights(command, problem, net, setup.weights_origin, draws);
+  const AttentionSpec spec = problem.spec(net, weights.heads, weights.head_dim);
+  const std::string train = command.get<std::string>("train");
+  try {
+    setup.point.model = build_single_attention<double>(spec, parse_blocks(train));
+  } catch (const InputError& error) {
+    throw InputError("--train " + train + ": " + error.what());
+  }
+  setup.point.weights = std::move(weights.values);
+  setup.point.data = std::make_shared<Data<double>>(std::move(problem.data));
+
+  command.resolve("kernel", kernel_name(spec.kernel));
+  if (spec.kernel == KernelKind::gaussian) command.resolve("bandwidth", number(spec.sigma(), 17));
+  command.resolve("heads", std::to_string(spec.heads));
+  command.resolve("head-dim", std::to_string(spec.head_dim));
+  command.resolve("train", setup.trainable());
+  if (net.weights && !command.given("init") && draws == Draws::weights)
+    command.resolve("init", "weights of the problem file");
+  return setup;
+}
+
+void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
+                      const Vector<double>& weights) {
+  const AttentionSpec s = setup.spec();
+  Problem problem;
+  problem.tokens = s.tokens;
+  problem.data = *setup.point.data;
+  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
+  hdf5::write_problem(file, problem);
+  if (setup.minimum) hdf5::write_minimum(file, *setup.minimum, problem.embedding(), problem.outputs());
+  hdf5::write_provenance(file, "/provenance", command.provenance(setup.input, setup.input_sha256));
+}
+
+void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,
+                 const std::string& title, const std::string& default_group) {
+  hdf5::write_entry(file, tool, title, default_group);
+  file.write("/entry/verdict", command.summary());
+  hdf5::write_provenance(file, "/entry/provenance", command.provenance(setup.input, setup.input_sha256));
+  hdf5::write_model(file, setup.point, setup.weights_origin);
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,75 @@
+/// From a problem file and the model options to a model at a point.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "basin/hdf5/result_file.h"
+#include "basin/model/attention_view.h"
+#include "basin/model/linearization.h"
+#include "basin/problem/initialisation.h"
+#include "basin/problem/known_minimum.h"
+#include "basin/problem/problem.h"
+#include "common/command/command.h"
+
+namespace basin::tools {
+
+/// The positional PROBLEM.h5 and the options --train, --kernel, --bandwidth, --init, --gain, --heads,
+/// --head-dim.
+void add_model_options(Command& command);
+
+/// --init, --gain, --heads, --head-dim alone. `init_default` is shown in the help.
+void add_initialisation_options(po::options_description& options, const std::string& init_default);
+
+/// The value of a bandwidth option. Throws InputError unless it is positive and the kernel is Gaussian.
+double checked_bandwidth(const OptionValues& values, const std::string& option, KernelKind kernel);
+
+/// Refuses weights that memory does not hold, before they are drawn; `options`: those that say so.
+void check_weights_fit(const std::string& options, Index embedding, Index outputs, Index heads,
+                       Index head_dim);
+
+/// Adds --train.
+void add_train_option(po::options_description& options);
+
+/// Reads a list of blocks, "W_Q,W_K" or "W_Q+W_K".
+std::vector<std::string> parse_blocks(const std::string& blocks);
+
+/// Reads "W_O=2" and the like, values of the option. Throws InputError.
+std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
+                                          const std::string& option = "gain");
+
+struct Setup {
+  std::string input, input_sha256;  ///< the problem file, and its checksum when it was read
+  ModelPoint<double> point;
+  std::string weights_origin;           ///< where the weights are from, one line
+  std::optional<KnownMinimum> minimum;  ///< what the file says of the global minimum, of whatever model
+  std::optional<KnownMinimum> teacher;  ///< where its teacher is, in files that say nothing of a minimum
+
+  const ParameterLayout& parameters() const { return point.parameters(); }
+  /// Shapes and kernel of the layer.
+  AttentionSpec spec() const { return AttentionView(point).spec(); }
+  std::string trainable() const { return joined(parameters().trained()); }  ///< "W_Q,W_K"
+  /// "softmax attention, N = 16, n = 8, ...": one line for people.
+  std::string text() const;
+};
+
+/// What the options of the initialisation draw.
+enum class Draws {
+  weights,  ///< those of the point, unless the file has some
+  starts,   ///< starts elsewhere too: weights of the file stay, whatever the options say
+};
+
+/// Throws InputError, naming the file and dataset or the option.
+Setup read_setup(Command& command, Draws draws = Draws::weights);
+
+/// Writes the problem with other weights: the second result of a tool. What was read of the
+/// input is what it has, whatever became of the input.
+void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
+                      const Vector<double>& weights);
+
+/// Everything a result file holds besides the results.
+void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,
+                 const std::string& title, const std::string& default_group);
+
+}  // namespace basin::tools

@@ -1,0 +1,107 @@
+#include "common/descent/records.h"
+
+#include "basin/hdf5/result_file.h"
+
+namespace basin::tools {
+namespace {
+
+const std::string kCertificate = "certificate/";
+
+void add_saturation(Row& row, const Saturation& s) {
+  row.add("mean_entropy", s.mean_entropy);
+  row.add("largest_weight", s.largest_weight);
+  row.add("attention_range", s.range);
+  row.add("smallest_row_sum", s.smallest_sum);
+  row.add("largest_row_sum", s.largest_sum);
+}
+
+/// Every constant of the ball certificate.
+void add_certificate(Row& row, const DescentRecord::Certified& certified, double step) {
+  const auto& [c, norms, existence_residual, bounds] = certified;
+  const std::pair<const char*, double> numbers[] = {{"step", step},
+                                                    {"passes", c.passes ? 1.0 : 0.0},
+                                                    {"c", c.c},
+                                                    {"sigma_min", c.sigma_min},
+                                                    {"sigma_max", c.sigma_max},
+                                                    {"residual_norm", c.residual_norm},
+                                                    {"radius", c.radius},
+                                                    {"curvature", c.curvature},
+                                                    {"deviation", c.deviation},
+                                                    {"s_star", c.s_star},
+                                                    {"beta", c.beta},
+                                                    {"certified_step", c.step},
+                                                    {"rate", c.rate},
+                                                    {"path_length", c.path_length},
+                                                    {"largest_residual", c.largest_residual},
+                                                    {"margin", c.margin},
+                                                    {"existence_residual", existence_residual},
+                                                    {"xi", norms.xi},
+                                                    {"xi_centred", norms.xi_centred},
+                                                    {"chi", norms.chi},
+                                                    {"chi_centred", norms.chi_centred},
+                                                    {"rho", norms.rho}};
+  for (const auto& [name, value] : numbers) row.add(kCertificate + name, value);
+  for (std::size_t h = 0; h < bounds.size(); ++h) {
+    const HeadNorms& n = norms.heads[h];
+    const std::pair<const char*, double> of_head[] = {
+        {"W_V_norm", n.W_V},        {"W_O_norm", n.W_O},       {"values", n.values},
+        {"outputs", n.outputs},     {"keys", n.keys},          {"queries", n.queries},
+        {"query", n.query},         {"mixed", n.mixed},        {"alpha", bounds[h].alpha},
+        {"gamma", bounds[h].gamma}, {"delta", bounds[h].delta}};
+    for (const auto& [name, value] : of_head)
+      row.add(kCertificate + "heads/" + std::to_string(h) + "/" + name, value);
+  }
+}
+
+std::vector<double> column(const std::vector<std::vector<double>>& rows, std::size_t index) {
+  std::vector<double> values;
+  for (const auto& row : rows) values.push_back(row[index]);
+  return values;
+}
+
+}  // namespace
+
+Row row_of(const DescentRecord& record, const ParameterLayout& parameters) {
+  Row row;
+  const auto step = static_cast<double>(record.step);
+  row.add("step", step);
+  row.add("loss", record.loss);
+  row.add("gradient_norm", record.gradient_norm);
+  row.add("step_size", record.step_size);
+  row.add("step_length", record.step_length);
+  row.add("distance", record.distance);
+  row.add("pl_ratio", record.pl_ratio);
+  row.add("measured_rate", record.measured_rate);
+  row.add("guaranteed_rate", record.guaranteed_rate);
+  for (std::size_t b = 0; b < record.block_norms.size(); ++b)
+    row.add("norm_" + parameters.entries()[b].block.name, record.block_norms[b]);
+  add_saturation(row, record.saturation);
+  row.add("losses", static_cast<double>(record.counts.losses));
+  row.add("gradients", static_cast<double>(record.counts.gradients));
+  row.add("products", static_cast<double>(record.counts.products));
+  if (const auto& kernel = record.kernel) {
+    row.add("lambda_min", kernel->lambda_min);
+    row.add("lambda_min_lower", kernel->lower);
+    row.add("lambda_min_upper", kernel->upper);
+    row.add("lambda_max", kernel->lambda_max);
+    row.add("predicted_rate", record.predicted_rate);
+  }
+  if (record.certified) add_certificate(row, *record.certified, step);
+  return row;
+}
+
+void write_records(hdf5::Writer& file, const std::vector<std::string>& names,
+                   const std::vector<std::vector<double>>& rows) {
+  hdf5::make_plot(file, "/entry/run", "loss", {"step"});
+  hdf5::curve_scales(file, "/entry/run", "log");
+  file.write("/entry/run/title", std::string("loss along the descent"));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const bool certificate = names[i].rfind(kCertificate, 0) == 0;
+    const std::string group = certificate ? "/entry/certificate" : "/entry/run",
+                      name = certificate ? names[i].substr(kCertificate.size()) : names[i];
+    file.write(group + "/" + name, column(rows, i));
+    hdf5::name_dimensions(file, group, {name}, {"step"});  // the first of each group
+  }
+}
+
+}  // namespace basin::tools

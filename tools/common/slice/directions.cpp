@@ -1,0 +1,277 @@
+#include "common/slice/directions.h"
+
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "basin/curvature/operators.h"
+#include "basin/hdf5/problem_file.h"
+#include "basin/landscape/trajectory.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/perturbation.h"
+#include "basin/spectrum/eigenpairs.h"
+#include "common/command/checksum.h"
+#include "common/command/words.h"
+
+namespace basin::tools {
+namespace {
+
+/// "largest:2" -> {"largest", "2"}
+std::pair<std::string, std::string> split_kind(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string::npos) return {text, ""};
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
+Index parse_count(const std::string& option, const std::string& text) {
+  if (text.empty()) return 1;
+  const Index k = parse_index(text).value_or(0);
+  if (k < 1) throw InputError(option + ": found '" + text + "'; expected a number from 1");
+  return k;
+}
+
+/// theta of another file minus theta here.
+Vector<double> towards(const std::string& path, const Setup& setup) {
+  const Problem problem = hdf5::read_problem(hdf5::Reader(path));
+  const AttentionSpec here = setup.spec();
+  if (!problem.network.weights)
+    throw InputError(path + ": the file has no weights; expected a point to go to");
+  const auto& there = *problem.network.weights;
+  if (problem.embedding() != here.embedding || problem.outputs() != here.outputs ||
+      there.heads != here.heads || there.head_dim != here.head_dim)
+    throw InputError(
+        path + ": of another model: found H = " + std::to_string(there.heads) +
+        ", d = " + std::to_string(there.head_dim) + ", D = " + std::to_string(problem.embedding()) +
+        ", D_out = " + std::to_string(problem.outputs()) + "; expected H = " + std::to_string(here.heads) +
+        ", d = " + std::to_string(here.head_dim) + ", D = " + std::to_string(here.embedding) +
+        ", D_out = " + std::to_string(here.outputs));
+  for (const auto& e : setup.parameters().entries())
+    if (!e.trainable() && there.values.segment(e.offset, e.block.size()) !=
+                              setup.point.weights.segment(e.offset, e.block.size()))
+      throw InputError(path + ": its " + e.block.name + " differs from that of " + setup.input +
+                       ", but is not trained; add it to --train");
+  return setup.parameters().extract(there.values) - setup.point.theta();
+}
+
+/// A vector of P numbers in a file, or a row of a matrix with that many columns.
+Vector<double> from_file(const std::string& path, std::string dataset, Index P) {
+  Index row = 1;
+  if (const std::size_t colon = dataset.rfind(':'); colon != std::string::npos) {
+    row = parse_count(path + ":" + dataset, dataset.substr(colon + 1));
+    dataset = dataset.substr(0, colon);
+  }
+  if (dataset.empty() || dataset[0] != '/') dataset = "/" + dataset;
+  const hdf5::Array array = hdf5::Reader(path).read_array(dataset);
+  const Index rows = array.shape.size() == 2 ? array.shape[0] : 1;
+  if (array.shape.empty() || array.shape.size() > 2 || array.shape.back() != P || row > rows)
+    throw InputError(path + ": " + dataset + ": found shape " + hdf5::text(array.shape) + "; expected (" +
+                     std::to_string(P) + ",), or row " + std::to_string(row) + " of (k, " +
+                     std::to_string(P) + ")");
+  return array.values.segment((row - 1) * P, P);
+}
+
+class Maker {
+ public:
+  Maker(const Command& command, const Setup& setup, const Trajectory* trajectory)
+      : command_(command), setup_(setup), trajectory_(trajectory), symmetries_(setup.point) {
+    if (command.given("normalise")) given_ = normalisation_from_name(command.get<std::string>("normalise"));
+  }
+
+  /// What an option asks for; `stream` names the random numbers.
+  Direction make(const std::string& option, const std::string& text, std::string stream) const {
+    const auto [kind, rest] = split_kind(text);
+    const Index P = setup_.parameters().theta_size();
+    Direction d;
+    Normalisation normalisation = given_.value_or(Normalisation::none);
+    if (kind == "random") {
+      normalisation = given_.value_or(Normalisation::filter);
+      if (!rest.empty()) stream = "line " + std::to_string(parse_count("--" + option + " " + text, rest));
+      Random random(command_.seed(), stream);
+      d.vector = random_direction(setup_.point, normalisation, random);
+      d.origin = "random";
+    } else if (kind == "none") {
+      return {"none", "none", Vector<double>::Zero(P), 0};
+    } else if (kind == "to") {
+      if (given_) throw InputError("--normalise: without effect on a direction towards a point");
+      if (rest.empty()) throw InputError("--" + option + " to: expected to:FILE");
+      d.vector = towards(rest, setup_);
+      d.origin = "to " + rest;
+    } else {
+      if (normalisation == Normalisation::gauge)
+        throw InputError("--normalise gauge: of random directions only; found --" + option + " " + text);
+      d = computed(option, text, kind, rest, stream);
+      normalise(setup_.point, normalisation, d.vector);
+    }
+    d.normalisation = normalisation_name(normalisation);
+    if (!(d.vector.stableNorm() > 0))
+      throw InputError("--" + option + " " + text + ": the direction is zero" +
+                       (kind == "random" ? ": all trained weights are zero" : ""));
+    const double square = d.vector.squaredNorm();
+    if (!std::isfinite(square))
+      throw InputError("--" + option + " " + text + ": the direction is too large: its norm overflows");
+    if (square < std::numeric_limits<double>::min())
+      throw InputError("--" + option + " " + text + ": the direction is too small: its norm underflows");
+    return d;
+  }
+
+  double symmetry_share(const Vector<double>& v) const {
+    Vectors<double> inside(v.size(), 1);
+    symmetries_.project(v, inside);
+    return v.norm() > 0 ? inside.squaredNorm() / v.squaredNorm() : 0;
+  }
+
+ private:
+  Direction computed(const std::string& option, const std::string& text, const std::string& kind,
+                     const std::string& rest, const std::string& stream) const {
+    const Index P = setup_.parameters().theta_size();
+    const std::string what = "--" + option + " " + text;
+    Direction d;
+    if (kind == "gradient") {
+      d.vector = setup_.point.linearize({.memory = command_.memory()}).gradient();
+      d.origin = "gradient";
+    } else if (kind == "symmetry") {
+      if (symmetries_.modes() == 0)
+        throw InputError(what + ": there is no symmetry with these trained blocks");
+      Random random(command_.seed(), stream);
+      d.vector = flat_direction(setup_.point, random);
+      d.origin = "symmetry: the loss is constant along it";
+      if (d.vector.norm() == 0) {
+        Vectors<double> noise(P, 1), inside(P, 1);
+        random.fill_normal(noise);
+        symmetries_.project(noise, inside);
+        d.vector = inside.col(0);
+        d.origin = "symmetry: flat to first order only";
+      }
+      d.vector *= setup_.point.theta().norm() / d.vector.norm();
+    } else if (kind == "largest" || kind == "smallest") {
+      const Index k = parse_count(what, rest);
+      if (k > P) throw InputError(what + ": expected at most P = " + std::to_string(P));
+      const Linearization<double> at = setup_.point.linearize({.memory = command_.memory()});
+      const std::vector<Linearization<double>> perturbed = linearize_perturbed(setup_.point);
+      const HessianOperator H(at);
+      const PerturbedHessians at_perturbed(H, perturbed);
+      EigenOptions options;
+      options.seed = command_.seed();
+      options.perturbed = &at_perturbed.farthest();
+      const EigenResult found =
+          extreme_eigenpairs(H, kind == "largest" ? End::largest : End::smallest, k, options,
+                             command_.progress(kind + " eigenvector, products"));
+      const Eigenvalue& e = found.eigenvalues.at(k - 1);
+      d.vector = found.eigenvectors.col(k - 1);
+      d.origin = "Hessian eigenvector, " + kind + (k > 1 ? " " + std::to_string(k) : "") + ": " +
+                 with_error(e.value, e.error_bound) + (e.converged ? "" : " (not converged)");
+    } else if (kind == "pca") {
+      if (!trajectory_) throw InputError(what + ": give --trajectory FILE");
+      const Index k = parse_count(what, rest);
+      Vectors<double> path(P, trajectory_->weights.cols());
+      for (Index t = 0; t < path.cols(); ++t)
+        path.col(t) = setup_.parameters().extract<double>(trajectory_->weights.col(t));
+      const PrincipalDirections principal = principal_directions(path, k);
+      d.vector = principal.directions.col(k - 1);
+      const double share =
+          project_path(trajectory_->weights, setup_.point.weights, over_all_blocks(setup_, d.vector),
+                       Vector<double>::Zero(setup_.point.weights.size()))
+              .u_share;
+      d.origin = "principal direction " + std::to_string(k) +
+                 " of the trajectory: " + number(100 * share, 4) + " % of the variance of all its weights";
+    } else {
+      if (rest.empty())
+        throw InputError(what +
+                         ": expected random[:LINE], none, gradient, largest[:K], smallest[:K], symmetry, "
+                         "pca:K, to:FILE or FILE:DATASET");
+      d.vector = from_file(kind, rest, P);
+      d.origin = text;
+    }
+    return d;
+  }
+
+  const Command& command_;
+  const Setup& setup_;
+  const Trajectory* trajectory_;
+  Symmetries symmetries_;
+  std::optional<Normalisation> given_;
+};
+
+}  // namespace
+
+void add_direction_options(Command& command) {
+  command.options.add_options()  //
+      ("u", po::value<std::string>()->default_value("random")->value_name("DIRECTION"),
+       "first direction: random (random:LINE: one of --lines), gradient, largest[:K] or smallest[:K] "
+       "(Hessian "
+       "eigenvectors), symmetry, pca:K (of --trajectory), to:FILE (another point, at a = 1), or "
+       "FILE:DATASET[:ROW]")  //
+      ("v", po::value<std::string>()->default_value("random")->value_name("DIRECTION"),
+       "second direction, likewise, or none for a line")  //
+      ("to", po::value<std::vector<std::string>>()->composing()->value_name("FILE"),
+       "towards the weights of another problem file: a line; given twice, the plane through three points")  //
+      ("normalise", po::value<std::string>()->value_name("NAME"),
+       "none, filter, block, vector or gauge (default: filter for random directions, none for others)")     //
+      ("orthogonalise", po::bool_switch(), "remove the component along u from v")                           //
+      ("lines", po::value<Index>()->value_name("R"), "R random lines instead of a plane: for error bands")  //
+      ("trajectory", po::value<std::string>()->value_name("FILE"),
+       "the path of a training run, to be projected on the plane");
+}
+
+std::string Directions::checksum() const {
+  std::uint64_t hash = 0;
+  for (const Vector<double>* direction : {&u.vector, &v.vector})
+    hash = hash * 31 + fnv1a(bytes_of(*direction));
+  return hexadecimal(hash);
+}
+
+Directions make_directions(const Command& command, const Setup& setup, const Trajectory* trajectory) {
+  std::string u = command.get<std::string>("u"), v = command.get<std::string>("v");
+  if (command.given("to")) {
+    const auto files = command.get<std::vector<std::string>>("to");
+    if (command.given("u") || files.size() > 2 || (files.size() == 2 && command.given("v")))
+      throw InputError("--to: expected once or twice, in place of --u (and --v)");
+    u = "to:" + files[0];
+    if (files.size() == 2) v = "to:" + files[1];
+    if (files.size() == 1 && !command.given("v")) v = "none";
+  }
+  Index lines = 0;
+  if (command.given("lines")) {
+    lines = command.get<Index>("lines");
+    if (lines < 1 || lines > 100000)
+      throw InputError("--lines " + std::to_string(lines) + ": expected 1 to 100000");
+    for (const char* option : {"u", "v", "to", "y", "orthogonalise", "trajectory"})
+      if (command.given(option))
+        throw InputError("--" + std::string(option) + ": without effect with --lines, which are random");
+    u = "random:1", v = "none";
+  }
+  if (u == "none") throw InputError("--u none: expected a direction");
+  const auto maker = std::make_shared<const Maker>(command, setup, trajectory);
+  Directions directions{
+      maker->make("u", u, "x direction"), maker->make("v", v, "y direction"), std::max<Index>(lines, 1),
+      [maker](Index line) { return maker->make("u", "random:" + std::to_string(line + 1), "").vector; }};
+  if (directions.v.origin != "none") {
+    const Vector<double> orthogonal = orthogonalised(directions.v.vector, directions.u.vector);
+    if (command.get<bool>("orthogonalise")) {
+      directions.v.vector = orthogonal;
+      directions.v.origin += ", made orthogonal to u";
+    }
+  } else if (command.get<bool>("orthogonalise")) {
+    throw InputError("--orthogonalise: without effect on a line");
+  }
+  for (Direction* d : {&directions.u, &directions.v}) d->symmetry_share = maker->symmetry_share(d->vector);
+  return directions;
+}
+
+void write_directions(hdf5::Writer& file, const Directions& directions) {
+  const std::string group = "/entry/directions/";
+  file.group("/entry/directions", "NXcollection");
+  const auto write = [&](const std::string& name, const Direction& d) {
+    file.write(group + name, d.vector);
+    file.write(group + name + "_norm", d.vector.norm());
+    file.write(group + name + "_origin", d.origin);
+    file.write(group + name + "_normalisation", d.normalisation);
+    file.write(group + name + "_symmetry_share", d.symmetry_share);
+  };
+  write("x", directions.u);
+  write("y", directions.v);
+  file.write(group + "cosine", directions.cosine());
+  file.write(group + "normalisation", directions.u.normalisation);
+}
+
+}  // namespace basin::tools

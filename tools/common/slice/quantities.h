@@ -1,0 +1,46 @@
+/// What is measured at the points of a slice.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "basin/landscape/plane_evaluator.h"
+#include "basin/ntk/minimum.h"
+#include "common/command/setup.h"
+
+namespace basin::tools {
+
+/// "gradient,eigenvalues,ntk" -> the names of the quantities in files, "train_loss" first. Throws InputError.
+std::vector<std::string> parse_quantities(const std::string& list);
+
+/// Measures pieces of a slice. The numbers of a piece depend on no other: eigenvalues are started from the
+/// eigenvectors at theta, then from those at the point before.
+class SliceMeasurement {
+ public:
+  /// Throws InputError for what --memory does not hold, WorkError when something is not finite at theta.
+  SliceMeasurement(const Command& command, const Setup& setup, std::vector<std::string> quantities);
+
+  double center_loss() const { return center_loss_; }
+  /// For each piece, every quantity in kLongestPiece places. NaN for what is not finite.
+  std::vector<std::vector<double>> measure(PlaneEvaluator& plane, const Grid& grid,
+                                           std::span<const Index> pieces);
+  bool wants(const std::string& quantity) const;
+  /// Whether anything but the loss is measured.
+  bool expensive() const { return quantities_.size() > 1; }
+
+ private:
+  void measure_point(const Vector<double>& weights, Vectors<double>& eigenvectors, Index place,
+                     std::vector<double>& values);
+  static KernelMinimum ntk_minimum(const ModelPoint<double>& point);
+
+  const Setup& setup_;
+  std::vector<std::string> quantities_;
+  std::size_t memory_;
+  std::uint64_t seed_;
+  double center_loss_ = 0;
+  Vectors<double> center_vectors_;  // eigenvectors of both ends at theta
+};
+
+}  // namespace basin::tools

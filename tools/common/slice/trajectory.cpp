@@ -1,0 +1,117 @@
+#include "common/slice/trajectory.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "basin/hdf5/result_file.h"
+#include "basin/linalg/errors.h"
+#include "basin/model/evaluator.h"
+#include "basin/problem/encoding.h"
+
+namespace basin::tools {
+namespace {
+
+/// Of a result of basin-train: the kernel, the sizes, and the data by the loss of the first point.
+void check_problem(const hdf5::Reader& file, const Setup& setup, const Trajectory& trajectory) {
+  const auto refuse = [&](const std::string& what, const std::string& found, const std::string& expected) {
+    throw InputError(file.path() + ": the trajectory of another problem: " + what + " " + found +
+                     "; expected " + expected);
+  };
+  const auto same = [&](const char* name, double expected) {
+    const double found = file.read_number(std::string("/entry/model/") + name);
+    if (found != expected) refuse(name + std::string(" ="), number(found, 10), number(expected, 10));
+  };
+  const AttentionSpec s = setup.spec();
+  const std::string kernel = file.read_string("/entry/model/kernel");
+  if (kernel != kernel_name(s.kernel)) refuse("kernel", shortened(kernel), kernel_name(s.kernel));
+  if (s.kernel == KernelKind::gaussian) same("bandwidth", s.sigma());
+  same("N", static_cast<double>(setup.point.data->samples));
+  same("n", static_cast<double>(s.tokens));
+  // Checksums of the files would refuse the end of the run, which has the same data in another file.
+  const Vector<double> steps = file.read_numbers("/entry/run/step", {hdf5::kAnySize}).values;
+  const Vector<double> losses = file.read_numbers("/entry/run/loss", {steps.size()}).values;
+  for (Index t = 0; t < steps.size(); ++t) {
+    if (steps[t] != trajectory.step[0]) continue;
+    const double here = LossEvaluator<double>(setup.point)(trajectory.weights.col(0));
+    if (!(std::abs(here - losses[t]) <= 1e-6 * std::abs(here)))
+      refuse("its first point has the loss", number(losses[t], 10),
+             number(here, 10) + ", its loss with these data");
+    return;
+  }
+  file.refuse("/entry/run/step",
+              "has no record of step " + number(trajectory.step[0], 17) + ", the first of /trajectory/step");
+}
+
+/// Where the 2020 scripts look for the path.
+void link_path(hdf5::Writer& file) {
+  for (const char* name : {"/proj_xcoord", "/proj_ycoord"})
+    file.hard_link(std::string("/entry/trajectory") + name, name);
+}
+
+}  // namespace
+
+Vector<double> over_all_blocks(const Setup& setup, const Vector<double>& direction) {
+  Vector<double> all = Vector<double>::Zero(setup.point.weights.size());
+  setup.parameters().insert(direction, all);
+  return all;
+}
+
+Trajectory read_trajectory(const hdf5::Reader& file, const Setup& setup) {
+  const std::string& path = file.path();
+  const AttentionSpec s = setup.spec();
+  for (const auto& [name, expected] : {std::pair<const char*, Index>{"H", s.heads},
+                                       {"d", s.head_dim},
+                                       {"D", s.embedding},
+                                       {"D_out", s.outputs}})
+    if (const auto found =
+            file.has("/trajectory") ? file.number_attribute("/trajectory", name) : std::nullopt;
+        found && *found != static_cast<double>(expected))
+      throw InputError(path + ": the trajectory of another model: " + name + " = " + number(*found) +
+                       "; expected " + std::to_string(expected));
+  const hdf5::Array theta = file.read_array("/trajectory/theta", 2);
+  if (theta.shape[1] != setup.point.weights.size() || theta.shape[0] < 1)
+    throw InputError(path + ": the trajectory of another model: /trajectory/theta has shape " +
+                     hdf5::text(theta.shape) + "; expected (T, " +
+                     std::to_string(setup.point.weights.size()) + "), all blocks");
+  Trajectory trajectory;
+  trajectory.weights = Eigen::Map<const Vectors<double>>(theta.values.data(), theta.shape[1], theta.shape[0]);
+  trajectory.step = file.read_numbers("/trajectory/step", {theta.shape[0]}).values;
+  if (!trajectory.step.allFinite())
+    file.refuse("/trajectory/step", "found NaN or infinity; expected finite numbers");
+  if (file.string_attribute("/", "basin_tool") == "basin-train") check_problem(file, setup, trajectory);
+  return trajectory;
+}
+
+PathOnPlane path_on_plane(const Setup& setup, const Vector<double>& u, const Vector<double>& v,
+                          const Trajectory& trajectory) {
+  PathOnPlane path{trajectory.step, Vector<double>(trajectory.step.size()),
+                   project_path(trajectory.weights, setup.point.weights, over_all_blocks(setup, u),
+                                over_all_blocks(setup, v))};
+  LossEvaluator<double> loss(setup.point);
+  for (Index t = 0; t < path.loss.size(); ++t) path.loss[t] = loss(trajectory.weights.col(t));
+  return path;
+}
+
+void write_path(hdf5::Writer& file, const PathOnPlane& path) {
+  const std::string group = "/entry/trajectory/";
+  hdf5::make_plot(file, "/entry/trajectory", "loss", {"step"});
+  if (hdf5::wants_logarithm({path.loss.begin(), path.loss.end()}))
+    hdf5::curve_scales(file, "/entry/trajectory", "log");
+  file.write(group + "step", path.step);
+  file.write(group + "loss", path.loss);
+  file.write(group + "proj_xcoord", path.projected.x);
+  file.write(group + "proj_ycoord", path.projected.y);
+  link_path(file);
+  file.write("/explained_variance_ratio_",
+             std::vector<double>{path.projected.u_share, path.projected.v_share});
+  file.write(group + "distance", path.projected.distance);
+  file.write(group + "variance_share", path.projected.variance_share);
+  file.write(group + "title", std::string("loss along the path of a training run"));
+}
+
+void copy_path(hdf5::Writer& file, const hdf5::Reader& from) {
+  for (const char* name : {"/entry/trajectory", "/explained_variance_ratio_"}) file.copy(from, name);
+  link_path(file);
+}
+
+}  // namespace basin::tools

@@ -1,0 +1,304 @@
+#include "common/spectrum/file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace basin::tools {
+namespace {
+
+/// Which matrix the numbers of a group are of, and how many eigenvalues it has.
+void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumResults& r, Index removed) {
+  file.attribute(group, "matrix", matrix_title(r, removed));
+  file.attribute(group, "symmetry", static_cast<std::int64_t>(removed));
+}
+
+void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::string& which,
+                       const SpectrumResults& of, const EigenResult& r, bool with_vectors) {
+  hdf5::make_plot(file, group, "eigenvalue", {"index"});
+  name_matrix(file, group, of, r.removed);
+  file.attribute(group, "operator", of.matrix);
+  file.attribute(group, "method", r.method);
+  file.attribute(group, "completeness", r.completeness);
+  file.attribute(group, "products", static_cast<std::int64_t>(r.products));
+  file.attribute(group, "shared", static_cast<std::int64_t>(r.shared ? 1 : 0));
+  file.attribute(group, "requested", static_cast<std::int64_t>(r.requested));
+  file.attribute(group, "joint_bound", r.joint_bound);
+  file.attribute(group, "no_more_beyond", r.no_more_beyond);
+  file.attribute(group, "resolution", r.resolution);
+  std::vector<double> index, value, error, residual;
+  std::vector<std::uint8_t> converged;
+  for (const Eigenvalue& e : r.eigenvalues) {
+    index.push_back(static_cast<double>(index.size() + 1));
+    value.push_back(e.value);
+    error.push_back(e.error_bound);
+    residual.push_back(e.residual);
+    converged.push_back(e.converged ? 1 : 0);
+  }
+  file.write(group + "/index", index);
+  file.write(group + "/eigenvalue", value);
+  file.write(group + "/eigenvalue_errors", error);
+  const bool has_residuals = residual.empty() || !std::isnan(residual.front());
+  if (has_residuals) file.write(group + "/residual", residual);
+  file.write_bytes(group + "/converged", converged, {static_cast<Index>(converged.size())});
+  file.write(group + "/title",
+             (which == "spectrum" ? "all" : which) + " eigenvalues of the " + matrix_title(of, r.removed));
+  if (with_vectors)
+    file.write(group + "/eigenvectors", r.eigenvectors.data(),
+               {r.eigenvectors.cols(), r.eigenvectors.rows()});
+  std::vector<std::string> arrays = {"eigenvalue", "eigenvalue_errors", "converged"};
+  if (has_residuals) arrays.emplace_back("residual");
+  hdf5::name_dimensions(file, group, arrays, {"index"});
+  if (with_vectors) file.dimensions(group + "/eigenvectors", {group + "/index", ""});
+}
+
+void write_counts(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
+  const std::vector<EigenvalueCounts>& counts = r.counts;
+  file.group(group, "NXcollection");
+  const auto rows = static_cast<Index>(counts.size());
+  const auto texts = [&](const char* name, const auto& get) {
+    std::vector<std::string> column;
+    for (const auto& c : counts) column.push_back(get(c));
+    file.write(group + "/" + name, column, {rows});
+  };
+  const auto integers = [&](const char* name, Index EigenvalueCounts::*member) {
+    std::vector<std::int64_t> column;
+    for (const auto& c : counts) column.push_back(c.*member);
+    file.write(group + "/" + name, column);
+  };
+  const auto doubles = [&](const char* name, double EigenvalueCounts::*member) {
+    std::vector<double> column;
+    for (const auto& c : counts) column.push_back(c.*member);
+    file.write(group + "/" + name, column);
+  };
+  const auto flags = [&](const char* name, bool EigenvalueCounts::*member) {
+    std::vector<std::uint8_t> column;
+    for (const auto& c : counts) column.push_back(c.*member ? 1 : 0);
+    file.write_bytes(group + "/" + name, column, {rows});
+  };
+  texts("of", [](const auto& c) { return std::string(c.removed > 0 ? "modulo symmetries" : "whole"); });
+  texts("matrix", [&](const auto& c) { return matrix_title(r, c.removed); });
+  integers("size", &EigenvalueCounts::size);
+  integers("symmetry", &EigenvalueCounts::removed);
+  integers("zero", &EigenvalueCounts::zero);
+  integers("negative", &EigenvalueCounts::negative);
+  integers("positive", &EigenvalueCounts::positive);
+  flags("negative_exact", &EigenvalueCounts::negative_exact);
+  flags("zero_exact", &EigenvalueCounts::zero_exact);
+  doubles("tolerance", &EigenvalueCounts::tolerance);
+  doubles("rounding", &EigenvalueCounts::rounding);
+  texts("tolerance_reason", [](const auto& c) { return c.tolerance_reason; });
+  texts("method", [](const auto& c) { return c.method; });
+  texts("completeness", [](const auto& c) { return c.completeness; });
+}
+
+/// The picture of the counts: how many eigenvalues have each sign.
+void write_signs(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
+  std::vector<std::string> names;
+  file.group(group);
+  file.write(group + "/sign", std::vector<double>{-1, 0, 1});
+  file.attribute(group + "/sign", "long_name", std::string("sign: -1 = negative, 0 = zero, 1 = positive"));
+  for (const EigenvalueCounts& c : r.counts) {
+    names.emplace_back(c.removed > 0 ? "modulo_symmetries" : "whole");
+    file.write(group + "/" + names.back(), std::vector<std::int64_t>{c.negative, c.zero, c.positive});
+    file.attribute(group + "/" + names.back(), "long_name",
+                   "eigenvalues of the " + matrix_title(r, c.removed));
+  }
+  hdf5::make_plot(file, group, names.front(), {"sign"});
+  if (names.size() > 1)
+    file.attribute(group, "auxiliary_signals", std::vector<std::string>(names.begin() + 1, names.end()));
+  file.write(group + "/title",
+             "signs of the eigenvalues of the " + matrix_title(r, r.counts.front().removed));
+  hdf5::name_dimensions(file, group, names, {"sign"});
+}
+
+void write_curve(hdf5::Writer& file, const std::string& group, const std::string& title,
+                 const DensityCurve& c, const std::string& axis, const std::string& scale,
+                 const std::string& axis_scale) {
+  hdf5::make_plot(file, group, "density", {"eigenvalue"});
+  hdf5::curve_scales(file, group, scale, axis_scale);
+  file.attribute(group, "width", c.width);
+  file.attribute(group, "scale", c.scale);
+  file.attribute(group, "coordinate", axis);
+  file.write(group + "/title", title);
+  file.write(group + "/eigenvalue", c.eigenvalue);
+  file.write(group + "/density", c.density);
+  file.write(group + "/noise", c.noise);
+  file.write(group + "/truncation", c.truncation);
+  file.write(group + "/density_errors", Vector<double>(1.96 * c.noise + c.truncation));
+  hdf5::name_dimensions(file, group, {"density", "noise", "truncation", "density_errors"}, {"eigenvalue"});
+}
+
+void write_density(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
+  const LanczosQuadrature& q = *r.quadrature;
+  const std::string matrix = matrix_title(r, q.removed), title = "spectral density of the " + matrix;
+  write_curve(file, prefix + "/density", title, *r.density, "eigenvalue", "log", "linear");
+  write_curve(file, prefix + "/density_symlog", title + ", per unit of asinh(eigenvalue / scale)",
+              density_curve(q, DensityAxis::symmetric_log, 400), "asinh(eigenvalue / scale)", "linear",
+              "symlog");
+
+  const std::string group = prefix + "/quadrature";
+  file.group(group, "NXcollection");
+  Index most = 0;
+  for (const ProbeRule& p : q.probes) most = std::max(most, p.nodes.size());
+  const auto probes = static_cast<Index>(q.probes.size());
+  Vectors<double> nodes = Vectors<double>::Constant(most, probes, kNaN), weights = nodes, couplings = nodes;
+  std::vector<std::uint8_t> exhausted;
+  for (Index j = 0; j < probes; ++j) {
+    const ProbeRule& p = q.probes[j];
+    nodes.col(j).head(p.nodes.size()) = p.nodes;
+    weights.col(j).head(p.nodes.size()) = p.weights;
+    couplings.col(j).head(p.nodes.size()) = p.couplings;
+    exhausted.push_back(p.exhausted ? 1 : 0);
+  }
+  file.write(group + "/nodes", nodes.data(), {probes, most});
+  file.write(group + "/weights", weights.data(), {probes, most});
+  file.write(group + "/couplings", couplings.data(), {probes, most});
+  file.write_bytes(group + "/exhausted", exhausted, {probes});
+  file.attribute(group, "size", static_cast<std::int64_t>(q.size));
+  file.attribute(group, "products", static_cast<std::int64_t>(q.products));
+  file.attribute(group, "rounding", q.rounding);
+
+  // The cumulative share on the grid of the symmetric logarithmic axis, and just below zero.
+  const std::string cumulative = prefix + "/cumulative";
+  const Vector<double> grid = density_curve(q, DensityAxis::symmetric_log, 200).eigenvalue;
+  Vector<double> share(grid.size()), lower(grid.size()), upper(grid.size());
+  for (Index i = 0; i < grid.size(); ++i) {
+    const Mass m = share_below(r, grid[i]);
+    share[i] = m.value, lower[i] = m.lower, upper[i] = m.upper;
+  }
+  hdf5::make_plot(file, cumulative, "share", {"eigenvalue"});
+  file.write(cumulative + "/eigenvalue", grid);
+  file.write(cumulative + "/share", share);
+  file.write(cumulative + "/lower", lower);
+  file.write(cumulative + "/upper", upper);
+  file.attribute(cumulative, "auxiliary_signals", std::vector<std::string>{"lower", "upper"});
+  file.write(cumulative + "/title",
+             "share of the eigenvalues of the " + matrix + " below a value, with its 95 % band");
+  hdf5::name_dimensions(file, cumulative, {"share", "lower", "upper"}, {"eigenvalue"});
+  // At zero, and as close to it as the quadrature tells what is there from what is near it.
+  for (const auto& [name, x] : {std::pair<std::string, double>{"/negative_mass", -zero_threshold(q)},
+                                {"/resolved_mass", -resolved_threshold(q)}}) {
+    const Mass m = share_below(r, x);
+    file.group(prefix + name, "NXcollection");
+    file.write(prefix + name + "/below", x);
+    file.write(prefix + name + "/share", m.value);
+    file.write(prefix + name + "/lower", m.lower);
+    file.write(prefix + name + "/upper", m.upper);
+    file.write(prefix + name + "/noise", m.noise);
+    file.write(prefix + name + "/truncation", m.truncation);
+  }
+  for (const char* name :
+       {"/density", "/density_symlog", "/quadrature", "/cumulative", "/negative_mass", "/resolved_mass"})
+    name_matrix(file, prefix + name, r, q.removed);
+}
+
+/// What the errors of traces and norms are.
+std::string error_kind(bool estimated) {
+  return estimated ? "estimated: 95 % intervals of random vectors, and rounding"
+                   : "bounded: rounding, as measured";
+}
+
+void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
+  const TraceEstimates& t = *r.traces;
+  const std::string traces = prefix + "/traces", norms = prefix + "/block_norms";
+  file.group(traces, "NXcollection");
+  file.write(traces + "/trace", t.trace.value);
+  file.write(traces + "/trace_error", t.trace.error);
+  file.write(traces + "/frobenius", t.frobenius.value);
+  file.write(traces + "/frobenius_error", t.frobenius.error);
+  file.attribute(traces, "errors", error_kind(t.estimated));
+  const BlockNorms& b = *r.norms;
+  const auto count = static_cast<Index>(b.blocks.size());
+  std::vector<std::string> names;
+  std::vector<double> number;
+  for (const BlockRange& block : b.blocks) {
+    names.push_back(block.name);
+    number.push_back(static_cast<double>(number.size()));
+  }
+  hdf5::make_plot(file, norms, "frobenius", {"row", "column"});
+  file.write(norms + "/blocks", names, {count});
+  for (const char* axis : {"row", "column"}) {
+    file.write(norms + "/" + axis, number);
+    file.attribute(norms + "/" + axis, "long_name", hdf5::legend(axis, names));
+  }
+  file.write(norms + "/frobenius", b.norms.data(), {count, count});
+  file.write(norms + "/frobenius_errors", b.errors.data(), {count, count});
+  hdf5::name_dimensions(file, norms, {"frobenius", "frobenius_errors"}, {"row", "column"});
+  file.attribute(norms, "errors", error_kind(b.estimated));
+  file.write(norms + "/title", "Frobenius norms of the blocks of the " + matrix_title(r, 0));
+  for (const std::string& group : {traces, norms}) name_matrix(file, group, r, 0);
+}
+
+void write_ends(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
+  file.group(group, "NXcollection");
+  name_matrix(file, group, r, r.removed);
+  for (const auto& [name, end] :
+       {std::pair<std::string, const SpectrumEnd&>{"/smallest", r.smallest}, {"/largest", r.largest}}) {
+    file.write(group + name, end.value);
+    file.write(group + name + "_error", end.error);
+    file.write(group + name + "_known", std::string(end.found ? "found" : "at or beyond"));
+  }
+}
+
+}  // namespace
+
+std::string matrix_title(const SpectrumResults& r, Index removed) {
+  const std::string matrix = r.matrix == "hessian"        ? "Hessian"
+                             : r.matrix == "gauss-newton" ? "Gauss-Newton matrix"
+                                                          : "residual part";
+  return (r.block.empty() ? "" : r.block + " block of the ") + matrix +
+         (removed > 0 ? " modulo symmetries" : "");
+}
+
+bool semidefinite(const SpectrumResults& r) {
+  return r.matrix == "gauss-newton" && r.convex;
+}
+
+const EigenResult* find(const SpectrumResults& r, const std::string& which) {
+  for (const auto& [name, result] : r.eigenvalues)
+    if (name == which) return &result;
+  return nullptr;
+}
+
+const EigenvalueCounts* find_counts(const SpectrumResults& r, Index removed) {
+  for (const EigenvalueCounts& counts : r.counts)
+    if (counts.removed == removed) return &counts;
+  return nullptr;
+}
+
+Mass share_below(const SpectrumResults& r, double x) {
+  return semidefinite(r) && x <= 0 ? Mass{} : mass_below(*r.quadrature, x);
+}
+
+double zero_threshold(const LanczosQuadrature& quadrature) {
+  return std::max(1e-10 * std::max(std::abs(quadrature.lowest()), std::abs(quadrature.highest())),
+                  quadrature.rounding);
+}
+
+double resolved_threshold(const LanczosQuadrature& quadrature) {
+  constexpr double kSmall = 0.005;
+  const double largest = std::max(std::abs(quadrature.lowest()), std::abs(quadrature.highest()));
+  double best = largest, least = 1;
+  for (double x = 1e-10 * largest; x < 0.2 * largest; x *= 1.5) {
+    const double truncation = mass_below(quadrature, -x).truncation;
+    if (truncation <= kSmall) return x;
+    if (truncation < 0.8 * least) best = x, least = truncation;
+  }
+  return best;
+}
+
+void write_results(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r,
+                   bool with_vectors) {
+  for (const auto& [which, result] : r.eigenvalues)
+    write_eigenvalues(file, prefix + "/" + which, which, r, result, with_vectors);
+  write_ends(file, prefix + "/ends", r);
+  if (!r.counts.empty()) {
+    write_counts(file, prefix + "/counts", r);
+    write_signs(file, prefix + "/signs", r);
+  }
+  if (r.quadrature) write_density(file, prefix, r);
+  if (r.norms) write_norms(file, prefix, r);
+}
+
+}  // namespace basin::tools
