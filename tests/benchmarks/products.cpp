@@ -146,8 +146,8 @@ void slice(benchmark::State& state, const Case& c) {
   const Grid grid{{-1, 1, 51}, {-1, 1, 51}};
   forget_peak_memory();
   for (auto _ : state) {
-    PlaneEvaluator plane(instance, u, v, grid);
-    benchmark::DoNotOptimize(loss_on_plane(plane, grid).data());
+    const auto plane = plane_loss(instance, u, v, grid);
+    benchmark::DoNotOptimize(loss_on_plane(*plane, grid).data());
   }
   state.SetItemsProcessed(state.iterations() * grid.size());
   state.counters["MB"] = peak_memory();

@@ -3,12 +3,12 @@
 
 #include <numeric>
 
-#include "basin/landscape/plane_evaluator.h"
+#include "basin/single_layer/plane_ways.h"
 
 namespace basin::test {
 
-/// f(theta + a u + b v) on the grid of the evaluator: y.count x x.count, row = b, column = a.
-inline Matrix<double> loss_on_plane(PlaneEvaluator& plane, const Grid& grid) {
+/// f(theta + a u + b v) on the grid of the plane: y.count x x.count, row = b, column = a.
+inline Matrix<double> loss_on_plane(PlaneLoss& plane, const Grid& grid) {
   std::vector<Index> all(plane.pieces().size());
   std::iota(all.begin(), all.end(), 0);
   const Vector<double> losses = plane.losses(all);

@@ -95,8 +95,8 @@ TEST_CASE("the loss is constant on planes of symmetry, and they lie in the tange
     CHECK((inside - u).norm() <= 1e-12 * u.norm());
     for (const PlaneWay way : {PlaneWay::plain, PlaneWay::structured}) {
       const Grid grid{{-2, 2, 9}, {-2, 2, 5}};
-      PlaneEvaluator plane(instance, u, v, grid, {.way = way});
-      const Matrix<double> losses = test::loss_on_plane(plane, grid);
+      const auto plane = plane_loss(instance, u, v, grid, {.way = way});
+      const Matrix<double> losses = test::loss_on_plane(*plane, grid);
       CHECK(losses.maxCoeff() - losses.minCoeff() <= 1e-12 * losses.maxCoeff());
     }
   }
@@ -115,8 +115,8 @@ TEST_CASE("features that the data leave free are flat where there is no gauge") 
     const auto v = flat_direction(instance, y);
     REQUIRE(u.norm() > 0);
     const Grid grid{{-2, 2, 5}, {-2, 2, 5}};
-    PlaneEvaluator plane(instance, u, v, grid, {.way = PlaneWay::plain});
-    const Matrix<double> losses = test::loss_on_plane(plane, grid);
+    const auto plane = plane_loss(instance, u, v, grid, {.way = PlaneWay::plain});
+    const Matrix<double> losses = test::loss_on_plane(*plane, grid);
     CHECK(losses.maxCoeff() - losses.minCoeff() <= 1e-12 * losses.maxCoeff());
   }
 }

@@ -56,8 +56,8 @@ TEST_CASE("gauge-equivalent points have the same canonical gauge, and the same s
       Random x(3, "x"), y(3, "y");
       const auto u = random_direction(at, Normalisation::gauge, x);
       const auto v = random_direction(at, Normalisation::gauge, y);
-      PlaneEvaluator plane(at, u, v, grid);
-      return loss_on_plane(plane, grid);
+      const auto plane = plane_loss(at, u, v, grid);
+      return loss_on_plane(*plane, grid);
     };
     const Matrix<double> a = slice(instance), b = slice(other);
     CHECK((a - b).cwiseAbs().maxCoeff() <= 1e-9 * a.maxCoeff());

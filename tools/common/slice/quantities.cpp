@@ -62,7 +62,7 @@ bool SliceMeasurement::wants(const std::string& quantity) const {
   return std::find(quantities_.begin(), quantities_.end(), quantity) != quantities_.end();
 }
 
-std::vector<std::vector<double>> SliceMeasurement::measure(PlaneEvaluator& plane, const Grid& grid,
+std::vector<std::vector<double>> SliceMeasurement::measure(PlaneLoss& plane, const Grid& grid,
                                                            std::span<const Index> pieces) {
   const Vector<double> losses = plane.losses(pieces);
   std::vector<std::vector<double>> measured;

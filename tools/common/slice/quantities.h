@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "basin/landscape/plane_evaluator.h"
 #include "basin/ntk/minimum.h"
+#include "basin/single_layer/plane_ways.h"
 #include "common/command/setup.h"
 
 namespace basin::tools {
@@ -24,8 +24,7 @@ class SliceMeasurement {
 
   double center_loss() const { return center_loss_; }
   /// For each piece, every quantity in kLongestPiece places. NaN for what is not finite.
-  std::vector<std::vector<double>> measure(PlaneEvaluator& plane, const Grid& grid,
-                                           std::span<const Index> pieces);
+  std::vector<std::vector<double>> measure(PlaneLoss& plane, const Grid& grid, std::span<const Index> pieces);
   bool wants(const std::string& quantity) const;
   /// Whether anything but the loss is measured.
   bool expensive() const { return quantities_.size() > 1; }

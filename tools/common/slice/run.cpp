@@ -17,7 +17,7 @@ double seconds() {
 
 /// All that makes the slice what it is.
 Specification specify(const Command& command, const Setup& setup, const Directions& directions,
-                      const Grid& grid, const std::vector<std::string>& quantities, PlaneWay way,
+                      const Grid& grid, const std::vector<std::string>& quantities, const std::string& way,
                       const std::string& trajectory_sha256) {
   std::string names;
   for (const std::string& name : quantities) names += (names.empty() ? "" : ",") + name;
@@ -38,7 +38,7 @@ Specification specify(const Command& command, const Setup& setup, const Directio
       {"v", directions.v.origin + ", " + directions.v.normalisation},
       {"directions", directions.checksum()},
       {"quantities", names},
-      {"evaluation", plane_way_name(way)},
+      {"evaluation", way},
       {"seed", std::to_string(command.seed())}};
   if (directions.lines > 1) all.emplace_back("lines", std::to_string(directions.lines));
   if (!trajectory_sha256.empty()) all.emplace_back("trajectory", trajectory_sha256);
@@ -119,9 +119,9 @@ std::optional<PathOnPlane> SliceRun::path_on() const {
   return path_on_plane(setup_, directions_.u.vector, directions_.v.vector, *path_read_.trajectory);
 }
 
-PlaneEvaluator SliceRun::plane_of(Index line) const {
-  return PlaneEvaluator(setup_.point, directions_.lines > 1 ? directions_.line(line) : directions_.u.vector,
-                        directions_.v.vector, grid_of_plane(), {.memory = command_.memory()});
+std::unique_ptr<PlaneLoss> SliceRun::plane_of(Index line) const {
+  return plane_loss(setup_.point, directions_.lines > 1 ? directions_.line(line) : directions_.u.vector,
+                    directions_.v.vector, grid_of_plane(), {.memory = command_.memory()});
 }
 
 Specification SliceRun::of_this_share() const {
@@ -149,8 +149,7 @@ std::vector<Index> SliceRun::missing_pieces() const {
 
 Index SliceRun::pieces_at_once() const {
   if (measurement_.expensive()) return 1;
-  if (plane_->way() == PlaneWay::structured) return plane_->pieces_at_once();
-  return plane_->way() == PlaneWay::plain ? 4 : static_cast<Index>(pieces_.size());
+  return plane_->way() == "plain" ? 4 : plane_->pieces_at_once();
 }
 
 std::vector<Index> SliceRun::next(const std::vector<Index>& missing, std::size_t first, Index most) const {
@@ -181,7 +180,7 @@ void SliceRun::measure() {
 
 void SliceRun::measure(const std::vector<Index>& pieces) {
   const Index line = line_of(pieces.front());
-  if (line != line_) plane_.emplace(plane_of(line)), line_ = line;
+  if (line != line_) plane_ = plane_of(line), line_ = line;
   const Index first_of_line = line * static_cast<Index>(plane_->pieces().size());
   std::vector<Index> local;
   for (const Index piece : pieces) local.push_back(piece - first_of_line);

@@ -55,7 +55,7 @@ class SliceRun {
   bool check_found() const;
   std::optional<PathOnPlane> path_on() const;
   /// The plane of a line, from 0; of a slice that is no bundle of lines, its plane.
-  PlaneEvaluator plane_of(Index line) const;
+  std::unique_ptr<PlaneLoss> plane_of(Index line) const;
   Grid grid_of_plane() const { return directions_.lines > 1 ? Grid{grid_.x, {0, 0, 1}} : grid_; }
   Index line_of(Index piece) const { return directions_.lines > 1 ? pieces_[piece].row : 0; }
   Specification of_this_share() const;
@@ -78,7 +78,7 @@ class SliceRun {
   std::vector<Piece> pieces_;
   std::optional<PathOnPlane> path_;
   Index line_ = 0;
-  std::optional<PlaneEvaluator> plane_;  // of that line
+  std::unique_ptr<PlaneLoss> plane_;  // of that line
   SliceResult result_;
   bool was_finished_;
   bool mine_;  // what has the name of the result may be replaced

@@ -1,4 +1,4 @@
-#include "basin/landscape/plane_projections.h"
+#include "basin/single_layer/plane_projections.h"
 
 #include <cmath>
 

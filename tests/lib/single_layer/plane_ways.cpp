@@ -1,4 +1,4 @@
-#include "basin/landscape/plane_evaluator.h"
+#include "basin/single_layer/plane_ways.h"
 
 #include <omp.h>
 
@@ -28,15 +28,16 @@ Vectors<double> directions(const ModelPoint<double>& instance) {
   return d;
 }
 
-PlaneEvaluator plane_of(const ModelPoint<double>& instance, const Grid& grid, PlaneOptions options) {
+std::unique_ptr<PlaneLoss> plane_of(const ModelPoint<double>& instance, const Grid& grid,
+                                    PlaneOptions options) {
   const Vectors<double> d = directions(instance);
-  return {instance, d.col(0), d.col(1), grid, options};
+  return plane_loss(instance, d.col(0), d.col(1), grid, options);
 }
 
-Vector<double> all_losses(PlaneEvaluator plane) {
-  std::vector<Index> all(plane.pieces().size());
+Vector<double> all_losses(const std::unique_ptr<PlaneLoss>& plane) {
+  std::vector<Index> all(plane->pieces().size());
   std::iota(all.begin(), all.end(), 0);
-  return plane.losses(all);
+  return plane->losses(all);
 }
 
 /// Relative, but of small losses relative to the targets, which outputs of rounding size are compared with.
@@ -57,8 +58,8 @@ TEST_CASE("a slice holds the losses of the plane, row = y, column = x") {
   const Index P = instance.theta_size();
   const Vector<double> u = random_vectors(P, 1, 1), v = random_vectors(P, 1, 2);
   const Grid grid{{-1, 2, 4}, {-0.3, 1, 3}};
-  PlaneEvaluator plane(instance, u, v, grid, {.way = PlaneWay::plain});
-  const Matrix<double> losses = loss_on_plane(plane, grid);
+  const auto plane = plane_loss(instance, u, v, grid, {.way = PlaneWay::plain});
+  const Matrix<double> losses = loss_on_plane(*plane, grid);
   REQUIRE(losses.rows() == 3);
   REQUIRE(losses.cols() == 4);
   for (Index row = 0; row < 3; ++row)
@@ -83,9 +84,9 @@ TEST_CASE("all ways give the losses of the plain one, for every shape and set of
       const double tolerance = large ? 1e-9 : 1e-12;
       check_same(all_losses(plane_of(instance, grid, {.way = PlaneWay::structured})), expected, size,
                  tolerance);
-      PlaneEvaluator automatic = plane_of(instance, grid, {});
+      const auto automatic = plane_of(instance, grid, {});
       const bool values = set.front() != "W_Q" && set.front() != "W_K";
-      CHECK((automatic.way() == PlaneWay::polynomial) == values);
+      CHECK((automatic->way() == "polynomial") == values);
       check_same(all_losses(automatic), expected, size, tolerance);
     }
   }
@@ -117,10 +118,10 @@ TEST_CASE("bits depend neither on threads, nor on memory, nor on what is compute
   }
   omp_set_num_threads(before);
   CHECK(all_losses(plane_of(instance, grid, {.way = PlaneWay::structured, .memory = 0})) == expected);
-  PlaneEvaluator plane = plane_of(instance, grid, structured);
+  const auto plane = plane_of(instance, grid, structured);
   Index at = 0;
-  for (Index p = 0; p < static_cast<Index>(plane.pieces().size()); ++p) {
-    const Vector<double> losses = plane.losses(std::vector<Index>{p});
+  for (Index p = 0; p < static_cast<Index>(plane->pieces().size()); ++p) {
+    const Vector<double> losses = plane->losses(std::vector<Index>{p});
     CHECK(losses == expected.segment(at, losses.size()));
     at += losses.size();
   }
@@ -176,21 +177,21 @@ TEST_CASE("what does not fit is refused, and ways are chosen by their cost") {
   Case c = {"plane", 3, 40, 64, 2, 16, 2};
   const ModelPoint<double> instance = make_instance(c);
   const Vector<double> u = Vector<double>::Ones(3);
-  CHECK_THROWS_AS(PlaneEvaluator(instance, u, u, Grid{}), InputError);
+  CHECK_THROWS_AS(plane_loss(instance, u, u, Grid{}), InputError);
   CHECK_THROWS_AS(plane_of(instance, {}, {.way = PlaneWay::polynomial}), InputError);
-  CHECK(plane_of(instance, {}, {}).way() == PlaneWay::plain);  // a single point
+  CHECK(plane_of(instance, {}, {})->way() == "plain");  // a single point
   const Grid grid{{-1, 1, 51}, {-1, 1, 51}};
-  CHECK(plane_of(instance, grid, {}).way() == PlaneWay::structured);
-  CHECK(plane_of(instance, grid, {.memory = 1000}).way() == PlaneWay::plain);
+  CHECK(plane_of(instance, grid, {})->way() == "structured");
+  CHECK(plane_of(instance, grid, {.memory = 1000})->way() == "plain");
 }
 
 TEST_CASE("a plane of another network has the plain way alone") {
   const ModelPoint<double> instance = two_layers();
   const Vectors<double> d = directions(instance);
   const Grid grid{{-1, 1, 51}, {-1, 1, 51}};
-  PlaneEvaluator plane(instance, d.col(0), d.col(1), grid);
-  CHECK(plane.way() == PlaneWay::plain);
-  const Matrix<double> losses = loss_on_plane(plane, grid);
+  const auto plane = plane_loss(instance, d.col(0), d.col(1), grid);
+  CHECK(plane->way() == "plain");
+  const Matrix<double> losses = loss_on_plane(*plane, grid);
   CHECK(losses(25, 25) == instance.linearize().loss());
   CHECK(losses(50, 0) == instance.at(instance.theta() - d.col(0) + d.col(1)).linearize().loss());
   for (const PlaneWay way : {PlaneWay::structured, PlaneWay::polynomial})

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "basin/landscape/grid.h"
-#include "basin/landscape/plane_projections.h"
 #include "basin/linalg/product.h"
+#include "basin/single_layer/plane_projections.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "basin/landscape/plane_tile.h"
+#include "basin/single_layer/plane_tile.h"
 
 #include <algorithm>
 #include <cmath>
