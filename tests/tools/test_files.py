@@ -105,7 +105,9 @@ class Whole(ToolTest):
     def test_what_another_program_made_in_the_meantime(self):
         self.done("basin-problem", "teacher", "-o", "large.h5", "-D", 48)
         process = start("basin-ntk", "large.h5", "-o", "r.h5", "--method", "dense", cwd=self.folder)
-        while not [p for p in self.folder.iterdir() if ".part-" in p.name]:
+        seen = 0  # times in a row: that the place can be written is tried with such a file, too, for a moment
+        while seen < 20:
+            seen = seen + 1 if any(".part-" in p.name for p in self.folder.iterdir()) else 0
             time.sleep(0.001)
         self.path("r.h5").write_text("precious")
         message = process.communicate()[1]
