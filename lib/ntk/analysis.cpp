@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "basin/linalg/errors.h"
 #include "basin/model/perturbation.h"
 
 namespace basin {
@@ -24,8 +25,12 @@ std::vector<std::vector<std::string>> kernel_sets(const std::vector<std::string>
   std::vector<std::vector<std::string>> sets;
   if (which != KernelSets::sum)
     for (const std::string& block : trained) sets.push_back({block});
-  const unsigned all = (1U << trained.size()) - 1;
-  for (unsigned mask = 1; which == KernelSets::unions && mask < all; ++mask) {
+  constexpr std::size_t kMostBlocks = 12;  // of which 4095 sets are made
+  if (which == KernelSets::unions && trained.size() > kMostBlocks)
+    throw InputError("the sets of " + std::to_string(trained.size()) +
+                     " blocks are too many; expected at most " + std::to_string(kMostBlocks) + " blocks");
+  const unsigned all = which == KernelSets::unions ? (1U << trained.size()) - 1 : 0;
+  for (unsigned mask = 1; mask < all; ++mask) {
     std::vector<std::string> set;
     for (std::size_t b = 0; b < trained.size(); ++b)
       if (mask >> b & 1U) set.push_back(trained[b]);

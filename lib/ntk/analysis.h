@@ -25,7 +25,7 @@ enum class KernelSets {
   blocks,  ///< every block, and all together
   unions,  ///< every block, every set of several, and all together
 };
-/// The last is all of `trained`.
+/// The last is all of `trained`. Throws InputError for the unions of more than 12 blocks.
 std::vector<std::vector<std::string>> kernel_sets(const std::vector<std::string>& trained, KernelSets which);
 
 struct NtkAnalysisOptions {

@@ -15,6 +15,13 @@ TEST_CASE("sets of blocks: all together is the last") {
   CHECK(kernel_sets(trained, KernelSets::unions) ==
         Sets{{"W_Q"}, {"W_V"}, {"W_O"}, {"W_Q", "W_V"}, {"W_Q", "W_O"}, {"W_V", "W_O"}, trained});
   CHECK(kernel_sets({"W_O"}, KernelSets::unions) == Sets{{"W_O"}, {"W_O"}});
+
+  std::vector<std::string> many;  // of a deep network
+  for (int b = 0; b < 70; ++b) many.push_back("layers." + std::to_string(b));
+  CHECK(kernel_sets(many, KernelSets::sum) == Sets{many});
+  CHECK(kernel_sets(many, KernelSets::blocks).size() == 71);
+  CHECK_THROWS_WITH(kernel_sets(many, KernelSets::unions),
+                    "the sets of 70 blocks are too many; expected at most 12 blocks");
 }
 
 TEST_CASE("all methods enclose the same smallest eigenvalue") {
