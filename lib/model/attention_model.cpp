@@ -42,7 +42,5 @@ template std::shared_ptr<const Model<float>> build_single_attention(const Attent
                                                                     const std::vector<std::string>&);
 template std::shared_ptr<const Model<double>> make_plain_attention_model(const AttentionSpec&,
                                                                          const std::vector<std::string>&);
-template std::shared_ptr<const Model<float>> make_plain_attention_model(const AttentionSpec&,
-                                                                        const std::vector<std::string>&);
 
 }  // namespace basin

@@ -15,7 +15,8 @@ template <class S>
 std::shared_ptr<const Model<S>> build_single_attention(
     const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());
 
-/// The same model from the plain layer, each line a formula: slower, and what the tests compare with.
+/// The same model from the plain layer, each line a formula: slower, and what the tests compare with; in
+/// double.
 template <class S>
 std::shared_ptr<const Model<S>> make_plain_attention_model(
     const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());

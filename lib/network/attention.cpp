@@ -211,7 +211,6 @@ void Attention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& valu
 }
 
 template class Attention<double>;
-template class Attention<float>;
 template class Attention<long double>;
 
 }  // namespace basin

@@ -65,6 +65,5 @@ std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec) 
 template std::unique_ptr<const Layer<double>> make_attention(const AttentionSpec&, ScoreRules);
 template std::unique_ptr<const Layer<float>> make_attention(const AttentionSpec&, ScoreRules);
 template std::unique_ptr<const Layer<double>> make_plain_attention(const AttentionSpec&);
-template std::unique_ptr<const Layer<float>> make_plain_attention(const AttentionSpec&);
 
 }  // namespace basin

@@ -13,8 +13,8 @@ namespace basin {
 template <class S>
 std::unique_ptr<const Layer<S>> make_attention(const AttentionSpec& spec, ScoreRules rules);
 
-/// The plain one (network/attention.h), each line a formula: slower, and what the tests compare with. Throws
-/// InputError as check_sizes.
+/// The plain one (network/attention.h), each line a formula: slower, and what the tests compare with; in
+/// double. Throws InputError as check_sizes.
 template <class S>
 std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec);
 
