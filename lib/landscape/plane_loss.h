@@ -1,6 +1,7 @@
 /// The loss at the points of a plane.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
@@ -67,6 +68,8 @@ class PlainPlane final : public PlaneLoss {
   using PlaneLoss::PlaneLoss;
   std::string way() const override { return "plain"; }
   Vector<double> losses(std::span<const Index> pieces, const Progress& progress = {}) override;
+  /// Nothing is shared by points: few, so that what is done is told and kept soon.
+  Index pieces_at_once() const override { return std::min<Index>(4, static_cast<Index>(pieces().size())); }
 };
 
 }  // namespace basin

@@ -103,9 +103,11 @@ LayerDescription layer_at(const Json& value, const std::string& where) {
   const std::vector<std::string> types = layer_type_names();
   if (std::find(types.begin(), types.end(), layer.type) == types.end())
     refuse(path(where, "type"), "unknown layer type " + shown(layer.type) + meant(layer.type, types));
+  const bool container = layer_type(layer.type).container;
   const std::vector<LayerOptionType>& known = layer_type(layer.type).options;
 
-  std::vector<std::string> names = {"type", "name", "layers"};
+  std::vector<std::string> names = {"type", "name"};
+  if (container) names.emplace_back("layers");
   for (const LayerOptionType& o : known) names.push_back(o.name);
   const auto set = [&](const std::string& key, const Json& given, const std::string& at) {
     const auto of = std::find_if(known.begin(), known.end(), [&](const auto& o) { return o.name == key; });
@@ -121,7 +123,7 @@ LayerDescription layer_at(const Json& value, const std::string& where) {
       layer.name = text_at(given, at);
       if (layer.name.empty() || layer.name.find_first_of("./*") != std::string::npos)
         refuse(at, "found " + shown(layer.name) + "; expected a name without '.', '/' and '*'");
-    } else if (key == "layers") {
+    } else if (key == "layers" && container) {
       layer.layers = layers_at(given, at);
     } else if (given.is_object()) {
       set(key, member(given, at, "type"), path(at, "type"));
@@ -131,6 +133,7 @@ LayerDescription layer_at(const Json& value, const std::string& where) {
       set(key, given, at);
     }
   }
+  if (container) member(value, where, "layers");
   return layer;
 }
 

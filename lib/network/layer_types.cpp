@@ -9,14 +9,6 @@
 namespace basin {
 namespace {
 
-/// A type whose layers are make(description, input, scalar) for both scalars.
-template <class Make>
-LayerType typed(std::string name, std::vector<LayerOptionType> options, Make make) {
-  return {std::move(name), std::move(options),
-          [make](const LayerDescription& layer, Shape input) { return make(layer, input, double{}); },
-          [make](const LayerDescription& layer, Shape input) { return make(layer, input, float{}); }};
-}
-
 LayerType linear() {
   return typed("linear", {{"outputs", Index{}, true}},
                [](const LayerDescription& layer, Shape input, auto scalar) {
@@ -75,6 +67,9 @@ void add_layer_type(LayerType type) {
 
 LayerDescription with_defaults(const LayerDescription& layer) {
   const LayerType& type = layer_type(layer.type);
+  if (type.container == layer.layers.empty())
+    throw InputError(layer.type + (type.container ? ": expected layers inside it, found none"
+                                                  : ": found layers inside it; it takes none"));
   LayerDescription full = layer;
   std::string names;
   for (const LayerOptionType& known : type.options) {

@@ -24,7 +24,18 @@ struct LayerType {
   std::vector<LayerOptionType> options;
   Make<double> make;
   Make<float> make_float;
+  bool container = false;  ///< it is made of layers, which its description has
 };
+
+/// A type whose layers are make(description, input, scalar) for the scalars double{} and float{}.
+template <class MakeLayer>
+LayerType typed(std::string name, std::vector<LayerOptionType> options, MakeLayer make,
+                bool container = false) {
+  return {std::move(name), std::move(options),
+          [make](const LayerDescription& layer, Shape input) { return make(layer, input, double{}); },
+          [make](const LayerDescription& layer, Shape input) { return make(layer, input, float{}); },
+          container};
+}
 
 /// Throws InputError, listing the types there are.
 const LayerType& layer_type(const std::string& name);
@@ -37,7 +48,8 @@ std::vector<std::string> layer_type_names();
 void add_layer_type(LayerType type);
 
 /// The description with every option written out. Throws InputError for an option that its type does not
-/// have, that is of another kind, or that is missing.
+/// have, that is of another kind, or that is missing, and for layers inside what is no container or none in
+/// what is one.
 LayerDescription with_defaults(const LayerDescription& layer);
 
 /// The layer of a description. Throws InputError as with_defaults, and for sizes that do not fit.

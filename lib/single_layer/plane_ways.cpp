@@ -1,7 +1,6 @@
 #include "basin/single_layer/plane_ways.h"
 
 #include <algorithm>
-#include <optional>
 #include <string>
 
 #include "basin/linalg/dense.h"

@@ -26,7 +26,8 @@ struct PlaneOptions {
   std::size_t memory = std::size_t{2} << 30U;
 };
 
-/// u, v: P. Throws InputError when a length does not fit, or a way does not apply.
+/// The loss of any network on a plane, by the best way that it has (PlaneOptions). u, v: P. Throws InputError
+/// when a length does not fit, or a way does not apply.
 std::unique_ptr<PlaneLoss> plane_loss(const ModelPoint<double>& point, const Vector<double>& u,
                                       const Vector<double>& v, const Grid& grid,
                                       const PlaneOptions& options = {});

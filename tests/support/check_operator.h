@@ -33,6 +33,9 @@ inline void check_operator(const LinearOperator& A, double scale, double toleran
   CHECK(A.products() == before + 2 * k);
   REQUIRE(AV.allFinite());
   REQUIRE(AtU.allFinite());
+  // A random vector meets all of A; with a scale that is far too large, or zeros, anything would pass.
+  CHECK(AV.norm() >= 1e-6 * scale);
+  CHECK(AV.norm() <= 2 * k * scale);
 
   for (Index j = 0; j < k; ++j) {
     Vectors<double> one = Vectors<double>::Constant(A.rows(), 1, kNaN);

@@ -200,29 +200,29 @@ class MaskedPool final : public Layer<S> {
 /// Enters the four types, once.
 inline void add_example_layers() {
   static const bool done = [] {
-    const auto enter = [](const std::string& name, std::vector<LayerOptionType> options, auto make) {
-      add_layer_type({name, std::move(options),
-                      [make](const LayerDescription& l, Shape in) { return make(l, in, double{}); },
-                      [make](const LayerDescription& l, Shape in) { return make(l, in, float{}); }});
-    };
-    enter("test-embedding", {{"ids", Index{}, true}, {"width", Index{}, true}},
-          [](const LayerDescription& l, Shape in, auto s) -> std::unique_ptr<const Layer<decltype(s)>> {
-            return std::make_unique<Embedding<decltype(s)>>(in, option<Index>(l, "ids"),
-                                                            option<Index>(l, "width"));
-          });
-    enter("test-head", {{"outputs", Index{}, true}, {"tied", ""}},
-          [](const LayerDescription& l, Shape in, auto s) -> std::unique_ptr<const Layer<decltype(s)>> {
-            return std::make_unique<TiedHead<decltype(s)>>(in, option<Index>(l, "outputs"),
-                                                           option<std::string>(l, "tied"));
-          });
-    enter("test-residual", {},
-          [](const LayerDescription& l, Shape in, auto s) -> std::unique_ptr<const Layer<decltype(s)>> {
-            return std::make_unique<Residual<decltype(s)>>(chain<decltype(s)>(l.layers, in));
-          });
-    enter("test-pool", {},
-          [](const LayerDescription&, Shape in, auto s) -> std::unique_ptr<const Layer<decltype(s)>> {
-            return std::make_unique<MaskedPool<decltype(s)>>(in);
-          });
+    add_layer_type(
+        typed("test-embedding", {{"ids", Index{}, true}, {"width", Index{}, true}},
+              [](const LayerDescription& l, Shape in, auto s) -> std::unique_ptr<const Layer<decltype(s)>> {
+                return std::make_unique<Embedding<decltype(s)>>(in, option<Index>(l, "ids"),
+                                                                option<Index>(l, "width"));
+              }));
+    add_layer_type(
+        typed("test-head", {{"outputs", Index{}, true}, {"tied", ""}},
+              [](const LayerDescription& l, Shape in, auto s) -> std::unique_ptr<const Layer<decltype(s)>> {
+                return std::make_unique<TiedHead<decltype(s)>>(in, option<Index>(l, "outputs"),
+                                                               option<std::string>(l, "tied"));
+              }));
+    add_layer_type(typed(
+        "test-residual", {},
+        [](const LayerDescription& l, Shape in, auto s) -> std::unique_ptr<const Layer<decltype(s)>> {
+          return std::make_unique<Residual<decltype(s)>>(chain<decltype(s)>(l.layers, in));
+        },
+        true));
+    add_layer_type(
+        typed("test-pool", {},
+              [](const LayerDescription&, Shape in, auto s) -> std::unique_ptr<const Layer<decltype(s)>> {
+                return std::make_unique<MaskedPool<decltype(s)>>(in);
+              }));
     return true;
   }();
   static_cast<void>(done);
@@ -231,18 +231,15 @@ inline void add_example_layers() {
 /// Token ids -> embedding -> residual (attention, linear) -> residual -> mean over real tokens -> head, tied
 /// to the embedding. 5 samples of 4 tokens, of which some are masked; `pooled`: else the head is on every
 /// token.
-/// The plain attention layer is made for reading and allocates; without attention a linear map stands for it.
 inline ModelPoint<double> example_network(const std::vector<std::string>& trained, bool pooled = true,
-                                          Index samples = 5, bool with_attention = true) {
+                                          Index samples = 5) {
   add_example_layers();
   constexpr Index n = 4, ids = 7, width = 6;
   Architecture a;
   a.input = {n, 0};
   a.layers.push_back({"test-embedding", {{"ids", ids}, {"width", width}}, "embedding"});
-  const LayerDescription attention =
-      with_attention
-          ? LayerDescription{"attention", {{"heads", Index{2}}, {"head-dim", Index{3}}, {"outputs", width}}}
-          : LayerDescription{"linear", {{"outputs", width}}, "instead"};
+  const LayerDescription attention = {"attention",
+                                      {{"heads", Index{2}}, {"head-dim", Index{3}}, {"outputs", width}}};
   a.layers.push_back({"test-residual", {}, "first", {attention, {"linear", {{"outputs", width}}}}});
   a.layers.push_back({"test-residual", {}, "second", {{"test-residual", {}, "inner", {attention}}}});
   if (pooled) a.layers.push_back({"test-pool"});

@@ -23,9 +23,10 @@ TEST_CASE("Hessian, Gauss-Newton, Jacobian and NTK fit together as dense matrice
     CHECK((H - H.transpose()).norm() <= 1e-12 * H.norm());
 
     check_operator(JacobianOperator(at), J.norm());
+    check_operator(HessianOperator(at), H.norm());
+    if (J.squaredNorm() < 1e-290) continue;  // what makes up products with K and G underflows: they are zeros
     check_operator(NtkOperator(at), J.squaredNorm());
     check_operator(GaussNewtonOperator(at), J.squaredNorm());
-    check_operator(HessianOperator(at), H.norm());
   }
 }
 

@@ -29,7 +29,7 @@ TEST_CASE("operators made of operators are operators") {
   for (const Index size : {1, 5, 40}) {
     const Vectors<double> Q = random_orthogonal(size, 4);
     Vectors<double> A = random_orthogonal(size, 5), B = random_orthogonal(size, 6);
-    A = (A + A.transpose()).eval(), B = (B + B.transpose()).eval();
+    A = (A + A.transpose()).eval(), B = (B + B.transpose()).eval() / 3;
     const MatrixOperator a(A), b(B);
     check_operator(a, 2);
     check_operator(DifferenceOperator(a, b), 4);

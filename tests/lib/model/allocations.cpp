@@ -52,7 +52,7 @@ TEST_CASE("nested networks allocate nothing either, with ids and masks") {
   omp_set_num_threads(1);
   const auto memory = GENERATE(std::size_t{0}, std::size_t{1} << 30U);
   const ModelPoint<double> x =
-      example_network({"embedding.E", "first.linear.W", "second.inner.instead.W"}, true, 40, false);
+      example_network({"embedding.E", "first.linear.W", "second.inner.attention.W_K"}, true, 40);
   CHECK(allocations_of_products(x.linearize({.memory = memory, .chunk_rows = 16}), 3) == 0);
   omp_set_num_threads(threads_before);
 }

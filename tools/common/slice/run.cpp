@@ -149,7 +149,7 @@ std::vector<Index> SliceRun::missing_pieces() const {
 
 Index SliceRun::pieces_at_once() const {
   if (measurement_.expensive()) return 1;
-  return plane_->way() == "plain" ? 4 : plane_->pieces_at_once();
+  return plane_->pieces_at_once();
 }
 
 std::vector<Index> SliceRun::next(const std::vector<Index>& missing, std::size_t first, Index most) const {
