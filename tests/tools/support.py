@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 import h5py
@@ -27,6 +28,15 @@ def run(tool, *args, cwd=None, **kwargs):
     """The finished process of a tool, its output as text."""
     command = [str(BIN / tool), *map(str, args)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, **{"timeout": 300, **kwargs})
+
+
+def wait_for_record(journal, process):
+    """Waits until a run has a record in its journal: one that holds the head alone is started anew."""
+    end = time.monotonic() + 240
+    while not journal.exists() or journal.read_bytes().partition(b"\nspecification ")[2].count(b"\n") < 2:
+        assert process.poll() is None, "the run has ended before its first record"
+        assert time.monotonic() < end, "no record in four minutes"
+        time.sleep(0.002)
 
 
 def attributes(item):

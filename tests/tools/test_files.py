@@ -10,7 +10,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BIN, ToolTest, many_runs, run
+from support import BIN, ToolTest, many_runs, run, wait_for_record
 
 # Calls that an old kernel, a file system or a sandbox does not have: errno from the environment.
 MISSING_CALLS = """
@@ -241,9 +241,7 @@ class GoingOn(ToolTest):
                            ("basin-sweep", ["teacher", "--sweep", "D=16:64:8", "--repeats", 500])):
             for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 process = start(tool, *args, "-o", "r.h5", "--quiet", cwd=self.folder)
-                while not self.path("r.h5.journal").exists():
-                    time.sleep(0.005)
-                time.sleep(0.05)
+                wait_for_record(self.path("r.h5.journal"), process)
                 process.send_signal(sig)
                 message = process.communicate()[1]
                 self.assertEqual(message, f"{tool}: interrupted; what is finished is in r.h5.journal: the same command with --resume goes on\n")

@@ -11,7 +11,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ToolTest, attributes, gradient, many_runs, outputs, theta_of, weights_at, write_problem
+from support import BIN, BLOCKS, ToolTest, attributes, gradient, many_runs, outputs, theta_of, weights_at, write_problem, wait_for_record
 
 
 def loss(problem, theta, blocks=BLOCKS):
@@ -369,8 +369,7 @@ class LongRuns(ToolTest):
     def test_two_runs_of_one_file(self):
         self.problem(N=60, n=16, D=16, d=4)
         first = self.start("r.h5", *self.LONG)
-        while not self.path("r.h5.journal").exists():
-            time.sleep(0.01)
+        wait_for_record(self.path("r.h5.journal"), first)
         self.refused(2, "r.h5.journal: in use by another run", "basin-slice", "problem.h5", "-o", "r.h5", *self.LONG, "--resume")
         self.refused(2, "r.h5.journal: in use by another run", "basin-slice", "problem.h5", "-o", "r.h5", *self.LONG, "--overwrite")
         first.kill()

@@ -7,7 +7,7 @@ import time
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, jacobian, outputs, random_problem, theta_of, weights_at, write_problem, many_runs, run
+from support import BIN, BLOCKS, ToolTest, gradient, hessian_product, jacobian, outputs, random_problem, theta_of, weights_at, write_problem, many_runs, run, wait_for_record
 
 
 def gauge_copy(problem, seed=0):
@@ -289,9 +289,7 @@ class Stationary(ToolTest):
         path, _ = self.problem()
         args = [path, "-o", "r.h5", "--starts", 100000, "--quiet"]
         process = subprocess.Popen([str(BIN / "basin-stationary"), *map(str, args)], cwd=self.folder)
-        while not self.path("r.h5.journal").exists():
-            time.sleep(0.01)
-        time.sleep(0.5)
+        wait_for_record(self.path("r.h5.journal"), process)
         process.kill()
         process.wait()
         self.refused(2, "an unfinished run has left its journal", "basin-stationary", *args)
@@ -479,12 +477,7 @@ class Stationary(ToolTest):
         self.done("basin-stationary", path, "--from", "s.h5:w", "--at", path, "--train", "W_Q", "--check-return", 0, "-o", "whole.h5")
         args = [path, "--from", "s.h5:w", "--at", path, "--train", "W_Q", "--check-return", 1000]
         process = subprocess.Popen([BIN / "basin-stationary", *map(str, args), "-o", "r.h5"], cwd=self.folder)
-        def recorded():  # lines behind the head: one without any is started anew
-            journal = self.path("r.h5.journal").read_bytes() if self.path("r.h5.journal").exists() else b""
-            return journal.partition(b"\nspecification ")[2].count(b"\n") >= 2
-
-        while process.poll() is None and not recorded():
-            time.sleep(0.001)
+        wait_for_record(self.path("r.h5.journal"), process)
         process.kill()
         process.wait()
         journal = self.path("r.h5.journal").read_bytes()
