@@ -248,16 +248,7 @@ void construct(int argc, const char* const* argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(kName, [&] {
-    const std::string kind = argc > 1 ? argv[1] : "";
-    if (kind == "teacher") return teacher(argc, argv);
-    if (kind == "text") return text(argc, argv);
-    if (kind == "import") return import(argc, argv);
-    if (kind == "construct") return construct(argc, argv);
-    if (kind == "--help" || kind == "-h") return static_cast<void>(std::fputs(kOverview, stdout));
-    if (kind == "--version") return static_cast<void>(std::printf("%s %s\n", kName.c_str(), version()));
-    throw InputError(
-        (kind.empty() ? std::string("no kind of problem given") : "unknown kind of problem '" + kind + "'") +
-        "; expected teacher, text, import or construct; see --help");
-  });
+  return run_kinds(kName, "kind of problem", kOverview,
+                   {{"teacher", teacher}, {"text", text}, {"import", import}, {"construct", construct}}, argc,
+                   argv);
 }

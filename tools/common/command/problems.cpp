@@ -87,11 +87,6 @@ void add_student_options(po::options_description& options) {
   add_initialisation_options(options, "gaussian");
 }
 
-void refuse(const OptionValues& values, const std::vector<std::string>& options, const std::string& reason) {
-  for (const std::string& option : options)
-    if (values.given(option)) throw InputError("--" + option + ": without effect " + reason);
-}
-
 Problem teacher_problem(OptionValues& values) {
   TeacherOptions o;
   o.samples = values.get<Index>("samples");

@@ -17,9 +17,6 @@ void add_text_options(po::options_description& options);
 /// Kernel and initial weights, common to all kinds of problem.
 void add_student_options(po::options_description& options);
 
-/// For options that some other choice makes meaningless. Throws InputError.
-void refuse(const OptionValues& values, const std::vector<std::string>& options, const std::string& reason);
-
 /// These read the options above, resolve the seeds in them, and throw InputError for what cannot be. The
 /// problems have the student's kernel, and no weights.
 Problem teacher_problem(OptionValues& values);

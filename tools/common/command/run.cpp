@@ -52,4 +52,20 @@ int run_tool(const Introduction& introduction, int argc, const char* const* argv
   });
 }
 
+int run_kinds(const std::string& name, const std::string& what, const std::string& overview,
+              const std::vector<Kind>& kinds, int argc, const char* const* argv) {
+  return run(name, [&] {
+    const std::string word = argc > 1 ? argv[1] : "";
+    std::string words;
+    for (const Kind& kind : kinds) {
+      if (kind.word == word) return kind.work(argc, argv);
+      words += (words.empty() ? "" : &kind == &kinds.back() ? " or " : ", ") + kind.word;
+    }
+    if (word == "--help" || word == "-h") return static_cast<void>(std::cout << overview);
+    if (word == "--version") return static_cast<void>(std::cout << name << " " << version() << "\n");
+    throw InputError((word.empty() ? "no " + what + " given" : "unknown " + what + " '" + word + "'") +
+                     "; expected " + words + "; see --help");
+  });
+}
+
 }  // namespace basin::tools

@@ -3,6 +3,7 @@
 #include <sstream>
 #include <vector>
 
+#include "basin/linalg/errors.h"
 #include "basin/linalg/types.h"
 
 namespace basin::tools {
@@ -37,6 +38,11 @@ std::string OptionValues::text(const std::string& option) const {
 std::vector<std::string> OptionValues::texts(const std::string& option) const {
   const auto* list = boost::any_cast<std::vector<std::string>>(&values_.at(option).value());
   return list != nullptr ? *list : std::vector<std::string>{get<std::string>(option)};
+}
+
+void refuse(const OptionValues& values, const std::vector<std::string>& options, const std::string& reason) {
+  for (const std::string& option : options)
+    if (values.given(option)) throw InputError("--" + option + ": without effect " + reason);
 }
 
 }  // namespace basin::tools

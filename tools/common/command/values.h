@@ -48,6 +48,9 @@ class OptionValues {
   std::map<std::string, std::string> resolved_;
 };
 
+/// For options that some other choice makes meaningless. Throws InputError.
+void refuse(const OptionValues& values, const std::vector<std::string>& options, const std::string& reason);
+
 /// The value of an option as text.
 std::string value_text(const boost::any& value);
 
