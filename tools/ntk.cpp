@@ -1,6 +1,4 @@
 /// basin-ntk: eigenvalues of the neural tangent kernel, block by block, and the conditions they hang on.
-#include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "basin/linalg/errors.h"
@@ -10,6 +8,7 @@
 #include "common/command/run.h"
 #include "common/command/setup.h"
 #include "common/ntk/file.h"
+#include "common/ntk/summary.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -59,8 +58,6 @@ std::vector<std::vector<std::string>> sets_of(const std::vector<std::string>& tr
   if (which == names.end()) throw InputError("--kernels " + kernels + ": expected sum, blocks or unions");
   return kernel_sets(trained, which->second);
 }
-
-// ---- smallest eigenvalues ---------------------------------------------------------------------------------
 
 /// Refuses what --memory does not hold.
 void check_memory(const Command& command, const std::string& method, const Setup& setup, double needed) {
@@ -137,86 +134,6 @@ Setup other_kernel(const Setup& setup) {
   return other;
 }
 
-// ---- in words ---------------------------------------------------------------------------------------------
-
-std::string largest(const KernelMinimum& k) {
-  if (!std::isfinite(k.lambda_max) || k.largest_lower == 0)  // not known, or underflown
-    return std::isfinite(k.largest_upper) ? ", lambda_max <= " + number_above(k.largest_upper, 4) : "";
-  const bool enclosed = k.largest_upper - k.largest_lower <= 1e-3 * k.lambda_max;
-  return ", lambda_max " +
-         (enclosed ? "= " + number(k.lambda_max, 10) : ">= " + number_below(k.largest_lower, 4));
-}
-
-/// "lambda_min = 1.83 +- 2e-07", or what is known of it.
-std::string smallest(const KernelMinimum& k) {
-  if (k.known_to(0.1))
-    return "lambda_min = " +
-           with_error(k.lambda_min, std::max(k.upper - k.lambda_min, k.lambda_min - k.lower));
-  const std::string upper = std::isfinite(k.upper) ? " <= " + number_above(k.upper, 6) : "";
-  if (!k.positive()) return "0 <= lambda_min" + upper;
-  return text_below(k.lower_bound(), 4) + " <= lambda_min" + upper +
-         (k.proven_by_conditions ? ", the lower bound by conditions" : "");
-}
-
-/// What double precision makes of a smallest eigenvalue that is not certainly above rounding.
-std::string below_rounding(const KernelMinimum& k) {
-  return k.upper <= k.rounding() ? "; below rounding of lambda_max, gradient descent in double precision "
-                                   "cannot see it"
-         : k.positive()          ? "; whether it is above rounding of lambda_max is not decided"
-                                 : "";
-}
-
-std::string verdict(const KernelMinimum& k) {
-  switch (k.definiteness()) {
-    case Definiteness::definite:
-      return "positive definite: " + smallest(k) + largest(k) +
-             (k.known_to(0.1) ? ", condition number " + number(k.condition_number(), 4) : "");
-    case Definiteness::in_theory:
-      return "positive definite in theory only: " + smallest(k) + largest(k) + below_rounding(k);
-    case Definiteness::undecided:
-      if (!std::isfinite(k.upper)) return "not decided: no eigenvalues were computed";
-      return "not decided: " +
-             (k.rank >= 0 ? "rank at least " + std::to_string(k.rank) + " of " + std::to_string(k.size) + ", "
-                          : std::string()) +
-             smallest(k) + largest(k) + below_rounding(k);
-    case Definiteness::singular:
-      break;
-  }
-  return "singular" +
-         (k.parameters < k.size ? ", having only " + std::to_string(k.parameters) + " parameters"
-                                : std::string()) +
-         ": rank " + (k.rank < 0 || k.rank >= k.size ? "less than" : std::to_string(k.rank) + " of") + " " +
-         std::to_string(k.size) + ", lambda_min = 0" + largest(k);
-}
-
-void say_kernels(Command& command, const NtkAnalysis& found) {
-  command.say("NTK of the trained blocks is " + verdict(found.sum()));
-  if (const std::string why = reason(found.kernels.back()); !why.empty()) command.say("  " + why);
-  for (std::size_t k = 0; k + 1 < found.kernels.size(); ++k) {
-    command.say("  " + found.kernels[k].minimum.name + " alone: " + verdict(found.kernels[k].minimum));
-    if (const std::string why = reason(found.kernels[k]); !why.empty()) command.say("    " + why);
-  }
-}
-
-/// How the eigenvalues were found: "from formed kernel (sum; W_Q), from factor A (W_O)".
-std::string methods(const NtkAnalysis& found) {
-  std::vector<std::pair<std::string, std::string>> names;  // method, kernels
-  for (auto kernel = found.kernels.rbegin(); kernel != found.kernels.rend(); ++kernel) {
-    const KernelMinimum& k = kernel->minimum;
-    const auto known =
-        std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.first == k.method; });
-    if (known == names.end())
-      names.emplace_back(k.method, k.name);
-    else
-      known->second += "; " + k.name;
-  }
-  std::string text;
-  for (const auto& [method, kernels] : names)
-    text += (text.empty() ? "" : ", ") + (method == "none" ? "by conditions alone" : "from " + method) +
-            (names.size() == 1 ? "" : " (" + kernels + ")");
-  return text;
-}
-
 /// Softmax beside Gaussian attention, kernel by kernel.
 void compare(Command& command, hdf5::Writer& file, const Setup& setup,
              const std::vector<std::vector<std::string>>& sets, const NtkAnalysis& here) {
@@ -227,35 +144,12 @@ void compare(Command& command, hdf5::Writer& file, const Setup& setup,
   command.say("The same weights with the " + theirs + " kernel: the sum is " + verdict(there.sum()));
   for (std::size_t k = 0; k < here.kernels.size(); ++k) {
     const KernelMinimum &a = here.kernels[k].minimum, &b = there.kernels[k].minimum;
-    const auto text = [](const KernelMinimum& m) {
-      const std::string in_theory = m.positive_definite() ? "" : " (in theory only)";
-      if (m.known_to(0.1)) return number(m.lambda_min, 4) + in_theory;
-      if (m.positive()) return "at least " + text_below(m.lower_bound(), 4) + in_theory;
-      return m.upper == 0             ? std::string("singular")
-             : std::isfinite(m.upper) ? "at most " + number(m.upper, 3)
-                                      : "not known";
-    };
     command.say(
-        "  " + a.name + ": lambda_min " + text(a) + " (" + ours + "), " + text(b) + " (" + theirs + ")" +
+        "  " + a.name + ": lambda_min " + short_text(a) + " (" + ours + "), " + short_text(b) + " (" +
+        theirs + ")" +
         (a.known_to(0.1) && b.known_to(0.1) ? ", ratio " + number(a.lambda_min / b.lambda_min, 4) : ""));
   }
   write_kernels(file, "/entry/compared_" + theirs, there.kernels);
-}
-
-// ---- the ball certificate ---------------------------------------------------------------------------------
-
-std::string verdict(const Certificate& c, const KernelMinimum& sum) {
-  if (c.passes)
-    return "gradient descent with step " + number(c.step, 4) +
-           " converges to zero loss: proven (within radius " + number(c.radius, 3) +
-           "; each step leaves at most " + number(c.rate, 6) + " of f)";
-  if (c.sigma_min == 0)
-    return std::string("convergence of gradient descent is not proven: ") +
-           (sum.positive() ? "the NTK's lambda_min underflows"
-                           : "the NTK is not known to be positive definite");
-  return "convergence of gradient descent is not proven: |r_0| = " + number(c.residual_norm, 4) +
-         " is too large by a factor " + number(1 / c.margin, 4) +
-         " (what passes: " + number(c.largest_residual, 3) + ")";
 }
 
 /// What would make the certificate pass.
@@ -276,7 +170,7 @@ void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const Min
   write_suggestions(file, found);
 }
 
-void body(Command& command) {
+void add_options(Command& command) {
   add_model_options(command);
   command.add_memory_option();
   command.add_assert_option({{"positive-definite",
@@ -292,13 +186,28 @@ void body(Command& command) {
        "products that matrix-free may spend")                                           //
       ("compare", po::bool_switch(), "also with the other kernel at the same weights")  //
       ("suggest", po::bool_switch(), "which scaling of targets or weights would pass the certificate");
-  if (!command.parse()) return;
+}
+
+void check_options(const Command& command) {
   const std::string method = command.get<std::string>("method");
   if (method != "auto" && method != "dense" && method != "formed" && method != "singular-values" &&
       method != "matrix-free")
     throw InputError("--method " + method + ": expected auto, dense, formed, singular-values or matrix-free");
   if (command.get<Index>("max-products") < 1)
     throw InputError("--max-products " + command.text("max-products") + ": expected a positive number");
+}
+
+void say_products(Command& command, const MatrixFreeMinimum& found) {
+  command.say("  by " + std::to_string(found.products) +
+              " products: " + (found.converged ? "converged" : "not converged") +
+              ", an eigenvalue lies within " + number(found.residual, 3) + " of " +
+              number(found.kernel.lambda_min, 6) + "; that none is smaller is not proven by products");
+}
+
+void body(Command& command) {
+  add_options(command);
+  if (!command.parse()) return;
+  check_options(command);
   const Setup setup = read_setup(command);
   const auto sets = sets_of(setup.parameters().trained(), command.get<std::string>("kernels"));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
@@ -312,11 +221,7 @@ void body(Command& command) {
   write_certificate(file, input, certificate);
   if (command.get<bool>("suggest"))
     suggest(command, file, setup, minima_options(options), found.sum(), input, certificate);
-  if (found.products)
-    command.say("  by " + std::to_string(found.products->products) + " products: " +
-                (found.products->converged ? "converged" : "not converged") + ", an eigenvalue lies within " +
-                number(found.products->residual, 3) + " of " + number(found.products->kernel.lambda_min, 6) +
-                "; that none is smaller is not proven by products");
+  if (found.products) say_products(command, *found.products);
   write_kernels(file, "/entry/summary", found.kernels);
   write_conditions(file, found.kernels, found.ranks);
   if (command.get<bool>("compare")) compare(command, file, setup, sets, found);

@@ -1,6 +1,7 @@
 #include "common/descent/records.h"
 
 #include "basin/hdf5/result_file.h"
+#include "common/ntk/certificate_numbers.h"
 
 namespace basin::tools {
 namespace {
@@ -15,42 +16,16 @@ void add_saturation(Row& row, const Saturation& s) {
   row.add("largest_row_sum", s.largest_sum);
 }
 
-/// Every constant of the ball certificate.
 void add_certificate(Row& row, const DescentRecord::Certified& certified, double step) {
   const auto& [c, norms, existence_residual, bounds] = certified;
-  const std::pair<const char*, double> numbers[] = {{"step", step},
-                                                    {"passes", c.passes ? 1.0 : 0.0},
-                                                    {"c", c.c},
-                                                    {"sigma_min", c.sigma_min},
-                                                    {"sigma_max", c.sigma_max},
-                                                    {"residual_norm", c.residual_norm},
-                                                    {"radius", c.radius},
-                                                    {"curvature", c.curvature},
-                                                    {"deviation", c.deviation},
-                                                    {"s_star", c.s_star},
-                                                    {"beta", c.beta},
-                                                    {"certified_step", c.step},
-                                                    {"rate", c.rate},
-                                                    {"path_length", c.path_length},
-                                                    {"largest_residual", c.largest_residual},
-                                                    {"margin", c.margin},
-                                                    {"existence_residual", existence_residual},
-                                                    {"xi", norms.xi},
-                                                    {"xi_centred", norms.xi_centred},
-                                                    {"chi", norms.chi},
-                                                    {"chi_centred", norms.chi_centred},
-                                                    {"rho", norms.rho}};
-  for (const auto& [name, value] : numbers) row.add(kCertificate + name, value);
-  for (std::size_t h = 0; h < bounds.size(); ++h) {
-    const HeadNorms& n = norms.heads[h];
-    const std::pair<const char*, double> of_head[] = {
-        {"W_V_norm", n.W_V},        {"W_O_norm", n.W_O},       {"values", n.values},
-        {"outputs", n.outputs},     {"keys", n.keys},          {"queries", n.queries},
-        {"query", n.query},         {"mixed", n.mixed},        {"alpha", bounds[h].alpha},
-        {"gamma", bounds[h].gamma}, {"delta", bounds[h].delta}};
-    for (const auto& [name, value] : of_head)
+  row.add(kCertificate + "step", step);
+  row.add(kCertificate + "passes", c.passes ? 1 : 0);
+  for (const auto& [name, value] :
+       certificate_numbers(c, norms, existence_residual))  // of which one is a step
+    row.add(kCertificate + (name == "step" ? "certified_step" : name), value);
+  for (std::size_t h = 0; h < bounds.size(); ++h)
+    for (const auto& [name, value] : head_numbers(norms.heads[h], bounds[h]))
       row.add(kCertificate + "heads/" + std::to_string(h) + "/" + name, value);
-  }
 }
 
 std::vector<double> column(const std::vector<std::vector<double>>& rows, std::size_t index) {

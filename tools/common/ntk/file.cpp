@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <optional>
 
 #include "basin/hdf5/result_file.h"
-#include "common/command/command.h"
+#include "common/ntk/certificate_numbers.h"
+#include "common/ntk/summary.h"
 #include "common/ntk/table.h"
 
 namespace basin::tools {
@@ -59,33 +59,6 @@ void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra) 
   }
   if (!others.empty()) file.attribute("/entry/ntk", "auxiliary_signals", others);
   file.write("/entry/ntk/title", std::string("NTK eigenvalues of the trained blocks and of their sum"));
-}
-
-std::string text_below(const Below& bound, int digits) {
-  if (bound.value > 0) return number_below(bound.value, digits);
-  const double exponent = std::floor(bound.log10), unit = std::pow(10.0, digits - 1);
-  char text[48];
-  std::snprintf(text, sizeof text, "%.*ge%.0f", digits,
-                std::floor(std::pow(10.0, bound.log10 - exponent) * unit) / unit, exponent);
-  return text;
-}
-
-std::string reason(const KernelAnalysis& kernel) {
-  const KernelConditions& c = kernel.conditions;
-  if (const Condition* obstacle = c.refuted() ? c.refutation() : c.obstacle())
-    return (c.refuted() ? "cannot be: " : "not shown by conditions: to rounding, ") + obstacle->statement +
-           " fails (" + number(obstacle->measured, 10) + " < " + number(obstacle->threshold, 10) +
-           "); it takes " + obstacle->remedy;
-  if (const Below bound = c.lower_bound(); kernel.minimum.positive() && bound.positive())
-    return "must be: the conditions hold, and prove lambda_min >= " + text_below(bound, 4) +
-           (kernel.minimum.known_to(0.1)
-                ? " (" + number(100 * bound.value / kernel.minimum.lambda_min, 3) + " % of it)"
-                : "");
-  for (const Condition& condition : c.conditions)
-    if (!condition.holds())
-      return std::string("not decided by conditions: ") + condition.statement + " fails (" +
-             number(condition.measured, 10) + " < " + number(condition.threshold, 10) + "), which would do";
-  return "";
 }
 
 namespace {
@@ -200,41 +173,18 @@ void write_certificate(hdf5::Writer& file, const CertificateInput& input, const 
   const std::string group = "/entry/certificate/";
   file.group("/entry/certificate", "NXcollection");
   file.write_bytes(group + "passes", {static_cast<std::uint8_t>(c.passes ? 1 : 0)}, {});
-  const std::pair<const char*, double> numbers[] = {
-      {"c", c.c},
-      {"sigma_min", c.sigma_min},
-      {"sigma_max", c.sigma_max},
-      {"residual_norm", c.residual_norm},
-      {"radius", c.radius},
-      {"curvature", c.curvature},
-      {"deviation", c.deviation},
-      {"s_star", c.s_star},
-      {"beta", c.beta},
-      {"step", c.step},
-      {"rate", c.rate},
-      {"path_length", c.path_length},
-      {"largest_residual", c.largest_residual},
-      {"margin", c.margin},
-      {"xi", input.norms.xi},
-      {"xi_centred", input.norms.xi_centred},
-      {"chi", input.norms.chi},
-      {"chi_centred", input.norms.chi_centred},
-      {"rho", input.norms.rho},
-      {"existence_residual", largest_residual(input.norms, input.s0, 0)}};
-  for (const auto& [name, value] : numbers) file.write(group + name, value);
-  const auto per_head = [&](const std::string& name, double HeadNorms::*member) {
+  for (const auto& [name, value] :
+       certificate_numbers(c, input.norms, largest_residual(input.norms, input.s0, 0)))
+    file.write(group + name, value);
+  const std::vector<HeadBound> bounds = second_derivative_bounds(input.norms, c.radius);
+  std::vector<NamedNumbers> heads;
+  for (std::size_t h = 0; h < bounds.size(); ++h)
+    heads.push_back(head_numbers(input.norms.heads[h], bounds[h]));
+  for (std::size_t i = 0; i < heads.front().size(); ++i) {
     std::vector<double> values;
-    for (const HeadNorms& head : input.norms.heads) values.push_back(head.*member);
-    file.write(group + name, values);
-  };
-  per_head("W_V_norm", &HeadNorms::W_V), per_head("W_O_norm", &HeadNorms::W_O);
-  per_head("values", &HeadNorms::values), per_head("outputs", &HeadNorms::outputs);
-  per_head("keys", &HeadNorms::keys), per_head("queries", &HeadNorms::queries);
-  per_head("query", &HeadNorms::query), per_head("mixed", &HeadNorms::mixed);
-  std::vector<double> alpha, gamma, delta;
-  for (const HeadBound& b : second_derivative_bounds(input.norms, c.radius))
-    alpha.push_back(b.alpha), gamma.push_back(b.gamma), delta.push_back(b.delta);
-  file.write(group + "alpha", alpha), file.write(group + "gamma", gamma), file.write(group + "delta", delta);
+    for (const NamedNumbers& head : heads) values.push_back(head[i].second);
+    file.write(group + heads.front()[i].first, values);
+  }
 }
 
 void write_suggestions(hdf5::Writer& file, const Suggestions& suggestions) {

@@ -1,4 +1,4 @@
-/// What basin-ntk writes (lib/hdf5/FORMAT.md), and the reasons it gives.
+/// What basin-ntk writes (lib/hdf5/FORMAT.md).
 #pragma once
 
 #include <string>
@@ -12,12 +12,6 @@
 #include "basin/ntk/suggestions.h"
 
 namespace basin::tools {
-
-/// "1.83e-1086", also where the number underflows; never above it.
-std::string text_below(const Below& bound, int digits);
-
-/// Which condition decides, in words; empty when none does.
-std::string reason(const KernelAnalysis& kernel);
 
 /// Groups /entry/ntk_NAME, one a spectrum, and /entry/ntk with links to all. The last is the one to look at.
 void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra);
