@@ -237,6 +237,23 @@ Mass mass_below(const LanczosQuadrature& quadrature, double x) {
   return mass;
 }
 
+double zero_threshold(const LanczosQuadrature& quadrature) {
+  return std::max(1e-10 * std::max(std::abs(quadrature.lowest()), std::abs(quadrature.highest())),
+                  quadrature.rounding);
+}
+
+double resolved_threshold(const LanczosQuadrature& quadrature) {
+  constexpr double kSmall = 0.005;
+  const double largest = std::max(std::abs(quadrature.lowest()), std::abs(quadrature.highest()));
+  double best = largest, least = 1;
+  for (double x = 1e-10 * largest; x < 0.2 * largest; x *= 1.5) {
+    const double truncation = mass_below(quadrature, -x).truncation;
+    if (truncation <= kSmall) return x;
+    if (truncation < 0.8 * least) best = x, least = truncation;
+  }
+  return best;
+}
+
 DensityCurve density_curve(const LanczosQuadrature& quadrature, DensityAxis axis, Index points,
                            double width) {
   constexpr double kDecades = 1e-6;  // of the largest magnitude: where a symmetric log axis becomes linear

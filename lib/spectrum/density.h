@@ -65,6 +65,12 @@ struct Mass {
 /// known: variance 2 p (1 - p) / (n + 2), and the interval is Wilson's, with 2.5 standard errors.
 Mass mass_below(const LanczosQuadrature& quadrature, double x);
 
+/// What counts as zero in a density: 1e-10 of the largest magnitude, or the rounding of the products.
+double zero_threshold(const LanczosQuadrature& quadrature);
+
+/// As close to zero as the quadrature leaves no more than half a per cent of the eigenvalues undecided.
+double resolved_threshold(const LanczosQuadrature& quadrature);
+
 /// Where a density is evaluated: Gaussian kernels of this width in the coordinate u(lambda).
 enum class DensityAxis { linear, symmetric_log };
 

@@ -1,17 +1,12 @@
 #include "common/spectrum/file.h"
 
-#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <cstdint>
+
+#include "common/spectrum/density_file.h"
 
 namespace basin::tools {
 namespace {
-
-/// Which matrix the numbers of a group are of, and how many eigenvalues it has.
-void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumResults& r, Index removed) {
-  file.attribute(group, "matrix", matrix_title(r, removed));
-  file.attribute(group, "symmetry", static_cast<std::int64_t>(removed));
-}
 
 void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::string& which,
                        const SpectrumResults& of, const EigenResult& r, bool with_vectors) {
@@ -112,87 +107,6 @@ void write_signs(hdf5::Writer& file, const std::string& group, const SpectrumRes
   hdf5::name_dimensions(file, group, names, {"sign"});
 }
 
-void write_curve(hdf5::Writer& file, const std::string& group, const std::string& title,
-                 const DensityCurve& c, const std::string& axis, const std::string& scale,
-                 const std::string& axis_scale) {
-  hdf5::make_plot(file, group, "density", {"eigenvalue"});
-  hdf5::curve_scales(file, group, scale, axis_scale);
-  file.attribute(group, "width", c.width);
-  file.attribute(group, "scale", c.scale);
-  file.attribute(group, "coordinate", axis);
-  file.write(group + "/title", title);
-  file.write(group + "/eigenvalue", c.eigenvalue);
-  file.write(group + "/density", c.density);
-  file.write(group + "/noise", c.noise);
-  file.write(group + "/truncation", c.truncation);
-  file.write(group + "/density_errors", Vector<double>(1.96 * c.noise + c.truncation));
-  hdf5::name_dimensions(file, group, {"density", "noise", "truncation", "density_errors"}, {"eigenvalue"});
-}
-
-void write_density(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
-  const LanczosQuadrature& q = *r.quadrature;
-  const std::string matrix = matrix_title(r, q.removed), title = "spectral density of the " + matrix;
-  write_curve(file, prefix + "/density", title, *r.density, "eigenvalue", "log", "linear");
-  write_curve(file, prefix + "/density_symlog", title + ", per unit of asinh(eigenvalue / scale)",
-              density_curve(q, DensityAxis::symmetric_log, 400), "asinh(eigenvalue / scale)", "linear",
-              "symlog");
-
-  const std::string group = prefix + "/quadrature";
-  file.group(group, "NXcollection");
-  Index most = 0;
-  for (const ProbeRule& p : q.probes) most = std::max(most, p.nodes.size());
-  const auto probes = static_cast<Index>(q.probes.size());
-  Vectors<double> nodes = Vectors<double>::Constant(most, probes, kNaN), weights = nodes, couplings = nodes;
-  std::vector<std::uint8_t> exhausted;
-  for (Index j = 0; j < probes; ++j) {
-    const ProbeRule& p = q.probes[j];
-    nodes.col(j).head(p.nodes.size()) = p.nodes;
-    weights.col(j).head(p.nodes.size()) = p.weights;
-    couplings.col(j).head(p.nodes.size()) = p.couplings;
-    exhausted.push_back(p.exhausted ? 1 : 0);
-  }
-  file.write(group + "/nodes", nodes.data(), {probes, most});
-  file.write(group + "/weights", weights.data(), {probes, most});
-  file.write(group + "/couplings", couplings.data(), {probes, most});
-  file.write_bytes(group + "/exhausted", exhausted, {probes});
-  file.attribute(group, "size", static_cast<std::int64_t>(q.size));
-  file.attribute(group, "products", static_cast<std::int64_t>(q.products));
-  file.attribute(group, "rounding", q.rounding);
-
-  // The cumulative share on the grid of the symmetric logarithmic axis, and just below zero.
-  const std::string cumulative = prefix + "/cumulative";
-  const Vector<double> grid = density_curve(q, DensityAxis::symmetric_log, 200).eigenvalue;
-  Vector<double> share(grid.size()), lower(grid.size()), upper(grid.size());
-  for (Index i = 0; i < grid.size(); ++i) {
-    const Mass m = share_below(r, grid[i]);
-    share[i] = m.value, lower[i] = m.lower, upper[i] = m.upper;
-  }
-  hdf5::make_plot(file, cumulative, "share", {"eigenvalue"});
-  file.write(cumulative + "/eigenvalue", grid);
-  file.write(cumulative + "/share", share);
-  file.write(cumulative + "/lower", lower);
-  file.write(cumulative + "/upper", upper);
-  file.attribute(cumulative, "auxiliary_signals", std::vector<std::string>{"lower", "upper"});
-  file.write(cumulative + "/title",
-             "share of the eigenvalues of the " + matrix + " below a value, with its 95 % band");
-  hdf5::name_dimensions(file, cumulative, {"share", "lower", "upper"}, {"eigenvalue"});
-  // At zero, and as close to it as the quadrature tells what is there from what is near it.
-  for (const auto& [name, x] : {std::pair<std::string, double>{"/negative_mass", -zero_threshold(q)},
-                                {"/resolved_mass", -resolved_threshold(q)}}) {
-    const Mass m = share_below(r, x);
-    file.group(prefix + name, "NXcollection");
-    file.write(prefix + name + "/below", x);
-    file.write(prefix + name + "/share", m.value);
-    file.write(prefix + name + "/lower", m.lower);
-    file.write(prefix + name + "/upper", m.upper);
-    file.write(prefix + name + "/noise", m.noise);
-    file.write(prefix + name + "/truncation", m.truncation);
-  }
-  for (const char* name :
-       {"/density", "/density_symlog", "/quadrature", "/cumulative", "/negative_mass", "/resolved_mass"})
-    name_matrix(file, prefix + name, r, q.removed);
-}
-
 /// What the errors of traces and norms are.
 std::string error_kind(bool estimated) {
   return estimated ? "estimated: 95 % intervals of random vectors, and rounding"
@@ -243,49 +157,9 @@ void write_ends(hdf5::Writer& file, const std::string& group, const SpectrumResu
 
 }  // namespace
 
-std::string matrix_title(const SpectrumResults& r, Index removed) {
-  const std::string matrix = r.matrix == "hessian"        ? "Hessian"
-                             : r.matrix == "gauss-newton" ? "Gauss-Newton matrix"
-                                                          : "residual part";
-  return (r.block.empty() ? "" : r.block + " block of the ") + matrix +
-         (removed > 0 ? " modulo symmetries" : "");
-}
-
-bool semidefinite(const SpectrumResults& r) {
-  return r.matrix == "gauss-newton" && r.convex;
-}
-
-const EigenResult* find(const SpectrumResults& r, const std::string& which) {
-  for (const auto& [name, result] : r.eigenvalues)
-    if (name == which) return &result;
-  return nullptr;
-}
-
-const EigenvalueCounts* find_counts(const SpectrumResults& r, Index removed) {
-  for (const EigenvalueCounts& counts : r.counts)
-    if (counts.removed == removed) return &counts;
-  return nullptr;
-}
-
-Mass share_below(const SpectrumResults& r, double x) {
-  return semidefinite(r) && x <= 0 ? Mass{} : mass_below(*r.quadrature, x);
-}
-
-double zero_threshold(const LanczosQuadrature& quadrature) {
-  return std::max(1e-10 * std::max(std::abs(quadrature.lowest()), std::abs(quadrature.highest())),
-                  quadrature.rounding);
-}
-
-double resolved_threshold(const LanczosQuadrature& quadrature) {
-  constexpr double kSmall = 0.005;
-  const double largest = std::max(std::abs(quadrature.lowest()), std::abs(quadrature.highest()));
-  double best = largest, least = 1;
-  for (double x = 1e-10 * largest; x < 0.2 * largest; x *= 1.5) {
-    const double truncation = mass_below(quadrature, -x).truncation;
-    if (truncation <= kSmall) return x;
-    if (truncation < 0.8 * least) best = x, least = truncation;
-  }
-  return best;
+void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumResults& r, Index removed) {
+  file.attribute(group, "matrix", matrix_title(r, removed));
+  file.attribute(group, "symmetry", static_cast<std::int64_t>(removed));
 }
 
 void write_results(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r,
@@ -299,6 +173,39 @@ void write_results(hdf5::Writer& file, const std::string& prefix, const Spectrum
   }
   if (r.quadrature) write_density(file, prefix, r);
   if (r.norms) write_norms(file, prefix, r);
+}
+
+std::string picture_of(const SpectrumResults& r) {
+  return r.quadrature             ? "density"
+         : !r.eigenvalues.empty() ? r.eigenvalues.front().first
+         : r.norms                ? "block_norms"
+                                  : "signs";
+}
+
+void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries, Index generic_count) {
+  std::vector<std::string> names;
+  std::vector<std::int64_t> dimensions;
+  for (const auto& [name, dimension] : symmetries.table()) {
+    names.push_back(name);
+    dimensions.push_back(dimension);
+  }
+  const std::string group = "/entry/symmetries";
+  file.group(group, "NXcollection");
+  file.write(group + "/family", names, {static_cast<Index>(names.size())});
+  file.write(group + "/modes", dimensions);
+  file.write(group + "/total", static_cast<std::int64_t>(symmetries.modes()));
+  file.write(group + "/generic_count", static_cast<std::int64_t>(generic_count));
+  file.write(group + "/left_out", symmetries.left_out());
+}
+
+void write_point(hdf5::Writer& file, const SpectrumResults& first, const Stationarity& point) {
+  file.write("/entry/matrix", first.matrix);
+  file.write("/entry/block", first.block);
+  file.write("/entry/loss", point.loss);
+  file.write("/entry/loss_error", point.loss_error);
+  file.write("/entry/gradient_norm", point.gradient);
+  file.write("/entry/gradient_error", point.gradient_error);
+  file.write("/entry/largest_gradient", point.largest_gradient);
 }
 
 }  // namespace basin::tools

@@ -58,8 +58,8 @@ std::string other_counts(const SpectrumResults& r) {
 std::string not_negative(const SpectrumResults& r, const EigenvalueCounts* counts) {
   const std::string matrix = matrix_title(r, r.removed);
   const SpectrumEnd& e = r.smallest;
-  const EigenResult* found = find(r, "spectrum");
-  if (found == nullptr || found->removed != r.removed) found = find(r, "smallest");
+  const EigenResult* found = r.find("spectrum");
+  if (found == nullptr || found->removed != r.removed) found = r.find("smallest");
   const bool all = found != nullptr && found->removed == r.removed && found->dense;
   const std::string value = "the smallest eigenvalue" + std::string(all ? "" : " found") + ", " +
                             end_text(e) + ", " + relative_text(r, "largest");
@@ -177,16 +177,10 @@ void say_norms(Command& command, const SpectrumResults& r) {
 
 }  // namespace
 
-bool has_no_negative_curvature(const SpectrumResults& r) {
-  if (!r.counts.empty()) return r.counts.back().negative == 0 && r.counts.back().exact();
-  const EigenResult* all = find(r, "spectrum");
-  return all != nullptr && all->eigenvalues.front().value >= -all->eigenvalues.front().error_bound;
-}
-
 std::string curvature_verdict(const SpectrumResults& r, const Stationarity* point) {
   constexpr double kSlight = 1e-3;
   const std::string matrix = matrix_title(r, r.removed);
-  const EigenvalueCounts* counts = find_counts(r, r.removed);
+  const EigenvalueCounts* counts = r.find_counts(r.removed);
   if (counts != nullptr && counts->removed == counts->size)
     return "no curvature in the " + matrix + ": all " + std::to_string(counts->size) +
            " directions are symmetries";
@@ -251,6 +245,16 @@ void say_results(Command& command, const SpectrumResults& r) {
                 short_text(r.traces->frobenius.value, r.traces->frobenius.error) +
                 kind_text(r.traces->estimated));
   if (r.norms) say_norms(command, r);
+}
+
+std::string text(const Symmetries& symmetries) {
+  std::string text = std::to_string(symmetries.modes()) + " symmetry modes";
+  std::string separator = ": ";
+  for (const auto& [name, dimension] : symmetries.table()) {
+    text += separator + name + " " + std::to_string(dimension);
+    separator = ", ";
+  }
+  return text + (symmetries.left_out().empty() ? "" : "; left out: " + symmetries.left_out());
 }
 
 }  // namespace basin::tools
