@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <type_traits>
 
 #include "basin/hdf5/file.h"
 #include "basin/linalg/errors.h"
@@ -13,6 +14,23 @@ namespace basin::tools {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// The numbers of a run that go from step to step, by their names.
+template <class Run, class Visit>
+void visit_numbers(Run& run, const Visit& visit) {
+  auto& account = run.account;
+  visit("recorded", account.recorded), visit("guaranteed", account.guaranteed);
+  visit("broken", account.broken), visit("rises", account.rises);
+  visit("certified", account.certified), visit("last_loss", account.loss);
+  auto& since = account.since;
+  visit("record_step", since.record_step), visit("record_loss", since.record_loss);
+  visit("loss_before", since.loss_before), visit("last_step", since.last.step);
+  visit("last_length", since.last.length), visit("last_bound", since.last.loss_bound);
+  auto& taken = run.run.taken;
+  visit("shortened", taken.shortened), visit("first_step", taken.first);
+  visit("first_share", taken.first_share), visit("smallest_step", taken.smallest);
+  visit("largest_step", taken.largest), visit("largest_share", taken.largest_share);
+}
 
 /// Of all that a checkpoint holds.
 std::string checksum_of(const Checkpoint& c) {
@@ -92,6 +110,25 @@ Checkpoint read_checkpoint(const std::string& path) {
 }
 
 }  // namespace
+
+Checkpoint checkpoint_at(const RecordedRun& run, const std::vector<std::vector<double>>& records) {
+  Checkpoint c{run.run, run.account.settled, {}, records};
+  visit_numbers(run,
+                [&](const char* name, const auto& value) { c.numbers[name] = static_cast<double>(value); });
+  return c;
+}
+
+void go_back_to(const Checkpoint& c, const std::string& path, ModelObjective& f, RecordedRun& run) {
+  run.run = c.run;
+  take_up(f, run.run, c.counts);
+  run.account.settled = c.counts;
+  visit_numbers(run, [&](const char* name, auto& value) {
+    const auto found = c.numbers.find(name);
+    if (found == c.numbers.end())
+      throw InputError(path + ": /numbers/" + name + " is missing; delete it, and the journal");
+    value = static_cast<std::decay_t<decltype(value)>>(found->second);
+  });
+}
 
 CheckpointFiles::CheckpointFiles(const std::string& output, const Specification& specification, Index weights,
                                  bool resume)

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "basin/stationary/descent.h"
+#include "basin/training/recorded_descent.h"
 #include "common/command/journal.h"
 
 namespace basin::tools {
@@ -15,10 +15,17 @@ namespace basin::tools {
 struct Checkpoint {
   Descent run;                               ///< of the point only theta
   Counts counts;                             ///< spent so far
-  std::map<std::string, double> numbers;     ///< what the tool keeps from step to step
+  std::map<std::string, double> numbers;     ///< the account, and the steps taken
   std::vector<std::vector<double>> records;  ///< rows so far, equally long
   std::string of_run = {};                   ///< checksum of the specification
 };
+
+/// Of a run and its records so far.
+Checkpoint checkpoint_at(const RecordedRun& run, const std::vector<std::vector<double>>& records);
+
+/// Puts f and the run, whose start is there, back to where the checkpoint was made. path: its file, for
+/// errors. Throws InputError where a number is missing.
+void go_back_to(const Checkpoint& checkpoint, const std::string& path, ModelObjective& f, RecordedRun& run);
 
 /// OUTPUT.journal keeps the weights at every checkpoint, the rows of the trajectory (command/journal.h; a
 /// record is a step and all weights). OUTPUT.checkpoint, an HDF5 file, holds the state at the last one and is
