@@ -114,7 +114,7 @@ Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double
   return e;
 }
 
-void body(Command& command) {
+void add_options(Command& command) {
   command.options.add_options()  //
       ("direction", po::value<std::string>()->value_name("FILE:/PATH"),
        "directions v: a dataset of length P, or (k, P)")  //
@@ -125,39 +125,29 @@ void body(Command& command) {
   add_model_options(command);
   command.add_memory_option();
   command.add_precision_option();
-  if (!command.parse()) return;
-  if (const auto k = command.get<Index>("random"); k < 0)
-    throw InputError("--random " + std::to_string(k) + ": expected 0 or more");
+}
 
-  const Setup setup = read_setup(command);
-  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
-  const Index P = setup.point.theta_size(), m = setup.point.data->Y.size();
-  if (const auto k = static_cast<double>(command.get<Index>("random")); k > 0) {
-    const double directions =
-                     command.given("direction") ? 0 : 3 * static_cast<double>(P) + static_cast<double>(m),
-                 cotangents = command.given("cotangent") ? 0 : static_cast<double>(P + m);
-    require_memory(
-        "--random " + std::to_string(command.get<Index>("random")) + ": the vectors and their products",
-        8 * k * (directions + cotangents));
-  }
-  const Vectors<double> V = vectors_for(command, "direction", P, "P");
-  const Vectors<double> U = vectors_for(command, "cotangent", m, "m");
+/// Refuses more random vectors than there is memory for, them and their products.
+void check_random(const Command& command, Index P, Index m) {
+  const auto k = static_cast<double>(command.get<Index>("random"));
+  if (!(k > 0)) return;
+  const double directions =
+                   command.given("direction") ? 0 : 3 * static_cast<double>(P) + static_cast<double>(m),
+               cotangents = command.given("cotangent") ? 0 : static_cast<double>(P + m);
+  require_memory(
+      "--random " + std::to_string(command.get<Index>("random")) + ": the vectors and their products",
+      8 * k * (directions + cotangents));
+}
 
-  const bool single = command.single_precision();
-  const Evaluation at = single ? evaluate<float>(setup, command.memory(), V, U)
-                               : evaluate<double>(setup, command.memory(), V, U);
-  const AttentionSpec spec = setup.spec();
-  const Rounding& rounding = at.rounding;
-  command.say("loss f = " + text(at.loss, rounding.loss, 8) +
-              ", |gradient| = " + text(at.gradient.stableNorm(), rounding.gradient, 6) +
-              (single ? " (single precision: about 6 digits)" : ""));
-  command.say(setup.text());
+/// Loss, outputs and gradient, with their rounding.
+void write_point(Command& command, hdf5::Writer& file, const Setup& setup, const Evaluation& at) {
   const std::string group = "/entry/evaluation/";
+  const AttentionSpec spec = setup.spec();
   hdf5::make_plot(file, "/entry/evaluation", "gradient", {"parameter"});
   file.write(group + "loss", at.loss);
-  file.write(group + "loss_error", rounding.loss);
-  file.write(group + "outputs_error", rounding.residual);
-  file.write(group + "gradient_error", rounding.gradient);
+  file.write(group + "loss_error", at.rounding.loss);
+  file.write(group + "outputs_error", at.rounding.residual);
+  file.write(group + "gradient_error", at.rounding.gradient);
   file.write(group + "outputs", at.outputs.data(), {setup.point.data->samples, spec.tokens, spec.outputs});
   file.write(group + "gradient", at.gradient);
   write_parameters(file, setup.parameters());
@@ -165,8 +155,13 @@ void body(Command& command) {
     if (e.trainable()) {
       const Vector<double> block = at.gradient.segment(e.theta_offset, e.block.size());
       file.write(group + "gradient_blocks/" + e.block.name, block.data(), e.block.shape);
-      command.say("  |gradient| in " + e.block.name + ": " + text(block.stableNorm(), rounding.gradient, 6));
+      command.say("  |gradient| in " + e.block.name + ": " +
+                  text(block.stableNorm(), at.rounding.gradient, 6));
     }
+}
+
+void write_products(Command& command, hdf5::Writer& file, const Evaluation& at, const Vectors<double>& V,
+                    const Vectors<double>& U) {
   if (V.cols() > 0) {
     write_vectors(file, "jvp", at.JV);
     write_over_parameters(file, "directions", V);
@@ -179,6 +174,30 @@ void body(Command& command) {
     write_over_parameters(file, "vjp", at.JtU);
     command.say(std::to_string(U.cols()) + " cotangents: J^T u written");
   }
+}
+
+void body(Command& command) {
+  add_options(command);
+  if (!command.parse()) return;
+  if (const auto k = command.get<Index>("random"); k < 0)
+    throw InputError("--random " + std::to_string(k) + ": expected 0 or more");
+
+  const Setup setup = read_setup(command);
+  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  const Index P = setup.point.theta_size(), m = setup.point.data->Y.size();
+  check_random(command, P, m);
+  const Vectors<double> V = vectors_for(command, "direction", P, "P");
+  const Vectors<double> U = vectors_for(command, "cotangent", m, "m");
+
+  const bool single = command.single_precision();
+  const Evaluation at = single ? evaluate<float>(setup, command.memory(), V, U)
+                               : evaluate<double>(setup, command.memory(), V, U);
+  command.say("loss f = " + text(at.loss, at.rounding.loss, 8) +
+              ", |gradient| = " + text(at.gradient.stableNorm(), at.rounding.gradient, 6) +
+              (single ? " (single precision: about 6 digits)" : ""));
+  command.say(setup.text());
+  write_point(command, file, setup, at);
+  write_products(command, file, at, V, U);
   write_frame(file, command, setup, kIntroduction.name, "Loss, gradient and products", "evaluation");
   file.commit();
 }

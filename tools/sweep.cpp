@@ -179,15 +179,7 @@ void write_result(Command& command, const SweepResult& result, const Specificati
   file.commit();
 }
 
-void sweep(const std::string& kind, int argc, const char* const* argv) {
-  const bool text = kind == "text";
-  Command command(
-      {kName + " " + kind,
-       "what holds at random initialisations, over a grid of options of " + kind + " problems",
-       std::string(text ? "FOLDER " : "") + "-o SWEEP.h5 --sweep OPTION=LIST ... [options]", kDetails,
-       text ? "  basin-sweep text aclImdb/train -o sweep.h5 --sweep D=64:1024:*2 --repeats 10 -N 8 -n 8\n"
-            : "  basin-sweep teacher -o sweep.h5 --sweep D=8:32:*2 --sweep H=1,2 --repeats 5 -N 4 -n 4\n"},
-      argc, argv, 2);
+void add_options(Command& command, const std::string& kind) {
   command.options.add_options()  //
       ("sweep", po::value<std::vector<std::string>>()->composing()->value_name("OPTION=LIST"),
        "an axis of the grid; repeatable")  //
@@ -195,37 +187,30 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
   command.add_options(Identity::none)("resume", po::bool_switch(),
                                       "go on with the journal of a run that did not finish");
   command.add_part_option("draws");
-  if (text) {
+  if (kind == "text") {
     command.options.add_options()("folder", po::value<std::string>()->required()->value_name("FOLDER"),
                                   "the folder of labelled text (first argument)");
     command.positional.add("folder", 1);
   }
   command.options.add(sweepable_options(kind));
   command.add_memory_option();
-  if (!command.parse()) return;
-  SweepResult result(make_plan(command, kind));
-  const SweepPlan& plan = result.plan;
-  const auto [share, shares] = command.part();
-  RunOutput output(command, command.output(), "/entry/provenance");
-  Source source(kind, plan.folder);
-  const std::vector<double> bytes = check_cells(command, plan, source);
-  if (const std::string note = source.note(); !note.empty()) command.message(note);
+}
 
-  const Specification specification = specification_of(plan, command.get<std::string>("part"));
-  output.check(specification);
-  Journal journal(journal_of(output.path()), specification, plan.quantities.size(),
-                  command.get<bool>("resume"));
-  if (output.finished()) {
-    journal.remove();
-    return command.message(output.path() + " is finished");
-  }
+/// What is in the journal already.
+void take_finished(const Command& command, const Journal& journal, SweepResult& result) {
   for (const auto& [draw, numbers] : journal.records()) result.set(draw, numbers);
   if (!journal.records().empty())
     command.message(std::to_string(journal.records().size()) + " draws are in the journal");
   if (journal.damaged() > 0)
     command.message(std::to_string(journal.damaged()) +
                     " damaged lines of the journal: their draws are repeated");
+}
 
+/// All draws of the share that are not there yet. bytes: that a draw of each cell needs.
+void measure_share(const Command& command, const Source& source, const std::vector<double>& bytes,
+                   Journal& journal, SweepResult& result) {
+  const SweepPlan& plan = result.plan;
+  const auto [share, shares] = command.part();
   // Small draws side by side; large ones, of which --memory has no room for one a thread, one after another,
   // each on all threads.
   std::vector<Index> small, large;
@@ -248,6 +233,37 @@ void sweep(const std::string& kind, int argc, const char* const* argv) {
     finish(large[i - count]);
     report(progress, i + 1, total);
   }
+}
+
+void sweep(const std::string& kind, int argc, const char* const* argv) {
+  const bool text = kind == "text";
+  Command command(
+      {kName + " " + kind,
+       "what holds at random initialisations, over a grid of options of " + kind + " problems",
+       std::string(text ? "FOLDER " : "") + "-o SWEEP.h5 --sweep OPTION=LIST ... [options]", kDetails,
+       text ? "  basin-sweep text aclImdb/train -o sweep.h5 --sweep D=64:1024:*2 --repeats 10 -N 8 -n 8\n"
+            : "  basin-sweep teacher -o sweep.h5 --sweep D=8:32:*2 --sweep H=1,2 --repeats 5 -N 4 -n 4\n"},
+      argc, argv, 2);
+  add_options(command, kind);
+  if (!command.parse()) return;
+  SweepResult result(make_plan(command, kind));
+  const SweepPlan& plan = result.plan;
+  command.part();  // is refused before the work begins, if it is wrong
+  RunOutput output(command, command.output(), "/entry/provenance");
+  Source source(kind, plan.folder);
+  const std::vector<double> bytes = check_cells(command, plan, source);
+  if (const std::string note = source.note(); !note.empty()) command.message(note);
+
+  const Specification specification = specification_of(plan, command.get<std::string>("part"));
+  output.check(specification);
+  Journal journal(journal_of(output.path()), specification, plan.quantities.size(),
+                  command.get<bool>("resume"));
+  if (output.finished()) {
+    journal.remove();
+    return command.message(output.path() + " is finished");
+  }
+  take_finished(command, journal, result);
+  measure_share(command, source, bytes, journal, result);
   write_result(command, result, specification);
   journal.remove();
 }
@@ -284,14 +300,9 @@ void merge(int argc, const char* const* argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(kName, [&] {
-    const std::string kind = argc > 1 ? argv[1] : "";
-    if (kind == "teacher" || kind == "text") return sweep(kind, argc, argv);
-    if (kind == "merge") return merge(argc, argv);
-    if (kind == "--help" || kind == "-h") return static_cast<void>(std::fputs(kOverview, stdout));
-    if (kind == "--version") return static_cast<void>(std::printf("%s %s\n", kName.c_str(), version()));
-    throw InputError(
-        (kind.empty() ? std::string("no kind of sweep given") : "unknown kind of sweep '" + kind + "'") +
-        "; expected teacher, text or merge; see --help");
-  });
+  const auto of = [](const std::string& kind) {
+    return [kind](int count, const char* const* words) { sweep(kind, count, words); };
+  };
+  return run_kinds(kName, "kind of sweep", kOverview,
+                   {{"teacher", of("teacher")}, {"text", of("text")}, {"merge", merge}}, argc, argv);
 }

@@ -126,11 +126,8 @@ double gap(const StartRecord& r, const Catalogue& catalogue) {
   return catalogue.lowest_known ? r.loss - catalogue.lowest : std::nan("");
 }
 
-}  // namespace
-
-void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue) {
-  std::vector<const StartRecord*> rows, firsts;
-  for (const StartRecord& r : data.starts) rows.push_back(&r);
+void write_starts(hdf5::Writer& file, const std::vector<const StartRecord*>& rows, const CatalogueData& data,
+                  const Catalogue& catalogue) {
   file.group("/entry/starts", "NXcollection");
   write_rows(file, kStarts, rows, data.shape);
   write_block(file, kStarts + "function", rows, &StartRecord::function, data.shape.function());
@@ -148,12 +145,16 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
   file.write(kStarts + "verdict_code", codes);
   file.write(kStarts + "description", texts, {count});
   file.write(kStarts + "gap", column(rows, [&](const StartRecord& r) { return gap(r, catalogue); }));
+}
 
+void write_entries(hdf5::Writer& file, const std::vector<const StartRecord*>& rows, const CatalogueData& data,
+                   const Catalogue& catalogue) {
   file.group("/entry/entries", "NXcollection");
-  std::vector<std::int64_t> counts, representatives;
+  if (catalogue.entries.empty()) return;
+  std::vector<const StartRecord*> firsts;
+  std::vector<std::int64_t> counts, representatives, codes;
   std::vector<double> spread, nearest;
-  verdicts.clear(), texts.clear(), codes.clear();
-  std::vector<std::string> complete;
+  std::vector<std::string> verdicts, texts, complete;
   for (const CatalogueEntry& e : catalogue.entries) {
     const Index first = e.members[0];
     firsts.push_back(rows[first]);
@@ -165,20 +166,21 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
     texts.push_back(describe(*rows[first], catalogue.verdicts[first], catalogue, data.source()));
     complete.push_back(completeness(rows[first]->counted_from(), rows[first]->counts_exact != 0));
   }
-  if (const auto entries = static_cast<Index>(firsts.size()); entries > 0) {
-    write_rows(file, kEntries, firsts, data.shape);
-    file.write(kEntries + "start", representatives);
-    file.write(kEntries + "count", counts);
-    file.write(kEntries + "spread", spread);
-    file.write(kEntries + "nearest", nearest);
-    file.write(kEntries + "verdict", verdicts, {entries});
-    file.write(kEntries + "verdict_code", codes);
-    file.write(kEntries + "description", texts, {entries});
-    file.write(kEntries + "completeness", complete, {entries});
-    file.write(kEntries + "gap", column(firsts, [&](const StartRecord& r) { return gap(r, catalogue); }));
-  }
-  write_shares(file, data, catalogue);
-  write_losses(file, data, catalogue);
+  const auto count = static_cast<Index>(firsts.size());
+  write_rows(file, kEntries, firsts, data.shape);
+  file.write(kEntries + "start", representatives);
+  file.write(kEntries + "count", counts);
+  file.write(kEntries + "spread", spread);
+  file.write(kEntries + "nearest", nearest);
+  file.write(kEntries + "verdict", verdicts, {count});
+  file.write(kEntries + "verdict_code", codes);
+  file.write(kEntries + "description", texts, {count});
+  file.write(kEntries + "completeness", complete, {count});
+  file.write(kEntries + "gap", column(firsts, [&](const StartRecord& r) { return gap(r, catalogue); }));
+}
+
+/// What all starts have in common.
+void write_common(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue) {
   const std::string group = "/entry/catalogue/";
   file.group("/entry/catalogue", "NXcollection");
   file.write(group + "specification", specification_text(data.specification));
@@ -195,6 +197,18 @@ void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalo
                                    {"heads", data.shape.heads},
                                    {"outputs", data.shape.outputs}})
     file.write(group + name, static_cast<std::int64_t>(size));
+}
+
+}  // namespace
+
+void write_catalogue(hdf5::Writer& file, const CatalogueData& data, const Catalogue& catalogue) {
+  std::vector<const StartRecord*> rows;
+  for (const StartRecord& r : data.starts) rows.push_back(&r);
+  write_starts(file, rows, data, catalogue);
+  write_entries(file, rows, data, catalogue);
+  write_shares(file, data, catalogue);
+  write_losses(file, data, catalogue);
+  write_common(file, data, catalogue);
 }
 
 void write_escape(hdf5::Writer& file, std::size_t entry, const StartRecord& saddle,
@@ -277,14 +291,7 @@ void check_record(const hdf5::Reader& file, const StartRecord& r, std::size_t ro
   if (!r.function.allFinite()) check("function", std::nan(""), false, "finite numbers");
 }
 
-}  // namespace
-
-CatalogueData read_catalogue(const hdf5::Reader& file) {
-  hdf5::check_kind(file, "result");
-  if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-stationary")
-    throw InputError(file.path() + ": a result of " + (tool.empty() ? "another program" : shortened(tool)) +
-                     "; expected one of basin-stationary");
-  CatalogueData data;
+void read_common(const hdf5::Reader& file, CatalogueData& data) {
   const std::string group = "/entry/catalogue/";
   data.specification = parse_specification(file.read_string(group + "specification"));
   const std::string source_of_minimum = file.read_string(group + "minimum_source");
@@ -301,6 +308,10 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
   data.shape.tokens = file.read_index(group + "tokens", 1, data.shape.rows);
   data.shape.heads = file.read_index(group + "heads", 1, 1 << 15);
   data.shape.outputs = file.read_index(group + "outputs", 1, 1 << 15);
+}
+
+/// As many starts as there are, with what is written in codes.
+void read_codes(const hdf5::Reader& file, CatalogueData& data) {
   const std::vector<Index> seeds = file.read_indices(kStarts + "seed", hdf5::kAnySize, 0);
   const auto count = static_cast<Index>(seeds.size());
   const auto codes = [&](const char* name, Index most) {
@@ -317,6 +328,10 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
     r.kind = static_cast<PointKind>(kinds[i]);
     r.valley = static_cast<Valley>(valleys[i]);
   }
+}
+
+void read_numbers(const hdf5::Reader& file, CatalogueData& data) {
+  const auto count = static_cast<Index>(data.starts.size());
   StartRecord names;
   StartRecord::numbers(names, [&](const char* name, double&) {
     if (is_later(name) && !file.has(kStarts + name)) return;
@@ -326,6 +341,11 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
         if (std::string_view(name) == other) value = values.values[i];
       });
   });
+}
+
+/// And the sizes of the shape that they tell.
+void read_vectors(const hdf5::Reader& file, CatalogueData& data) {
+  const auto count = static_cast<Index>(data.starts.size());
   for (const auto& [name, member] : {std::pair{"weights", &StartRecord::weights},
                                      {"gradient", &StartRecord::gradient},
                                      {"direction", &StartRecord::direction},
@@ -343,6 +363,20 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
     if (member == &StartRecord::weights) data.shape.weights = width;
     if (member == &StartRecord::gradient) data.shape.parameters = width;
   }
+}
+
+}  // namespace
+
+CatalogueData read_catalogue(const hdf5::Reader& file) {
+  hdf5::check_kind(file, "result");
+  if (const std::string tool = file.string_attribute("/", "basin_tool"); tool != "basin-stationary")
+    throw InputError(file.path() + ": a result of " + (tool.empty() ? "another program" : shortened(tool)) +
+                     "; expected one of basin-stationary");
+  CatalogueData data;
+  read_common(file, data);
+  read_codes(file, data);
+  read_numbers(file, data);
+  read_vectors(file, data);
   for (std::size_t i = 0; i < data.starts.size(); ++i)
     check_record(file, data.starts[i], i, data.sources.size());
   return data;

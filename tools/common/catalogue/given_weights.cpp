@@ -9,53 +9,67 @@
 namespace basin::tools {
 namespace {
 
-/// What --at or --from names, row by row. starts: rows of the trained blocks alone will do.
-std::vector<Given> read_one(const std::string& option, const std::string& where, const Setup& setup,
-                            bool starts) {
-  const auto fail = [&](const std::string& why) -> InputError {
+/// What --at or --from names.
+struct Place {
+  std::string option, where;       ///< as given
+  std::string path, dataset, row;  ///< empty where there is none
+  InputError error(const std::string& why) const {
     return InputError("--" + option + " " + where + ": " + why);
-  };
-  std::string path = where, dataset, row;
-  for (std::size_t colon = 0; !std::filesystem::exists(path);) {
+  }
+};
+
+/// FILE, FILE:DATASET or FILE:DATASET:ROW, of which the first may have colons.
+Place place_of(const std::string& option, const std::string& where) {
+  Place place = {option, where, where, "", ""};
+  for (std::size_t colon = 0; !std::filesystem::exists(place.path);) {
     colon = where.find(':', colon + 1);
     if (colon == std::string::npos) break;
     if (!std::filesystem::exists(where.substr(0, colon))) continue;
-    path = where.substr(0, colon);
-    dataset = where.substr(colon + 1);
-    if (const auto second = dataset.find(':'); second != std::string::npos) {
-      row = dataset.substr(second + 1);
-      dataset = dataset.substr(0, second);
+    place.path = where.substr(0, colon);
+    place.dataset = where.substr(colon + 1);
+    if (const auto second = place.dataset.find(':'); second != std::string::npos) {
+      place.row = place.dataset.substr(second + 1);
+      place.dataset = place.dataset.substr(0, second);
     }
-    if (dataset.empty()) throw fail("expected the name of a dataset after " + path + ":");
+    if (place.dataset.empty()) throw place.error("expected the name of a dataset after " + place.path + ":");
   }
-  const hdf5::Reader file(path);
-  const AttentionSpec s = setup.spec();
-  if (dataset.empty()) {
-    const Problem problem = hdf5::read_problem(file);
-    if (!problem.network.weights) throw fail("the file has no weights");
-    const AttentionWeights& w = *problem.network.weights;
-    if (w.heads != s.heads || w.head_dim != s.head_dim || problem.embedding() != s.embedding ||
-        problem.outputs() != s.outputs)
-      throw fail("the weights are of another model: found H = " + std::to_string(w.heads) +
-                 ", d = " + std::to_string(w.head_dim) + ", D = " + std::to_string(problem.embedding()) +
-                 ", D_out = " + std::to_string(problem.outputs()) +
-                 "; expected H = " + std::to_string(s.heads) + ", d = " + std::to_string(s.head_dim) +
-                 ", D = " + std::to_string(s.embedding) + ", D_out = " + std::to_string(s.outputs));
-    return {{w.values, where, -1}};
-  }
-  const hdf5::Array array = file.read_array(dataset);
+  return place;
+}
+
+/// The weights of a problem file.
+Vector<double> weights_in(const hdf5::Reader& file, const Place& place, const AttentionSpec& s) {
+  const Problem problem = hdf5::read_problem(file);
+  if (!problem.network.weights) throw place.error("the file has no weights");
+  const AttentionWeights& w = *problem.network.weights;
+  if (w.heads != s.heads || w.head_dim != s.head_dim || problem.embedding() != s.embedding ||
+      problem.outputs() != s.outputs)
+    throw place.error("the weights are of another model: found H = " + std::to_string(w.heads) +
+                      ", d = " + std::to_string(w.head_dim) + ", D = " + std::to_string(problem.embedding()) +
+                      ", D_out = " + std::to_string(problem.outputs()) +
+                      "; expected H = " + std::to_string(s.heads) + ", d = " + std::to_string(s.head_dim) +
+                      ", D = " + std::to_string(s.embedding) + ", D_out = " + std::to_string(s.outputs));
+  return w.values;
+}
+
+/// Row by row. starts: rows of the trained blocks alone will do.
+std::vector<Given> read_one(const Place& place, const Setup& setup, bool starts) {
+  const hdf5::Reader file(place.path);
+  if (place.dataset.empty()) return {{weights_in(file, place, setup.spec()), place.where, -1}};
+  const hdf5::Array array = file.read_array(place.dataset);
   const Index size = setup.point.weights.size(), P = setup.parameters().theta_size();
   const Index width = array.shape.empty() ? 0 : array.shape.back();
   if (array.shape.size() > 2 || (width != size && !(starts && width == P)))
-    throw fail("found shape " + hdf5::text(array.shape) + "; expected (" + std::to_string(size) +
-               ") or rows of so many weights" +
-               (starts && P != size ? ", or of the " + std::to_string(P) + " of the trained blocks" : ""));
+    throw place.error(
+        "found shape " + hdf5::text(array.shape) + "; expected (" + std::to_string(size) +
+        ") or rows of so many weights" +
+        (starts && P != size ? ", or of the " + std::to_string(P) + " of the trained blocks" : ""));
   const Index rows = array.values.size() / width;
-  if (rows == 0) throw fail("found shape " + hdf5::text(array.shape) + "; expected at least one row");
+  if (rows == 0) throw place.error("found shape " + hdf5::text(array.shape) + "; expected at least one row");
   Index first = 0, last = rows;
-  if (!row.empty()) {
-    first = parse_index(row).value_or(-1);
-    if (first < 0 || first >= rows) throw fail("row " + row + ": expected 0 to " + std::to_string(rows - 1));
+  if (!place.row.empty()) {
+    first = parse_index(place.row).value_or(-1);
+    if (first < 0 || first >= rows)
+      throw place.error("row " + place.row + ": expected 0 to " + std::to_string(rows - 1));
     last = first + 1;
   }
   std::vector<Given> given;
@@ -65,7 +79,7 @@ std::vector<Given> read_one(const std::string& option, const std::string& where,
       weights = array.values.segment(i * width, width);
     else
       setup.parameters().insert(Vector<double>(array.values.segment(i * width, width)), weights);
-    given.push_back({std::move(weights), path + ":" + dataset, array.shape.size() == 2 ? i : -1});
+    given.push_back({std::move(weights), place.path + ":" + place.dataset, array.shape.size() == 2 ? i : -1});
   }
   return given;
 }
@@ -77,7 +91,7 @@ std::vector<Given> read_given(const Command& command, const std::string& option,
   std::vector<Given> all;
   if (!command.given(option)) return all;
   for (const std::string& where : command.get<std::vector<std::string>>(option))
-    for (Given& g : read_one(option, where, setup, starts)) {
+    for (Given& g : read_one(place_of(option, where), setup, starts)) {
       for (const auto& e : setup.parameters().entries())
         if (!e.trainable() && g.weights.segment(e.offset, e.block.size()) !=
                                   setup.point.weights.segment(e.offset, e.block.size()))

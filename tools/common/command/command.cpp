@@ -132,6 +132,29 @@ void Command::check_assertions() const {
   if (given("assert")) assertions_.check(get<std::string>("assert"));
 }
 
+void Command::read_configuration() {
+  if (values_.count("config") == 0) return;
+  const std::string path = values_["config"].as<std::string>();
+  std::istringstream file(unmarked(path, read_bytes(path)));
+  if (file.str().empty()) throw InputError(path + ": the configuration file is empty");
+  try {
+    parsed_.push_back(po::parse_config_file(file, all_));
+    po::store(parsed_.back(), values_);
+  } catch (const po::error& error) {
+    throw InputError(path + ": " + error.what());
+  }
+}
+
+void Command::set_threads() const {
+  const int threads = get<int>("threads");
+  if (threads < 0 || threads > kMostThreads)
+    throw InputError("--threads " + std::to_string(threads) + ": expected 1 to " +
+                     std::to_string(kMostThreads) + ", or 0 for all cores");
+  if (threads == 0) check_thread_environment();
+  omp_set_max_active_levels(1);
+  omp_set_num_threads(std::min(threads > 0 ? threads : omp_get_max_threads(), omp_get_thread_limit()));
+}
+
 bool Command::parse() {
   all_.add(options).add(common_);
   namespace style = po::command_line_style;
@@ -151,28 +174,12 @@ bool Command::parse() {
   }
   po::store(parsed, values_);
   parsed_.push_back(parsed);
-  if (values_.count("config") > 0) {
-    const std::string path = values_["config"].as<std::string>();
-    std::istringstream file(unmarked(path, read_bytes(path)));
-    if (file.str().empty()) throw InputError(path + ": the configuration file is empty");
-    try {
-      parsed_.push_back(po::parse_config_file(file, all_));
-      po::store(parsed_.back(), values_);
-    } catch (const po::error& error) {
-      throw InputError(path + ": " + error.what());
-    }
-  }
+  read_configuration();
   po::notify(values_);
   if (values_.count("output") == 0) throw InputError("no output file: give -o FILE");
 
   check_numbers(values_);
-  const int threads = get<int>("threads");
-  if (threads < 0 || threads > kMostThreads)
-    throw InputError("--threads " + std::to_string(threads) + ": expected 1 to " +
-                     std::to_string(kMostThreads) + ", or 0 for all cores");
-  if (threads == 0) check_thread_environment();
-  omp_set_max_active_levels(1);
-  omp_set_num_threads(std::min(threads > 0 ? threads : omp_get_max_threads(), omp_get_thread_limit()));
+  set_threads();
   for (const auto& [name, value] : values_) resolved_[name] = value_text(value.value());
   resolve("threads", std::to_string(omp_get_max_threads()));
   if (values_.count("precision") > 0) {

@@ -101,6 +101,8 @@ class Command : public OptionValues {
 
  private:
   void print_help() const;
+  void read_configuration();  ///< the values of --config that the command line does not give
+  void set_threads() const;
 
   Introduction introduction_;
   int argc_;

@@ -121,68 +121,78 @@ class Maker {
   }
 
  private:
+  /// Its vector and where that is from. what: the option and its text.
   Direction computed(const std::string& option, const std::string& text, const std::string& kind,
                      const std::string& rest, const std::string& stream) const {
-    const Index P = setup_.parameters().theta_size();
     const std::string what = "--" + option + " " + text;
-    Direction d;
-    if (kind == "gradient") {
-      d.vector = setup_.point.linearize({.memory = command_.memory()}).gradient();
-      d.origin = "gradient";
-    } else if (kind == "symmetry") {
-      if (symmetries_.modes() == 0)
-        throw InputError(what + ": there is no symmetry with these trained blocks");
-      Random random(command_.seed(), stream);
-      d.vector = flat_direction(setup_.point, random);
-      d.origin = "symmetry: the loss is constant along it";
-      if (d.vector.norm() == 0) {
-        Vectors<double> noise(P, 1), inside(P, 1);
-        random.fill_normal(noise);
-        symmetries_.project(noise, inside);
-        d.vector = inside.col(0);
-        d.origin = "symmetry: flat to first order only";
-      }
-      d.vector *= setup_.point.theta().norm() / d.vector.norm();
-    } else if (kind == "largest" || kind == "smallest") {
-      const Index k = parse_count(what, rest);
-      if (k > P) throw InputError(what + ": expected at most P = " + std::to_string(P));
-      const Linearization<double> at = setup_.point.linearize({.memory = command_.memory()});
-      const std::vector<Linearization<double>> perturbed = linearize_perturbed(setup_.point);
-      const HessianOperator H(at);
-      const PerturbedHessians at_perturbed(H, perturbed);
-      EigenOptions options;
-      options.seed = command_.seed();
-      options.perturbed = &at_perturbed.farthest();
-      const EigenResult found =
-          extreme_eigenpairs(H, kind == "largest" ? End::largest : End::smallest, k, options,
-                             command_.progress(kind + " eigenvector, products"));
-      const Eigenvalue& e = found.eigenvalues.at(k - 1);
-      d.vector = found.eigenvectors.col(k - 1);
-      d.origin = "Hessian eigenvector, " + kind + (k > 1 ? " " + std::to_string(k) : "") + ": " +
-                 with_error(e.value, e.error_bound) + (e.converged ? "" : " (not converged)");
-    } else if (kind == "pca") {
+    if (kind == "gradient")
+      return of(setup_.point.linearize({.memory = command_.memory()}).gradient(), "gradient");
+    if (kind == "symmetry") return symmetric(what, stream);
+    if (kind == "largest" || kind == "smallest") return eigenvector(what, kind, parse_count(what, rest));
+    if (kind == "pca") {
       if (!trajectory_) throw InputError(what + ": give --trajectory FILE");
-      const Index k = parse_count(what, rest);
-      Vectors<double> path(P, trajectory_->weights.cols());
-      for (Index t = 0; t < path.cols(); ++t)
-        path.col(t) = setup_.parameters().extract<double>(trajectory_->weights.col(t));
-      const PrincipalDirections principal = principal_directions(path, k);
-      d.vector = principal.directions.col(k - 1);
-      const double share =
-          project_path(trajectory_->weights, setup_.point.weights, over_all_blocks(setup_, d.vector),
-                       Vector<double>::Zero(setup_.point.weights.size()))
-              .u_share;
-      d.origin = "principal direction " + std::to_string(k) +
-                 " of the trajectory: " + number(100 * share, 4) + " % of the variance of all its weights";
-    } else {
-      if (rest.empty())
-        throw InputError(what +
-                         ": expected random[:LINE], none, gradient, largest[:K], smallest[:K], symmetry, "
-                         "pca:K, to:FILE or FILE:DATASET");
-      d.vector = from_file(kind, rest, P);
-      d.origin = text;
+      return principal(parse_count(what, rest));
     }
+    if (rest.empty())
+      throw InputError(what +
+                       ": expected random[:LINE], none, gradient, largest[:K], smallest[:K], symmetry, "
+                       "pca:K, to:FILE or FILE:DATASET");
+    return of(from_file(kind, rest, setup_.parameters().theta_size()), text);
+  }
+
+  static Direction of(Vector<double> vector, std::string origin) {
+    Direction d;
+    d.vector = std::move(vector);
+    d.origin = std::move(origin);
     return d;
+  }
+
+  Direction symmetric(const std::string& what, const std::string& stream) const {
+    if (symmetries_.modes() == 0) throw InputError(what + ": there is no symmetry with these trained blocks");
+    Random random(command_.seed(), stream);
+    Direction d = of(flat_direction(setup_.point, random), "symmetry: the loss is constant along it");
+    if (d.vector.norm() == 0) {
+      const Index P = setup_.parameters().theta_size();
+      Vectors<double> noise(P, 1), inside(P, 1);
+      random.fill_normal(noise);
+      symmetries_.project(noise, inside);
+      d = of(inside.col(0), "symmetry: flat to first order only");
+    }
+    d.vector *= setup_.point.theta().norm() / d.vector.norm();
+    return d;
+  }
+
+  /// The k-th of the Hessian from that end.
+  Direction eigenvector(const std::string& what, const std::string& end, Index k) const {
+    if (const Index P = setup_.parameters().theta_size(); k > P)
+      throw InputError(what + ": expected at most P = " + std::to_string(P));
+    const Linearization<double> at = setup_.point.linearize({.memory = command_.memory()});
+    const std::vector<Linearization<double>> perturbed = linearize_perturbed(setup_.point);
+    const HessianOperator H(at);
+    const PerturbedHessians at_perturbed(H, perturbed);
+    EigenOptions options;
+    options.seed = command_.seed();
+    options.perturbed = &at_perturbed.farthest();
+    const EigenResult found = extreme_eigenpairs(H, end == "largest" ? End::largest : End::smallest, k,
+                                                 options, command_.progress(end + " eigenvector, products"));
+    const Eigenvalue& e = found.eigenvalues.at(k - 1);
+    return of(found.eigenvectors.col(k - 1),
+              "Hessian eigenvector, " + end + (k > 1 ? " " + std::to_string(k) : "") + ": " +
+                  with_error(e.value, e.error_bound) + (e.converged ? "" : " (not converged)"));
+  }
+
+  /// The k-th principal direction of the trajectory.
+  Direction principal(Index k) const {
+    Vectors<double> path(setup_.parameters().theta_size(), trajectory_->weights.cols());
+    for (Index t = 0; t < path.cols(); ++t)
+      path.col(t) = setup_.parameters().extract<double>(trajectory_->weights.col(t));
+    const Vector<double> direction = principal_directions(path, k).directions.col(k - 1);
+    const double share =
+        project_path(trajectory_->weights, setup_.point.weights, over_all_blocks(setup_, direction),
+                     Vector<double>::Zero(setup_.point.weights.size()))
+            .u_share;
+    return of(direction, "principal direction " + std::to_string(k) + " of the trajectory: " +
+                             number(100 * share, 4) + " % of the variance of all its weights");
   }
 
   const Command& command_;

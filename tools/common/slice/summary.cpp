@@ -8,6 +8,7 @@
 
 namespace basin::tools {
 namespace {
+
 constexpr double kConstant = 1e-12;  // relative: differences that rounding explains
 
 /// A quantity in words, with what its numbers are worth.
@@ -18,23 +19,30 @@ std::string quantity_text(const std::string& quantity) {
   if (quantity == "min_ntk") return "smallest eigenvalue of the NTK of the trained blocks";
   return quantity == "train_acc" ? "accuracy in %" : quantity;
 }
-}  // namespace
-
-std::vector<std::string> summary_lines(const SliceResult& result) {
-  const Grid& g = result.grid;
-  const std::vector<double>& loss = result.values[0];
+/// Where the loss is least and most among the computed points where it is finite, none: -1, and how many
+/// these are.
+struct Extremes {
   Index lowest = -1, highest = -1, finite = 0, lost = 0;
-  for (Index i = 0; i < g.size(); ++i) {
+};
+Extremes extremes(const SliceResult& result) {
+  const std::vector<double>& loss = result.values[0];
+  Extremes e;
+  for (Index i = 0; i < result.grid.size(); ++i) {
     if (result.computed[i] == 0) continue;
     if (!std::isfinite(loss[i])) {
-      ++lost;
+      ++e.lost;
       continue;
     }
-    ++finite;
-    if (lowest < 0 || loss[i] < loss[lowest]) lowest = i;
-    if (highest < 0 || loss[i] > loss[highest]) highest = i;
+    ++e.finite;
+    if (e.lowest < 0 || loss[i] < loss[e.lowest]) e.lowest = i;
+    if (e.highest < 0 || loss[i] > loss[e.highest]) e.highest = i;
   }
-  std::vector<std::string> lines;
+  return e;
+}
+
+std::string loss_line(const SliceResult& result, const Extremes& e) {
+  const Grid& g = result.grid;
+  const std::vector<double>& loss = result.values[0];
   const std::string nx = std::to_string(g.x.count), ny = std::to_string(g.y.count);
   const std::string grid = result.of_lines()  ? ny + " lines of " + nx + " points"
                            : result.of_line() ? nx + " points of the line"
@@ -43,47 +51,61 @@ std::vector<std::string> summary_lines(const SliceResult& result) {
     const std::string a = number(g.x.at(i % g.x.count));
     return result.of_line() ? "a = " + a : "(" + a + ", " + number(g.y.at(i / g.x.count)) + ")";
   };
-  std::string first = "loss at the point f = " + number(result.center_loss, 10);
-  const double spread = lowest >= 0 ? (loss[highest] - loss[lowest]) / loss[highest] : 0;
-  if (finite > 1 && spread <= kConstant)
-    first += "; constant on the " + grid + (spread > 0 ? " to " + number(spread, 1) : "");
-  else if (lowest >= 0)
-    first += "; lowest on the " + grid + " " + number(loss[lowest], 10) +
-             (result.of_lines() ? "" : " at " + place(lowest)) + ", highest " + number(loss[highest], 6);
-  lines.push_back(first);
+  std::string line = "loss at the point f = " + number(result.center_loss, 10);
+  const double spread = e.lowest >= 0 ? (loss[e.highest] - loss[e.lowest]) / loss[e.highest] : 0;
+  if (e.finite > 1 && spread <= kConstant)
+    line += "; constant on the " + grid + (spread > 0 ? " to " + number(spread, 1) : "");
+  else if (e.lowest >= 0)
+    line += "; lowest on the " + grid + " " + number(loss[e.lowest], 10) +
+            (result.of_lines() ? "" : " at " + place(e.lowest)) + ", highest " + number(loss[e.highest], 6);
+  return line;
+}
+
+std::string convergence_line(const std::vector<double>& converged) {
+  const auto open = std::count(converged.begin(), converged.end(), 0.0);
+  return open > 0 ? "  eigenvalues of " + std::to_string(open) +
+                        " points did not converge: they are bounds from inside the spectrum"
+                  : "";
+}
+
+std::string definiteness_line(const std::vector<double>& verdicts) {
+  std::string counts;
+  for (const Definiteness d : {Definiteness::in_theory, Definiteness::undecided, Definiteness::singular})
+    if (const auto points = std::count(verdicts.begin(), verdicts.end(), static_cast<double>(d)); points > 0)
+      counts += (counts.empty() ? "" : ", ") + to_string(d) + " at " + std::to_string(points) + " points";
+  return counts.empty()
+             ? ""
+             : "  NTK positive definite " + counts + "; min_ntk is an upper bound where it is not known";
+}
+
+/// Of a quantity besides the loss; empty where there is nothing to say.
+std::string quantity_line(const SliceResult& result, std::size_t q) {
+  const std::vector<double>& values = result.values[q];
+  if (result.quantities[q] == "eig_converged") return convergence_line(values);
+  if (result.quantities[q] == "ntk_definiteness") return definiteness_line(values);
+  double low = HUGE_VAL, high = -HUGE_VAL;
+  for (Index i = 0; i < result.grid.size(); ++i)
+    if (result.computed[i] != 0 && std::isfinite(values[i])) {
+      low = std::min(low, values[i]);
+      high = std::max(high, values[i]);
+    }
+  return low <= high
+             ? "  " + quantity_text(result.quantities[q]) + " from " + number(low) + " to " + number(high)
+             : "";
+}
+
+}  // namespace
+
+std::vector<std::string> summary_lines(const SliceResult& result) {
+  const Extremes e = extremes(result);
+  std::vector<std::string> lines = {loss_line(result, e)};
   if (!result.complete())
-    lines.push_back(std::to_string(result.done()) + " of " + std::to_string(g.size()) +
+    lines.push_back(std::to_string(result.done()) + " of " + std::to_string(result.grid.size()) +
                     " points are computed");
-  if (lost > 0) lines.push_back(std::to_string(lost) + " grid points overflow: the loss there is not finite");
-  for (std::size_t q = 1; q < result.quantities.size(); ++q) {
-    if (result.quantities[q] == "eig_converged") {
-      if (const auto open = std::count(result.values[q].begin(), result.values[q].end(), 0.0); open > 0)
-        lines.push_back("  eigenvalues of " + std::to_string(open) +
-                        " points did not converge: they are bounds from inside the spectrum");
-      continue;
-    }
-    if (result.quantities[q] == "ntk_definiteness") {
-      const std::vector<double>& verdicts = result.values[q];
-      std::string counts;
-      for (const Definiteness d : {Definiteness::in_theory, Definiteness::undecided, Definiteness::singular})
-        if (const auto points = std::count(verdicts.begin(), verdicts.end(), static_cast<double>(d));
-            points > 0)
-          counts += (counts.empty() ? "" : ", ") + to_string(d) + " at " + std::to_string(points) + " points";
-      if (!counts.empty())
-        lines.push_back("  NTK positive definite " + counts +
-                        "; min_ntk is an upper bound where it is not known");
-      continue;
-    }
-    double low = HUGE_VAL, high = -HUGE_VAL;
-    for (Index i = 0; i < g.size(); ++i)
-      if (result.computed[i] != 0 && std::isfinite(result.values[q][i])) {
-        low = std::min(low, result.values[q][i]);
-        high = std::max(high, result.values[q][i]);
-      }
-    if (low <= high)
-      lines.push_back("  " + quantity_text(result.quantities[q]) + " from " + number(low) + " to " +
-                      number(high));
-  }
+  if (e.lost > 0)
+    lines.push_back(std::to_string(e.lost) + " grid points overflow: the loss there is not finite");
+  for (std::size_t q = 1; q < result.quantities.size(); ++q)
+    if (std::string line = quantity_line(result, q); !line.empty()) lines.push_back(std::move(line));
   return lines;
 }
 
