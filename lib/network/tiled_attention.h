@@ -3,13 +3,9 @@
 
 #include <memory>
 
-#include "basin/network/layer.h"
-#include "basin/network/tile_kernel.h"
+#include "basin/network/attention_core.h"
 
 namespace basin {
-
-/// What the heads give: their sum, or all of them side by side.
-enum class Heads { summed, concatenated };
 
 /// How derivatives of scores z_tl = <q_t, k_l> are taken: through both factors, or through M = W_Q W_K^T:
 ///
@@ -29,12 +25,7 @@ enum class ScoreRules { factored, bilinear };
 /// where Q_h are the columns of head h. When heads are summed, only the first `outputs` <= e columns are
 /// given.
 ///
-/// The same mathematics as the plain layer (network/attention.h); what differs is that nothing of size n x n
-/// is kept. A sample is processed in tiles of some query rows against all keys, small enough for the arrays
-/// of all heads to stay in the second-level cache; the attention weights and their adjoints are computed
-/// again whenever a tile is visited, which costs less than reading them from memory. `gradient` and `hessian`
-/// go through the loss tile by tile, so that forward and backward pass share a visit. See
-/// network/PERFORMANCE.md.
+/// Linear maps around an AttentionCore, which does all the rest.
 template <class S>
 class TiledAttention final : public Layer<S> {
  public:
@@ -60,13 +51,7 @@ class TiledAttention final : public Layer<S> {
                Batch<S>& dy, Batch<S>& dybar, BlockView<S> dwbar, Batch<S>* dxbar) const override;
 
  private:
-  struct Pass;
-  Pass pass() const;
-
-  Index heads_, head_dim_, value_dim_;
-  Heads combine_;
-  std::unique_ptr<const TileKernel<S>> kernel_;
-  ScoreRules rules_;
+  AttentionCore<S> core_;
 };
 
 }  // namespace basin

@@ -3,17 +3,42 @@
 
 #include <stdexcept>
 
+#include "basin/network/attention_core.h"
 #include "basin/network/exact_centring.h"
-#include "basin/network/tiled_attention_layout.h"
 
 namespace basin::tiled {
 
+// What they keep beside what the core is given (attention_core_layout.h): value[kX], of a kernel that ignores
+// shifts of keys, is X without what the tokens of a sample have in common, where there is something; and,
+// with bilinear scores, `adjoint` has
+//   saved[kM]         Mbar          D x D, batch j H + h
+inline constexpr std::size_t kM = kCoreSaved, kSaved = kCoreSaved + 1;
+
+/// Working memory of a thread, kept from call to call.
+template <class S>
+struct ProjectionScratch {
+  Saved<S> bar;   // adjoints of Q, K and V
+  Batch<S> x;     // inputs, their rows further apart
+  Batch<S> mbar;  // Mbar of a head
+};
+
+template <class S>
+ProjectionScratch<S>& projection_scratch() {
+  thread_local ProjectionScratch<S> memory;
+  return memory;
+}
+
 /// Products over all tokens of the chunk.
 template <class S>
-struct Projections : Call<S> {
-  using Call<S>::at;
-  using Call<S>::kernel;
-  using Call<S>::memory;
+struct Projections {
+  const AttentionCore<S>& core;
+  ProjectionScratch<S>& memory = projection_scratch<S>();
+  const Layout<S>& at = core.layout();
+
+  /// The tokens that a projection is of.
+  Tile<const S> tokens(const Saved<S>& value, std::size_t b) const {
+    return b == kK ? at.tokens(value) : tile(value.input[0]);
+  }
 
   /// Q, K, V = X W
   void project(BlockView<const S> w, BatchView<const S> x, Saved<S>& value) const {
@@ -23,10 +48,10 @@ struct Projections : Call<S> {
     for (const std::size_t b : kProjections) {
       at.resize(value, b, 1, x.rows());
       for (Index g = 0; g < at.groups(b); ++g)
-        sum_of_products<S>({{at.tokens(value, b), at.columns(tile(w(b, 0, 0)), b, g)}},
+        sum_of_products<S>({{tokens(value, b), at.columns(tile(w(b, 0, 0)), b, g)}},
                            at.projection(value, b, 0, g));
     }
-    prepare(x.rows() / at.n, value, nullptr);
+    core.prepare(value);
   }
 
   /// Tokens with a common offset make large scores that softmax does not see, and on the way back Zbar K and
@@ -34,12 +59,12 @@ struct Projections : Call<S> {
   /// offset.
   void centre_tokens(Saved<S>& value) const {
     value[kX].clear();
-    if (!kernel.ignores_shifts_of_keys()) return;
+    if (!core.kernel().ignores_shifts_of_keys()) return;
     const Index rows = value.input.rows();
     for (Index first = 0; first < rows; first += at.n)
       for_common_parts({tile(value.input[0]).middle_rows(first, at.n)}, [&](Index column, S c) {
         if (value[kX].empty()) {
-          value[kX].resize(1, rows, at.D);
+          value[kX].resize(1, rows, value.input.cols());
           value[kX][0] = value.input[0];
         }
         subtract_from_column(tile(value[kX][0]).middle_rows(first, at.n), column, c);
@@ -60,12 +85,12 @@ struct Projections : Call<S> {
       for (Index j = 0; j < dw.count(); ++j)
         for (Index g = 0; g < at.groups(b); ++g)
           sum_of_products<S>(
-              {{at.tokens(value, b), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, g) : Tile<const S>{}},
+              {{tokens(value, b), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, g) : Tile<const S>{}},
                {dx.empty() ? Tile<const S>{} : tile(dx[j]), at.columns(tile(w(b, 0, 0)), b, g)}},
               at.projection(tangent, b, j, g));
     }
     if (at.bilinear) bilinear_tangent(w, value, dw, tangent);
-    prepare(x.rows() / at.n, tangent, &value);
+    core.prepare_tangent(value, tangent);
   }
 
   /// X dM = dQ W_K^T + Q dW_K^T, for M = W_Q W_K^T
@@ -80,36 +105,6 @@ struct Projections : Call<S> {
         if (dw.has(kQ)) add_times_transpose<S>(at.head(tangent, kQ, j, h), at.columns(w, kK, 0, h), dXM);
         if (dw.has(kK)) add_times_transpose<S>(at.head(value, kQ, 0, h), at.columns(dw, kK, j, h), dXM);
       }
-  }
-
-  /// What follows the projections: the kernel's own preparation. `point`: for tangents.
-  void prepare(Index samples, Saved<S>& saved, const Saved<S>* point) const {
-    const Index count = std::max(saved[kQ].count(), saved[kK].count()) / at.groups(kQ);
-    saved[kNorms].clear();
-    if (kernel.has_norms() && count > 0) {
-      saved[kNorms].resize_zero(count, samples * at.H * 2, row_step<S>(at.n));
-      for (Index j = 0; j < count; ++j)
-        for (Index i = 0; i < samples; ++i)
-          for (Index h = 0; h < at.H; ++h) {
-            const Tile<S> q = at.head(saved, kQ, j, i, h), k = at.head(saved, kK, j, i, h);
-            const Tile<S> norms = at.head(saved, kNorms, j, i, h);
-            if (point)
-              kernel.prepare_tangent(at.head(*point, kQ, 0, i, h), at.head(*point, kK, 0, i, h), q, k,
-                                     norms.row(0), norms.row(1));
-            else
-              kernel.prepare(q, k, norms.row(0), norms.row(1));
-          }
-    }
-  }
-
-  /// Makes room for the adjoints of those projections that are wanted.
-  void resize_adjoints(Index count, Index rows, bool want_QK, bool want_V, Saved<S>& bar) const {
-    bar.values.resize(kSaved);
-    for (const std::size_t b : {kQ, kK, kV, kXM}) {
-      bar[b].clear();
-      const bool in_use = b == kV ? want_V : want_QK && at.bilinear == (b == kXM);
-      if (in_use) at.resize(bar, b, count, rows);
-    }
   }
 
   /// Wbar += X^T Qbar,  Xbar = sum Qbar W^T; with the tangents, the product rule on both:
@@ -127,7 +122,7 @@ struct Projections : Call<S> {
       for (const std::size_t b : kProjections)
         for (Index g = 0; g < at.groups(b) && !bar[b].empty(); ++g) {
           const Tile<const S> Pbar = at.projection(bar, b, j, g),
-                              tokens = b == kK && !value[kX].empty() ? at.tokens(value, b) : X;
+                              tokens = b == kK && !value[kX].empty() ? at.tokens(value) : X;
           const Tile<const S> point_Pbar =
               point_bar && !point_bar->values.empty() ? at.projection(*point_bar, b, 0, g) : Tile<const S>{};
           if (wbar.has(b))
@@ -147,15 +142,15 @@ struct Projections : Call<S> {
   void bilinear_adjoint(BlockView<const S> w, Tile<const S> X, const Saved<S>& bar, BlockView<S> wbar,
                         Saved<S>* keep, const BlockView<const S>* dw, const Saved<S>* point_bar) const {
     Batch<S>& memory_of_M = keep ? (*keep)[kM] : memory.mbar;
-    memory_of_M.resize(wbar.count() * at.H, at.D, basin::row_step<S>(at.D));
+    const Index D = at.slope_width;
+    memory_of_M.resize(wbar.count() * at.H, D, basin::row_step<S>(D));
     const auto of_vector = [&](std::size_t b, Index j, Index h) {
       return dw && dw->has(b) ? at.columns(*dw, b, j, h) : Tile<const S>{};
     };
     for (Index j = 0; j < wbar.count(); ++j)
       for (Index h = 0; h < at.H; ++h) {
-        const Tile<S> Mbar = tile(memory_of_M[j * at.H + h]).middle_cols(0, at.D);
-        const Tile<const S> point =
-            point_bar ? tile((*point_bar)[kM][h]).middle_cols(0, at.D) : Tile<const S>{};
+        const Tile<S> Mbar = tile(memory_of_M[j * at.H + h]).middle_cols(0, D);
+        const Tile<const S> point = point_bar ? tile((*point_bar)[kM][h]).middle_cols(0, D) : Tile<const S>{};
         sum_of_products<S>({{X.transpose(), at.head(bar, kXM, j, h)}}, Mbar);
         if (wbar.has(kQ))
           sum_of_products<S>({{Mbar, at.columns(w, kK, 0, h)}, {point, of_vector(kK, j, h)}},
@@ -167,12 +162,23 @@ struct Projections : Call<S> {
       }
   }
 
-  /// Where the adjoints of Q, K and V go: they are kept only for an input that moves.
-  Saved<S>& adjoints(BatchView<const S> ybar, bool keep, Saved<S>& adjoint) const {
-    adjoint.input = ybar;
-    if (keep) return adjoint;
-    adjoint.values.resize(at.bilinear ? kSaved : 0);
-    return memory.bar;
+  /// Room for the adjoints of Q, K and V; they are kept only for an input that moves.
+  Saved<S>& adjoints(Index count, const Saved<S>& value, BlockView<S> wbar, const Batch<S>* xbar,
+                     Saved<S>& adjoint) const {
+    adjoint.values.resize(xbar || at.bilinear ? kSaved : 0);
+    return resized(count, value, wbar, xbar, xbar ? adjoint : memory.bar);
+  }
+  /// Room for their tangents.
+  Saved<S>& adjoint_tangents(Index count, const Saved<S>& value, BlockView<S> dwbar,
+                             const Batch<S>* dxbar) const {
+    return resized(count, value, dwbar, dxbar, memory.bar);
+  }
+  Saved<S>& resized(Index count, const Saved<S>& value, BlockView<S> wbar, const Batch<S>* xbar,
+                    Saved<S>& bar) const {
+    bar.values.resize(kSaved);
+    core.resize_adjoints(count, value.input.rows(), wbar.has(kQ) || wbar.has(kK) || xbar,
+                         wbar.has(kV) || xbar, bar);
+    return bar;
   }
   void check_fixed(BatchView<const S> dx, const Batch<S>* xbar) const {
     if (at.bilinear && (!dx.empty() || xbar))

@@ -1,5 +1,4 @@
-/// Where the numbers of tiled attention stand: what rules save, working memory, tiles. Part of
-/// network/tiled_attention.cpp.
+/// Where the numbers of attention stand: what rules save, working memory, tiles.
 #pragma once
 
 #include <algorithm>
@@ -9,31 +8,34 @@
 #include "basin/linalg/simd.h"
 #include "basin/network/layer.h"
 #include "basin/network/tile_kernel.h"
-#include "basin/network/tiled_attention.h"
 
-namespace basin::tiled {
+namespace basin {
 
-// The parameter blocks, and what the rules save under the same numbers, for k vectors and B samples:
-//   saved[kQ], [kK]   Q, K = X W    B n rows, those of sample i next to each other
-//   saved[kV]         V = X W_V     likewise
+/// What the heads give: their sum, or all of them side by side.
+enum class Heads { summed, concatenated };
+
+namespace tiled {
+
+// What the core is given, and what its rules save under the same numbers, for k vectors and B samples:
+//   saved[kQ], [kK]   Q, K          B n rows, those of sample i next to each other
+//   saved[kV]         V             likewise
 //                                   narrow heads side by side in batch j, wide ones alone in batch j H + h
 //
-// `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints if xbar is wanted. For
-// each sample and head, one below the other, `value` and `tangent` add, in rows of row_step(n) numbers:
+// `value` has these themselves, `tangent` their tangents, `bar` their adjoints. For each sample and head, one
+// below the other, the core adds to the first two, in rows of row_step(n) numbers:
 //   saved[kNorms]     norms          batch j, a row for queries and one for keys (kernels that have them)
-// and `value`:
+// and to `value`:
 //   saved[kStats]     max z, 1 / sum exp(z - max) over the keys, a row each (normalised kernels)
 //   saved[kRt]        R^T = (A V)^T, e rows                                 (normalised kernels)
 //
-// and, of a kernel that ignores shifts of keys, where tokens of a sample have something in common:
-//   saved[kX]         X without it, in whose place keys are computed: B n x D
-//
 // With bilinear scores Z = X M X^T, there are no tangents and adjoints of K, none of Q either, but of
-//   saved[kXM]        X M            n x D per sample and head, as Q and K
-// and `adjoint` saves
-//   saved[kM]         Mbar           D x D, batch j H + h
-inline constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kXM = 6, kM = 7, kX = 8,
-                             kSaved = 9;
+//   saved[kXM]        X M           n x D per sample and head, as Q and K
+// and `value` has
+//   saved[kX]         X, B n x D; not given: it is value.input
+//
+// Whoever calls the core may keep more under numbers from kCoreSaved on.
+inline constexpr std::size_t kQ = 0, kK = 1, kV = 2, kNorms = 3, kStats = 4, kRt = 5, kXM = 6, kX = 7,
+                             kCoreSaved = 8;
 inline constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
 // Heads of fewer columns than this stand side by side: together they make wider matrix products. Others are
@@ -56,9 +58,6 @@ struct Scratch {
       drest;  // per query: <Fbar, apart> and its tangent, the sums of light weights and of theirs
   Batch<S> rows, fbar, dfbar;  // rows of outputs and of their adjoints, in whole packs
   Batch<S> fbar_t, dfbar_t;    // the transposes of the last two
-  Saved<S> bar;                // adjoints of Q, K and V
-  Batch<S> x;                  // inputs, their rows further apart
-  Batch<S> mbar;               // Mbar of a head
 };
 
 template <class S>
@@ -75,9 +74,10 @@ struct Place {
 /// Where the numbers of a tile and a head stand.
 template <class S>
 struct Layout {
-  Index n, D, H, d, e, outputs;
+  Index n, H, d, e, outputs;  ///< tokens, heads, width of queries and keys, of values, and of the outputs
   Heads combine;
-  bool bilinear;
+  Index slope_width = 0;  ///< D, with bilinear scores
+  const bool bilinear = slope_width > 0;
   /// Queries of a tile: whole packs, unless one tile has them all.
   const Index tile_rows =
       std::min(n, std::clamp(kTileNumbers / (H * n) / kLanes<S> * kLanes<S>, kLanes<S>, kQueries));
@@ -85,7 +85,7 @@ struct Layout {
   /// What the tangents and adjoints of scores go through.
   std::size_t moving_queries() const { return bilinear ? kXM : kQ; }
 
-  Index width(std::size_t b) const { return b == kV ? e : b == kXM ? D : d; }
+  Index width(std::size_t b) const { return b == kV ? e : b == kXM ? slope_width : d; }
   /// Whether all heads stand side by side; the number of matrices, and of heads in each.
   bool together(std::size_t b) const { return width(b) < kWideHead; }
   Index groups(std::size_t b) const { return together(b) ? 1 : H; }
@@ -143,14 +143,14 @@ struct Layout {
             saved[kQ].empty() ? Tile<S>{} : lanes(qt, h, p), head(saved, kK, j, p.sample, h),
             norms.empty() ? nullptr : norms.row(0) + p.first, norms.empty() ? nullptr : norms.row(1)};
   }
-  /// The tokens that a projection is of.
-  Tile<const S> tokens(const Saved<S>& value, std::size_t b) const {
-    return b == kK && !value[kX].empty() ? tile(value[kX][0]) : tile(value.input[0]);
+  /// X, as keys are made of it.
+  static Tile<const S> tokens(const Saved<S>& value) {
+    return value[kX].empty() ? tile(value.input[0]) : tile(value[kX][0]);
   }
   /// What the derivatives of scores depend on at the point: the same, or X in place of keys.
   Scores<S> slopes(const Saved<S>& value, Batch<S>& qt, const Place& p, Index h) const {
     if (!bilinear) return scores(value, qt, 0, p, h);
-    return {{}, {}, tokens(value, kK).middle_rows(p.sample * n, n)};
+    return {{}, {}, tokens(value).middle_rows(p.sample * n, n)};
   }
   /// The tangents of queries and keys.
   Scores<S> moves(const Saved<S>& tangent, Batch<S>& dqt, Index j, const Place& p, Index h) const {
@@ -228,4 +228,5 @@ struct Call {
   Scratch<S>& memory = scratch<S>();
 };
 
-}  // namespace basin::tiled
+}  // namespace tiled
+}  // namespace basin

@@ -1,10 +1,10 @@
-/// The rules of tiled attention for one tile. Part of network/tiled_attention.cpp.
+/// The rules of attention for one tile. Part of network/attention_core.cpp.
 #pragma once
 
 #include <limits>
 
+#include "basin/network/attention_core_heaviest.h"
 #include "basin/network/tile_weights.h"
-#include "basin/network/tiled_attention_heaviest.h"
 
 namespace basin::tiled {
 

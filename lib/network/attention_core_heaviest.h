@@ -1,8 +1,8 @@
-/// Tiled attention where one key has nearly all weight of a query. Part of network/tiled_attention.cpp.
+/// Attention in tiles where one key has nearly all weight of a query. Part of network/attention_core.cpp.
 #pragma once
 
+#include "basin/network/attention_core_layout.h"
 #include "basin/network/tile_weights.h"
-#include "basin/network/tiled_attention_layout.h"
 
 namespace basin::tiled {
 
