@@ -142,13 +142,13 @@ void check_random(const Command& command, Index P, Index m) {
 /// Loss, outputs and gradient, with their rounding.
 void write_point(Command& command, hdf5::Writer& file, const Setup& setup, const Evaluation& at) {
   const std::string group = "/entry/evaluation/";
-  const AttentionSpec spec = setup.spec();
   hdf5::make_plot(file, "/entry/evaluation", "gradient", {"parameter"});
   file.write(group + "loss", at.loss);
   file.write(group + "loss_error", at.rounding.loss);
   file.write(group + "outputs_error", at.rounding.residual);
   file.write(group + "gradient_error", at.rounding.gradient);
-  file.write(group + "outputs", at.outputs.data(), {setup.point.data->samples, spec.tokens, spec.outputs});
+  file.write(group + "outputs", at.outputs.data(),
+             {setup.point.data->samples, setup.outputs().tokens, setup.outputs().width});
   file.write(group + "gradient", at.gradient);
   write_parameters(file, setup.parameters());
   for (const auto& e : setup.parameters().entries())

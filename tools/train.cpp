@@ -57,9 +57,9 @@ void use_one_thread_for_small_work(const Setup& setup, bool with_kernels) {
   constexpr double kSmall = 1e7;  // operations a step: about a millisecond
   const auto rows = static_cast<double>(setup.point.data->X.rows()),
              m = static_cast<double>(setup.point.data->Y.size());
-  const double step = 6 * rows *
-                      static_cast<double>(setup.point.weights.size() +
-                                          setup.spec().tokens * setup.spec().heads * setup.spec().head_dim);
+  const auto layer = setup.single_attention();
+  const Index scores = layer ? layer->tokens * layer->heads * layer->head_dim : 0;
+  const double step = 6 * rows * static_cast<double>(setup.point.weights.size() + scores);
   if (step + (with_kernels ? m * m * m : 0) < kSmall) omp_set_num_threads(1);
 }
 

@@ -1,4 +1,5 @@
 """The network and data behind a result, as the lines under each picture."""
+import json
 from pathlib import PurePath
 
 from .results import ResultError
@@ -8,24 +9,37 @@ MAX_NAME = 60  # characters of a file name in the footer
 
 
 def footer(result):
-    """Lines: kernel and sizes; trainable blocks and input file."""
+    """Lines: kernel, or layers, and sizes; trainable blocks and input file."""
+    letters = ("N", "n", "D", "H", "d", "D_out") if is_attention(result) else ("N", "n", "D", "D_out")
+    sizes = ", ".join(f"{name} = {result.number('/entry/model/' + name):.0f}" for name in letters)
+    trainable = _shorten(", ".join(trainable_blocks(result)))
+    source = _shorten(PurePath(result.text("/entry/provenance/input_file")).name)
+    return [f"{network(result)}; {sizes}", f"trainable: {trainable}; input: {source}"]
+
+
+def is_attention(result):
+    """Whether the network is one attention layer."""
+    return "/entry/model/kernel" in result
+
+
+def network(result):
+    """The network in a few words: "softmax kernel", "attention, linear"."""
+    if not is_attention(result):
+        layers = json.loads(result.text("/entry/model/architecture"))["layers"]
+        return _shorten(", ".join(layer["type"] for layer in layers))
     kernel = result.text("/entry/model/kernel")
     if kernel == "gaussian":
         bandwidth = result.number("/entry/model/bandwidth")
-        kernel = f"Gaussian kernel, \N{GREEK SMALL LETTER SIGMA} = {bandwidth:.4g}"
-    else:
-        kernel = f"{kernel} kernel"
-    sizes = ", ".join(f"{name} = {result.number('/entry/model/' + name):.0f}"
-                      for name in ("N", "n", "D", "H", "d", "D_out"))
-    trainable = ", ".join(trainable_blocks(result))
-    source = _shorten(PurePath(result.text("/entry/provenance/input_file")).name)
-    return [f"{kernel}; {sizes}", f"trainable: {trainable}; input: {source}"]
+        return f"Gaussian kernel, \N{GREEK SMALL LETTER SIGMA} = {bandwidth:.4g}"
+    return f"{kernel} kernel"
 
 
 def trainable_blocks(result):
     """Names of the trainable blocks, in the order of the parameters."""
-    names = {name.strip() for name in result.text("/entry/model/trainable").split(",")}
-    unknown = names.difference(BLOCKS)
+    names = [name.strip() for name in result.text("/entry/model/trainable").split(",")]
+    if not is_attention(result):
+        return names
+    unknown = set(names).difference(BLOCKS)
     if unknown:
         raise ResultError(f"/entry/model/trainable: found '{min(unknown)}', "
                           f"expected some of {', '.join(BLOCKS)}")

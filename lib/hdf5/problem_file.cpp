@@ -6,6 +6,7 @@
 #include "basin/hdf5/provenance.h"
 #include "basin/hdf5/result_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/network/architecture_json.h"
 #include "basin/problem/encoding.h"
 
 namespace basin::hdf5 {
@@ -85,6 +86,56 @@ void write_network(Writer& file, const std::string& group, const Network& net, I
   }
 }
 
+/// The blocks of a described network, all or none.
+std::optional<Vector<double>> read_described_weights(const Reader& file, const std::string& group,
+                                                     const std::vector<ParameterBlock>& all) {
+  if (!file.has(group)) return std::nullopt;
+  const ParameterLayout layout(all, {all.front().name});
+  std::vector<std::string> names;
+  for (const auto& e : layout.entries()) names.push_back(e.block.name);
+  check_names(file, group, names, {});
+  if (file.members(group).empty()) return std::nullopt;
+  Vector<double> weights(layout.weight_count());
+  for (const auto& e : layout.entries()) {
+    const std::string path = group + "/" + e.block.name;
+    if (!file.has(path)) file.refuse(path, "missing; expected all blocks of the network, or none");
+    const Array block = file.read_array(path);
+    if (block.shape != e.block.shape)
+      wrong_shape(file, path, block.shape, text(e.block.shape) + ", as /model/architecture says");
+    weights.segment(e.offset, e.block.size()) = block.values;
+  }
+  return weights;
+}
+
+DescribedNetwork read_described(const Reader& file) {
+  DescribedNetwork net;
+  const std::string path = "/model/architecture";
+  check_names(file, "/model", {"architecture"}, {});
+  try {
+    net.architecture = architecture_from_json(file.read_string(path));
+    net.weights = read_described_weights(file, "/parameters", blocks(net.architecture));
+  } catch (const InputError& error) {
+    const std::string what = error.what();
+    if (what.starts_with(file.path())) throw;
+    throw InputError(file.path() + ": " + path + ": " + shortened(what, 400));
+  }
+  for (const char* group : {"/teacher", "/minimum"})
+    if (file.has(group))
+      file.refuse(group,
+                  "is of one attention layer; found beside /model/architecture, where nothing reads it");
+  return net;
+}
+
+void write_described(Writer& file, const DescribedNetwork& net) {
+  file.write("/model/architecture", to_json(net.architecture));
+  file.group("/parameters");
+  if (!net.weights) return;
+  const auto all = blocks(net.architecture);
+  const ParameterLayout layout(all, {all.front().name});
+  for (const auto& e : layout.entries())
+    file.write("/parameters/" + e.block.name, net.weights->data() + e.offset, e.block.shape);
+}
+
 /// Attributes that programs put on groups by themselves, or that people read.
 bool without_meaning(const std::string& attribute) {
   static const std::vector<std::string> kNames = {"NX_class", "default",  "CLASS", "TITLE",
@@ -122,9 +173,24 @@ double read_bandwidth(const Reader& file, const std::string& group) {
 Problem read_problem(const Reader& file) {
   check_kind(file, "problem");
   Problem problem;
+  if (file.has("/model")) problem.described = read_described(file);
   const Array X = file.read_array("/data/X", 3), Y = file.read_array("/data/Y", 3);
   check_positive(file, "/data/X", X.shape);
   check_positive(file, "/data/Y", Y.shape);
+  if (problem.described) {
+    const Architecture& a = problem.described->architecture;
+    const Extent x = {X.shape[0], a.input.tokens, a.input.width};
+    if (X.shape != x)
+      wrong_shape(file, "/data/X", X.shape,
+                  "(N, " + std::to_string(x[1]) + ", " + std::to_string(x[2]) +
+                      "), the inputs that /model/architecture says");
+    const Shape out = output_shape(a);
+    const Extent y = {X.shape[0], out.tokens, out.width};
+    if (Y.shape != y) wrong_shape(file, "/data/Y", Y.shape, text(y) + ", the outputs of /model/architecture");
+    problem.tokens = X.shape[1];
+    problem.data = {X.shape[0], as_rows(X), as_rows(Y)};
+    return problem;
+  }
   if (X.shape[0] != Y.shape[0] || X.shape[1] != Y.shape[1])
     wrong_shape(file, "/data/Y", Y.shape,
                 "(" + std::to_string(X.shape[0]) + ", " + std::to_string(X.shape[1]) +
@@ -142,16 +208,19 @@ std::optional<Network> read_teacher(const Reader& file, const Problem& problem) 
 }
 
 void write_problem(Writer& file, const Problem& problem) {
-  mark_kind(file, "problem");
+  mark_kind(file, "problem", problem.described ? kDescribedFormat : kFormatVersion);
   const Index N = problem.data.samples, n = problem.tokens, D = problem.embedding(),
               D_out = problem.outputs();
   make_plot(file, "/data", "X", {});  // what viewers open
   file.attribute("/", "default", std::string("data"));
   file.write("/data/X", problem.data.X.data(), {N, n, D});
-  file.write("/data/Y", problem.data.Y.data(), {N, n, D_out});
+  file.write("/data/Y", problem.data.Y.data(), {N, problem.data.Y.rows() / N, D_out});
   if (!problem.token_text.empty()) file.write("/data/tokens", problem.token_text, {N, n});
   if (!problem.sources.empty()) file.write("/data/sources", problem.sources, {N});
-  write_network(file, "/parameters", problem.network, D, D_out);
+  if (problem.described)
+    write_described(file, *problem.described);
+  else
+    write_network(file, "/parameters", problem.network, D, D_out);
   if (problem.teacher) write_network(file, "/teacher", *problem.teacher, D, D_out);
 }
 

@@ -17,9 +17,9 @@
 
 namespace basin::hdf5 {
 
-void mark_kind(Writer& file, const std::string& kind) {
+void mark_kind(Writer& file, const std::string& kind, const std::string& version) {
   file.attribute("/", "basin_file", kind);
-  file.attribute("/", "basin_format", std::string(kFormatVersion));
+  file.attribute("/", "basin_format", version);
 }
 
 void check_kind(const Reader& file, const std::string& kind) {
@@ -31,9 +31,10 @@ void check_kind(const Reader& file, const std::string& kind) {
         (found.empty() ? std::string("not a Basin file") : "a Basin " + shortened(found) + " file") +
         "; expected a " + kind + " file");
   const std::string version = file.string_attribute("/", "basin_format");
-  if (std::atoi(version.c_str()) > std::atoi(kFormatVersion))
+  const char* newest = kind == "problem" ? kDescribedFormat : kFormatVersion;
+  if (std::atoi(version.c_str()) > std::atoi(newest))
     throw InputError(file.path() + ": format version " + shortened(version) + "; this program reads up to " +
-                     kFormatVersion);
+                     newest);
 }
 
 void write_provenance(Writer& file, const std::string& group, const Provenance& p) {

@@ -12,9 +12,11 @@ namespace basin::hdf5 {
 
 /// The version of FORMAT.md.
 inline constexpr const char* kFormatVersion = "1.0";
+/// Of problem files that describe their network, which readers of version 1 would misread.
+inline constexpr const char* kDescribedFormat = "2.0";
 
 /// Root attributes basin_file (`problem` or `result`) and basin_format.
-void mark_kind(Writer& file, const std::string& kind);
+void mark_kind(Writer& file, const std::string& kind, const std::string& version = kFormatVersion);
 
 /// Throws InputError when the file says that it is of another kind or of a newer major version. A file
 /// without these attributes, say one made by h5py, passes as a problem.

@@ -4,7 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "basin/model/attention_view.h"
+#include "basin/network/architecture_json.h"
+#include "basin/network/attention_spec.h"
 
 namespace basin::hdf5 {
 
@@ -70,25 +71,32 @@ void logarithmic_image(Writer& file, const std::string& group) {
 }
 
 void write_model(Writer& file, const ModelPoint<double>& point, const std::string& weights_origin) {
-  const AttentionView view(point, "/entry/model");
-  const AttentionSpec& s = view.spec();
   const std::string group = "/entry/model/";
   file.group("/entry/model", "NXcollection");
-  file.write(group + "kernel", kernel_name(s.kernel));
-  file.write(group + "bandwidth",
-             s.kernel == KernelKind::gaussian ? s.sigma() : std::numeric_limits<double>::quiet_NaN());
+  const auto layer = single_attention(point.model->architecture());
+  const Shape in = point.model->network().input(), out = point.model->network().output();
+  if (layer) {
+    file.write(group + "kernel", kernel_name(layer->kernel));
+    file.write(group + "bandwidth", layer->kernel == KernelKind::gaussian
+                                        ? layer->sigma()
+                                        : std::numeric_limits<double>::quiet_NaN());
+  } else {
+    file.write(group + "architecture", to_json(point.model->architecture()));
+  }
   file.write(group + "loss", point.model->loss().facts().formula);
   file.write(group + "trainable", joined(point.parameters().trained()));
   file.write(group + "weights", weights_origin);
-  for (const auto& [name, size] : {std::pair<const char*, Index>{"N", point.data->samples},
-                                   {"n", s.tokens},
-                                   {"D", s.embedding},
-                                   {"H", s.heads},
-                                   {"d", s.head_dim},
-                                   {"D_out", s.outputs},
-                                   {"P", point.theta_size()},
-                                   {"m", point.output_size()}})
-    file.write(group + name, static_cast<std::int64_t>(size));
+  const auto size = [&](const char* name, Index value) {
+    file.write(group + name, static_cast<std::int64_t>(value));
+  };
+  size("N", point.data->samples);
+  size("n", in.tokens);
+  size("D", in.width);
+  if (layer) size("H", layer->heads), size("d", layer->head_dim);
+  if (!layer) size("n_out", out.tokens);
+  size("D_out", out.width);
+  size("P", point.theta_size());
+  size("m", point.output_size());
 }
 
 }  // namespace basin::hdf5

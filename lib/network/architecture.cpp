@@ -45,7 +45,30 @@ std::unique_ptr<const Layer<S>> make_network(const Architecture& a) {
 std::vector<ParameterBlock> blocks(const Architecture& architecture) {
   const auto network = make_network<double>(architecture);
   const auto* made_of = network->reparametrisation();
-  return made_of ? made_of->blocks() : network->blocks();
+  auto all = made_of ? made_of->blocks() : network->blocks();
+  for (const ParameterBlock& block : all) {
+    constexpr double kLargest = 0x1p40;
+    double size = 1;
+    for (const Index extent : block.shape) size *= static_cast<double>(extent);
+    if (size > kLargest) throw InputError("parameter block " + block.name + " has more than 2^40 numbers");
+  }
+  return all;
+}
+
+std::string summary(const Architecture& architecture) {
+  std::vector<std::pair<std::string, Index>> runs;
+  for (const LayerDescription& layer : architecture.layers) {
+    if (runs.empty() || runs.back().first != layer.type) runs.emplace_back(layer.type, 0);
+    ++runs.back().second;
+  }
+  std::string text;
+  for (const auto& [type, count] : runs)
+    text += (text.empty() ? "" : ", ") + (count > 1 ? std::to_string(count) + " " : "") + type;
+  return text;
+}
+
+Shape output_shape(const Architecture& architecture) {
+  return make_network<double>(architecture)->output();
 }
 
 template std::unique_ptr<const Layer<double>> chain(const std::vector<LayerDescription>&, Shape);

@@ -45,6 +45,12 @@ struct Architecture {
 /// type, loss or option, sizes that do not fit, or two layers of one name.
 std::vector<ParameterBlock> blocks(const Architecture& architecture);
 
+/// What comes out of it for a sample. Throws InputError as `blocks`.
+Shape output_shape(const Architecture& architecture);
+
+/// Its layers in a few words: "2 attention, linear".
+std::string summary(const Architecture& architecture);
+
 /// The layers as one. Throws InputError as `blocks`.
 template <class S>
 std::unique_ptr<const Layer<S>> make_network(const Architecture& architecture);

@@ -45,7 +45,7 @@ std::vector<ParameterBlock> Attention<S>::blocks() const {
   return {{"W_Q", {heads_, D, head_dim_}},
           {"W_K", {heads_, D, head_dim_}},
           {"W_V", {heads_, D, head_dim_}},
-          {"W_O", {heads_, head_dim_, this->output().width}}};
+          {"W_O", {heads_, head_dim_, this->output().width}, {}, BlockRole::stacked_map}};
 }
 
 template <class S>

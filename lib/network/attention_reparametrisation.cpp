@@ -34,7 +34,7 @@ std::vector<ParameterBlock> AttentionReparametrisation<S>::blocks() const {
   return {{"W_Q", {heads_, embedding_, head_dim_}},
           {"W_K", {heads_, embedding_, head_dim_}},
           {"W_V", {heads_, embedding_, head_dim_}},
-          {"W_O", {heads_, head_dim_, outputs_}}};
+          {"W_O", {heads_, head_dim_, outputs_}, {}, BlockRole::stacked_map}};
 }
 
 template <class S>

@@ -53,6 +53,39 @@ std::optional<AttentionSpec> single_attention(const Architecture& architecture) 
   return attention_spec(with_defaults(architecture.layers[0]), architecture.input);
 }
 
+namespace {
+
+/// How many attention layers there were, and how many of them are now Gaussian.
+struct Changed {
+  Index all = 0, gaussian = 0;
+};
+
+void change_kernels(std::vector<LayerDescription>& layers, const std::optional<KernelKind>& kernel,
+                    double bandwidth, Changed& changed) {
+  for (LayerDescription& layer : layers) {
+    change_kernels(layer.layers, kernel, bandwidth, changed);
+    if (layer.type != "attention") continue;
+    layer = with_defaults(layer);
+    if (kernel) layer.options["kernel"] = kernel_name(*kernel);
+    ++changed.all;
+    if (option<std::string>(layer, "kernel") != kernel_name(KernelKind::gaussian)) continue;
+    ++changed.gaussian;
+    if (bandwidth != 0) layer.options["bandwidth"] = bandwidth;
+  }
+}
+
+}  // namespace
+
+Architecture with_kernel(Architecture architecture, std::optional<KernelKind> kernel, double bandwidth) {
+  Changed changed;
+  change_kernels(architecture.layers, kernel, bandwidth, changed);
+  if (changed.all == 0)
+    throw InputError("the network has no attention layer, whose kernel could be another one");
+  if (bandwidth != 0 && changed.gaussian == 0)
+    throw InputError("the network has no Gaussian kernel, which alone has a bandwidth");
+  return architecture;
+}
+
 void check_sizes(const AttentionSpec& spec) {
   if (!std::isfinite(spec.bandwidth) || spec.bandwidth < 0)
     throw InputError("bandwidth sigma = " + std::to_string(spec.bandwidth) + "; expected a positive number");

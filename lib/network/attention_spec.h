@@ -38,6 +38,11 @@ Architecture single_attention(const AttentionSpec& spec);
 /// The layer of such a network; nothing for other networks.
 std::optional<AttentionSpec> single_attention(const Architecture& architecture);
 
+/// The same network with this kernel in every attention layer (nothing: each keeps its own), and with this
+/// bandwidth in those whose kernel is Gaussian (0: each keeps its own). Throws InputError where there is no
+/// layer that it could be for.
+Architecture with_kernel(Architecture architecture, std::optional<KernelKind> kernel, double bandwidth);
+
 /// The names of the blocks, in order.
 std::vector<std::string> attention_blocks();
 

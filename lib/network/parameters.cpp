@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <string_view>
 
 #include "basin/linalg/errors.h"
 
@@ -10,6 +11,44 @@ namespace basin {
 
 Index ParameterBlock::size() const {
   return std::accumulate(shape.begin(), shape.end(), Index{1}, std::multiplies<>());
+}
+
+namespace {
+
+/// Whether the text is what the pattern stands for.
+bool fits(std::string_view pattern, std::string_view text) {
+  const std::size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == text;
+  if (!text.starts_with(pattern.substr(0, star))) return false;
+  const std::string_view rest = pattern.substr(star + 1);
+  for (std::size_t from = star; from <= text.size(); ++from)
+    if (fits(rest, text.substr(from))) return true;
+  return false;
+}
+
+}  // namespace
+
+std::vector<std::string> matching_blocks(const std::vector<std::string>& patterns,
+                                         const std::vector<ParameterBlock>& blocks) {
+  std::vector<std::string> names;
+  std::string all;
+  for (const ParameterBlock& b : blocks)
+    if (b.tied_to.empty()) all += (all.empty() ? "" : ", ") + b.name;
+  for (const std::string& pattern : patterns) {
+    const std::size_t before = names.size();
+    for (const ParameterBlock& b : blocks) {
+      if (!b.tied_to.empty() || !fits(pattern, b.name)) continue;
+      // what two patterns stand for is taken once; a name that is given twice is a slip, which the layout
+      // refuses
+      const bool pattern_again =
+          pattern != b.name && std::find(names.begin(), names.end(), b.name) != names.end();
+      if (!pattern_again) names.push_back(b.name);
+    }
+    if (names.size() == before &&
+        std::none_of(blocks.begin(), blocks.end(), [&](const auto& b) { return fits(pattern, b.name); }))
+      throw InputError("unknown parameter block '" + pattern + "'; the model has " + all);
+  }
+  return names;
 }
 
 std::string joined(const std::vector<std::string>& blocks) {

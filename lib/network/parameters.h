@@ -10,6 +10,15 @@
 
 namespace basin {
 
+/// What a block is in its layer: what initialisations go by.
+enum class BlockRole {
+  map,          ///< a linear map from rows to columns; several slices side by side, as heads
+  stacked_map,  ///< the same with the slices one below the other: they add up
+  shift,        ///< added: a bias
+  scale,        ///< multiplied with: a gain
+  table,        ///< rows that are looked up: an embedding
+};
+
 /// A named array of parameters in C order, e.g. W_Q of shape (H, D, d).
 struct ParameterBlock {
   std::string name;
@@ -17,13 +26,20 @@ struct ParameterBlock {
   /// The full name of a block of the same shape that this one is: one array, used in two places, whose
   /// adjoints are added. Empty: a block of its own.
   std::string tied_to = {};
+  BlockRole role = BlockRole::map;
 
   Index size() const;
   /// A block is seen as a stack of matrices along its leading axes: W_Q as H matrices D x d, a bias as one
   /// row.
   Index rows() const { return shape.size() < 2 ? 1 : shape[shape.size() - 2]; }
   Index cols() const { return shape.empty() ? 1 : shape.back(); }
+  Index slices() const { return size() / (rows() * cols()); }
 };
+
+/// The names of the blocks that each pattern stands for, in which `*` is any text: "blocks.*.W_Q". A name
+/// stands for itself. Throws InputError for one that fits no block, listing the names there are.
+std::vector<std::string> matching_blocks(const std::vector<std::string>& patterns,
+                                         const std::vector<ParameterBlock>& blocks);
 
 /// Where a block stands in a vector; offset < 0 when the vector does not contain it (a frozen block).
 struct BlockSlot {

@@ -1,5 +1,6 @@
 #include "basin/problem/initialisation.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "basin/linalg/dense.h"
@@ -20,47 +21,59 @@ Matrix<double> orthogonal(Index rows, Index cols, Random& random) {
   return Q;
 }
 
-Matrix<double> draw(const std::string& method, Index fan_in, Index fan_out, Random& random) {
-  Matrix<double> W(fan_in, fan_out);
+Matrix<double> draw(const std::string& method, Index rows, Index cols, Index fan_in, Random& random) {
+  Matrix<double> W(rows, cols);
   if (method == "gaussian") {
     random.fill_normal(W);
     W /= std::sqrt(static_cast<double>(fan_in));
   } else if (method == "xavier") {
-    const double a = std::sqrt(6.0 / static_cast<double>(fan_in + fan_out));
+    const double a = std::sqrt(6.0 / static_cast<double>(fan_in + cols));
     random.fill_uniform(W, -a, a);
   } else if (method == "orthogonal") {
-    W = orthogonal(fan_in, fan_out, random);
+    W = orthogonal(rows, cols, random);
   } else {
     throw InputError("unknown initialisation '" + method + "'; expected gaussian, xavier or orthogonal");
   }
   return W;
 }
 
+/// The numbers of a block, in C order.
+void fill(const std::string& method, const ParameterBlock& block, Random& random, double* values) {
+  const Index rows = block.rows(), cols = block.cols(), slices = block.slices();
+  if (block.role == BlockRole::shift || block.role == BlockRole::scale) {
+    std::fill_n(values, block.size(), block.role == BlockRole::scale ? 1.0 : 0.0);
+    return;
+  }
+  const bool stacked = block.role == BlockRole::stacked_map;
+  const Index inputs = stacked ? slices * rows : rows, outputs = stacked ? cols : slices * cols;
+  const Matrix<double> W = draw(method, inputs, outputs, block.role == BlockRole::table ? 1 : inputs, random);
+  for (Index h = 0; h < slices; ++h)
+    Eigen::Map<Matrix<double>>(values + h * rows * cols, rows, cols) =
+        stacked ? W.block(h * rows, 0, rows, cols) : W.block(0, h * cols, rows, cols);
+}
+
 }  // namespace
 
-AttentionWeights draw_weights(const AttentionSpec& spec, const Initialisation& initialisation) {
-  const auto model = build_single_attention<double>(spec);
-  const ParameterLayout& layout = model->parameters();
-  for (const auto& [name, gain] : initialisation.gains) {
-    layout.find(name);
-    if (!std::isfinite(gain)) throw InputError("gain of " + name + ": expected a finite number");
+Vector<double> draw_weights(const std::vector<ParameterBlock>& blocks, const Initialisation& initialisation) {
+  std::map<std::string, double> gains;
+  for (const auto& [pattern, gain] : initialisation.gains) {
+    if (!std::isfinite(gain)) throw InputError("gain of " + pattern + ": expected a finite number");
+    for (const std::string& name : matching_blocks({pattern}, blocks))
+      if (!gains.emplace(name, gain).second) throw InputError("gain of " + name + ": given twice");
   }
-  AttentionWeights weights{spec.heads, spec.head_dim, Vector<double>(layout.weight_count())};
-  for (const auto& entry : layout.entries()) {
-    const auto& block = entry.block;
-    const bool output = block.name == "W_O";
-    const Index rows = block.rows(), cols = block.cols();
+  const ParameterLayout layout(blocks, {blocks.front().name});
+  Vector<double> weights(layout.weight_count());
+  for (const auto& [block, offset, theta_offset] : layout.entries()) {
     Random random(initialisation.seed, initialisation.stream + " " + block.name);
-    const Matrix<double> W = draw(initialisation.method, output ? spec.heads * rows : rows,
-                                  output ? cols : spec.heads * cols, random);
-    const auto gain = initialisation.gains.find(block.name);
-    for (Index h = 0; h < spec.heads; ++h) {
-      Eigen::Map<Matrix<double>> slice(weights.values.data() + entry.offset + h * rows * cols, rows, cols);
-      slice = output ? W.block(h * rows, 0, rows, cols) : W.block(0, h * cols, rows, cols);
-      if (gain != initialisation.gains.end()) slice *= gain->second;
-    }
+    auto all = weights.segment(offset, block.size());
+    fill(initialisation.method, block, random, all.data());
+    if (const auto gain = gains.find(block.name); gain != gains.end()) all *= gain->second;
   }
   return weights;
+}
+
+AttentionWeights draw_weights(const AttentionSpec& spec, const Initialisation& initialisation) {
+  return {spec.heads, spec.head_dim, draw_weights(blocks(single_attention(spec)), initialisation)};
 }
 
 }  // namespace basin

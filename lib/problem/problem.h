@@ -23,10 +23,17 @@ struct Network {
   std::optional<AttentionWeights> weights;
 };
 
+/// A network that is described layer by layer, and its weights, of all blocks, when known.
+struct DescribedNetwork {
+  Architecture architecture;
+  std::optional<Vector<double>> weights;
+};
+
 struct Problem {
   Index tokens = 0;   ///< n
-  Data<double> data;  ///< X: N n x D, Y: N n x D_out
-  Network network;
+  Data<double> data;  ///< X: N n x D, Y: N n x D_out, or of other rows where the network has other outputs
+  Network network;    ///< one attention layer; where the network is `described`, it is not this one
+  std::optional<DescribedNetwork> described;
   std::optional<Network> teacher;                ///< the network that made the targets
   std::vector<std::string> token_text, sources;  ///< for text: N n words, N file names
 

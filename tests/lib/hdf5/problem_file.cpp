@@ -135,7 +135,7 @@ TEST_CASE("result files and newer formats are not taken for problems") {
   const TemporaryFolder folder;
   for (const auto& [kind, version, message] :
        {std::tuple{"result", "1.0", "a Basin result file; expected a problem file"},
-        {"problem", "2.0", "format version 2.0; this program reads up to 1.0"}}) {
+        {"problem", "3.0", "format version 3.0; this program reads up to 2.0"}}) {
     Writer file(folder / "p.h5", true);
     file.attribute("/", "basin_file", std::string(kind));
     file.attribute("/", "basin_format", std::string(version));

@@ -54,3 +54,24 @@ TEST_CASE("layouts refuse what is no choice of blocks") {
   CHECK_THROWS_WITH(ParameterLayout({{"E", {5, 3}}, {"head", {3, 5}, "E"}}, {"E"}),
                     "head is tied to E, which has another shape");
 }
+
+TEST_CASE("patterns stand for the blocks they fit") {
+  const std::vector<ParameterBlock> blocks = {{"blocks.0.norm.g", {3}},
+                                              {"blocks.0.mlp.W", {3, 3}},
+                                              {"blocks.10.mlp.W", {3, 3}},
+                                              {"head.W", {3, 5}},
+                                              {"head.tied", {3, 5}, "head.W"}};
+  using Names = std::vector<std::string>;
+  CHECK(matching_blocks({"head.W"}, blocks) == Names{"head.W"});
+  CHECK(matching_blocks({"*.W"}, blocks) == Names{"blocks.0.mlp.W", "blocks.10.mlp.W", "head.W"});
+  CHECK(matching_blocks({"blocks.*0.*"}, blocks) ==
+        Names{"blocks.0.norm.g", "blocks.0.mlp.W", "blocks.10.mlp.W"});
+  CHECK(matching_blocks({"*.mlp.*", "blocks.0.*"}, blocks) ==
+        Names{"blocks.0.mlp.W", "blocks.10.mlp.W", "blocks.0.norm.g"});  // each once
+  CHECK(matching_blocks({"*"}, blocks).size() == 4);                     // a tied one is the other
+  CHECK(matching_blocks({"head.W", "head.W"}, blocks).size() == 2);      // a slip, which the layout refuses
+  for (const char* wrong : {"blocks.1.*", "W", "*.b", "head"})
+    CHECK_THROWS_WITH(matching_blocks({wrong}, blocks),
+                      std::string("unknown parameter block '") + wrong +
+                          "'; the model has blocks.0.norm.g, blocks.0.mlp.W, blocks.10.mlp.W, head.W");
+}

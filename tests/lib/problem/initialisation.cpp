@@ -67,6 +67,23 @@ TEST_CASE("gains scale their block only, and seeds and streams change the draw")
   CHECK_FALSE(draw({.seed = 1, .stream = "teacher"}).isApprox(plain));
 }
 
+TEST_CASE("what is added starts at 0, what is multiplied with at 1, and rows of a table are N(0, 1)") {
+  const std::vector<ParameterBlock> blocks = {{"norm.g", {4}, {}, BlockRole::scale},
+                                              {"norm.beta", {4}, {}, BlockRole::shift},
+                                              {"embedding.E", {400, 9}, {}, BlockRole::table},
+                                              {"head.W", {400, 9}, "embedding.E"},
+                                              {"mlp.W", {100, 30}}};
+  const Vector<double> w = draw_weights(blocks, {.gains = {{"norm.*", 3.0}}, .seed = 2});
+  REQUIRE(w.size() == 8 + 3600 + 3000);
+  CHECK(w.head(4) == Vector<double>::Constant(4, 3));
+  CHECK(w.segment(4, 4).isZero(0));
+  // mean squares: five standard errors of a chi-squared variable
+  CHECK(w.segment(8, 3600).squaredNorm() / 3600 == Approx(1).epsilon(5 * std::sqrt(2 / 3600.0)));
+  CHECK(w.tail(3000).squaredNorm() / 3000 == Approx(0.01).epsilon(5 * std::sqrt(2 / 3000.0)));
+  CHECK_THROWS_WITH(draw_weights(blocks, {.gains = {{"norm.*", 3.0}, {"norm.g", 2.0}}}),
+                    "gain of norm.g: given twice");
+}
+
 TEST_CASE("unknown methods and blocks, and gains that are not finite, are refused") {
   CHECK_THROWS_WITH(draw_weights(kSpec, {.method = "kaiming"}),
                     "unknown initialisation 'kaiming'; expected gaussian, xavier or orthogonal");

@@ -36,25 +36,18 @@ Place place_of(const std::string& option, const std::string& where) {
   return place;
 }
 
-/// The weights of a problem file.
-Vector<double> weights_in(const hdf5::Reader& file, const Place& place, const AttentionSpec& s) {
-  const Problem problem = hdf5::read_problem(file);
-  if (!problem.network.weights) throw place.error("the file has no weights");
-  const AttentionWeights& w = *problem.network.weights;
-  if (w.heads != s.heads || w.head_dim != s.head_dim || problem.embedding() != s.embedding ||
-      problem.outputs() != s.outputs)
-    throw place.error("the weights are of another model: found H = " + std::to_string(w.heads) +
-                      ", d = " + std::to_string(w.head_dim) + ", D = " + std::to_string(problem.embedding()) +
-                      ", D_out = " + std::to_string(problem.outputs()) +
-                      "; expected H = " + std::to_string(s.heads) + ", d = " + std::to_string(s.head_dim) +
-                      ", D = " + std::to_string(s.embedding) + ", D_out = " + std::to_string(s.outputs));
-  return w.values;
-}
-
 /// Row by row. starts: rows of the trained blocks alone will do.
 std::vector<Given> read_one(const Place& place, const Setup& setup, bool starts) {
   const hdf5::Reader file(place.path);
-  if (place.dataset.empty()) return {{weights_in(file, place, setup.spec()), place.where, -1}};
+  if (place.dataset.empty()) {
+    try {
+      return {{setup.weights_in(file), place.where, -1}};
+    } catch (const InputError& error) {
+      const std::string what = error.what();
+      if (what.starts_with(place.path)) throw;
+      throw place.error(what.starts_with("of another") ? "the weights are " + what : what);
+    }
+  }
   const hdf5::Array array = file.read_array(place.dataset);
   const Index size = setup.point.weights.size(), P = setup.parameters().theta_size();
   const Index width = array.shape.empty() ? 0 : array.shape.back();

@@ -6,6 +6,7 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/parallel.h"
+#include "basin/network/architecture_json.h"
 #include "common/catalogue/given_weights.h"
 #include "common/command/checksum.h"
 #include "common/command/problems.h"
@@ -17,7 +18,6 @@ namespace {
 
 /// What makes a catalogue what it is; with `share`, also which starts it has.
 Specification specification_of(const Command& command, const Setup& setup, bool share) {
-  const AttentionSpec layer = setup.spec();
   const Vector<double> frozen = setup.point.at(Vector<double>::Zero(setup.point.theta_size())).weights;
   Specification all = {{"version", version()},
                        {"format", hdf5::kFormatVersion},
@@ -25,10 +25,11 @@ Specification specification_of(const Command& command, const Setup& setup, bool 
                        {"targets", checksum(bytes_of(setup.point.data->Y))},
                        {"fixed weights", checksum(bytes_of(frozen))}};
   for (const auto& [name, size] : {std::pair<const char*, Index>{"N", setup.point.data->samples},
-                                   {"n", layer.tokens},
-                                   {"D", layer.embedding},
-                                   {"D_out", layer.outputs}})
+                                   {"n", setup.inputs().tokens},
+                                   {"D", setup.inputs().width},
+                                   {"D_out", setup.outputs().width}})
     all.emplace_back(name, std::to_string(size));
+  if (!setup.single_attention()) all.emplace_back("network", checksum(to_json(setup.architecture())));
   const Specification options = share ? command.identity() : command.shared_identity();
   all.insert(all.end(), options.begin(), options.end());
   if (share) all.emplace_back("weights", checksum(bytes_of(setup.point.weights)));
@@ -60,7 +61,7 @@ void set_draws(const Command& command, const Setup& setup, Starts& starts) {
   starts.draw = [&setup, init](std::uint64_t seed) {
     Initialisation of_start = init;
     of_start.seed = seed;
-    return setup.parameters().extract(draw_weights(setup.spec(), of_start).values);
+    return setup.parameters().extract(draw_weights(blocks(setup.architecture()), of_start));
   };
 }
 

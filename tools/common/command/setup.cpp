@@ -8,10 +8,13 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "basin/problem/encoding.h"
 #include "common/command/words.h"
 
 namespace basin::tools {
 namespace {
+
+constexpr const char* kFromFile = "from the problem file";
 
 /// The file's network with the options applied.
 Network resolve_network(const Command& command, const Problem& problem) {
@@ -21,17 +24,35 @@ Network resolve_network(const Command& command, const Problem& problem) {
   return net;
 }
 
+/// What the options of the initialisation say.
+Initialisation initialisation_of(const Command& command, std::string& origin) {
+  Initialisation init;
+  init.method = command.get<std::string>("init");
+  init.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
+  init.seed = command.seed();
+  origin = "drawn: " + init.method + ", seed " + std::to_string(init.seed);
+  for (const auto& [block, gain] : init.gains) origin += ", gain " + block + "=" + number(gain, 17);
+  return init;
+}
+
+/// Whether the weights of the file are those of the point. Refuses options that then have no effect.
+bool takes_weights_of_file(const Command& command, bool has_weights, Draws draws,
+                           const std::vector<const char*>& options) {
+  if (!has_weights || (draws == Draws::weights && command.given("init"))) return false;
+  for (const char* option : options)
+    if (command.given(option) && (draws == Draws::weights || std::string(option) != "gain"))
+      throw InputError(
+          "--" + std::string(option) + ": " + command.get<std::string>("problem") + " has weights" +
+          (draws == Draws::starts ? ", which fix it"
+                                  : "; it takes effect only when they are drawn anew with --init"));
+  return true;
+}
+
 /// The weights of the file, or drawn ones; says which.
 AttentionWeights resolve_weights(Command& command, const Problem& problem, const Network& net,
                                  std::string& origin, Draws draws) {
-  if (net.weights && (draws == Draws::starts || !command.given("init"))) {
-    for (const char* option : {"gain", "heads", "head-dim"})
-      if (command.given(option) && (draws == Draws::weights || std::string(option) != "gain"))
-        throw InputError(
-            "--" + std::string(option) + ": " + command.get<std::string>("problem") + " has weights" +
-            (draws == Draws::starts ? ", which fix it"
-                                    : "; it takes effect only when they are drawn anew with --init"));
-    origin = "from the problem file";
+  if (takes_weights_of_file(command, net.weights.has_value(), draws, {"gain", "heads", "head-dim"})) {
+    origin = kFromFile;
     return *net.weights;
   }
   if (!net.weights && !(command.given("heads") && command.given("head-dim")))
@@ -39,15 +60,54 @@ AttentionWeights resolve_weights(Command& command, const Problem& problem, const
                      ": the file has no weights; give --heads and --head-dim to draw some");
   const Index heads = command.given("heads") ? command.get<Index>("heads") : net.weights->heads;
   const Index head_dim = command.given("head-dim") ? command.get<Index>("head-dim") : net.weights->head_dim;
-  Initialisation init;
-  init.method = command.get<std::string>("init");
-  init.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
-  init.seed = command.seed();
-  origin = "drawn: " + init.method + ", seed " + std::to_string(init.seed);
-  for (const auto& [block, gain] : init.gains) origin += ", gain " + block + "=" + number(gain, 17);
+  const Initialisation init = initialisation_of(command, origin);
   check_weights_fit("--heads " + std::to_string(heads) + ", --head-dim " + std::to_string(head_dim),
                     problem.embedding(), problem.outputs(), heads, head_dim);
   return draw_weights(problem.spec(net, heads, head_dim), init);
+}
+
+/// The point of a file with one attention layer that is said by kernel and blocks (format 1).
+void set_attention_point(Command& command, Problem& problem, Draws draws, Setup& setup) {
+  const Network net = resolve_network(command, problem);
+  AttentionWeights weights = resolve_weights(command, problem, net, setup.weights_origin, draws);
+  const AttentionSpec spec = problem.spec(net, weights.heads, weights.head_dim);
+  setup.point.model = build<double>(single_attention(spec), trained_blocks(command, single_attention(spec)));
+  setup.point.weights = std::move(weights.values);
+}
+
+/// The point of a file that describes its network (format 2).
+void set_described_point(Command& command, Problem& problem, Draws draws, Setup& setup) {
+  DescribedNetwork& net = *problem.described;
+  for (const char* option : {"heads", "head-dim"})
+    if (command.given(option))
+      throw InputError("--" + std::string(option) + ": " + setup.input +
+                       " describes its network, which fixes it");
+  if (command.given("kernel") || command.given("bandwidth")) {
+    std::optional<KernelKind> kernel;
+    if (command.given("kernel")) kernel = kernel_from_name(command.get<std::string>("kernel"));
+    double bandwidth = 0;
+    if (command.given("bandwidth"))
+      bandwidth = checked_bandwidth(command, "bandwidth", kernel.value_or(KernelKind::gaussian));
+    try {
+      net.architecture = with_kernel(net.architecture, kernel, bandwidth);
+    } catch (const InputError& error) {
+      throw InputError((command.given("kernel") ? "--kernel: " : "--bandwidth: ") + setup.input + ": " +
+                       error.what());
+    }
+  }
+  setup.described = true;
+  const std::vector<ParameterBlock> all = blocks(net.architecture);
+  const auto train = trained_blocks(command, net.architecture);
+  setup.point.model = build<double>(net.architecture, train);
+  if (takes_weights_of_file(command, net.weights.has_value(), draws, {"gain"})) {
+    setup.weights_origin = kFromFile;
+    setup.point.weights = std::move(*net.weights);
+    return;
+  }
+  double count = 0;
+  for (const ParameterBlock& block : all) count += static_cast<double>(block.size());
+  require_memory(setup.input + ": drawing the weights of its network", 2 * 8 * count);
+  setup.point.weights = draw_weights(all, initialisation_of(command, setup.weights_origin));
 }
 
 }  // namespace
@@ -62,9 +122,28 @@ void add_initialisation_options(po::options_description& options, const std::str
 }
 
 void add_train_option(po::options_description& options) {
-  options.add_options()("train",
-                        po::value<std::string>()->default_value("W_Q,W_K,W_V,W_O")->value_name("BLOCKS"),
-                        "trainable blocks, e.g. W_Q,W_K or W_Q+W_K; the others are held fixed");
+  options.add_options()(
+      "train",
+      po::value<std::string>()->default_value(joined(attention_blocks()), "all blocks")->value_name("BLOCKS"),
+      "trainable blocks, e.g. W_Q,W_K or W_Q+W_K, or patterns, W_*; the others are held fixed");
+}
+
+std::vector<std::string> trained_blocks(const Command& command, const Architecture& architecture) {
+  const std::vector<ParameterBlock> all = blocks(architecture);
+  if (!command.given("train")) {
+    std::vector<std::string> names;
+    for (const ParameterBlock& block : all)
+      if (block.tied_to.empty()) names.push_back(block.name);
+    return names;
+  }
+  const auto train = command.get<std::string>("train");
+  try {
+    const std::vector<std::string> names = matching_blocks(parse_blocks(train), all);
+    static_cast<void>(ParameterLayout(all, names));  // refuses what cannot be trained
+    return names;
+  } catch (const InputError& error) {
+    throw InputError("--train " + train + ": " + error.what());
+  }
 }
 
 std::vector<std::string> parse_blocks(const std::string& blocks) {
@@ -117,12 +196,54 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
 }
 
 std::string Setup::text() const {
-  const AttentionSpec s = spec();
   std::ostringstream out;
-  out << kernel_name(s.kernel) << " attention, N = " << point.data->samples << ", n = " << s.tokens
-      << ", D = " << s.embedding << ", H = " << s.heads << ", d = " << s.head_dim << ", D_out = " << s.outputs
-      << "; P = " << point.theta_size() << " trained (" << trainable() << ")";
+  if (const auto s = single_attention()) {
+    out << kernel_name(s->kernel) << " attention, N = " << point.data->samples << ", n = " << s->tokens
+        << ", D = " << s->embedding << ", H = " << s->heads << ", d = " << s->head_dim
+        << ", D_out = " << s->outputs;
+  } else {
+    const Shape in = inputs(), out_shape = outputs();
+    out << "network of " << architecture().layers.size() << " layers (" << summary(architecture())
+        << "), N = " << point.data->samples << ", inputs " << in.tokens << " x " << in.width << ", outputs "
+        << out_shape.tokens << " x " << out_shape.width;
+  }
+  out << "; P = " << point.theta_size() << " trained (" << shortened(trainable(), 60) << ")";
   return out.str();
+}
+
+std::vector<std::pair<const char*, Index>> Setup::sizes() const {
+  std::vector<std::pair<const char*, Index>> all = {{"D", inputs().width}, {"D_out", outputs().width}};
+  if (const auto layer = single_attention())
+    all.insert(all.begin(), {{"H", layer->heads}, {"d", layer->head_dim}});
+  return all;
+}
+
+Vector<double> Setup::weights_in(const hdf5::Reader& file) const {
+  const Problem problem = hdf5::read_problem(file);
+  if (!problem.described) {
+    const std::optional<AttentionWeights>& there = problem.network.weights;
+    if (!there) throw InputError("the file has no weights");
+    const auto sizes = [](Index H, Index d, Index D, Index D_out) {
+      return "H = " + std::to_string(H) + ", d = " + std::to_string(d) + ", D = " + std::to_string(D) +
+             ", D_out = " + std::to_string(D_out);
+    };
+    const std::string found = sizes(there->heads, there->head_dim, problem.embedding(), problem.outputs());
+    const auto here = single_attention();
+    const std::string expected = here ? sizes(here->heads, here->head_dim, here->embedding, here->outputs)
+                                      : "the blocks of a network of other layers";
+    if (found != expected) throw InputError("of another model: found " + found + "; expected " + expected);
+    return there->values;
+  }
+  if (!problem.described->weights) throw InputError("the file has no weights");
+  const auto text = [](const ParameterBlock& block) { return block.name + " " + hdf5::text(block.shape); };
+  const std::vector<ParameterBlock> there = blocks(problem.described->architecture),
+                                    here = blocks(architecture());
+  for (std::size_t i = 0; i < std::max(here.size(), there.size()); ++i) {
+    const std::string found = i < there.size() ? text(there[i]) : "no more blocks",
+                      expected = i < here.size() ? text(here[i]) : "no more blocks";
+    if (found != expected) throw InputError("of another model: found " + found + "; expected " + expected);
+  }
+  return *problem.described->weights;
 }
 
 Setup read_setup(Command& command, Draws draws) {
@@ -130,40 +251,40 @@ Setup read_setup(Command& command, Draws draws) {
   setup.input = command.get<std::string>("problem");
   const hdf5::Reader file(setup.input);
   Problem problem = hdf5::read_problem(file);
-  setup.minimum = hdf5::read_minimum(file, problem.embedding(), problem.outputs());
-  problem.teacher = hdf5::read_teacher(file, problem);
+  if (!problem.described) {
+    setup.minimum = hdf5::read_minimum(file, problem.embedding(), problem.outputs());
+    problem.teacher = hdf5::read_teacher(file, problem);
+  }
   if (!setup.minimum && problem.teacher && problem.teacher->weights)
     setup.teacher = teacher_minimum(problem, 1);
   setup.input_sha256 = hdf5::sha256_of(file);
-  const Network net = resolve_network(command, problem);
-  AttentionWeights weights = resolve_weights(command, problem, net, setup.weights_origin, draws);
-  const AttentionSpec spec = problem.spec(net, weights.heads, weights.head_dim);
-  const std::string train = command.get<std::string>("train");
-  try {
-    setup.point.model = build_single_attention<double>(spec, parse_blocks(train));
-  } catch (const InputError& error) {
-    throw InputError("--train " + train + ": " + error.what());
-  }
-  setup.point.weights = std::move(weights.values);
+  if (problem.described)
+    set_described_point(command, problem, draws, setup);
+  else
+    set_attention_point(command, problem, draws, setup);
   setup.point.data = std::make_shared<Data<double>>(std::move(problem.data));
 
-  command.resolve("kernel", kernel_name(spec.kernel));
-  if (spec.kernel == KernelKind::gaussian) command.resolve("bandwidth", number(spec.sigma(), 17));
-  command.resolve("heads", std::to_string(spec.heads));
-  command.resolve("head-dim", std::to_string(spec.head_dim));
+  if (const auto spec = setup.single_attention()) {
+    command.resolve("kernel", kernel_name(spec->kernel));
+    if (spec->kernel == KernelKind::gaussian) command.resolve("bandwidth", number(spec->sigma(), 17));
+    command.resolve("heads", std::to_string(spec->heads));
+    command.resolve("head-dim", std::to_string(spec->head_dim));
+  }
   command.resolve("train", setup.trainable());
-  if (net.weights && !command.given("init") && draws == Draws::weights)
+  if (setup.weights_origin == kFromFile && draws == Draws::weights)
     command.resolve("init", "weights of the problem file");
   return setup;
 }
 
 void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
                       const Vector<double>& weights) {
-  const AttentionSpec s = setup.spec();
   Problem problem;
-  problem.tokens = s.tokens;
+  problem.tokens = setup.inputs().tokens;
   problem.data = *setup.point.data;
-  problem.network = {s.kernel, s.bandwidth, AttentionWeights{s.heads, s.head_dim, weights}};
+  if (const auto s = setup.described ? std::nullopt : setup.single_attention())
+    problem.network = {s->kernel, s->bandwidth, AttentionWeights{s->heads, s->head_dim, weights}};
+  else
+    problem.described = {setup.architecture(), weights};
   hdf5::write_problem(file, problem);
   if (setup.minimum) hdf5::write_minimum(file, *setup.minimum, problem.embedding(), problem.outputs());
   hdf5::write_provenance(file, "/provenance", command.provenance(setup.input, setup.input_sha256));

@@ -32,6 +32,10 @@ void check_weights_fit(const std::string& options, Index embedding, Index output
 /// Adds --train.
 void add_train_option(po::options_description& options);
 
+/// The blocks that --train names, by name or pattern ("blocks.*.W_Q"); all of them without it. Throws
+/// InputError.
+std::vector<std::string> trained_blocks(const Command& command, const Architecture& architecture);
+
 /// Reads a list of blocks, "W_Q,W_K" or "W_Q+W_K".
 std::vector<std::string> parse_blocks(const std::string& blocks);
 
@@ -42,14 +46,25 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
 struct Setup {
   std::string input, input_sha256;  ///< the problem file, and its checksum when it was read
   ModelPoint<double> point;
+  bool described = false;               ///< the file describes its network (format 2)
   std::string weights_origin;           ///< where the weights are from, one line
   std::optional<KnownMinimum> minimum;  ///< what the file says of the global minimum, of whatever model
   std::optional<KnownMinimum> teacher;  ///< where its teacher is, in files that say nothing of a minimum
 
   const ParameterLayout& parameters() const { return point.parameters(); }
-  /// Shapes and kernel of the layer.
+  const Architecture& architecture() const { return point.model->architecture(); }
+  Shape inputs() const { return point.model->network().input(); }    ///< n x D
+  Shape outputs() const { return point.model->network().output(); }  ///< of a sample
+  /// Shapes and kernel of the layer, if the network is one attention layer under squared loss.
+  std::optional<AttentionSpec> single_attention() const { return basin::single_attention(architecture()); }
+  /// The same for what is known of it alone. Throws InputError for another network.
   AttentionSpec spec() const { return AttentionView(point).spec(); }
   std::string trainable() const { return joined(parameters().trained()); }  ///< "W_Q,W_K"
+  /// Sizes by which trajectories are told apart: H and d of one attention layer, D, D_out.
+  std::vector<std::pair<const char*, Index>> sizes() const;
+  /// The weights of all blocks in another problem file. Throws InputError, "of another model: ...", unless
+  /// they are for blocks of the same names and shapes.
+  Vector<double> weights_in(const hdf5::Reader& file) const;
   /// "softmax attention, N = 16, n = 8, ...": one line for people.
   std::string text() const;
 };

@@ -48,12 +48,8 @@ void write_training(hdf5::Writer& file, const Training& training) {
 
 void write_trajectory(hdf5::Writer& file, const Setup& setup,
                       const std::map<Index, std::vector<double>>& trajectory) {
-  const AttentionSpec s = setup.spec();
   file.group("/trajectory");
-  for (const auto& [name, size] : {std::pair<const char*, Index>{"H", s.heads},
-                                   {"d", s.head_dim},
-                                   {"D", s.embedding},
-                                   {"D_out", s.outputs}})
+  for (const auto& [name, size] : setup.sizes())
     file.attribute("/trajectory", name, static_cast<std::int64_t>(size));
   std::vector<std::int64_t> steps;
   std::vector<double> theta;

@@ -32,25 +32,21 @@ Index parse_count(const std::string& option, const std::string& text) {
 
 /// theta of another file minus theta here.
 Vector<double> towards(const std::string& path, const Setup& setup) {
-  const Problem problem = hdf5::read_problem(hdf5::Reader(path));
-  const AttentionSpec here = setup.spec();
-  if (!problem.network.weights)
-    throw InputError(path + ": the file has no weights; expected a point to go to");
-  const auto& there = *problem.network.weights;
-  if (problem.embedding() != here.embedding || problem.outputs() != here.outputs ||
-      there.heads != here.heads || there.head_dim != here.head_dim)
-    throw InputError(
-        path + ": of another model: found H = " + std::to_string(there.heads) +
-        ", d = " + std::to_string(there.head_dim) + ", D = " + std::to_string(problem.embedding()) +
-        ", D_out = " + std::to_string(problem.outputs()) + "; expected H = " + std::to_string(here.heads) +
-        ", d = " + std::to_string(here.head_dim) + ", D = " + std::to_string(here.embedding) +
-        ", D_out = " + std::to_string(here.outputs));
+  const hdf5::Reader file(path);
+  const Vector<double> there = [&] {
+    try {
+      return setup.weights_in(file);
+    } catch (const InputError& error) {
+      const std::string what = error.what();
+      throw InputError(what.starts_with(path) ? what : path + ": " + what);
+    }
+  }();
   for (const auto& e : setup.parameters().entries())
-    if (!e.trainable() && there.values.segment(e.offset, e.block.size()) !=
-                              setup.point.weights.segment(e.offset, e.block.size()))
+    if (!e.trainable() &&
+        there.segment(e.offset, e.block.size()) != setup.point.weights.segment(e.offset, e.block.size()))
       throw InputError(path + ": its " + e.block.name + " differs from that of " + setup.input +
                        ", but is not trained; add it to --train");
-  return setup.parameters().extract(there.values) - setup.point.theta();
+  return setup.parameters().extract(there) - setup.point.theta();
 }
 
 /// A vector of P numbers in a file, or a row of a matrix with that many columns.

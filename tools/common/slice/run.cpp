@@ -4,6 +4,8 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "basin/network/architecture_json.h"
+#include "common/command/checksum.h"
 #include "common/command/run_output.h"
 #include "common/descent/global_minimum.h"
 #include "common/slice/summary.h"
@@ -21,25 +23,26 @@ Specification specify(const Command& command, const Setup& setup, const Directio
                       const std::string& trajectory_sha256) {
   std::string names;
   for (const std::string& name : quantities) names += (names.empty() ? "" : ",") + name;
-  const AttentionSpec layer = setup.spec();
   Specification all = {
-      {"version", version()},
-      {"format", hdf5::kFormatVersion},
-      {"problem", setup.input_sha256},
-      {"kernel", kernel_name(layer.kernel)},
-      {"bandwidth", layer.kernel == KernelKind::gaussian ? number(layer.sigma(), 17) : "none"},
-      {"weights", setup.weights_origin},
-      {"heads", std::to_string(layer.heads)},
-      {"head-dim", std::to_string(layer.head_dim)},
-      {"train", setup.trainable()},
-      {"x", axis_text(grid.x)},
-      {"y", axis_text(grid.y)},
-      {"u", directions.u.origin + ", " + directions.u.normalisation},
-      {"v", directions.v.origin + ", " + directions.v.normalisation},
-      {"directions", directions.checksum()},
-      {"quantities", names},
-      {"evaluation", way},
-      {"seed", std::to_string(command.seed())}};
+      {"version", version()}, {"format", hdf5::kFormatVersion}, {"problem", setup.input_sha256}};
+  const auto add = [&](const Specification& more) { all.insert(all.end(), more.begin(), more.end()); };
+  const auto layer = setup.single_attention();
+  if (layer)
+    add({{"kernel", kernel_name(layer->kernel)},
+         {"bandwidth", layer->kernel == KernelKind::gaussian ? number(layer->sigma(), 17) : "none"}});
+  else
+    add({{"network", checksum(to_json(setup.architecture()))}});
+  add({{"weights", setup.weights_origin}});
+  if (layer) add({{"heads", std::to_string(layer->heads)}, {"head-dim", std::to_string(layer->head_dim)}});
+  add({{"train", setup.trainable()},
+       {"x", axis_text(grid.x)},
+       {"y", axis_text(grid.y)},
+       {"u", directions.u.origin + ", " + directions.u.normalisation},
+       {"v", directions.v.origin + ", " + directions.v.normalisation},
+       {"directions", directions.checksum()},
+       {"quantities", names},
+       {"evaluation", way},
+       {"seed", std::to_string(command.seed())}});
   if (directions.lines > 1) all.emplace_back("lines", std::to_string(directions.lines));
   if (!trajectory_sha256.empty()) all.emplace_back("trajectory", trajectory_sha256);
   return all;

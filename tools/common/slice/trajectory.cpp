@@ -6,6 +6,7 @@
 #include "basin/hdf5/result_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/model/evaluator.h"
+#include "basin/network/architecture_json.h"
 #include "basin/problem/encoding.h"
 
 namespace basin::tools {
@@ -21,12 +22,18 @@ void check_problem(const hdf5::Reader& file, const Setup& setup, const Trajector
     const double found = file.read_number(std::string("/entry/model/") + name);
     if (found != expected) refuse(name + std::string(" ="), number(found, 10), number(expected, 10));
   };
-  const AttentionSpec s = setup.spec();
-  const std::string kernel = file.read_string("/entry/model/kernel");
-  if (kernel != kernel_name(s.kernel)) refuse("kernel", shortened(kernel), kernel_name(s.kernel));
-  if (s.kernel == KernelKind::gaussian) same("bandwidth", s.sigma());
+  const auto layer = setup.single_attention();
+  if (layer.has_value() != file.has("/entry/model/kernel"))
+    refuse("network", "of other layers", setup.text());
+  if (layer) {
+    const std::string kernel = file.read_string("/entry/model/kernel");
+    if (kernel != kernel_name(layer->kernel)) refuse("kernel", shortened(kernel), kernel_name(layer->kernel));
+    if (layer->kernel == KernelKind::gaussian) same("bandwidth", layer->sigma());
+  } else if (file.read_string("/entry/model/architecture") != to_json(setup.architecture())) {
+    refuse("network", "with another /entry/model/architecture", "that of " + setup.input);
+  }
   same("N", static_cast<double>(setup.point.data->samples));
-  same("n", static_cast<double>(s.tokens));
+  same("n", static_cast<double>(setup.inputs().tokens));
   // Checksums of the files would refuse the end of the run, which has the same data in another file.
   const Vector<double> steps = file.read_numbers("/entry/run/step", {hdf5::kAnySize}).values;
   const Vector<double> losses = file.read_numbers("/entry/run/loss", {steps.size()}).values;
@@ -58,16 +65,12 @@ Vector<double> over_all_blocks(const Setup& setup, const Vector<double>& directi
 
 Trajectory read_trajectory(const hdf5::Reader& file, const Setup& setup) {
   const std::string& path = file.path();
-  const AttentionSpec s = setup.spec();
-  for (const auto& [name, expected] : {std::pair<const char*, Index>{"H", s.heads},
-                                       {"d", s.head_dim},
-                                       {"D", s.embedding},
-                                       {"D_out", s.outputs}})
+  for (const auto& [name, expected] : setup.sizes())
     if (const auto found =
             file.has("/trajectory") ? file.number_attribute("/trajectory", name) : std::nullopt;
         found && *found != static_cast<double>(expected))
-      throw InputError(path + ": the trajectory of another model: " + name + " = " + number(*found) +
-                       "; expected " + std::to_string(expected));
+      throw InputError(path + ": the trajectory of another model: " + std::string(name) + " = " +
+                       number(*found) + "; expected " + std::to_string(expected));
   const hdf5::Array theta = file.read_array("/trajectory/theta", 2);
   if (theta.shape[1] != setup.point.weights.size() || theta.shape[0] < 1)
     throw InputError(path + ": the trajectory of another model: /trajectory/theta has shape " +

@@ -1,0 +1,216 @@
+"""Problem files that describe their network layer by layer (format 2.0), through the tools."""
+
+import json
+
+import h5py
+import numpy as np
+from support import BLOCKS, ToolTest, random_problem, write_problem
+
+
+def layer_outputs(layer, weights, x):
+    """x (N, n, D) through a layer, for complex weights too."""
+    if layer["type"] == "linear":
+        return x @ weights["W"]
+    d, F = layer["head-dim"], 0
+    for h in range(layer["heads"]):
+        Q, K = x @ weights["W_Q"][h], x @ weights["W_K"][h]
+        if layer.get("kernel", "softmax") == "softmax":
+            A = np.exp(Q @ K.transpose(0, 2, 1) / np.sqrt(d))
+            A = A / A.sum(axis=2, keepdims=True)
+        else:
+            variance = layer["kernel"].get("bandwidth", d**0.25) ** 2
+            A = np.exp(-((Q[:, :, None, :] - K[:, None, :, :]) ** 2).sum(axis=3) / (2 * variance))
+        F = F + A @ (x @ weights["W_V"][h]) @ weights["W_O"][h]
+    return F
+
+
+class Net:
+    """Two attentions and a linear layer, with weights, data, and derivatives by the complex step."""
+
+    def __init__(self, N=3, n=4, D=5, H=2, d=3, outputs=2, seed=0):
+        rng = np.random.default_rng(seed)
+        self.layers = [{"type": "attention", "name": "first", "heads": H, "head-dim": d, "outputs": D},
+                       {"type": "attention", "name": "second", "heads": 1, "head-dim": d, "outputs": 4,
+                        "kernel": {"type": "gaussian", "bandwidth": 1.5}},
+                       {"type": "linear", "name": "head", "outputs": outputs}]
+        self.description = {"inputs": {"type": "vectors", "tokens": n, "width": D}, "layers": self.layers, "loss": {"type": "squared"}}
+        self.X, self.Y = rng.standard_normal((N, n, D)), rng.standard_normal((N, n, outputs))
+        shapes = {}
+        for layer, width in zip(self.layers, (D, D, 4)):
+            name = layer["name"] + "."
+            if layer["type"] == "linear":
+                shapes[name + "W"] = (width, outputs)
+                continue
+            heads = layer["heads"]
+            shapes |= {name + block: (heads, width, d) for block in BLOCKS[:3]} | {name + "W_O": (heads, d, layer["outputs"])}
+        self.weights = {name: rng.standard_normal(shape) / np.sqrt(shape[-2]) for name, shape in shapes.items()}
+
+    def write(self, path, weights=True, description=None):
+        with h5py.File(path, "w") as file:
+            file["model/architecture"] = description or json.dumps(self.description)
+            file["data/X"], file["data/Y"] = self.X, self.Y
+            for name, values in self.weights.items() if weights else ():
+                file["parameters/" + name] = values
+
+    def outputs(self, weights=None):
+        x = self.X
+        for layer in self.layers:
+            prefix = layer["name"] + "."
+            x = layer_outputs(layer, {name.removeprefix(prefix): w for name, w in (weights or self.weights).items()
+                                      if name.startswith(prefix)}, x)
+        return x
+
+    def theta(self, blocks):
+        return np.concatenate([self.weights[name].ravel() for name in blocks])
+
+    def at(self, blocks, theta):
+        weights, start = dict(self.weights), 0
+        for name in blocks:
+            shape = weights[name].shape
+            weights[name] = theta[start : start + np.prod(shape)].reshape(shape)
+            start += np.prod(shape)
+        return weights
+
+    def jacobian(self, blocks, theta):
+        columns, step = [], 1e-30
+        for j in range(theta.size):
+            moved = theta.astype(complex)
+            moved[j] += 1j * step
+            columns.append(self.outputs(self.at(blocks, moved)).imag.ravel() / step)
+        return np.array(columns).T
+
+    def gradient(self, blocks, theta):
+        return self.jacobian(blocks, theta).T @ (self.outputs(self.at(blocks, theta)) - self.Y).ravel()
+
+    def hessian(self, blocks):
+        theta, h = self.theta(blocks), 1e-3
+        g = lambda j, t: self.gradient(blocks, theta + t * h * np.eye(theta.size)[j])
+        H = np.array([(8 * (g(j, 1) - g(j, -1)) - (g(j, 2) - g(j, -2))) / (12 * h) for j in range(theta.size)])
+        return (H + H.T) / 2
+
+
+class Networks(ToolTest):
+    def network(self, name="p.h5", **options):
+        net = Net(**options)
+        net.write(self.path(name))
+        return net
+
+    def test_values_and_derivatives(self):
+        net = self.network()
+        out = self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--train", "second.*,head.W", "--random", 2)
+        self.assertIn("network of 3 layers (2 attention, linear), N = 3, inputs 4 x 5, outputs 4 x 2; P = ", out)
+        blocks = ["second.W_Q", "second.W_K", "second.W_V", "second.W_O", "head.W"]
+        F, theta = net.outputs(), net.theta(blocks)
+        f, outputs, gradient, V, HV = self.results("r.h5", *("entry/evaluation/" + n for n in (
+            "loss", "outputs", "gradient", "directions", "hessian_products")))
+        np.testing.assert_allclose(outputs, F, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(f, ((F - net.Y) ** 2).sum() / 2, rtol=1e-13)
+        g = net.gradient(blocks, theta)
+        np.testing.assert_allclose(gradient, g, rtol=0, atol=1e-13 * np.linalg.norm(g))
+        expected = V @ net.hessian(blocks)
+        np.testing.assert_allclose(HV, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+        with h5py.File(self.path("r.h5")) as file:
+            self.assertEqual(file["entry/model/trainable"][()].decode(), ",".join(blocks))
+            self.assertEqual(json.loads(file["entry/model/architecture"][()])["layers"][1]["bandwidth"], 1.5)
+
+    def test_all_blocks_without_weights(self):
+        net = Net()
+        net.write(self.path("p.h5"), weights=False)
+        out = self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--gain", "*.W_O=2", "--seed", 5)
+        self.assertIn(f"P = {sum(w.size for w in net.weights.values())} trained", out)
+        self.done("basin-evaluate", "p.h5", "-o", "again.h5", "--gain", "first.W_O=2", "--gain", "second.W_O=2", "--seed", 5)
+        self.assertEqual(self.results("r.h5", "entry/evaluation/loss"), self.results("again.h5", "entry/evaluation/loss"))
+        self.done("basin-evaluate", "p.h5", "-o", "other.h5", "--seed", 5)
+        self.assertNotEqual(self.results("r.h5", "entry/evaluation/loss"), self.results("other.h5", "entry/evaluation/loss"))
+
+    def test_another_kernel_at_the_same_weights(self):
+        net = self.network()
+        self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--kernel", "softmax")
+        net.layers[1]["kernel"] = "softmax"
+        np.testing.assert_allclose(self.results("r.h5", "entry/evaluation/outputs"), net.outputs(), rtol=1e-12, atol=1e-13)
+        for layer in net.layers[:2]:
+            layer["kernel"] = {"type": "gaussian", "bandwidth": 2.0}
+        self.done("basin-evaluate", "p.h5", "-o", "g.h5", "--kernel", "gaussian", "--bandwidth", 2)
+        np.testing.assert_allclose(self.results("g.h5", "entry/evaluation/outputs"), net.outputs(), rtol=1e-12, atol=1e-13)
+
+    def test_spectrum(self):
+        net = self.network()
+        blocks = ["second.W_V", "head.W"]
+        self.done("basin-hessian", "p.h5", "-o", "r.h5", "--train", ",".join(blocks), "--full")
+        spectrum = np.linalg.eigvalsh(net.hessian(blocks))
+        with h5py.File(self.path("r.h5")) as file:
+            found = np.sort(file["entry/hessian/eigenvalues"][()])
+        np.testing.assert_allclose(found, spectrum, rtol=0, atol=1e-9 * abs(spectrum).max())
+
+    def test_one_attention_described_is_the_same_as_not(self):
+        problem = random_problem(kernel="gaussian", sigma=1.25)
+        write_problem(self.path("one.h5"), problem)
+        H, D, d = problem["weights"]["W_Q"].shape
+        with h5py.File(self.path("one.h5")) as one, h5py.File(self.path("two.h5"), "w") as two:
+            one.copy("data", two)
+            for name in BLOCKS:
+                two["parameters/" + name] = one["parameters/" + name][()]
+            two["model/architecture"] = json.dumps({
+                "inputs": {"type": "vectors", "tokens": 4, "width": D},
+                "layers": [{"type": "attention", "heads": H, "head-dim": d, "outputs": 2,
+                            "kernel": {"type": "gaussian", "bandwidth": 1.25}}]})
+        for tool, args in (("basin-evaluate", ["--random", 2]), ("basin-hessian", ["--largest", 3, "--smallest", 2]),
+                           ("basin-ntk", []), ("basin-slice", ["--x", "-1:1:5", "--y", "-1:1:5"]),
+                           ("basin-train", ["--steps", 5, "--ntk-every", 5]), ("basin-stationary", ["--starts", 2, "--train", "W_O"])):
+            with self.subTest(tool=tool):
+                for name in ("one", "two"):
+                    self.done(tool, f"{name}.h5", "-o", f"{name}-r.h5", *args)
+                compared = 0
+                with h5py.File(self.path("one-r.h5")) as a, h5py.File(self.path("two-r.h5")) as b:
+                    def same(name, item):
+                        nonlocal compared
+                        if isinstance(item, h5py.Dataset) and "provenance" not in name and "dir_file" not in name and item.dtype.kind == "f":
+                            np.testing.assert_array_equal(item[()], b[name][()], err_msg=name)
+                            compared += 1
+                    a.visititems(same)
+                self.assertGreater(compared, 4)
+                for name in ("one-r.h5", "two-r.h5"):
+                    self.path(name).unlink()
+
+    def test_a_result_can_be_gone_on_from(self):
+        net = self.network()
+        self.done("basin-train", "p.h5", "-o", "r.h5", "--steps", 20, "--final", "end.h5")
+        before = ((net.outputs() - net.Y) ** 2).sum() / 2
+        self.done("basin-evaluate", "end.h5", "-o", "e.h5")
+        self.assertLess(self.results("e.h5", "entry/evaluation/loss"), before)
+        with h5py.File(self.path("end.h5")) as file:
+            self.assertEqual(file.attrs["basin_format"], "2.0")
+            self.assertEqual(set(file["parameters"]), set(net.weights))
+        self.done("basin-slice", "p.h5", "-o", "s.h5", "--u", "to:end.h5", "--x", "0:1:3")
+        self.assertAlmostEqual(self.results("s.h5", "train_loss").ravel()[-1], float(self.results("e.h5", "entry/evaluation/loss")), places=10)
+
+    def test_refused(self):
+        net = self.network()
+        text = json.dumps(net.description)
+        for old, new, message in (
+                ('"heads": 2', '"haeds": 2', "/model/architecture: architecture: layers[0]: attention: unknown member 'haeds'; did you mean 'heads'?"),
+                ('"linear"', '"liner"', "layers[2].type: unknown layer type 'liner'; did you mean 'linear'?"),
+                ('"tokens": 4', '"tokens": 5', "/data/X: found shape (3, 4, 5); expected (N, 5, 5), the inputs that /model/architecture says"),
+                ('"outputs": 2}', '"outputs": 3}', "/parameters/head.W: found shape (4, 2); expected (4, 3), as /model/architecture says"),
+                ('"head"', '"first"', "two layers are called 'first'"),
+                ('"heads": 2', '"heads": 0', "heads H = 0; expected at least 1"),
+                ('"heads": 2', '"heads": 1099511627776', "more than 2^40 numbers"),
+                ('"squared"', '"cubed"', "cubed")):
+            with self.subTest(new=new):
+                self.assertIn(old, text)
+                net.write(self.path("bad.h5"), description=text.replace(old, new, 1))
+                self.refused(2, message, "basin-evaluate", "bad.h5", "-o", "r.h5")
+        with h5py.File(self.path("bad.h5"), "a") as file:
+            del file["model/architecture"]
+            file["model/architecture"] = text
+            file["parameters/head.b"] = np.zeros(2)
+        self.refused(2, "/parameters: found a member 'head.b', which is no part of the model", "basin-evaluate", "bad.h5", "-o", "r.h5")
+        with h5py.File(self.path("bad.h5"), "a") as file:
+            del file["parameters/head.b"], file["parameters/first.W_K"]
+        self.refused(2, "/parameters/first.W_K: missing; expected all blocks of the network, or none", "basin-evaluate", "bad.h5", "-o", "r.h5")
+        for message, args in (("--heads: p.h5 describes its network, which fixes it", ["--heads", 3]),
+                              ("--train W_Q: unknown parameter block 'W_Q'; the model has first.W_Q, ", ["--train", "W_Q"]),
+                              ("--train third.*: unknown parameter block 'third.*'", ["--train", "third.*"]),
+                              ("--gain: p.h5 has weights", ["--gain", "head.W=2"])):
+            self.refused(2, message, "basin-evaluate", "p.h5", "-o", "r.h5", *args)
+        self.no_leftovers("p.h5", "bad.h5")
