@@ -1,7 +1,5 @@
 #include "basin/network/sequential.h"
 
-#include <algorithm>
-
 #include "basin/linalg/errors.h"
 
 namespace basin {
@@ -22,56 +20,29 @@ const auto& checked(const Layers& layers) {
   return layers;
 }
 
+/// Without names the numbers of the layers, unless there is one only.
+template <class S>
+LayerList<S> listed(typename LayerList<S>::Layers layers, std::vector<std::string> names,
+                    std::unique_ptr<const Reparametrisation<S>> reparametrisation) {
+  if (names.empty() && layers.size() > 1)
+    for (std::size_t l = 1; l <= layers.size(); ++l) names.push_back(std::to_string(l));
+  names.resize(layers.size());
+  return {std::move(layers), std::move(names), std::move(reparametrisation)};
+}
+
 }  // namespace
 
 template <class S>
 Sequential<S>::Sequential(Layers layers, std::vector<std::string> names,
                           std::unique_ptr<const Reparametrisation<S>> reparametrisation)
-    : Layer<S>(checked(layers).front()->input(), checked(layers).back()->output()),
-      layers_(std::move(layers)),
-      names_(std::move(names)),
-      first_block_{0} {
-  if (names_.empty() && layers_.size() > 1)
-    for (std::size_t l = 1; l <= layers_.size(); ++l) names_.push_back(std::to_string(l));
-  names_.resize(layers_.size());
-  for (const auto& layer : layers_) first_block_.push_back(first_block_.back() + layer->blocks().size());
-  reparametrisation_ = reparametrisation ? std::move(reparametrisation) : joined();
-}
-
-template <class S>
-std::vector<ParameterBlock> Sequential<S>::named(std::vector<ParameterBlock> blocks, std::size_t l) const {
-  if (!names_[l].empty())
-    for (ParameterBlock& block : blocks) block.name = names_[l] + "." + block.name;
-  return blocks;
-}
-
-template <class S>
-std::unique_ptr<const Reparametrisation<S>> Sequential<S>::joined() const {
-  if (std::none_of(layers_.begin(), layers_.end(), [](const auto& l) { return l->reparametrisation(); }))
-    return nullptr;
-  auto all = std::make_unique<JoinedReparametrisation<S>>();
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const Reparametrisation<S>* map = layers_[l]->reparametrisation();
-    std::vector<ParameterBlock> network = layers_[l]->blocks();
-    const std::size_t count = network.size();
-    all->add(named(map ? map->blocks() : std::move(network), l), map, count);
-  }
-  return all;
-}
-
-template <class S>
-std::vector<ParameterBlock> Sequential<S>::blocks() const {
-  std::vector<ParameterBlock> all;
-  for (std::size_t l = 0; l < layers_.size(); ++l)
-    for (ParameterBlock& block : named(layers_[l]->blocks(), l)) all.push_back(std::move(block));
-  return all;
-}
+    : Layer<S>(checked(layers).front()->input(), layers.back()->output()),
+      layers_(listed<S>(std::move(layers), std::move(names), std::move(reparametrisation))) {}
 
 // Every rule keeps what passes between the layers in `values`, and what the layers keep in `parts`.
 
 template <class S>
 void Sequential<S>::mask(Mask& mask) const {
-  for (const auto& layer : layers_) layer->mask(mask);
+  for (std::size_t l = 0; l < layers_.size(); ++l) layers_[l].mask(mask);
 }
 
 template <class S>
@@ -79,8 +50,8 @@ Context Sequential<S>::context_of(std::size_t l, Saved<S>& value) const {
   if (l == 0) return value.context;
   Saved<S>& before = value.parts[l - 1];
   before.mask.assign(before.context.mask.begin(), before.context.mask.end());
-  layers_[l - 1]->mask(before.mask);
-  const bool same_tokens = layers_[l - 1]->output().tokens == layers_[l - 1]->input().tokens;
+  layers_[l - 1].mask(before.mask);
+  const bool same_tokens = layers_[l - 1].output().tokens == layers_[l - 1].input().tokens;
   return {same_tokens ? before.context.ids : std::span<const std::int32_t>(), before.mask};
 }
 
@@ -94,8 +65,7 @@ void Sequential<S>::value_up_to(std::size_t count, BlockView<const S> w, BatchVi
   for (std::size_t l = 0; l < L; ++l) {
     value.parts[l].context = context_of(l, value);
     if (l == count) return;
-    layers_[l]->value(part(w, l), l == 0 ? x : value[l - 1].view(), value.parts[l],
-                      l == L - 1 ? y : value[l]);
+    layers_[l].value(part(w, l), l == 0 ? x : value[l - 1].view(), value.parts[l], l == L - 1 ? y : value[l]);
   }
 }
 
@@ -115,7 +85,7 @@ void Sequential<S>::tangent_up_to(std::size_t count, BlockView<const S> w, const
   for (std::size_t l = 0; l < count; ++l) {
     const BatchView<const S> in = l == 0 ? dx : tangent[l - 1].view();
     Batch<S>& out = l == L - 1 ? dy : tangent[l];
-    layers_[l]->tangent(part(w, l), value.parts[l], in, part(dw, l), tangent.parts[l], out);
+    layers_[l].tangent(part(w, l), value.parts[l], in, part(dw, l), tangent.parts[l], out);
     if (l < L - 1 && !input_moves(l + 1, !dx.empty(), dw)) out.clear();
   }
 }
@@ -141,7 +111,7 @@ void Sequential<S>::adjoint_from(std::size_t count, BlockView<const S> w, const 
   for (std::size_t l = count; l-- > 0;) {
     const BatchView<const S> in = l == L - 1 ? ybar : adjoint[l].view();
     Batch<S>* out = adjoint_of_input(l, wbar, xbar, adjoint.values.data());
-    layers_[l]->adjoint(part(w, l), value.parts[l], in, adjoint.parts[l], part(wbar, l), out);
+    layers_[l].adjoint(part(w, l), value.parts[l], in, adjoint.parts[l], part(wbar, l), out);
     if (l > 0 && !out) break;  // nothing before this layer is asked for
   }
 }
@@ -166,8 +136,8 @@ void Sequential<S>::tangent_of_adjoint_from(std::size_t count, BlockView<const S
   for (std::size_t l = count; l-- > 0;) {
     const BatchView<const S> in = l == L - 1 ? dybar : BatchView<const S>(between[l].view());
     Batch<S>* out = adjoint_of_input(l, dwbar, dxbar, between);
-    layers_[l]->tangent_of_adjoint(part(w, l), value.parts[l], adjoint.parts[l], tangent.parts[l],
-                                   part(dw, l), in, part(dwbar, l), out);
+    layers_[l].tangent_of_adjoint(part(w, l), value.parts[l], adjoint.parts[l], tangent.parts[l], part(dw, l),
+                                  in, part(dwbar, l), out);
     if (l > 0 && !out) break;
   }
 }
@@ -190,8 +160,8 @@ void Sequential<S>::gradient(BlockView<const S> w, BatchView<const S> x, const R
   adjoint.values.resize(last);
   adjoint.parts.resize(last + 1);
   Batch<S>* out = adjoint_of_input(last, wbar, xbar, adjoint.values.data());
-  layers_[last]->gradient(part(w, last), last == 0 ? x : value[last - 1].view(), loss, value.parts[last], y,
-                          ybar, adjoint.parts[last], part(wbar, last), out);
+  layers_[last].gradient(part(w, last), last == 0 ? x : value[last - 1].view(), loss, value.parts[last], y,
+                         ybar, adjoint.parts[last], part(wbar, last), out);
   adjoint.input = ybar.view();
   if (out) adjoint_from(last, w, value, ybar.view(), adjoint, wbar, xbar);
 }
@@ -204,9 +174,9 @@ void Sequential<S>::hessian(BlockView<const S> w, const Saved<S>& value, const S
   const std::size_t last = layers_.size() - 1;
   tangent_up_to(last, w, value, dx, dw, tangent, dy);
   Batch<S>* out = adjoint_of_input(last, dwbar, dxbar, tangent.values.data() + last);
-  layers_[last]->hessian(part(w, last), value.parts[last], adjoint.parts[last], y,
-                         last == 0 ? dx : tangent[last - 1].view(), part(dw, last), loss, tangent.parts[last],
-                         dy, dybar, part(dwbar, last), out);
+  layers_[last].hessian(part(w, last), value.parts[last], adjoint.parts[last], y,
+                        last == 0 ? dx : tangent[last - 1].view(), part(dw, last), loss, tangent.parts[last],
+                        dy, dybar, part(dwbar, last), out);
   if (out) tangent_of_adjoint_from(last, w, value, adjoint, tangent, dw, dybar.view(), dwbar, dxbar);
 }
 

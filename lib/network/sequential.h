@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "basin/network/layer.h"
+#include "basin/network/layer_list.h"
 
 namespace basin {
 
@@ -15,7 +15,7 @@ namespace basin {
 template <class S>
 class Sequential final : public Layer<S> {
  public:
-  using Layers = std::vector<std::unique_ptr<const Layer<S>>>;
+  using Layers = typename LayerList<S>::Layers;
 
   /// names: none, or one for each layer. reparametrisation: of all blocks at once, under names of its own,
   /// where that is not put together from those of the layers. Throws InputError when there is no layer, or a
@@ -23,8 +23,8 @@ class Sequential final : public Layer<S> {
   explicit Sequential(Layers layers, std::vector<std::string> names = {},
                       std::unique_ptr<const Reparametrisation<S>> reparametrisation = nullptr);
 
-  std::vector<ParameterBlock> blocks() const override;
-  const Reparametrisation<S>* reparametrisation() const override { return reparametrisation_.get(); }
+  std::vector<ParameterBlock> blocks() const override { return layers_.blocks(); }
+  const Reparametrisation<S>* reparametrisation() const override { return layers_.reparametrisation(); }
   void mask(Mask& mask) const override;
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
   void tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
@@ -52,31 +52,23 @@ class Sequential final : public Layer<S> {
   void tangent_of_adjoint_from(std::size_t count, BlockView<const S> w, const Saved<S>& value,
                                const Saved<S>& adjoint, Saved<S>& tangent, BlockView<const S> dw,
                                BatchView<const S> dybar, BlockView<S> dwbar, Batch<S>* dxbar) const;
-  /// Blocks of layer l, with its name before theirs.
-  std::vector<ParameterBlock> named(std::vector<ParameterBlock> blocks, std::size_t l) const;
-  /// What the layers have; null where none has any.
-  std::unique_ptr<const Reparametrisation<S>> joined() const;
   /// Where layer l leaves the adjoint of its input: with the chain's own, or in `between`; null if nothing
   /// before it is asked for.
   Batch<S>* adjoint_of_input(std::size_t l, BlockView<S> wbar, Batch<S>* xbar, Batch<S>* between) const;
   /// What the input of layer l has beside its numbers, once the layer before it has its context.
   Context context_of(std::size_t l, Saved<S>& value) const;
 
-  /// The blocks of layer l within those of the chain.
   template <class T>
   BlockView<T> part(BlockView<T> w, std::size_t l) const {
-    return w.part(first_block_[l], first_block_[l + 1] - first_block_[l]);
+    return layers_.part(w, l);
   }
   /// Whether anything before layer l moves: the input of the chain, or parameters of an earlier layer.
   template <class T>
   bool input_moves(std::size_t l, bool chain_input_moves, BlockView<T> w) const {
-    return chain_input_moves || w.part(0, first_block_[l]).has_any();
+    return chain_input_moves || layers_.before(w, l).has_any();
   }
 
-  Layers layers_;
-  std::vector<std::string> names_;
-  std::vector<std::size_t> first_block_;  // of each layer, and the count of all
-  std::unique_ptr<const Reparametrisation<S>> reparametrisation_;
+  LayerList<S> layers_;
 };
 
 }  // namespace basin

@@ -1,0 +1,79 @@
+#include "basin/network/activation.h"
+
+#include "support/check_layer.h"
+#include "support/check_precision.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+
+const std::vector<std::string> kNames = {"relu", "gelu", "gelu-tanh", "silu", "tanh"};
+
+template <class S>
+ActivationValue<S> at(const std::string& name, S x) {
+  switch (activation_from_name(name)) {
+    case ActivationFunction::relu:
+      return relu(x);
+    case ActivationFunction::gelu:
+      return gelu(x);
+    case ActivationFunction::gelu_tanh:
+      return gelu_tanh(x);
+    case ActivationFunction::silu:
+      return silu(x);
+    default:
+      return tanh_activation(x);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("activations obey the four rules, and keep their digits") {
+  for (const std::string& name : kNames) {
+    CAPTURE(name);
+    const auto function = activation_from_name(name);
+    for (const Shape shape : {Shape{4, 5}, Shape{1, 1}}) {
+      check_layer(Activation<double>(shape, function), 3, true, {});
+      if (name != "relu")  // in which nothing is rounded
+        check_precision(Activation<double>(shape, function), Activation<long double>(shape, function), 3);
+    }
+  }
+}
+
+TEST_CASE("activations are right to their last digits in the tails") {
+  for (const std::string& name : {"gelu", "gelu-tanh", "silu", "tanh"})
+    for (const double x :
+         {-37.0, -20.0, -8.2, -3.0, -1.0, -1e-3, -1e-200, 0.0, 1e-9, 0.5, 4.0, 9.0, 30.0, 40.0}) {
+      CAPTURE(name, x);
+      const ActivationValue<double> found = at(name, x);
+      const ActivationValue<long double> exact = at(name, static_cast<long double>(x));
+      // e^(-x^2 / 2) takes x^2 roundings of its exponent; where terms cancel, of the larger one
+      const double eps = 4e-16 * (4 + x * x), size = 1 + std::abs(x);
+      const auto near = [&](double a, long double b, double scale) {
+        CHECK(std::abs(a - static_cast<double>(b)) <= eps * scale + 1e-320);
+      };
+      const bool tail = x < -2;
+      near(found.value, exact.value, std::abs(static_cast<double>(exact.value)));
+      near(found.first, exact.first, tail ? size * std::abs(static_cast<double>(exact.first)) : 1);
+      near(found.second, exact.second, tail ? size * size * std::abs(static_cast<double>(exact.second)) : 1);
+    }
+  // numbers of sixty digits by mpmath: x Phi(x) and its derivatives
+  CHECK(gelu(-8.2).value == Approx(-9.85263119437e-16).epsilon(1e-11));
+  CHECK(gelu(-38.0).value < 0);
+  CHECK(gelu(-40.0).value <= 0);
+}
+
+TEST_CASE("nothing overflows where the activation does not, and NaN is not hidden") {
+  for (const std::string& name : kNames)
+    for (const double x : {-1e300, -1e160, -1e5, 1e5, 1e160, 1e300}) {
+      CAPTURE(name, x);
+      const ActivationValue<double> found = at(name, x);
+      const bool linear = x > 0 && name != "tanh";
+      CHECK(found.value == (linear ? x : name == "tanh" ? (x > 0 ? 1 : -1) : 0));
+      CHECK(found.first == (linear ? 1 : 0));
+      CHECK(found.second == 0);
+    }
+  for (const std::string& name : kNames) CHECK(std::isnan(at(name, std::nan("")).value));
+  CHECK_THROWS_WITH(activation_from_name("GELU"),
+                    "unknown activation function 'GELU'; expected relu, gelu, gelu-tanh, silu or tanh");
+}
