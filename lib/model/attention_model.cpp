@@ -13,7 +13,8 @@ ScoreRules score_rules(const AttentionSpec& s, const std::vector<std::string>& t
   const auto trains = [&](const char* block) {
     return std::find(trainable.begin(), trainable.end(), block) != trainable.end();
   };
-  if (s.kernel != KernelKind::softmax || !trains("W_Q") || !trains("W_K")) return ScoreRules::factored;
+  if (s.kernel != KernelKind::softmax || s.options != AttentionOptions{} || !trains("W_Q") || !trains("W_K"))
+    return ScoreRules::factored;
   const Index n = s.tokens, D = s.embedding, d = s.head_dim;
   const Index factored = 7 * n * d + 4 * D * d, bilinear = n * (d + 2 * D) + 3 * D * d + D * D;
   return bilinear < factored ? ScoreRules::bilinear : ScoreRules::factored;

@@ -5,16 +5,17 @@
 namespace basin {
 
 AttentionView::AttentionView(const ModelPoint<double>& point, const std::string& what) : point_(point) {
-  const auto spec = single_attention(point.model->architecture());
-  if (!spec)
+  if (!is_single_attention(point))
     throw InputError(what +
                      " is known for a single attention layer under squared loss only; the network is "
-                     "another one");
-  spec_ = *spec;
+                     "another one" +
+                     (single_attention(point.model->architecture()) ? ": it has masked tokens" : ""));
+  spec_ = *single_attention(point.model->architecture());
 }
 
 bool is_single_attention(const ModelPoint<double>& point) {
-  return single_attention(point.model->architecture()).has_value();
+  return single_attention(point.model->architecture()).has_value() &&
+         (!point.data || point.data->mask.empty());
 }
 
 }  // namespace basin

@@ -11,8 +11,8 @@
 
 namespace basin {
 
-/// The value of an option: a size, a number, or a name.
-using LayerOption = std::variant<Index, double, std::string>;
+/// The value of an option: a size, a number, a name, or whether.
+using LayerOption = std::variant<Index, double, std::string, bool>;
 
 /// One layer: its type (network/layer_types.h) and that type's options. Options that are left out have their
 /// defaults.

@@ -1,6 +1,7 @@
 #include "basin/network/architecture_json.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -90,6 +91,11 @@ Index size_at(const Json& value, const std::string& where) {
 LayerOption option_at(const Json& value, const std::string& where, const LayerOption& kind) {
   if (std::holds_alternative<std::string>(kind)) return text_at(value, where);
   if (std::holds_alternative<Index>(kind)) return size_at(value, where);
+  if (std::holds_alternative<bool>(kind)) {
+    if (!value.is_boolean())
+      refuse(where, std::string("found ") + value.type_name() + "; expected true or false");
+    return value.get<bool>();
+  }
   if (!value.is_number()) refuse(where, std::string("found ") + value.type_name() + "; expected a number");
   return value.get<double>();
 }
@@ -108,7 +114,13 @@ LayerDescription layer_at(const Json& value, const std::string& where) {
 
   std::vector<std::string> names = {"type", "name"};
   if (container) names.emplace_back("layers");
-  for (const LayerOptionType& o : known) names.push_back(o.name);
+  std::map<std::string, std::vector<std::string>> objects;  // and the names of their members
+  for (const LayerOptionType& o : known) {
+    const std::size_t dot = o.name.find('.');
+    const std::string name = o.name.substr(0, dot);
+    if (names.back() != name) names.push_back(name);
+    if (dot != std::string::npos) objects[name].push_back(o.name.substr(dot + 1));
+  }
   const auto set = [&](const std::string& key, const Json& given, const std::string& at) {
     const auto of = std::find_if(known.begin(), known.end(), [&](const auto& o) { return o.name == key; });
     if (of == known.end())
@@ -125,6 +137,10 @@ LayerDescription layer_at(const Json& value, const std::string& where) {
         refuse(at, "found " + shown(layer.name) + "; expected a name without '.', '/' and '*'");
     } else if (key == "layers" && container) {
       layer.layers = layers_at(given, at);
+    } else if (const auto object = objects.find(key); object != objects.end()) {
+      check_members(object_at(given, at), at, object->second);
+      for (const auto& [inner, inner_value] : given.items())
+        set(key + "." + inner, inner_value, path(at, inner));
     } else if (given.is_object()) {
       set(key, member(given, at, "type"), path(at, "type"));
       for (const auto& [inner, inner_value] : given.items())
@@ -180,7 +196,15 @@ Json to_json(const std::vector<LayerDescription>& layers) {
     one["type"] = full.type;
     if (!full.name.empty()) one["name"] = full.name;
     for (const LayerOptionType& of : layer_type(full.type).options)
-      std::visit([&](const auto& value) { one[of.name] = value; }, full.options.at(of.name));
+      std::visit(
+          [&](const auto& value) {
+            const std::size_t dot = of.name.find('.');
+            if (dot == std::string::npos)
+              one[of.name] = value;
+            else
+              one[of.name.substr(0, dot)][of.name.substr(dot + 1)] = value;
+          },
+          full.options.at(of.name));
     if (!full.layers.empty()) one["layers"] = to_json(full.layers);
     list.push_back(std::move(one));
   }

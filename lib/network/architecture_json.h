@@ -17,10 +17,10 @@ namespace basin {
 ///
 /// The loss may be left out, for the squared one. A layer has its type, an optional name, the layers inside
 /// it where it is a container, and the options of its type (network/layer_types.h); an option with options of
-/// its own is an object whose `type` is its value. Throws InputError, naming the place (layers[1].outputs)
-/// and, for a word that is not known, the nearest one that is: for what is no JSON, a key that stands twice
-/// or is unknown, a value of another kind, and more layers or deeper nesting than any network has. Nothing is
-/// built.
+/// its own is an object whose `type` is its value, and some options are objects themselves (rotary). Throws
+/// InputError, naming the place (layers[1].outputs) and, for a word that is not known, the nearest one that
+/// is: for what is no JSON, a key that stands twice or is unknown, a value of another kind, and more layers
+/// or deeper nesting than any network has. Nothing is built.
 Architecture architecture_from_json(const std::string& text);
 
 /// The canonical text, with every default written out and numbers to their last digit: of two descriptions of

@@ -14,7 +14,9 @@ namespace basin {
 /// Its rules are those of a layer (network/layer.h) with Q, K and V in place of x and w. They stand in the
 /// arrays kQ, kK and kV of `value`, their tangents in those of `tangent`, where an empty one is zero, and
 /// their adjoints in those of `bar`, where an empty one is not wanted (attention_core_layout.h has the
-/// shapes). With bilinear scores, tangents and adjoints of X M stand for those of Q and K.
+/// shapes). A key that is masked (value.context.mask) and, with a causal layout, one of a later token has
+/// weight 0 in A, and costs nothing; a query that sees no key gets zeros. With bilinear scores, tangents and
+/// adjoints of X M stand for those of Q and K.
 ///
 /// The same mathematics as the plain layer (network/attention.h); what differs is that nothing of size n x n
 /// is kept. A sample is processed in tiles of some query rows against all keys, small enough for the arrays
@@ -31,7 +33,8 @@ class AttentionCore {
   const tiled::Layout<S>& layout() const { return layout_; }
   const TileKernel<S>& kernel() const { return *kernel_; }
 
-  /// What comes after Q and K are in `value`: the kernel's own preparation, which may change both.
+  /// What comes after Q, K and V are in `value`, which has its context: those of keys that count are
+  /// gathered, and the kernel may change them. Nobody but the core should read them after that.
   void prepare(Saved<S>& value) const;
   /// The same after their tangents are in `tangent`.
   void prepare_tangent(const Saved<S>& value, Saved<S>& tangent) const;
@@ -57,6 +60,8 @@ class AttentionCore {
   struct Pass;
   Pass pass() const;
   void prepare(Saved<S>& saved, const Saved<S>* point) const;
+  /// Adjoints of keys and values back to where their tokens stand.
+  void scatter(const Saved<S>& value, Saved<S>& bar) const;
 
   tiled::Layout<S> layout_;
   std::unique_ptr<const TileKernel<S>> kernel_;

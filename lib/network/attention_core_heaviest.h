@@ -56,7 +56,7 @@ struct TileParts : Call<S> {
     const Tile<const S> A = at.lanes(memory.a, h, p);
     for (Index t = 0; t < p.rows; ++t) {
       found.key[t] = -1;
-      for (Index l = 0; l < at.n && largest[t] > S(kHeavy) && found.key[t] < 0; ++l)
+      for (Index l = 0; l < p.keys && largest[t] > S(kHeavy) && found.key[t] < 0; ++l)
         if (A.row(l)[t] > S(kHeavy)) found.key[t] = l;
     }
     return found;
@@ -82,7 +82,7 @@ struct TileParts : Call<S> {
       add_columns<S>(part, sums);
       return part;
     };
-    at.for_keys([&](Index first, Index count) {
+    at.for_keys(p, [&](Index first, Index count) {
       const Tile<const S> V = keys(value, kV, 0, p, h, first, count).transpose();
       const Tile<const S> a = light(memory.a, memory.zbar, first, count, rest);
       sum_of_products<S>({{V, a}}, D, first > 0);
@@ -92,7 +92,7 @@ struct TileParts : Call<S> {
           scores_move(*tangent) ? light(memory.da, memory.dzbar, first, count, drest) : Tile<S>{};
       sum_of_products<S>({{V, da}, {dV, a}}, dD, first > 0);
     });
-    for_heaviest(heaviest, p, 0, at.n, [&](Index l, Index t) {
+    for_heaviest(heaviest, p, 0, p.keys, [&](Index l, Index t) {
       const Tile<const S> V = keys(value, kV, 0, p, h, l, 1);
       const Tile<const S> dV = tangent ? keys(*tangent, kV, j, p, h, l, 1) : Tile<const S>{};
       for (Index i = 0; i < at.e; ++i) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <span>
 #include <utility>
 
 #include "basin/linalg/simd.h"
@@ -20,6 +22,7 @@ namespace tiled {
 //   saved[kQ], [kK]   Q, K          B n rows, those of sample i next to each other
 //   saved[kV]         V             likewise
 //                                   narrow heads side by side in batch j, wide ones alone in batch j H + h
+//                                   (j G + g of keys and values, which H / G heads in a row may share)
 //
 // `value` has these themselves, `tangent` their tangents, `bar` their adjoints. For each sample and head, one
 // below the other, the core adds to the first two, in rows of row_step(n) numbers:
@@ -66,9 +69,11 @@ Scratch<S>& scratch() {
   return memory;
 }
 
-/// A tile: `rows` tokens of a sample from `first`, as queries against all of its tokens.
+/// A tile: `rows` tokens of a sample from `first`, as queries against the first `keys` of its keys. Keys that
+/// are masked do not stand among them (`gather_keys`). The first `common` ones are seen by all queries of the
+/// tile, the others by later ones alone.
 struct Place {
-  Index sample, first, rows;
+  Index sample, first, rows, keys, common;
 };
 
 /// Where the numbers of a tile and a head stand.
@@ -76,6 +81,8 @@ template <class S>
 struct Layout {
   Index n, H, d, e, outputs;  ///< tokens, heads, width of queries and keys, of values, and of the outputs
   Heads combine;
+  Index G = H;            ///< heads of keys and values, each for H / G heads in a row
+  bool causal = false;    ///< token t sees the tokens 0, ..., t alone
   Index slope_width = 0;  ///< D, with bilinear scores
   const bool bilinear = slope_width > 0;
   /// Queries of a tile: whole packs, unless one tile has them all.
@@ -86,10 +93,11 @@ struct Layout {
   std::size_t moving_queries() const { return bilinear ? kXM : kQ; }
 
   Index width(std::size_t b) const { return b == kV ? e : b == kXM ? slope_width : d; }
+  Index heads(std::size_t b) const { return b == kK || b == kV ? G : H; }
   /// Whether all heads stand side by side; the number of matrices, and of heads in each.
   bool together(std::size_t b) const { return width(b) < kWideHead; }
-  Index groups(std::size_t b) const { return together(b) ? 1 : H; }
-  Index heads_together(std::size_t b) const { return together(b) ? H : 1; }
+  Index groups(std::size_t b) const { return together(b) ? 1 : heads(b); }
+  Index heads_together(std::size_t b) const { return together(b) ? heads(b) : 1; }
   void resize(Saved<S>& saved, std::size_t b, Index count, Index rows) const {
     saved[b].resize(count * groups(b), rows, row_step(b));
   }
@@ -107,18 +115,42 @@ struct Layout {
   }
 
   Index output_width() const { return combine == Heads::summed ? e : H * e; }
+  /// Keys among the first `tokens` tokens of a sample.
+  Index keys_of(const Saved<S>& value, Index sample, Index tokens) const {
+    const auto mask = value.context.mask;
+    if (mask.empty()) return tokens;
+    Index count = 0;
+    for (Index t = 0; t < tokens; ++t) count += is_key(mask, sample, t);
+    return count;
+  }
+  bool is_key(std::span<const std::uint8_t> mask, Index sample, Index token) const {
+    return mask.empty() || mask[static_cast<std::size_t>(sample * n + token)] != 0;
+  }
+  /// The tiles of all samples.
   template <class Body>
-  void for_tiles(Index samples, const Body& body) const {
-    for (Index i = 0; i < samples; ++i)
-      for (Index t = 0; t < n; t += tile_rows) body(Place{i, t, std::min(tile_rows, n - t)});
+  void for_tiles(const Saved<S>& value, const Body& body) const {
+    for (Index i = 0; i < value[kQ].rows() / n; ++i) {
+      const Index all = keys_of(value, i, n);
+      for (Index t = 0; t < n; t += tile_rows) {
+        const Index rows = std::min(tile_rows, n - t);
+        body(Place{i, t, rows, causal ? keys_of(value, i, t + rows) : all,
+                   causal ? keys_of(value, i, t + 1) : all});
+      }
+    }
+  }
+  /// Whether a tile adds to adjoints of keys and values that were there, or sets them; heads in order, or
+  /// backwards. Of causal tiles, which reach different keys, each adds.
+  bool adds(const Place& p, Index h, bool backwards = false) const {
+    return causal || p.first > 0 || (backwards ? (h + 1) % (H / G) != 0 : h % (H / G) != 0);
   }
   Index first_row(const Place& p) const { return p.sample * n + p.first; }
 
-  /// Head h of a projection in vector j: all samples; and the columns of a parameter block for it.
+  /// What head h has of a projection in vector j: all samples; and the columns of a parameter block for it.
   template <class SavedType>
   auto head(SavedType& saved, std::size_t b, Index j, Index h) const {
-    return together(b) ? tile(saved[b][j]).middle_cols(h * width(b), width(b))
-                       : tile(saved[b][j * H + h]).middle_cols(0, width(b));
+    const Index own = h / (H / heads(b));
+    return together(b) ? tile(saved[b][j]).middle_cols(own * width(b), width(b))
+                       : tile(saved[b][j * heads(b) + own]).middle_cols(0, width(b));
   }
   template <class T>
   Tile<T> columns(BlockView<T> w, std::size_t b, Index j, Index h) const {
@@ -168,16 +200,57 @@ struct Layout {
     return tile(memory[j]).middle_cols(0, padded<S>(p.rows));
   }
 
-  /// Calls body(first, count) for blocks of the keys of a sample.
+  /// Calls body(first, count) for blocks of the keys of a tile.
   template <class Body>
-  void for_keys(const Body& body) const {
-    for (Index l = 0; l < n; l += kKeys) body(l, std::min(kKeys, n - l));
+  void for_keys(const Place& p, const Body& body) const {
+    for (Index l = 0; l < p.keys; l += kKeys) body(l, std::min(kKeys, p.keys - l));
   }
 
   /// The same from the last block to the first.
   template <class Body>
-  void for_keys_backwards(const Body& body) const {
-    for (Index l = (n - 1) / kKeys * kKeys; l >= 0; l -= kKeys) body(l, std::min(kKeys, n - l));
+  void for_keys_backwards(const Place& p, const Body& body) const {
+    for (Index l = (p.keys - 1) / kKeys * kKeys; l >= 0 && p.keys > 0; l -= kKeys)
+      body(l, std::min(kKeys, p.keys - l));
+  }
+
+  /// Scores of a block of keys that queries do not see are made those of no weight.
+  void hide_later(const Saved<S>& value, const Place& p, Index first, Tile<S> z) const {
+    if (first + z.rows <= p.common) return;
+    Index seen = p.common;
+    for (Index t = 0; t < p.rows; ++t) {
+      if (t > 0) seen += is_key(value.context.mask, p.sample, p.first + t);
+      for (Index l = std::max<Index>(seen - first, 0); l < z.rows; ++l)
+        z.row(l)[t] = -std::numeric_limits<S>::infinity();
+    }
+  }
+
+  /// Of the rows of each sample, moves those of keys to its beginning; and back again, with zeros in rows
+  /// that are none.
+  void gather_keys(const Saved<S>& value, Batch<S>& rows) const {
+    for_samples(value, rows, [&](Index sample, auto matrix) {
+      Index to = 0;
+      for (Index t = 0; t < n; ++t)
+        if (is_key(value.context.mask, sample, t)) {
+          if (to < t) matrix.row(to) = matrix.row(t);
+          ++to;
+        }
+    });
+  }
+  void scatter_keys(const Saved<S>& value, Batch<S>& rows) const {
+    for_samples(value, rows, [&](Index sample, auto matrix) {
+      Index from = keys_of(value, sample, n);
+      for (Index t = n; t-- > 0;)
+        if (!is_key(value.context.mask, sample, t))
+          matrix.row(t).setZero();
+        else if (--from < t)
+          matrix.row(t) = matrix.row(from);
+    });
+  }
+  template <class Body>
+  void for_samples(const Saved<S>& value, Batch<S>& rows, const Body& body) const {
+    if (value.context.mask.empty()) return;
+    for (Index j = 0; j < rows.count(); ++j)
+      for (Index i = 0; i < rows.rows() / n; ++i) body(i, rows.slice(j, i * n, n));
   }
 
   /// The part of rows (of columns, transposed) of outputs that belongs to head h.

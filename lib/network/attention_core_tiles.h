@@ -1,6 +1,7 @@
 /// The rules of attention for one tile. Part of network/attention_core.cpp.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 
 #include "basin/network/attention_core_heaviest.h"
@@ -56,20 +57,27 @@ struct TileRules : TileParts<S> {
         max = stats.row(0), sum = stats.row(1);
         std::fill_n(max, A.cols, -std::numeric_limits<S>::infinity());
         std::fill_n(sum, A.cols, S(0));
-        at.for_keys([&](Index first, Index count) {
+        at.for_keys(p, [&](Index first, Index count) {
           kernel.scores(scores.keys(first, count), A.middle_rows(first, count));
+          at.hide_later(value, p, first, A.middle_rows(first, count));
           raise_to_largest<S>(A.middle_rows(first, count), max);
         });
+        if (p.common == 0) replace(max, A.cols, -std::numeric_limits<S>::infinity());
       }
-      at.for_keys([&](Index first, Index count) {
+      at.for_keys(p, [&](Index first, Index count) {
         const Tile<S> A_l = A.middle_rows(first, count);
-        if (!kernel.normalised()) kernel.scores(scores.keys(first, count), A_l);
+        if (!kernel.normalised()) {
+          kernel.scores(scores.keys(first, count), A_l);
+          at.hide_later(value, p, first, A_l);
+        }
         exponentials<S>(A_l, max);
         if (sum) add_columns<S>(A_l, sum);
         sum_of_products<S>({{keys(value, kV, 0, p, h, first, count).transpose(), A_l}}, Rt, first > 0);
       });
+      if (p.keys == 0) set_zero(Rt);
       if (!kernel.normalised()) continue;
       for (Index t = 0; t < A.cols; ++t) sum[t] = 1 / sum[t];
+      if (p.common == 0) replace(sum, A.cols, std::numeric_limits<S>::infinity());
       scale_columns<S>(Rt, sum);
       const Tile<S> kept = at.lanes(value, kRt, 0, p, h);
       for (Index i = 0; i < at.e; ++i) std::copy_n(Rt.row(i), Rt.cols, kept.row(i));
@@ -83,9 +91,10 @@ struct TileRules : TileParts<S> {
     for (Index h = 0; h < at.H; ++h) {
       const Tile<const S> stats = at.lanes(value, kStats, 0, p, h);
       const Scores<S> scores = at.scores(value, memory.qt, 0, p, h);
-      at.for_keys([&](Index first, Index count) {
+      at.for_keys(p, [&](Index first, Index count) {
         const Tile<S> a = at.lanes(memory.a, h, p).middle_rows(first, count);
         kernel.scores(scores.keys(first, count), a);
+        at.hide_later(value, p, first, a);
         exponentials<S>(a, stats.empty() ? nullptr : stats.row(0));
         if (!stats.empty()) scale_columns<S>(a, stats.row(1));
       });
@@ -114,18 +123,20 @@ struct TileRules : TileParts<S> {
       bool divided = !first_time || !kernel.normalised();
       const Heaviest heaviest = moves ? this->heaviest(value, p, h) : Heaviest{};
       if (heaviest.any) {
-        if (!divided) scale_columns<S>(at.lanes(memory.a, h, p), at.lanes(value, kStats, 0, p, h).row(1));
+        if (!divided)
+          scale_columns<S>(at.lanes(memory.a, h, p).middle_rows(0, p.keys),
+                           at.lanes(value, kStats, 0, p, h).row(1));
         divided = true;
         stand_apart(value, nullptr, p, j, h, heaviest);
         column_products<S>(at.output_lanes(fbar_t, h), at.lanes(memory.apart, 0, p), memory.c[0].data(),
                            false);
       }
-      at.for_keys([&](Index first, Index count) {
+      at.for_keys(p, [&](Index first, Index count) {
         const Tile<S> A = at.lanes(memory.a, h, p).middle_rows(first, count);
         if (!divided) scale_columns<S>(A, at.lanes(value, kStats, 0, p, h).row(1));
         if (!bar[kV].empty())
           sum_of_products<S>({{A.middle_cols(0, p.rows), at.output_columns(fbar, h)}},
-                             keys(bar, kV, j, p, h, first, count), p.first > 0);
+                             keys(bar, kV, j, p, h, first, count), at.adds(p, h));
         if (!moves) return;
         const Tile<S> zbar = block(memory.zbar, p, count);
         sum_of_products<S>({{keys(value, kV, 0, p, h, first, count), at.output_lanes(fbar_t, h)}}, zbar);
@@ -133,8 +144,9 @@ struct TileRules : TileParts<S> {
         for_heaviest(heaviest, p, first, count,
                      [&](Index l, Index t) { zbar.row(l)[t] = -A.row(l)[t] * memory.c[0].data()[t]; });
         kernel.pull(slopes.keys(first, count), zbar, queries(bar, j, p, h), first > 0,
-                    moving_keys(bar, j, p, h, first, count), p.first > 0);
+                    moving_keys(bar, j, p, h, first, count), at.adds(p, h));
       });
+      if (moves && p.keys == 0) set_zero(queries(bar, j, p, h));
     }
   }
 
@@ -151,21 +163,21 @@ struct TileRules : TileParts<S> {
         const Scores<S> dscores = at.moves(tangent, memory.dqt, j, p, h);
         std::fill_n(s, A.cols, S(0));
         const Heaviest heaviest = this->heaviest(value, p, h);
-        at.for_keys([&](Index first, Index count) {
+        at.for_keys(p, [&](Index first, Index count) {
           const Tile<S> dZ = dA.middle_rows(first, count);
           kernel.scores_tangent(slopes.keys(first, count), dscores.keys(first, count), dZ);
           if (kernel.normalised() && !heaviest.any) add_weighted<S>(A.middle_rows(first, count), dZ, s);
         });
         if (heaviest.any) {
-          for_heaviest(heaviest, p, 0, at.n, [&](Index l, Index t) {
+          for_heaviest(heaviest, p, 0, p.keys, [&](Index l, Index t) {
             const S own = dA.row(l)[t];
-            for (Index key = 0; key < at.n; ++key) dA.row(key)[t] -= own;
+            for (Index key = 0; key < p.keys; ++key) dA.row(key)[t] -= own;
           });
-          add_weighted<S>(A, dA, s);
+          add_weighted<S>(A.middle_rows(0, p.keys), dA.middle_rows(0, p.keys), s);
         }
       }
       const Tile<S> dRt = at.lanes(memory.drt, h, p);
-      at.for_keys([&](Index first, Index count) {
+      at.for_keys(p, [&](Index first, Index count) {
         const Tile<const S> A_l = A.middle_rows(first, count);
         const Tile<S> dA_l = dA.middle_rows(first, count);
         if (moves) centre_scores<S>(A_l, s, dA_l);
@@ -173,6 +185,7 @@ struct TileRules : TileParts<S> {
                             {keys(tangent, kV, j, p, h, first, count).transpose(), A_l}},
                            dRt, first > 0);
       });
+      if (p.keys == 0) set_zero(dRt);
     }
   }
 
@@ -205,12 +218,12 @@ struct TileRules : TileParts<S> {
         column_products<S>(dfbar_h, at.lanes(memory.apart, 0, p), dc, false);
         column_products<S>(fbar_h, at.lanes(memory.dapart, 0, p), dc, true);
       }
-      at.for_keys_backwards([&](Index first, Index count) {
+      at.for_keys_backwards(p, [&](Index first, Index count) {
         const Tile<const S> A_l = A.middle_rows(first, count), dA_l = dA.middle_rows(first, count);
         if (!dbar[kV].empty())
           sum_of_products<S>({{dA_l.middle_cols(0, p.rows), at.output_columns(fbar, h)},
                               {A_l.middle_cols(0, p.rows), at.output_columns(dfbar, h)}},
-                             keys(dbar, kV, j, p, h, first, count), p.first > 0);
+                             keys(dbar, kV, j, p, h, first, count), at.adds(p, h, true));
         if (!moves) return;
         const Tile<S> zbar = block(memory.zbar, p, count), dzbar = block(memory.dzbar, p, count);
         const Tile<const S> V = keys(value, kV, 0, p, h, first, count);
@@ -223,10 +236,19 @@ struct TileRules : TileParts<S> {
           dzbar.row(l)[query] = -da * c[query] - a * dc[query];
         });
         kernel.pull_tangent(slopes.keys(first, count), dscores.keys(first, count), zbar, dzbar,
-                            queries(dbar, j, p, h),
-                            first + count<at.n, moving_keys(dbar, j, p, h, first, count), p.first> 0);
+                            queries(dbar, j, p, h), (first + count) < p.keys,
+                            moving_keys(dbar, j, p, h, first, count), at.adds(p, h, true));
       });
+      if (moves && p.keys == 0) set_zero(queries(dbar, j, p, h));
     }
+  }
+
+  /// What a query that sees no key leaves: zero in place of what is infinite.
+  static void replace(S* numbers, Index count, S infinite) {
+    std::replace(numbers, numbers + count, infinite, S(0));
+  }
+  static void set_zero(Tile<S> out) {
+    for (Index i = 0; i < out.rows; ++i) std::fill_n(out.row(i), out.cols, S(0));
   }
 
   /// F from R of all heads, into the rows of y.

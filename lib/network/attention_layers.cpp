@@ -15,6 +15,7 @@ namespace {
 
 /// Whether to multiply W_V and W_O first: by the products that an output row takes for it, here and there.
 bool multiply_first(const AttentionSpec& s) {
+  if (s.kv_heads() != s.heads || s.options.has_bias('v') || s.options.has_bias('o')) return false;
   const auto products = [&](Index width) { return (12 * s.tokens + 4 * s.embedding) * width; };
   return products(s.outputs) <= products(s.head_dim) + 12 * s.head_dim * s.outputs;
 }
@@ -33,19 +34,21 @@ std::unique_ptr<const Layer<S>> make_attention(const AttentionSpec& spec, ScoreR
   const bool softmax = spec.kernel == KernelKind::softmax, multiplied = multiply_first(spec);
   const double sigma = spec.sigma(), root = std::sqrt(static_cast<double>(spec.head_dim));
   auto weights = std::make_unique<AttentionReparametrisation<S>>(
-      spec.embedding, spec.heads, spec.head_dim, spec.outputs, multiplied,
-      static_cast<S>(softmax ? 1 / root : 1 / sigma), static_cast<S>(softmax ? 1 : 1 / sigma));
+      spec, multiplied, static_cast<S>(softmax ? 1 / root : 1 / sigma),
+      static_cast<S>(softmax ? 1 : 1 / sigma));
 
   const Shape input{spec.tokens, spec.embedding};
   const Index d = weights->head_width(), e = weights->value_width();
   typename Sequential<S>::Layers layers;
   if (multiplied) {
     layers.push_back(std::make_unique<TiledAttention<S>>(input, spec.heads, d, e, Heads::summed, spec.outputs,
-                                                         tile_kernel<S>(spec.kernel), rules));
+                                                         tile_kernel<S>(spec.kernel), rules, spec.options));
   } else {
     layers.push_back(std::make_unique<TiledAttention<S>>(input, spec.heads, d, e, Heads::concatenated,
-                                                         spec.heads * e, tile_kernel<S>(spec.kernel), rules));
-    layers.push_back(std::make_unique<Linear<S>>(Shape{spec.tokens, spec.heads * e}, spec.outputs, "W_O"));
+                                                         spec.heads * e, tile_kernel<S>(spec.kernel), rules,
+                                                         spec.options));
+    layers.push_back(std::make_unique<Linear<S>>(Shape{spec.tokens, spec.heads * e}, spec.outputs, "W_O",
+                                                 spec.options.has_bias('o') ? "b_O" : ""));
   }
   return std::make_unique<Sequential<S>>(std::move(layers), std::vector<std::string>{}, std::move(weights));
 }
@@ -59,11 +62,12 @@ std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec) 
   else
     kernel = std::make_shared<GaussianKernel<S>>(static_cast<S>(spec.sigma()));
   return std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads, spec.head_dim,
-                                        spec.outputs, kernel);
+                                        spec.outputs, kernel, spec.options);
 }
 
 template std::unique_ptr<const Layer<double>> make_attention(const AttentionSpec&, ScoreRules);
 template std::unique_ptr<const Layer<float>> make_attention(const AttentionSpec&, ScoreRules);
 template std::unique_ptr<const Layer<double>> make_plain_attention(const AttentionSpec&);
+template std::unique_ptr<const Layer<long double>> make_plain_attention(const AttentionSpec&);
 
 }  // namespace basin

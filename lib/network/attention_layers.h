@@ -14,7 +14,7 @@ template <class S>
 std::unique_ptr<const Layer<S>> make_attention(const AttentionSpec& spec, ScoreRules rules);
 
 /// The plain one (network/attention.h), each line a formula: slower, and what the tests compare with; in
-/// double. Throws InputError as check_sizes.
+/// double and long double. Throws InputError as check_sizes.
 template <class S>
 std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec);
 

@@ -1,8 +1,9 @@
 #include "basin/network/attention_reparametrisation.h"
 
+#include <algorithm>
+
 #include "basin/linalg/product.h"
 #include "basin/linalg/simd.h"
-#include "basin/network/attention_spec.h"
 
 namespace basin {
 namespace {
@@ -16,79 +17,85 @@ Tile<T> slice(BlockView<T> w, std::size_t block, Index j, Index h) {
 }  // namespace
 
 template <class S>
-AttentionReparametrisation<S>::AttentionReparametrisation(Index embedding, Index heads, Index head_dim,
-                                                          Index outputs, bool multiplied, S scale_q,
-                                                          S scale_k)
-    : embedding_(embedding),
-      heads_(heads),
-      head_dim_(head_dim),
-      outputs_(outputs),
+AttentionReparametrisation<S>::AttentionReparametrisation(const AttentionSpec& spec, bool multiplied,
+                                                          S scale_q, S scale_k)
+    : spec_(spec),
       multiplied_(multiplied),
-      scale_q_(scale_q),
-      scale_k_(scale_k),
-      head_width_(padded<S>(head_dim)),
-      value_width_(padded<S>(multiplied ? outputs : head_dim)) {}
+      head_width_(padded<S>(spec.head_dim)),
+      value_width_(padded<S>(multiplied ? spec.outputs : spec.head_dim)) {
+  const Index H = spec.heads, G = spec.kv_heads();
+  copies_ = {{kQ, kQ, H, head_width_, scale_q}, {kK, kK, G, head_width_, scale_k}};
+  if (!multiplied) copies_.push_back({kV, kV, G, value_width_});
+  std::size_t from = kO + 1, to = kV + 1;
+  const auto bias = [&](char letter, Index heads, Index width, S scale) {
+    if (spec.options.has_bias(letter)) copies_.push_back({from++, to++, heads, width, scale, true});
+  };
+  bias('q', H, head_width_, scale_q);
+  bias('k', G, head_width_, scale_k);
+  bias('v', G, value_width_, 1);
+  if (!multiplied) copies_.push_back({kO, to++, H, value_width_, 1, false, true});
+  bias('o', 1, spec.outputs, 1);
+}
 
 template <class S>
 std::vector<ParameterBlock> AttentionReparametrisation<S>::blocks() const {
-  return {{"W_Q", {heads_, embedding_, head_dim_}},
-          {"W_K", {heads_, embedding_, head_dim_}},
-          {"W_V", {heads_, embedding_, head_dim_}},
-          {"W_O", {heads_, head_dim_, outputs_}, {}, BlockRole::stacked_map}};
+  return attention_blocks(spec_);
 }
 
 template <class S>
 bool AttentionReparametrisation<S>::depends(std::size_t network_block, std::size_t block) const {
-  return network_block == block || (multiplied_ && network_block == kV && block == kO);
+  if (multiplied_ && network_block == kV) return block == kV || block == kO;
+  return std::any_of(copies_.begin(), copies_.end(),
+                     [&](const Copy& c) { return c.to == network_block && c.from == block; });
 }
 
 /// The columns of P that belong to head h.
 template <class S>
 template <class T>
 Tile<T> AttentionReparametrisation<S>::product_slice(BlockView<T> u, Index j, Index h) const {
-  return slice(u, kV, j, 0).middle_cols(h * value_width_, outputs_);
+  return slice(u, kV, j, 0).middle_cols(h * value_width_, spec_.outputs);
 }
 
 /// The blocks of u that are copies of blocks of w.
 template <class S>
 void AttentionReparametrisation<S>::arrange(BlockView<const S> w, BlockView<S> u) const {
-  const auto side_by_side = [&](std::size_t b, Index width, S scale) {
-    if (!u.has(b)) return;
+  for (const Copy& c : copies_) {
+    if (!u.has(c.to)) continue;
     for (Index j = 0; j < u.count(); ++j) {
-      auto to = u(b, j, 0);
+      auto to = u(c.to, j, 0);
       to.setZero();
-      if (!w.has(b)) continue;
-      for (Index h = 0; h < heads_; ++h) to.middleCols(h * width, head_dim_) = scale * w(b, j, h);
+      for (Index h = 0; h < c.heads && w.has(c.from); ++h) {
+        if (c.bias) {
+          const auto from = w(c.from, j, 0);
+          to.middleCols(h * c.width, from.cols()) = c.scale * from.row(h);
+        } else if (c.below) {
+          to.middleRows(h * c.width, spec_.head_dim) = w(c.from, j, h);
+        } else {
+          to.middleCols(h * c.width, spec_.head_dim) = c.scale * w(c.from, j, h);
+        }
+      }
     }
-  };
-  side_by_side(kQ, head_width_, scale_q_);
-  side_by_side(kK, head_width_, scale_k_);
-  if (multiplied_) return;
-  side_by_side(kV, value_width_, 1);
-  if (!u.has(kO)) return;
-  for (Index j = 0; j < u.count(); ++j) {
-    auto to = u(kO, j, 0);
-    to.setZero();
-    for (Index h = 0; h < heads_; ++h) to.middleRows(h * value_width_, head_dim_) = w(kO, j, h);
   }
 }
 
 template <class S>
 void AttentionReparametrisation<S>::arrange_adjoint(BlockView<const S> ubar, BlockView<S> wbar) const {
-  const auto side_by_side = [&](std::size_t b, Index width, S scale) {
-    if (!wbar.has(b)) return;
-    for (Index j = 0; j < wbar.count(); ++j)
-      for (Index h = 0; h < heads_; ++h)
-        wbar(b, j, h) += scale * ubar(b, j, 0).middleCols(h * width, head_dim_);
-  };
-  side_by_side(kQ, head_width_, scale_q_);
-  side_by_side(kK, head_width_, scale_k_);
-  if (multiplied_) return;
-  side_by_side(kV, value_width_, 1);
-  if (!wbar.has(kO)) return;
-  for (Index j = 0; j < wbar.count(); ++j)
-    for (Index h = 0; h < heads_; ++h)
-      wbar(kO, j, h) += ubar(kO, j, 0).middleRows(h * value_width_, head_dim_);
+  for (const Copy& c : copies_) {
+    if (!wbar.has(c.from)) continue;
+    for (Index j = 0; j < wbar.count(); ++j) {
+      const auto from = ubar(c.to, j, 0);
+      for (Index h = 0; h < c.heads; ++h) {
+        if (c.bias) {
+          auto to = wbar(c.from, j, 0);
+          to.row(h) += c.scale * from.middleCols(h * c.width, to.cols()).row(0);
+        } else if (c.below) {
+          wbar(c.from, j, h) += from.middleRows(h * c.width, spec_.head_dim);
+        } else {
+          wbar(c.from, j, h) += c.scale * from.middleCols(h * c.width, spec_.head_dim);
+        }
+      }
+    }
+  }
 }
 
 // With P[h] = W_V[h] W_O[h]:
@@ -99,7 +106,7 @@ void AttentionReparametrisation<S>::value(BlockView<const S> w, BlockView<S> u) 
   arrange(w, u);
   if (!multiplied_) return;
   u(kV, 0, 0).setZero();
-  for (Index h = 0; h < heads_; ++h)
+  for (Index h = 0; h < spec_.heads; ++h)
     sum_of_products<S>({{slice(w, kV, 0, h), slice(w, kO, 0, h)}}, product_slice(u, 0, h));
 }
 
@@ -111,7 +118,7 @@ void AttentionReparametrisation<S>::tangent(BlockView<const S> w, BlockView<cons
   if (!multiplied_ || !du.has(kV)) return;
   for (Index j = 0; j < du.count(); ++j) {
     du(kV, j, 0).setZero();
-    for (Index h = 0; h < heads_; ++h)
+    for (Index h = 0; h < spec_.heads; ++h)
       sum_of_products<S>(
           {{slice(dw, kV, j, h), slice(w, kO, 0, h)}, {slice(w, kV, 0, h), slice(dw, kO, j, h)}},
           product_slice(du, j, h));
@@ -125,7 +132,7 @@ void AttentionReparametrisation<S>::adjoint(BlockView<const S> w, BlockView<cons
   arrange_adjoint(ubar, wbar);
   if (!multiplied_) return;
   for (Index j = 0; j < wbar.count(); ++j)
-    for (Index h = 0; h < heads_; ++h) {
+    for (Index h = 0; h < spec_.heads; ++h) {
       const Tile<const S> Pbar = product_slice(ubar, j, h);
       if (wbar.has(kV)) add_times_transpose<S>(Pbar, slice(w, kO, 0, h), slice(wbar, kV, j, h));
       if (wbar.has(kO))
@@ -141,7 +148,7 @@ void AttentionReparametrisation<S>::tangent_of_adjoint(BlockView<const S> w, Blo
   adjoint(w, dubar, dwbar);
   if (!multiplied_) return;
   for (Index j = 0; j < dwbar.count(); ++j)
-    for (Index h = 0; h < heads_; ++h) {
+    for (Index h = 0; h < spec_.heads; ++h) {
       const Tile<const S> Pbar = product_slice(ubar, 0, h);
       if (dwbar.has(kV) && dw.has(kO))
         add_times_transpose<S>(Pbar, slice(dw, kO, j, h), slice(dwbar, kV, j, h));

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <span>
 #include <type_traits>
 
 #include "basin/linalg/product.h"
@@ -12,9 +14,11 @@ namespace basin {
 
 /// Calls body(column, c) for the columns of these matrices (one below the other) whose entries all lie within
 /// a factor of two of each other; c is a number of that range. To subtract c from all of them is therefore
-/// exact (Sterbenz' lemma), and differences of entries remain what they were, to the last digit.
+/// exact (Sterbenz' lemma), and differences of entries remain what they were, to the last digit. Rows of each
+/// matrix that `mask` has as 0 do not count; an empty one is all of them.
 template <class T, class Body>
-void for_common_parts(std::initializer_list<Tile<T>> matrices, const Body& body) {
+void for_common_parts(std::initializer_list<Tile<T>> matrices, const Body& body,
+                      std::span<const std::uint8_t> mask = {}) {
   using S = std::remove_const_t<T>;
   constexpr Index kColumns = 64;
   S low[kColumns], high[kColumns];
@@ -25,6 +29,7 @@ void for_common_parts(std::initializer_list<Tile<T>> matrices, const Body& body)
     std::fill_n(high, count, -std::numeric_limits<S>::infinity());
     for (const Tile<T>& m : matrices)
       for (Index l = 0; l < m.rows; ++l) {
+        if (!mask.empty() && mask[static_cast<std::size_t>(l)] == 0) continue;
         const S* x = m.row(l) + first;
         for (Index i = 0; i < count; ++i) {
           low[i] = x[i] < low[i] ? x[i] : low[i];
@@ -32,7 +37,8 @@ void for_common_parts(std::initializer_list<Tile<T>> matrices, const Body& body)
         }
       }
     for (Index i = 0; i < count; ++i)
-      if ((low[i] > 0 && high[i] / 2 <= low[i]) || (high[i] < 0 && low[i] / 2 >= high[i]))
+      if ((low[i] > 0 && high[i] / 2 <= low[i] && low[i] <= high[i]) ||
+          (high[i] < 0 && low[i] / 2 >= high[i] && low[i] <= high[i]))
         body(first + i, low[i] + (high[i] - low[i]) / 2);
   }
 }

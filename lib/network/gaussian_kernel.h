@@ -22,13 +22,14 @@ class GaussianKernel final : public AttentionKernel<S> {
   explicit GaussianKernel(S sigma) : precision_(1 / (sigma * sigma)) {}
 
   /// A = exp(-<Delta, Delta> / (2 sigma^2))
-  void value(In Q, In K, Out A) const override {
+  void value(In Q, In K, In sees, Out A) const override {
     using std::exp;
     for (Index k = 0; k < Q.rows(); ++k) {
       const Matrix<S> delta = differences(Q, K, k);
       A.row(k) = (-precision_ / 2) * delta.rowwise().squaredNorm();
     }
     A = A.unaryExpr([](const S& e) { return exp(e); });
+    if (sees.size() > 0) A = A.cwiseProduct(sees);
   }
 
   /// dA = -A o <Delta, dDelta> / sigma^2

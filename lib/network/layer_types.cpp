@@ -24,9 +24,15 @@ LayerType attention() {
   return typed("attention",
                {{"heads", Index{}, true},
                 {"head-dim", Index{}, true},
-                {"outputs", Index{}, true},
+                {"kv-heads", Index{0}},
+                {"outputs", Index{0}},
                 {"kernel", "softmax"},
-                {"bandwidth", 0.0}},
+                {"bandwidth", 0.0},
+                {"bias", ""},
+                {"causal", false},
+                {"rotary.dimensions", Index{0}},
+                {"rotary.base", 10000.0},
+                {"rotary.pairing", "halves"}},
                [](const LayerDescription& layer, Shape input, auto scalar) {
                  return make_attention<decltype(scalar)>(attention_spec(layer, input), ScoreRules::factored);
                });
@@ -38,7 +44,7 @@ std::vector<LayerType>& types() {
 }
 
 const char* kind_of(const LayerOption& option) {
-  constexpr const char* kKinds[] = {"an integer", "a number", "a name"};
+  constexpr const char* kKinds[] = {"an integer", "a number", "a name", "true or false"};
   return kKinds[option.index()];
 }
 

@@ -8,7 +8,8 @@
 
 namespace basin {
 
-/// An option of a layer type; without a default it must be given.
+/// An option of a layer type; without a default it must be given. In descriptions, an option "a.b" is member
+/// b of an object a.
 struct LayerOptionType {
   std::string name;
   LayerOption of;  ///< any value of its kind; the default, unless it is required
@@ -62,7 +63,7 @@ std::unique_ptr<const Layer<S>> make_layer(const LayerDescription& layer, Shape 
     return type.make_float(with_defaults(layer), input);
 }
 
-/// An option of a description that has it: Index, double or std::string.
+/// An option of a description that has it: Index, double, std::string or bool.
 template <class T>
 const T& option(const LayerDescription& layer, const std::string& name) {
   return std::get<T>(layer.options.at(name));

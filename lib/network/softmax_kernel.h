@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "basin/network/attention_kernel.h"
 
@@ -19,13 +20,19 @@ class SoftmaxKernel final : public AttentionKernel<S> {
   explicit SoftmaxKernel(Index head_dim) : scale_(1 / std::sqrt(S(head_dim))) {}
 
   /// Z = Q K^T / sqrt(d)
-  /// A = exp(Z - max) / sum exp(Z - max), row by row
-  void value(In Q, In K, Out A) const override {
+  /// A = exp(Z - max) / sum exp(Z - max), row by row; a row that sees nothing is zero
+  void value(In Q, In K, In sees, Out A) const override {
     using std::exp;
     A.noalias() = scale_ * Q * K.transpose();
+    if (sees.size() > 0)
+      for (Index k = 0; k < A.rows(); ++k)
+        for (Index l = 0; l < A.cols(); ++l)
+          if (sees(k, l) == 0) A(k, l) = -std::numeric_limits<S>::infinity();
     A.colwise() -= A.rowwise().maxCoeff().eval();
     A = A.unaryExpr([](const S& z) { return exp(z); });
     A.array().colwise() /= A.rowwise().sum().eval().array();
+    for (Index k = 0; k < A.rows() && sees.size() > 0; ++k)
+      if (sees.row(k).sum() == 0) A.row(k).setZero();
   }
 
   /// dZ = (dQ K^T + Q dK^T) / sqrt(d)

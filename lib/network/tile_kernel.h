@@ -40,9 +40,10 @@ class TileKernel {
 
   /// Whether the kernel needs norms, and may change queries and keys before they are used.
   virtual bool has_norms() const = 0;
-  /// For all rows of a sample and head, changes q and k in place to what the other rules want, and fills the
-  /// norms (n numbers each). Only called when has_norms().
-  virtual void prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm) const = 0;
+  /// For all rows of a sample and head, fills the norms (a number for each), and changes q and k in place to
+  /// what the other rules want, unless k has queries of other heads too (`shared`). Only called when
+  /// has_norms().
+  virtual void prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm, bool shared) const = 0;
   virtual void prepare_tangent(Tile<const S> q, Tile<const S> k, Tile<S> dq, Tile<S> dk, S* dq_norm,
                                S* dk_norm) const = 0;
 

@@ -131,13 +131,14 @@ void pull_norms(Tile<const S> q, Tile<const S> k, Tile<const S> zbar, Tile<S> qb
 
 /// The norms are -|q|^2 / 2 and -|k|^2 / 2.
 template <class S>
-void GaussianTiles<S>::prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm) const {
+void GaussianTiles<S>::prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm, bool shared) const {
   const auto set_norms = [&] {
     prepare_tangent(q, k, q, k, q_norm, k_norm);
-    for (Index t = 0; t < q.rows; ++t) q_norm[t] /= 2, k_norm[t] /= 2;
+    for (Index t = 0; t < q.rows; ++t) q_norm[t] /= 2;
+    for (Index l = 0; l < k.rows; ++l) k_norm[l] /= 2;
   };
   set_norms();
-  if (needs_differences<S>({q, {}, k, q_norm, k_norm}) && centre_exactly<S>({q, k})) set_norms();
+  if (!shared && needs_differences<S>({q, {}, k, q_norm, k_norm}) && centre_exactly<S>({q, k})) set_norms();
 }
 
 /// Their tangents, -<q, dq> and -<k, dk>.

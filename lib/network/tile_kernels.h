@@ -12,7 +12,7 @@ class SoftmaxTiles final : public TileKernel<S> {
   bool normalised() const override { return true; }
   bool ignores_shifts_of_keys() const override { return true; }
   bool has_norms() const override { return false; }
-  void prepare(Tile<S>, Tile<S>, S*, S*) const override {}
+  void prepare(Tile<S>, Tile<S>, S*, S*, bool) const override {}
   void prepare_tangent(Tile<const S>, Tile<const S>, Tile<S>, Tile<S>, S*, S*) const override {}
   void scores(const Scores<S>& at, Tile<S> z) const override;
   void scores_tangent(const Scores<S>& at, const Scores<S>& d, Tile<S> dz) const override;
@@ -26,9 +26,9 @@ class SoftmaxTiles final : public TileKernel<S> {
 ///
 /// The square is expanded, -|q|^2/2 - |k|^2/2 + <q, k>, so that scores are products of matrices. The error of
 /// the exponent of a pair is then some eps times its own |q|^2, |k|^2. Where one of these exceeds
-/// `kLargestHalfNorm`, what all queries and keys of a sample have in common is subtracted, if that takes no
-/// digit from any of them (network/exact_centring.h); a mean would not do: a small token loses eps times the
-/// mean of large ones, although it does not see them, and so does every perturbed point
+/// `kLargestHalfNorm`, what all queries and keys of a sample and head have in common is subtracted, if that
+/// takes no digit from any of them (network/exact_centring.h); a mean would not do: a small token loses eps
+/// times the mean of large ones, although it does not see them, and so does every perturbed point
 /// (model/perturbation.h). Tiles that still exceed it are computed from the differences q - k themselves,
 /// which is exact for keys near long queries, and slower.
 template <class S>
@@ -41,7 +41,7 @@ class GaussianTiles final : public TileKernel<S> {
   bool normalised() const override { return false; }
   bool ignores_shifts_of_keys() const override { return false; }
   bool has_norms() const override { return true; }
-  void prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm) const override;
+  void prepare(Tile<S> q, Tile<S> k, S* q_norm, S* k_norm, bool shared) const override;
   void prepare_tangent(Tile<const S> q, Tile<const S> k, Tile<S> dq, Tile<S> dk, S* dq_norm,
                        S* dk_norm) const override;
   void scores(const Scores<S>& at, Tile<S> z) const override;

@@ -1,9 +1,12 @@
 /// Multi-head attention at the speed of the machine.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "basin/network/attention_core.h"
+#include "basin/network/attention_options.h"
+#include "basin/network/rotary.h"
 
 namespace basin {
 
@@ -17,22 +20,42 @@ namespace basin {
 /// moves.
 enum class ScoreRules { factored, bilinear };
 
+namespace tiled {
+
+/// What Q, K and V have beside products.
+template <class S>
+struct InputMaps {
+  RotaryTurns<S> rotary;
+  std::array<std::size_t, 3> bias{};  ///< the blocks of b_Q, b_K, b_V; 0: there is none
+  Index turned = 0;                   ///< features of a head that rotary positions turn
+};
+
+}  // namespace tiled
+
 /// Multi-head attention, per sample X in R^{n x D}, for the weights that AttentionReparametrisation makes:
 ///
-///     Q, K, V = X W_Q, X W_K, X W_V       W_Q, W_K: (D, H d)   W_V: (D, H e), rows row_step apart
-///     F(X) = sum_h A(Q_h, K_h) V_h        or the H products next to each other (n x H e)
+///     Q, K, V = X W_Q, X W_K, X W_V       W_Q: (D, H d)   W_K: (D, G d)   W_V: (D, G e), rows row_step apart
+///     F(X) = sum_h A(Q_h, K_g) V_g        or the H products next to each other (n x H e)
 ///
-/// where Q_h are the columns of head h. When heads are summed, only the first `outputs` <= e columns are
-/// given.
+/// where Q_h are the columns of head h, and g = h G / H, rounded down, the keys and values that it shares
+/// with others, if G < H. When heads are summed, only the first `outputs` <= e columns are given.
+/// AttentionOptions are those of the plain layer (network/attention.h); biases b_Q: (H d), b_K: (G d), b_V:
+/// (G e) come after the weights. What becomes of the heads, and with that the bias of the outputs, is another
+/// layer's.
 ///
 /// Linear maps around an AttentionCore, which does all the rest.
+///
+/// A kernel that ignores shifts of keys ignores b_K, but for features that rotary positions turn: it is left
+/// out there, and all derivatives in it are zero, to the last digit.
 template <class S>
 class TiledAttention final : public Layer<S> {
  public:
-  /// Throws InputError unless all sizes are positive. With bilinear scores, rules throw std::logic_error if
-  /// dx is not empty or xbar is wanted.
+  /// Throws InputError unless all sizes are positive, as check_options, and for bilinear scores with biases
+  /// of queries or keys, rotary positions, or shared keys. With bilinear scores, rules throw std::logic_error
+  /// if dx is not empty or xbar is wanted.
   TiledAttention(Shape input, Index heads, Index head_dim, Index value_dim, Heads combine, Index outputs,
-                 std::unique_ptr<const TileKernel<S>> kernel, ScoreRules rules);
+                 std::unique_ptr<const TileKernel<S>> kernel, ScoreRules rules,
+                 const AttentionOptions& options = {});
 
   std::vector<ParameterBlock> blocks() const override;
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
@@ -52,6 +75,7 @@ class TiledAttention final : public Layer<S> {
 
  private:
   AttentionCore<S> core_;
+  tiled::InputMaps<S> maps_;
 };
 
 }  // namespace basin

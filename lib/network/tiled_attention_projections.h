@@ -5,6 +5,7 @@
 
 #include "basin/network/attention_core.h"
 #include "basin/network/exact_centring.h"
+#include "basin/network/tiled_attention.h"
 
 namespace basin::tiled {
 
@@ -32,6 +33,7 @@ ProjectionScratch<S>& projection_scratch() {
 template <class S>
 struct Projections {
   const AttentionCore<S>& core;
+  const InputMaps<S>& maps;
   ProjectionScratch<S>& memory = projection_scratch<S>();
   const Layout<S>& at = core.layout();
 
@@ -40,7 +42,51 @@ struct Projections {
     return b == kK ? at.tokens(value) : tile(value.input[0]);
   }
 
-  /// Q, K, V = X W
+  /// Whether there is a bias of a projection in w that its values depend on; and if so, calls
+  /// body(matrix, first, count, c) for the columns of each group where it counts, c the first one's place in
+  /// the bias.
+  template <class T>
+  bool has_bias(BlockView<T> w, std::size_t b) const {
+    return maps.bias[b] != 0 && w.has(maps.bias[b]) && (!shift_is_ignored(b) || maps.turned > 0);
+  }
+  bool shift_is_ignored(std::size_t b) const { return b == kK && core.kernel().ignores_shifts_of_keys(); }
+  template <class SavedType, class Body>
+  void for_biased(SavedType& saved, std::size_t b, Index j, const Body& body) const {
+    const Index width = at.width(b), some = shift_is_ignored(b) ? maps.turned : width;
+    for (Index h = 0; h < at.heads(b); ++h)
+      body(at.head(saved, b, j, h * (at.H / at.heads(b))).middle_cols(0, some), h * width);
+  }
+  /// P += 1 b
+  void add_bias(BlockView<const S> w, std::size_t b, Index j, Saved<S>& saved) const {
+    if (!has_bias(w, b)) return;
+    const S* const bias = w(maps.bias[b], j, 0).data();
+    for_biased(saved, b, j, [&](Tile<S> P, Index first) {
+      for (Index t = 0; t < P.rows; ++t)
+        for (Index i = 0; i < P.cols; ++i) P.row(t)[i] += bias[first + i];
+    });
+  }
+  /// bbar += 1^T Pbar
+  void add_bias_adjoint(const Saved<S>& bar, std::size_t b, Index j, BlockView<S> wbar) const {
+    if (!has_bias(wbar, b)) return;
+    S* const bias = wbar(maps.bias[b], j, 0).data();
+    for_biased(bar, b, j, [&](Tile<const S> Pbar, Index first) {
+      for (Index t = 0; t < Pbar.rows; ++t)
+        for (Index i = 0; i < Pbar.cols; ++i) bias[first + i] += Pbar.row(t)[i];
+    });
+  }
+  bool turns(std::size_t b) const { return b != kV && maps.rotary.any(); }
+  /// Q and K, or their tangents, by rotary positions; their adjoints back.
+  void turn(Saved<S>& saved, std::size_t b, Index j) const {
+    if (!turns(b)) return;
+    for (Index h = 0; h < at.heads(b); ++h) maps.rotary.turn(at.head(saved, b, j, h * (at.H / at.heads(b))));
+  }
+  void turn_back(Saved<S>& bar, std::size_t b, Index j) const {
+    if (!turns(b)) return;
+    for (Index h = 0; h < at.heads(b); ++h)
+      maps.rotary.turn_back(at.head(bar, b, j, h * (at.H / at.heads(b))));
+  }
+
+  /// Q, K, V = X W + 1 b, Q and K turned
   void project(BlockView<const S> w, BatchView<const S> x, Saved<S>& value) const {
     value.input = x;
     value.values.resize(kSaved);
@@ -50,6 +96,8 @@ struct Projections {
       for (Index g = 0; g < at.groups(b); ++g)
         sum_of_products<S>({{tokens(value, b), at.columns(tile(w(b, 0, 0)), b, g)}},
                            at.projection(value, b, 0, g));
+      add_bias(w, b, 0, value);
+      turn(value, b, 0);
     }
     core.prepare(value);
   }
@@ -59,19 +107,24 @@ struct Projections {
   /// offset.
   void centre_tokens(Saved<S>& value) const {
     value[kX].clear();
-    if (!core.kernel().ignores_shifts_of_keys()) return;
+    if (!core.kernel().ignores_shifts_of_keys() || maps.rotary.any()) return;
     const Index rows = value.input.rows();
+    const auto mask = value.context.mask;
     for (Index first = 0; first < rows; first += at.n)
-      for_common_parts({tile(value.input[0]).middle_rows(first, at.n)}, [&](Index column, S c) {
-        if (value[kX].empty()) {
-          value[kX].resize(1, rows, value.input.cols());
-          value[kX][0] = value.input[0];
-        }
-        subtract_from_column(tile(value[kX][0]).middle_rows(first, at.n), column, c);
-      });
+      for_common_parts(
+          {tile(value.input[0]).middle_rows(first, at.n)},
+          [&](Index column, S c) {
+            if (value[kX].empty()) {
+              value[kX].resize(1, rows, value.input.cols());
+              value[kX][0] = value.input[0];
+            }
+            subtract_from_column(tile(value[kX][0]).middle_rows(first, at.n), column, c);
+          },
+          mask.empty() ? mask
+                       : mask.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(at.n)));
   }
 
-  /// dQ = X dW_Q + dX W_Q, and so on
+  /// dQ = X dW_Q + dX W_Q + 1 db_Q, turned, and so on
   void project_tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
                        BlockView<const S> dw, Saved<S>& tangent) const {
     const BatchView<const S> x = value.input;
@@ -80,14 +133,17 @@ struct Projections {
     tangent.values.resize(kSaved);
     for (const std::size_t b : kProjections) {
       tangent[b].clear();
-      if (dx.empty() && (!dw.has(b) || (at.bilinear && b == kK))) continue;
+      if (dx.empty() && !has_bias(dw, b) && (!dw.has(b) || (at.bilinear && b == kK))) continue;
       at.resize(tangent, b, dw.count(), x.rows());
-      for (Index j = 0; j < dw.count(); ++j)
+      for (Index j = 0; j < dw.count(); ++j) {
         for (Index g = 0; g < at.groups(b); ++g)
           sum_of_products<S>(
               {{tokens(value, b), dw.has(b) ? at.columns(tile(dw(b, j, 0)), b, g) : Tile<const S>{}},
                {dx.empty() ? Tile<const S>{} : tile(dx[j]), at.columns(tile(w(b, 0, 0)), b, g)}},
               at.projection(tangent, b, j, g));
+        add_bias(dw, b, j, tangent);
+        turn(tangent, b, j);
+      }
     }
     if (at.bilinear) bilinear_tangent(w, value, dw, tangent);
     core.prepare_tangent(value, tangent);
@@ -107,9 +163,10 @@ struct Projections {
       }
   }
 
-  /// Wbar += X^T Qbar,  Xbar = sum Qbar W^T; with the tangents, the product rule on both:
-  /// dWbar += X^T dQbar + dX^T Qbar,  dXbar = sum dQbar W^T + Qbar dW^T. `keep`: what tangents will need.
-  void project_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& bar, BlockView<S> wbar,
+  /// With Qbar turned back, Wbar += X^T Qbar,  bbar += 1^T Qbar,  Xbar = sum Qbar W^T; with the tangents, the
+  /// product rule: dWbar += X^T dQbar + dX^T Qbar,  dXbar = sum dQbar W^T + Qbar dW^T. `keep`: what tangents
+  /// will need.
+  void project_adjoint(BlockView<const S> w, const Saved<S>& value, Saved<S>& bar, BlockView<S> wbar,
                        Batch<S>* xbar, Saved<S>* keep, BatchView<const S> dx = {},
                        const BlockView<const S>* dw = nullptr, const Saved<S>* point_bar = nullptr) const {
     check_fixed(dx, xbar);
@@ -119,8 +176,11 @@ struct Projections {
     const Tile<const S> X = tile(memory.x[0]).middle_cols(0, x.cols());
     if (xbar) xbar->resize_zero(wbar.count(), x.rows(), x.cols());
     for (Index j = 0; j < wbar.count(); ++j)
-      for (const std::size_t b : kProjections)
-        for (Index g = 0; g < at.groups(b) && !bar[b].empty(); ++g) {
+      for (const std::size_t b : kProjections) {
+        if (bar[b].empty()) continue;
+        turn_back(bar, b, j);
+        add_bias_adjoint(bar, b, j, wbar);
+        for (Index g = 0; g < at.groups(b); ++g) {
           const Tile<const S> Pbar = at.projection(bar, b, j, g),
                               tokens = b == kK && !value[kX].empty() ? at.tokens(value) : X;
           const Tile<const S> point_Pbar =
@@ -134,6 +194,7 @@ struct Projections {
           if (dw && dw->has(b))
             add_times_transpose<S>(point_Pbar, at.columns(tile((*dw)(b, j, 0)), b, g), tile((*xbar)[j]));
         }
+      }
     if (!bar[kXM].empty()) bilinear_adjoint(w, X, bar, wbar, keep, dw, point_bar);
   }
 
@@ -176,8 +237,8 @@ struct Projections {
   Saved<S>& resized(Index count, const Saved<S>& value, BlockView<S> wbar, const Batch<S>* xbar,
                     Saved<S>& bar) const {
     bar.values.resize(kSaved);
-    core.resize_adjoints(count, value.input.rows(), wbar.has(kQ) || wbar.has(kK) || xbar,
-                         wbar.has(kV) || xbar, bar);
+    const auto wanted = [&](std::size_t b) { return wbar.has(b) || has_bias(wbar, b) || xbar; };
+    core.resize_adjoints(count, value.input.rows(), wanted(kQ) || wanted(kK), wanted(kV), bar);
     return bar;
   }
   void check_fixed(BatchView<const S> dx, const Batch<S>* xbar) const {

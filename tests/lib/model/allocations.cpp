@@ -9,7 +9,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 
-#include "support/cases.h"
+#include "support/attention_specs.h"
 #include "support/example_layers.h"
 
 using namespace basin;
@@ -54,6 +54,17 @@ TEST_CASE("nested networks allocate nothing either, with ids and masks") {
   const ModelPoint<double> x =
       example_network({"embedding.E", "first.linear.W", "second.inner.attention.W_K"}, true, 40);
   CHECK(allocations_of_products(x.linearize({.memory = memory, .chunk_rows = 16}), 3) == 0);
+  omp_set_num_threads(threads_before);
+}
+
+TEST_CASE("attention with all its options allocates nothing either") {
+  const int threads_before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const auto memory = GENERATE(std::size_t{0}, std::size_t{1} << 30U);
+  const std::vector<std::string> some = {"softmax.W_Q", "softmax.b_K", "softmax.b_O", "gaussian.W_V",
+                                         "gaussian.b_K"};
+  const ModelPoint<double> x = attention_network(7, 20, some);
+  CHECK(allocations_of_products(x.linearize({.memory = memory, .chunk_rows = 40}), 3) == 0);
   omp_set_num_threads(threads_before);
 }
 

@@ -98,7 +98,8 @@ TEST_CASE("what a description may not say is refused in one line") {
   a.layers[0].options["heads"] = Index{1};
   a.layers[0].options["head"] = Index{1};
   CHECK_THROWS_WITH(blocks(a),
-                    "attention: unknown option 'head'; expected heads, head-dim, outputs, kernel, bandwidth");
+                    "attention: unknown option 'head'; expected heads, head-dim, kv-heads, outputs, kernel, "
+                    "bandwidth, bias, causal, rotary.dimensions, rotary.base, rotary.pairing");
   a.layers[0].type = "lstm";
   CHECK_THROWS_WITH(
       blocks(a), Catch::Matchers::StartsWith("unknown layer type 'lstm'; expected one of attention, linear"));
@@ -113,4 +114,23 @@ TEST_CASE("what a description may not say is refused in one line") {
   CHECK_THROWS_WITH(AttentionView(x, "the certificate"),
                     "the certificate is known for a single attention layer under squared loss only; the "
                     "network is another one");
+}
+
+TEST_CASE("what is known of the single layer is known of it without masks and options alone") {
+  const Case c = {"single", 2, 3, 4, 2, 2, 2};
+  ModelPoint<double> x = make_instance(c);
+  CHECK(is_single_attention(x));
+  auto data = std::make_shared<Data<double>>(*x.data);
+  data->mask = {1, 1, 1, 1, 0, 1};
+  x.data = data;
+  CHECK_FALSE(is_single_attention(x));
+  CHECK_THROWS_WITH(AttentionView(x, "the certificate"),
+                    "the certificate is known for a single attention layer under squared loss only; the "
+                    "network is another one: it has masked tokens");
+  for (const AttentionOptions& options :
+       {AttentionOptions{.kv_heads = 1}, {.bias = "o"}, {.causal = true}, {.rotary = {.dimensions = 2}}}) {
+    AttentionSpec spec = c.spec();
+    spec.options = options;
+    CHECK_FALSE(single_attention(single_attention(spec)).has_value());
+  }
 }

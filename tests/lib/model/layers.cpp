@@ -6,6 +6,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/model/evaluator.h"
+#include "support/attention_specs.h"
 #include "support/check_layer.h"
 #include "support/example_layers.h"
 
@@ -129,6 +130,31 @@ TEST_CASE("the same bits for any number of threads, chunks kept or not, with ids
       CHECK(HV == expected);
     }
   omp_set_num_threads(threads_before);
+}
+
+TEST_CASE("attention with all its options: the same bits for any number of threads, and true derivatives") {
+  const int threads_before = omp_get_max_threads();
+  const ModelPoint<double> x =
+      attention_network(23, 9,
+                        {"softmax.W_Q", "softmax.b_Q", "softmax.W_K", "softmax.W_V", "softmax.b_V",
+                         "softmax.b_O", "gaussian.W_K", "gaussian.b_K", "gaussian.W_O"});
+  const Vectors<double> V = random_vectors(x.theta_size(), 5, 2);
+  Vectors<double> expected;
+  for (const int threads : {1, 2, 7})
+    for (const std::size_t memory : {std::size_t{0}, std::size_t{1} << 30U}) {
+      omp_set_num_threads(threads);
+      const Linearization<double> at = x.linearize({.memory = memory, .chunk_rows = 18});
+      Vectors<double> HV(V.rows(), V.cols());
+      at.hessian(V, HV);
+      if (expected.size() == 0) expected = HV;
+      CHECK(HV == expected);
+    }
+  omp_set_num_threads(threads_before);
+  const auto gradient = [&](double t) {
+    return x.at(x.theta() + t * V.col(0)).linearize({.chunk_rows = 18}).gradient();
+  };
+  const Vector<double> difference = central_difference(gradient, 1e-4);
+  CHECK((expected.col(0) - difference).norm() <= 1e-7 * difference.norm());
 }
 
 TEST_CASE("ids and masks of another length are refused") {

@@ -4,6 +4,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/network/attention_spec.h"
+#include "basin/network/layer_types.h"
 #include "support/example_layers.h"
 
 using namespace basin;
@@ -44,8 +45,10 @@ TEST_CASE("an architecture from its text and back") {
   CHECK(blocks(a)[0].name == "first.W_Q");
 
   const std::string text = to_json(a);
-  CHECK(architecture_from_json(text) == a);
-  CHECK(to_json(architecture_from_json(text)) == text);
+  const Architecture back = architecture_from_json(text);
+  CHECK((back.input == a.input && back.loss == a.loss && back.layers.size() == 2));
+  for (std::size_t l = 0; l < 2; ++l) CHECK(with_defaults(back.layers[l]) == with_defaults(a.layers[l]));
+  CHECK(to_json(back) == text);
   // defaults are written out, whatever was left out or in which order
   const std::string one = R"({"type": "attention", "heads": 1, "head-dim": 2, "outputs": 2})",
                     other = R"({"outputs": 2, "bandwidth": 0, "kernel": "softmax", "head-dim": 2, "heads": 1,
@@ -54,6 +57,53 @@ TEST_CASE("an architecture from its text and back") {
   CHECK_THAT(to_json(architecture_from_json(network(one))),
              Catch::Matchers::Contains(R"("kernel": "softmax")"));
   CHECK(single_attention(architecture_from_json(network(one))).has_value());
+}
+
+TEST_CASE("attention with all its options, from its text and back") {
+  const std::string text = network(
+      R"({"type": "attention", "heads": 4, "head-dim": 6, "kv-heads": 2, "kernel": {"type": "gaussian"},
+          "bias": "qv", "causal": true, "rotary": {"dimensions": 4, "pairing": "interleaved"}})");
+  const Architecture a = architecture_from_json(text);
+  CHECK(attention_spec(with_defaults(a.layers[0]), a.input) ==
+        AttentionSpec{
+            3, 4, 4, 6, 4, KernelKind::gaussian, 0, {2, "qv", true, {4, 10000, RotaryPairing::interleaved}}});
+  const std::vector<ParameterBlock> found = blocks(a);
+  const std::vector<ParameterBlock> expected = {{"W_Q", {4, 4, 6}}, {"W_K", {2, 4, 6}}, {"W_V", {2, 4, 6}},
+                                                {"W_O", {4, 6, 4}}, {"b_Q", {4, 6}},    {"b_V", {2, 6}}};
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t b = 0; b < found.size(); ++b) {
+    CHECK(found[b].name == expected[b].name);
+    CHECK(found[b].shape == expected[b].shape);
+  }
+  CHECK_FALSE(single_attention(a).has_value());
+  CHECK_THAT(to_json(a), Catch::Matchers::Contains(R"("rotary": {
+        "dimensions": 4,
+        "base": 10000.0,
+        "pairing": "interleaved"
+      })"));
+  CHECK(to_json(architecture_from_json(to_json(a))) == to_json(a));
+
+  const auto attention = [&](const std::string& more) {
+    return message(network(R"({"type": "attention", "heads": 2, "head-dim": 2, )" + more + "}"));
+  };
+  CHECK(attention(R"("causal": 1)") ==
+        "architecture: layers[0].causal: found number; expected true or false");
+  CHECK(attention(R"("rotary": 2)") == "architecture: layers[0].rotary: found number; expected an object");
+  CHECK(attention(R"("rotary": {"dimension": 2})") ==
+        "architecture: layers[0].rotary: unknown member 'dimension'; did you mean 'dimensions'?");
+  CHECK(attention(R"("rotary": {"base": "2"})") ==
+        "architecture: layers[0].rotary.base: found string; expected a number");
+  const auto built = [&](const std::string& more) {
+    return blocks(
+        architecture_from_json(network(R"({"type": "attention", "heads": 2, "head-dim": 2, )" + more + "}")));
+  };
+  CHECK_THROWS_WITH(built(R"("kv-heads": 3)"), "kv-heads = 3; expected a divisor of heads H = 2");
+  CHECK_THROWS_WITH(built(R"("rotary": {"pairing": "half"})"),
+                    "unknown pairing 'half'; expected halves or interleaved");
+  // alone, without options beyond the paper's, it is the layer that more is known of
+  CHECK(single_attention(architecture_from_json(
+                             network(R"({"type": "attention", "heads": 2, "head-dim": 2, "kv-heads": 2})")))
+            .has_value());
 }
 
 TEST_CASE("what is wrong with an architecture is said in one line, with its place and the nearest word") {

@@ -152,6 +152,13 @@ TEST_CASE("a linear layer obeys the four rules") {
   check_layer(layer, 2, input_moves, {});
 }
 
+TEST_CASE("a linear layer with a bias obeys the four rules") {
+  const bool input_moves = GENERATE(true, false);
+  const Linear<double> layer({3, 4}, 2, "W", "b");
+  for (const auto& frozen : std::vector<std::vector<std::string>>{{}, {"W"}, {"b"}})
+    check_layer(layer, 2, input_moves, frozen);
+}
+
 TEST_CASE("tiled attention refuses impossible sizes") {
   const auto make = [](Index n, Index e, Heads combine, Index outputs) {
     return TiledAttention<double>({n, 2}, 2, 3, e, combine, outputs, kernel(KernelKind::softmax),
