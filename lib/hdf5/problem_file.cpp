@@ -126,6 +126,81 @@ DescribedNetwork read_described(const Reader& file) {
   return net;
 }
 
+/// Whole numbers of shape (N, n), of any integer type.
+std::vector<Index> read_whole(const Reader& file, const std::string& path, const Extent& shape, Index most) {
+  const Array array = file.read_numbers(path, shape);
+  std::vector<Index> all;
+  all.reserve(static_cast<std::size_t>(array.values.size()));
+  for (const double value : array.values) {
+    if (!(value >= 0 && value <= static_cast<double>(most) && value == std::floor(value)))
+      file.refuse(path, "found " + std::to_string(value) + " at (" + std::to_string(all.size() / shape[1]) +
+                            ", " + std::to_string(all.size() % shape[1]) +
+                            "); expected whole numbers from 0 to " + std::to_string(most));
+    all.push_back(static_cast<Index>(value));
+  }
+  return all;
+}
+
+/// Inputs of the kind and shape that the architecture says.
+void read_inputs(const Reader& file, const Architecture& a, Problem& problem) {
+  const Index n = a.input.tokens;
+  Data<double>& data = problem.data;
+  problem.tokens = n;
+  if (a.vocabulary > 0) {
+    const Extent found = file.read_numbers("/data/tokens").shape;
+    if (found.size() != 2 || found[0] < 1 || found[1] != n)
+      wrong_shape(file, "/data/tokens", found,
+                  "(N, " + std::to_string(n) + "), the tokens of /model/architecture");
+    for (const Index id : read_whole(file, "/data/tokens", found, a.vocabulary - 1))
+      data.ids.push_back(static_cast<std::int32_t>(id));
+    data.samples = found[0];
+    data.X.resize(data.samples * n, 0);
+    return;
+  }
+  const std::string path = a.channels > 0 ? "/data/images" : "/data/X";
+  const Array X = file.read_array(path, a.channels > 0 ? 4 : 3);
+  check_positive(file, path, X.shape);
+  Extent expected = {X.shape[0], n, a.input.width};
+  if (a.channels > 0) expected = {X.shape[0], a.channels, n / a.channels, a.input.width};
+  if (X.shape != expected)
+    wrong_shape(file, path, X.shape, text(expected) + ", the inputs that /model/architecture says");
+  data.samples = X.shape[0];
+  data.X = Eigen::Map<const Matrix<double>>(X.values.data(), data.samples * n, a.input.width);
+}
+
+void read_described_data(const Reader& file, const Architecture& a, Problem& problem) {
+  read_inputs(file, a, problem);
+  Data<double>& data = problem.data;
+  const Index N = data.samples, n = a.input.tokens;
+  if (file.has("/data/mask")) {
+    const std::vector<Index> mask = read_whole(file, "/data/mask", {N, n}, 1);
+    data.mask.assign(mask.begin(), mask.end());
+    for (Index i = 0; i < N; ++i)
+      if (std::none_of(mask.begin() + i * n, mask.begin() + (i + 1) * n,
+                       [](Index real) { return real != 0; }))
+        file.refuse("/data/mask", "sample " + std::to_string(i) + " has no real token");
+  }
+  const Shape out = output_shape(a);
+  const Array Y = file.read_array("/data/Y", 3);
+  if (Y.shape != Extent{N, out.tokens, out.width})
+    wrong_shape(file, "/data/Y", Y.shape,
+                text({N, out.tokens, out.width}) + ", the outputs of /model/architecture");
+  data.Y = as_rows(Y);
+}
+
+void write_described_data(Writer& file, const Architecture& a, const Data<double>& data) {
+  const Index N = data.samples, n = a.input.tokens;
+  make_plot(file, "/data", a.vocabulary > 0 ? "tokens" : a.channels > 0 ? "images" : "X", {});
+  if (a.vocabulary > 0)
+    file.write_unsigned("/data/tokens", std::vector<std::uint64_t>(data.ids.begin(), data.ids.end()), {N, n});
+  else if (a.channels > 0)
+    file.write("/data/images", data.X.data(), {N, a.channels, n / a.channels, a.input.width});
+  else
+    file.write("/data/X", data.X.data(), {N, n, a.input.width});
+  if (!data.mask.empty()) file.write_bytes("/data/mask", data.mask, {N, n});
+  file.write("/data/Y", data.Y.data(), {N, data.Y.rows() / N, data.Y.cols()});
+}
+
 void write_described(Writer& file, const DescribedNetwork& net) {
   file.write("/model/architecture", to_json(net.architecture));
   file.group("/parameters");
@@ -173,24 +248,14 @@ double read_bandwidth(const Reader& file, const std::string& group) {
 Problem read_problem(const Reader& file) {
   check_kind(file, "problem");
   Problem problem;
-  if (file.has("/model")) problem.described = read_described(file);
+  if (file.has("/model")) {
+    problem.described = read_described(file);
+    read_described_data(file, problem.described->architecture, problem);
+    return problem;
+  }
   const Array X = file.read_array("/data/X", 3), Y = file.read_array("/data/Y", 3);
   check_positive(file, "/data/X", X.shape);
   check_positive(file, "/data/Y", Y.shape);
-  if (problem.described) {
-    const Architecture& a = problem.described->architecture;
-    const Extent x = {X.shape[0], a.input.tokens, a.input.width};
-    if (X.shape != x)
-      wrong_shape(file, "/data/X", X.shape,
-                  "(N, " + std::to_string(x[1]) + ", " + std::to_string(x[2]) +
-                      "), the inputs that /model/architecture says");
-    const Shape out = output_shape(a);
-    const Extent y = {X.shape[0], out.tokens, out.width};
-    if (Y.shape != y) wrong_shape(file, "/data/Y", Y.shape, text(y) + ", the outputs of /model/architecture");
-    problem.tokens = X.shape[1];
-    problem.data = {X.shape[0], as_rows(X), as_rows(Y)};
-    return problem;
-  }
   if (X.shape[0] != Y.shape[0] || X.shape[1] != Y.shape[1])
     wrong_shape(file, "/data/Y", Y.shape,
                 "(" + std::to_string(X.shape[0]) + ", " + std::to_string(X.shape[1]) +
@@ -209,18 +274,20 @@ std::optional<Network> read_teacher(const Reader& file, const Problem& problem) 
 
 void write_problem(Writer& file, const Problem& problem) {
   mark_kind(file, "problem", problem.described ? kDescribedFormat : kFormatVersion);
+  file.attribute("/", "default", std::string("data"));
+  if (problem.described) {
+    write_described_data(file, problem.described->architecture, problem.data);
+    write_described(file, *problem.described);
+    return;
+  }
   const Index N = problem.data.samples, n = problem.tokens, D = problem.embedding(),
               D_out = problem.outputs();
   make_plot(file, "/data", "X", {});  // what viewers open
-  file.attribute("/", "default", std::string("data"));
   file.write("/data/X", problem.data.X.data(), {N, n, D});
-  file.write("/data/Y", problem.data.Y.data(), {N, problem.data.Y.rows() / N, D_out});
+  file.write("/data/Y", problem.data.Y.data(), {N, n, D_out});
   if (!problem.token_text.empty()) file.write("/data/tokens", problem.token_text, {N, n});
   if (!problem.sources.empty()) file.write("/data/sources", problem.sources, {N});
-  if (problem.described)
-    write_described(file, *problem.described);
-  else
-    write_network(file, "/parameters", problem.network, D, D_out);
+  write_network(file, "/parameters", problem.network, D, D_out);
   if (problem.teacher) write_network(file, "/teacher", *problem.teacher, D, D_out);
 }
 

@@ -1,7 +1,5 @@
 #include "basin/network/architecture.h"
 
-#include <algorithm>
-
 #include "basin/linalg/errors.h"
 #include "basin/network/layer_types.h"
 #include "basin/network/sequential.h"
@@ -9,20 +7,27 @@
 namespace basin {
 namespace {
 
-/// What the blocks of each layer are prefixed by: a layer's name or type, a container's name.
-std::vector<std::string> prefixes(const std::vector<LayerDescription>& layers) {
-  std::vector<std::string> names;
+constexpr double kMostLayers = 1e5;
+
+/// With all repetitions.
+double count(const std::vector<LayerDescription>& layers) {
+  double sum = 0;
   for (const LayerDescription& layer : layers) {
-    const std::string& name = layer.name.empty() && layer.layers.empty() ? layer.type : layer.name;
-    if (!name.empty() && std::count(names.begin(), names.end(), name) > 0)
-      throw InputError("two layers are called '" + name + "'; give them names, e.g. '" + name + "1' and '" +
-                       name + "2'");
-    names.push_back(name);
+    const auto times = layer.options.find("times");
+    const bool repeats = times != layer.options.end() && std::holds_alternative<Index>(times->second);
+    sum += 1 + count(layer.layers) * (repeats ? static_cast<double>(std::get<Index>(times->second)) : 1);
   }
-  return names;
+  return sum;
 }
 
 }  // namespace
+
+std::vector<std::string> block_prefixes(const std::vector<LayerDescription>& layers) {
+  std::vector<std::string> names;
+  for (const LayerDescription& layer : layers)
+    names.push_back(layer.name.empty() && layer.layers.empty() ? layer.type : layer.name);
+  return names;
+}
 
 template <class S>
 std::unique_ptr<const Layer<S>> chain(const std::vector<LayerDescription>& described, Shape input) {
@@ -32,11 +37,14 @@ std::unique_ptr<const Layer<S>> chain(const std::vector<LayerDescription>& descr
     layers.push_back(make_layer<S>(layer, shape));
     shape = layers.back()->output();
   }
-  return std::make_unique<Sequential<S>>(std::move(layers), prefixes(described));
+  return std::make_unique<Sequential<S>>(std::move(layers), block_prefixes(described));
 }
 
 template <class S>
 std::unique_ptr<const Layer<S>> make_network(const Architecture& a) {
+  if (count(a.layers) > kMostLayers)
+    throw InputError("more than " + std::to_string(static_cast<Index>(kMostLayers)) +
+                     " layers, repetitions counted; expected fewer");
   // One layer alone has no prefix.
   if (a.layers.size() == 1 && a.layers[0].layers.empty()) return make_layer<S>(a.layers[0], a.input);
   return chain<S>(a.layers, a.input);

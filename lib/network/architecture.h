@@ -25,15 +25,21 @@ struct LayerDescription {
   bool operator==(const LayerDescription&) const = default;
 };
 
+/// What the blocks of each of these layers are prefixed by: a layer's name or type, a container's name.
+std::vector<std::string> block_prefixes(const std::vector<LayerDescription>& layers);
+
 /// Described layers one after another, as a layer: what a container is made of. Throws InputError as
 /// `blocks`.
 template <class S>
 std::unique_ptr<const Layer<S>> chain(const std::vector<LayerDescription>& layers, Shape input);
 
-/// Layers one after another, on inputs of n tokens of D numbers, under a loss.
+/// Layers one after another under a loss, on inputs of n tokens of D numbers; or on n token ids, which have
+/// no numbers (D = 0); or on images, whose rows of pixels, channel after channel, are the tokens.
 struct Architecture {
   Shape input{};
-  std::vector<LayerDescription> layers;
+  Index vocabulary = 0;  ///< of token ids: 0, ..., vocabulary - 1; else 0
+  Index channels = 0;    ///< of images; else 0
+  std::vector<LayerDescription> layers = {};
   std::string loss = "squared";
 
   bool operator==(const Architecture&) const = default;

@@ -1,6 +1,8 @@
 #include "basin/network/architecture_json.h"
 
 #include <algorithm>
+#include <functional>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -101,6 +103,7 @@ LayerOption option_at(const Json& value, const std::string& where, const LayerOp
 }
 
 std::vector<LayerDescription> layers_at(const Json& value, const std::string& where);
+std::vector<LayerDescription> branches_at(const Json& value, const std::string& where);
 
 LayerDescription layer_at(const Json& value, const std::string& where) {
   object_at(value, where);
@@ -109,11 +112,11 @@ LayerDescription layer_at(const Json& value, const std::string& where) {
   const std::vector<std::string> types = layer_type_names();
   if (std::find(types.begin(), types.end(), layer.type) == types.end())
     refuse(path(where, "type"), "unknown layer type " + shown(layer.type) + meant(layer.type, types));
-  const bool container = layer_type(layer.type).container;
+  const std::string& inside = layer_type(layer.type).inside;
   const std::vector<LayerOptionType>& known = layer_type(layer.type).options;
 
   std::vector<std::string> names = {"type", "name"};
-  if (container) names.emplace_back("layers");
+  if (!inside.empty()) names.push_back(inside);
   std::map<std::string, std::vector<std::string>> objects;  // and the names of their members
   for (const LayerOptionType& o : known) {
     const std::size_t dot = o.name.find('.');
@@ -135,8 +138,8 @@ LayerDescription layer_at(const Json& value, const std::string& where) {
       layer.name = text_at(given, at);
       if (layer.name.empty() || layer.name.find_first_of("./*") != std::string::npos)
         refuse(at, "found " + shown(layer.name) + "; expected a name without '.', '/' and '*'");
-    } else if (key == "layers" && container) {
-      layer.layers = layers_at(given, at);
+    } else if (!inside.empty() && key == inside) {
+      layer.layers = inside == "branches" ? branches_at(given, at) : layers_at(given, at);
     } else if (const auto object = objects.find(key); object != objects.end()) {
       check_members(object_at(given, at), at, object->second);
       for (const auto& [inner, inner_value] : given.items())
@@ -149,7 +152,7 @@ LayerDescription layer_at(const Json& value, const std::string& where) {
       set(key, given, at);
     }
   }
-  if (container) member(value, where, "layers");
+  if (!inside.empty()) member(value, where, inside);
   return layer;
 }
 
@@ -161,6 +164,88 @@ std::vector<LayerDescription> layers_at(const Json& value, const std::string& wh
   for (const Json& layer : value)
     layers.push_back(layer_at(layer, where + "[" + std::to_string(layers.size()) + "]"));
   return layers;
+}
+
+/// Each a layer, a list of layers one after another, or the word "identity".
+std::vector<LayerDescription> branches_at(const Json& value, const std::string& where) {
+  if (!value.is_array() || value.empty())
+    refuse(where, std::string("found ") + (value.is_array() ? "an empty list" : value.type_name()) +
+                      "; expected a list of branches");
+  std::vector<LayerDescription> branches;
+  for (const Json& branch : value) {
+    const std::string at = where + "[" + std::to_string(branches.size()) + "]";
+    if (branch.is_string() && branch.get<std::string>() == "identity")
+      branches.push_back({"identity"});
+    else if (branch.is_array())
+      branches.push_back({"chain", {}, {}, layers_at(branch, at)});
+    else
+      branches.push_back(layer_at(branch, at));
+  }
+  return branches;
+}
+
+void read_inputs(const Json& inputs, Architecture& architecture) {
+  const std::string type = text_at(member(inputs, "inputs", "type"), "inputs.type");
+  const auto sizes = [&](const std::vector<std::pair<const char*, Index*>>& wanted) {
+    std::vector<std::string> names = {"type"};
+    for (const auto& [name, size] : wanted) names.emplace_back(name);
+    check_members(inputs, "inputs", names);
+    for (const auto& [name, size] : wanted) {
+      *size = size_at(member(inputs, "inputs", name), path("inputs", name));
+      if (*size < 1) refuse(path("inputs", name), "found " + std::to_string(*size) + "; expected at least 1");
+    }
+  };
+  Shape& input = architecture.input;
+  if (type == "vectors") return sizes({{"tokens", &input.tokens}, {"width", &input.width}});
+  if (type == "tokens") {
+    sizes({{"tokens", &input.tokens}, {"vocabulary", &architecture.vocabulary}});
+    if (architecture.vocabulary > std::numeric_limits<std::int32_t>::max())
+      refuse("inputs.vocabulary",
+             "found " + std::to_string(architecture.vocabulary) + "; expected at most 2^31 - 1");
+    return;
+  }
+  if (type != "images")
+    refuse("inputs.type", "unknown inputs " + shown(type) + meant(type, {"vectors", "tokens", "images"}));
+  Index height = 0;
+  sizes({{"channels", &architecture.channels}, {"height", &height}, {"width", &input.width}});
+  if (static_cast<double>(architecture.channels) * static_cast<double>(height) > 0x1p40)
+    refuse("inputs", "more than 2^40 rows of pixels");
+  input.tokens = architecture.channels * height;
+}
+
+/// What follows from the inputs: the vocabulary of embeddings and of what is tied to them, the channels of
+/// patches.
+void fill_in(Architecture& architecture) {
+  for (LayerDescription& layer : architecture.layers) {
+    if (layer.type == "embedding" && architecture.vocabulary > 0)
+      layer.options.try_emplace("vocabulary", architecture.vocabulary);
+    if (layer.type == "patches" && architecture.channels > 0)
+      layer.options.try_emplace("channels", architecture.channels);
+  }
+  const std::function<void(std::vector<LayerDescription>&)> tie = [&](std::vector<LayerDescription>& layers) {
+    for (LayerDescription& layer : layers) {
+      tie(layer.layers);
+      const auto tied = layer.options.find("weight.tied");
+      if (tied == layer.options.end()) continue;
+      for (const LayerDescription& embedding : architecture.layers) {
+        const std::string name = embedding.name.empty() ? embedding.type : embedding.name;
+        if (const auto rows = embedding.options.find("vocabulary");
+            rows != embedding.options.end() && tied->second == LayerOption(name + ".E"))
+          layer.options.try_emplace("outputs", rows->second);
+      }
+    }
+  };
+  tie(architecture.layers);
+}
+
+Json inputs_of(const Architecture& a) {
+  if (a.vocabulary > 0) return {{"type", "tokens"}, {"tokens", a.input.tokens}, {"vocabulary", a.vocabulary}};
+  if (a.channels > 0)
+    return {{"type", "images"},
+            {"channels", a.channels},
+            {"height", a.input.tokens / a.channels},
+            {"width", a.input.width}};
+  return {{"type", "vectors"}, {"tokens", a.input.tokens}, {"width", a.input.width}};
 }
 
 /// The text as JSON. Depth and keys are looked at before anything is built of them.
@@ -205,7 +290,7 @@ Json to_json(const std::vector<LayerDescription>& layers) {
               one[of.name.substr(0, dot)][of.name.substr(dot + 1)] = value;
           },
           full.options.at(of.name));
-    if (!full.layers.empty()) one["layers"] = to_json(full.layers);
+    if (!full.layers.empty()) one[layer_type(full.type).inside] = to_json(full.layers);
     list.push_back(std::move(one));
   }
   return list;
@@ -218,16 +303,9 @@ Architecture architecture_from_json(const std::string& text) {
   object_at(json, "");
   check_members(json, "", {"inputs", "layers", "loss"});
   Architecture architecture;
-  const Json& inputs = object_at(member(json, "", "inputs"), "inputs");
-  const std::string type = text_at(member(inputs, "inputs", "type"), "inputs.type");
-  if (type != "vectors") refuse("inputs.type", "unknown inputs " + shown(type) + meant(type, {"vectors"}));
-  check_members(inputs, "inputs", {"type", "tokens", "width"});
-  for (const auto& [name, size] :
-       {std::pair{"tokens", &architecture.input.tokens}, {"width", &architecture.input.width}}) {
-    *size = size_at(member(inputs, "inputs", name), path("inputs", name));
-    if (*size < 1) refuse(path("inputs", name), "found " + std::to_string(*size) + "; expected at least 1");
-  }
+  read_inputs(object_at(member(json, "", "inputs"), "inputs"), architecture);
   architecture.layers = layers_at(member(json, "", "layers"), "layers");
+  fill_in(architecture);
   if (const auto loss = json.find("loss"); loss != json.end()) {
     object_at(*loss, "loss");
     check_members(*loss, "loss", {"type"});
@@ -238,7 +316,7 @@ Architecture architecture_from_json(const std::string& text) {
 
 std::string to_json(const Architecture& a) {
   Json json;
-  json["inputs"] = {{"type", "vectors"}, {"tokens", a.input.tokens}, {"width", a.input.width}};
+  json["inputs"] = inputs_of(a);
   json["layers"] = to_json(a.layers);
   json["loss"] = {{"type", a.loss}};
   return json.dump(2);

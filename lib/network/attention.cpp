@@ -59,10 +59,11 @@ bool Attention<S>::turns(std::size_t b) const {
 template <class S>
 std::vector<ParameterBlock> Attention<S>::blocks() const {
   const Index D = this->input().width, G = count(kK);
-  std::vector<ParameterBlock> all = {{"W_Q", {heads_, D, head_dim_}},
-                                     {"W_K", {G, D, head_dim_}},
-                                     {"W_V", {G, D, head_dim_}},
-                                     {"W_O", {heads_, head_dim_, this->output().width}, {}, BlockRole::stacked_map}};
+  std::vector<ParameterBlock> all = {
+      {"W_Q", {heads_, D, head_dim_}},
+      {"W_K", {G, D, head_dim_}},
+      {"W_V", {G, D, head_dim_}},
+      {"W_O", {heads_, head_dim_, this->output().width}, {}, BlockRole::stacked_map}};
   if (bias(kQ)) all.push_back({"b_Q", {heads_, head_dim_}, {}, BlockRole::shift});
   if (bias(kK)) all.push_back({"b_K", {G, head_dim_}, {}, BlockRole::shift});
   if (bias(kV)) all.push_back({"b_V", {G, head_dim_}, {}, BlockRole::shift});

@@ -37,4 +37,20 @@ class FixedMap : public Layer<S> {
   virtual void apply_transpose(const Context& context, BatchView<const S> ybar, Batch<S>& xbar) const = 0;
 };
 
+/// y = x.
+template <class S>
+class Identity final : public FixedMap<S> {
+ public:
+  explicit Identity(Shape input) : FixedMap<S>(input, input) {}
+
+ private:
+  void apply(const Context& /*context*/, BatchView<const S> x, Batch<S>& y) const override {
+    y.resize(x.count(), x.rows(), x.cols());
+    for (Index j = 0; j < x.count(); ++j) y[j] = x[j];
+  }
+  void apply_transpose(const Context& context, BatchView<const S> ybar, Batch<S>& xbar) const override {
+    apply(context, ybar, xbar);
+  }
+};
+
 }  // namespace basin

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "basin/linalg/errors.h"
 #include "basin/network/layer.h"
 
 namespace basin {
@@ -16,11 +17,19 @@ class LayerList {
   using Layers = std::vector<std::unique_ptr<const Layer<S>>>;
 
   /// names: one for each layer. reparametrisation: of all blocks at once, under names of its own, where that
-  /// is not put together from those of the layers.
+  /// is not put together from those of the layers. Throws InputError for two layers with blocks under one
+  /// name.
   LayerList(Layers layers, std::vector<std::string> names,
             std::unique_ptr<const Reparametrisation<S>> reparametrisation = nullptr)
       : layers_(std::move(layers)), names_(std::move(names)), first_block_{0} {
-    for (const auto& layer : layers_) first_block_.push_back(first_block_.back() + layer->blocks().size());
+    for (std::size_t l = 0; l < size(); ++l) {
+      const std::size_t count = layers_[l]->blocks().size();
+      for (std::size_t before = 0; before < l && count > 0 && !names_[l].empty(); ++before)
+        if (names_[before] == names_[l] && first_block_[before + 1] > first_block_[before])
+          throw InputError("two layers are called '" + names_[l] + "'; give them names, e.g. '" + names_[l] +
+                           "1' and '" + names_[l] + "2'");
+      first_block_.push_back(first_block_.back() + count);
+    }
     reparametrisation_ = reparametrisation ? std::move(reparametrisation) : joined();
   }
 

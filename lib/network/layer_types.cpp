@@ -1,23 +1,172 @@
 #include "basin/network/layer_types.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "basin/linalg/errors.h"
+#include "basin/network/activation.h"
 #include "basin/network/attention_layers.h"
+#include "basin/network/branches.h"
+#include "basin/network/class_token.h"
+#include "basin/network/embedding.h"
 #include "basin/network/linear.h"
+#include "basin/network/mask_rows.h"
+#include "basin/network/norm.h"
+#include "basin/network/patches.h"
+#include "basin/network/pool.h"
+#include "basin/network/positions.h"
+#include "basin/network/residual.h"
+#include "basin/network/sequential.h"
+#include "basin/network/transposed_linear.h"
 
 namespace basin {
 namespace {
 
+template <class S>
+using Made = std::unique_ptr<const Layer<S>>;
+
+Index at_least(const LayerDescription& layer, const std::string& name, Index least) {
+  const auto found = option<Index>(layer, name);
+  if (found < least)
+    throw InputError(layer.type + ": " + name + " = " + std::to_string(found) + "; expected at least " +
+                     std::to_string(least));
+  return found;
+}
+
 LayerType linear() {
-  return typed("linear", {{"outputs", Index{}, true}},
-               [](const LayerDescription& layer, Shape input, auto scalar) {
+  return typed("linear", {{"outputs", Index{0}}, {"bias", true}, {"weight.tied", ""}},
+               [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
                  using S = decltype(scalar);
-                 const auto outputs = option<Index>(layer, "outputs");
-                 if (outputs < 1)
-                   throw InputError("linear: outputs = " + std::to_string(outputs) + "; expected at least 1");
-                 return std::unique_ptr<const Layer<S>>(std::make_unique<Linear<S>>(input, outputs, "W"));
+                 const bool bias = option<bool>(layer, "bias");
+                 const auto& tied = option<std::string>(layer, "weight.tied");
+                 const Index outputs = at_least(layer, "outputs", 1);
+                 if (!tied.empty()) return std::make_unique<TransposedLinear<S>>(input, outputs, tied, bias);
+                 return std::make_unique<Linear<S>>(input, outputs, "W", bias ? "b" : "");
                });
+}
+
+LayerType activation() {
+  return typed("activation", {{"function", "", true}},
+               [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+                 return std::make_unique<Activation<decltype(scalar)>>(
+                     input, activation_from_name(option<std::string>(layer, "function")));
+               });
+}
+
+/// A norm with its usual epsilon; only a centred one may have a shift.
+LayerType norm(const std::string& name, Centring centring, double epsilon) {
+  std::vector<LayerOptionType> options = {{"epsilon", epsilon}, {"gain", true}};
+  if (centring == Centring::mean) options.push_back({"bias", true});
+  return typed(
+      name, options,
+      [centring](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+        using S = decltype(scalar);
+        const auto eps = option<double>(layer, "epsilon");
+        if (!(eps >= 0) || !std::isfinite(eps))
+          throw InputError(layer.type + ": epsilon = " + std::to_string(eps) + "; expected a number from 0");
+        return std::make_unique<Norm<S>>(input, centring, static_cast<S>(eps), option<bool>(layer, "gain"),
+                                         centring == Centring::mean && option<bool>(layer, "bias"));
+      });
+}
+
+LayerType embedding() {
+  return typed(
+      "embedding", {{"width", Index{}, true}, {"vocabulary", Index{}, true}},
+      [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+        if (input.width != 0)
+          throw InputError(
+              "embedding: its input is no token ids; expected it first, after inputs of type tokens");
+        return std::make_unique<Embedding<decltype(scalar)>>(input, at_least(layer, "vocabulary", 1),
+                                                             at_least(layer, "width", 1));
+      });
+}
+
+LayerType positions() {
+  return typed("positions", {{"kind", "learned"}, {"rows", Index{0}}},
+               [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+                 using S = decltype(scalar);
+                 const auto& kind = option<std::string>(layer, "kind");
+                 const auto rows = option<Index>(layer, "rows");
+                 if (kind == "learned")
+                   return std::make_unique<Positions<S>>(input, rows == 0 ? input.tokens : rows);
+                 if (kind != "sinusoidal")
+                   throw InputError("positions: unknown kind '" + kind + "'; expected learned or sinusoidal");
+                 if (rows != 0) throw InputError("positions: sinusoidal ones have no rows");
+                 return std::make_unique<SinusoidalPositions<S>>(input);
+               });
+}
+
+LayerType pool() {
+  return typed("pool", {{"by", "mean"}, {"over", "real"}},
+               [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+                 const auto& over = option<std::string>(layer, "over");
+                 if (over != "real" && over != "all")
+                   throw InputError("pool: unknown over '" + over + "'; expected real or all");
+                 return std::make_unique<Pool<decltype(scalar)>>(
+                     input, pooling_from_name(option<std::string>(layer, "by")), over == "real");
+               });
+}
+
+LayerType patches() {
+  return typed("patches", {{"size", Index{}, true}, {"channels", Index{1}}},
+               [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+                 return std::make_unique<Patches<decltype(scalar)>>(input, option<Index>(layer, "channels"),
+                                                                    option<Index>(layer, "size"));
+               });
+}
+
+template <template <class> class L>
+LayerType without_options(const std::string& name) {
+  return typed(name, {}, [](const LayerDescription&, Shape input, auto scalar) -> Made<decltype(scalar)> {
+    return std::make_unique<L<decltype(scalar)>>(input);
+  });
+}
+
+LayerType chain_of_layers() {
+  return typed(
+      "chain", {},
+      [](const LayerDescription& layer, Shape input, auto scalar) {
+        return chain<decltype(scalar)>(layer.layers, input);
+      },
+      "layers");
+}
+
+LayerType residual() {
+  return typed(
+      "residual", {},
+      [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+        return std::make_unique<Residual<decltype(scalar)>>(chain<decltype(scalar)>(layer.layers, input));
+      },
+      "layers");
+}
+
+/// The same layers so many times, with weights of their own: name.0, name.1, ...
+LayerType repeat() {
+  return typed(
+      "repeat", {{"times", Index{}, true}},
+      [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+        using S = decltype(scalar);
+        typename Sequential<S>::Layers copies;
+        std::vector<std::string> names;
+        for (Index t = 0; t < at_least(layer, "times", 1); ++t) {
+          copies.push_back(chain<S>(layer.layers, t == 0 ? input : copies.back()->output()));
+          names.push_back(std::to_string(t));
+        }
+        return std::make_unique<Sequential<S>>(std::move(copies), names);
+      },
+      "layers");
+}
+
+LayerType branches(const std::string& name, Joining joining) {
+  return typed(
+      name, {},
+      [joining](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+        using S = decltype(scalar);
+        typename LayerList<S>::Layers made;
+        for (const LayerDescription& branch : layer.layers) made.push_back(make_layer<S>(branch, input));
+        return std::make_unique<Branches<S>>(joining, std::move(made), block_prefixes(layer.layers));
+      },
+      "branches");
 }
 
 LayerType attention() {
@@ -39,7 +188,23 @@ LayerType attention() {
 }
 
 std::vector<LayerType>& types() {
-  static std::vector<LayerType> all = {attention(), linear()};
+  static std::vector<LayerType> all = {attention(),
+                                       linear(),
+                                       activation(),
+                                       norm("layer-norm", Centring::mean, 1e-5),
+                                       norm("rms-norm", Centring::none, 1e-6),
+                                       embedding(),
+                                       positions(),
+                                       patches(),
+                                       without_options<ClassToken>("class-token"),
+                                       without_options<MaskRows>("mask-rows"),
+                                       without_options<Identity>("identity"),
+                                       pool(),
+                                       chain_of_layers(),
+                                       residual(),
+                                       repeat(),
+                                       branches("sum", Joining::sum),
+                                       branches("product", Joining::product)};
   return all;
 }
 
@@ -73,9 +238,9 @@ void add_layer_type(LayerType type) {
 
 LayerDescription with_defaults(const LayerDescription& layer) {
   const LayerType& type = layer_type(layer.type);
-  if (type.container == layer.layers.empty())
-    throw InputError(layer.type + (type.container ? ": expected layers inside it, found none"
-                                                  : ": found layers inside it; it takes none"));
+  if (type.container() == layer.layers.empty())
+    throw InputError(layer.type + (type.container() ? ": expected layers inside it, found none"
+                                                    : ": found layers inside it; it takes none"));
   LayerDescription full = layer;
   std::string names;
   for (const LayerOptionType& known : type.options) {

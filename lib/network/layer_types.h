@@ -25,17 +25,20 @@ struct LayerType {
   std::vector<LayerOptionType> options;
   Make<double> make;
   Make<float> make_float;
-  bool container = false;  ///< it is made of layers, which its description has
+  /// It is made of layers: what its description calls them, "layers" one after another or "branches" side by
+  /// side; empty: it is not.
+  std::string inside = {};
+  bool container() const { return !inside.empty(); }
 };
 
 /// A type whose layers are make(description, input, scalar) for the scalars double{} and float{}.
 template <class MakeLayer>
 LayerType typed(std::string name, std::vector<LayerOptionType> options, MakeLayer make,
-                bool container = false) {
+                std::string inside = {}) {
   return {std::move(name), std::move(options),
           [make](const LayerDescription& layer, Shape input) { return make(layer, input, double{}); },
           [make](const LayerDescription& layer, Shape input) { return make(layer, input, float{}); },
-          container};
+          std::move(inside)};
 }
 
 /// Throws InputError, listing the types there are.

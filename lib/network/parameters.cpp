@@ -62,7 +62,9 @@ ParameterLayout::ParameterLayout(const std::vector<ParameterBlock>& blocks,
   for (const ParameterBlock& block : blocks) {
     if (!block.tied_to.empty()) continue;
     for (const Entry& e : entries_)
-      if (e.block.name == block.name) throw InputError("two parameter blocks are called " + block.name);
+      if (e.block.name == block.name)
+        throw InputError("two parameter blocks are called " + block.name +
+                         "; give one of the layers, or what they are in, a name");
     entries_.push_back({block, weight_count_, -1});
     weight_count_ += block.size();
   }

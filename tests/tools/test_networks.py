@@ -7,21 +7,52 @@ import numpy as np
 from support import BLOCKS, ToolTest, random_problem, write_problem
 
 
-def layer_outputs(layer, weights, x):
-    """x (N, n, D) through a layer, for complex weights too."""
-    if layer["type"] == "linear":
-        return x @ weights["W"]
+def attention(layer, w, x, mask):
+    """Softmax, or a Gaussian kernel; masked keys have weight 0. For complex numbers too."""
     d, F = layer["head-dim"], 0
+    causal = np.tril(np.ones((x.shape[1], x.shape[1]))) if layer.get("causal") else 1
     for h in range(layer["heads"]):
-        Q, K = x @ weights["W_Q"][h], x @ weights["W_K"][h]
+        Q, K, V = (x @ w["W_" + b][h] + (w["b_" + b][h] if "b_" + b in w else 0) for b in "QKV")
         if layer.get("kernel", "softmax") == "softmax":
-            A = np.exp(Q @ K.transpose(0, 2, 1) / np.sqrt(d))
+            A = np.exp(Q @ K.transpose(0, 2, 1) / np.sqrt(d)) * mask[:, None, :] * causal
             A = A / A.sum(axis=2, keepdims=True)
         else:
             variance = layer["kernel"].get("bandwidth", d**0.25) ** 2
-            A = np.exp(-((Q[:, :, None, :] - K[:, None, :, :]) ** 2).sum(axis=3) / (2 * variance))
-        F = F + A @ (x @ weights["W_V"][h]) @ weights["W_O"][h]
-    return F
+            A = np.exp(-((Q[:, :, None, :] - K[:, None, :, :]) ** 2).sum(axis=3) / (2 * variance)) * mask[:, None, :] * causal
+        F = F + A @ V @ w["W_O"][h]
+    return F + w.get("b_O", 0)
+
+
+def layers_outputs(layers, weights, x, mask, prefix=""):
+    """x (N, n, D) through layers one after another; the weights by their full names."""
+    for layer in layers:
+        name = prefix + layer.get("name", "" if "layers" in layer or "branches" in layer else layer["type"])
+        inner = name + "." if name and not name.endswith(".") else name
+        w = {key.removeprefix(inner): value for key, value in weights.items() if key.startswith(inner)}
+        match layer["type"]:
+            case "linear":
+                x = x @ (weights[layer["weight"]["tied"]].T if "weight" in layer else w["W"]) + w.get("b", 0)
+            case "attention":
+                x = attention(layer, w, x, mask)
+            case "layer-norm":
+                c = x - x.mean(axis=2, keepdims=True)
+                x = w["g"] * c / np.sqrt((c**2).mean(axis=2, keepdims=True) + layer["epsilon"]) + w["beta"]
+            case "activation":
+                x = x / (1 + np.exp(-x))
+            case "positions":
+                x = x + w["Pos"][: x.shape[1]]
+            case "embedding":
+                x = w["E"][x]
+            case "pool":
+                x = (x * mask[:, :, None]).sum(axis=1, keepdims=True) / mask.sum(axis=1)[:, None, None]
+            case "residual":
+                x = x + layers_outputs(layer["layers"], weights, x, mask, inner)
+            case "repeat":
+                for t in range(layer["times"]):
+                    x = layers_outputs(layer["layers"], weights, x, mask, f"{inner}{t}.")
+            case other:
+                raise ValueError(other)
+    return x
 
 
 class Net:
@@ -32,7 +63,7 @@ class Net:
         self.layers = [{"type": "attention", "name": "first", "heads": H, "head-dim": d, "outputs": D},
                        {"type": "attention", "name": "second", "heads": 1, "head-dim": d, "outputs": 4,
                         "kernel": {"type": "gaussian", "bandwidth": 1.5}},
-                       {"type": "linear", "name": "head", "outputs": outputs}]
+                       {"type": "linear", "name": "head", "outputs": outputs, "bias": False}]
         self.description = {"inputs": {"type": "vectors", "tokens": n, "width": D}, "layers": self.layers, "loss": {"type": "squared"}}
         self.X, self.Y = rng.standard_normal((N, n, D)), rng.standard_normal((N, n, outputs))
         shapes = {}
@@ -53,12 +84,7 @@ class Net:
                 file["parameters/" + name] = values
 
     def outputs(self, weights=None):
-        x = self.X
-        for layer in self.layers:
-            prefix = layer["name"] + "."
-            x = layer_outputs(layer, {name.removeprefix(prefix): w for name, w in (weights or self.weights).items()
-                                      if name.startswith(prefix)}, x)
-        return x
+        return layers_outputs(self.layers, weights or self.weights, self.X, np.ones(self.X.shape[:2]))
 
     def theta(self, blocks):
         return np.concatenate([self.weights[name].ravel() for name in blocks])
@@ -89,6 +115,44 @@ class Net:
         return (H + H.T) / 2
 
 
+class TokenNet(Net):
+    """A classifier of masked token ids: embedding, positions, two blocks of attention and MLP, mean over real tokens, tied head."""
+
+    def __init__(self, N=3, n=4, D=4, vocabulary=6, seed=1):
+        rng = np.random.default_rng(seed)
+        block = [{"type": "residual", "layers": [{"type": "layer-norm", "name": "norm1", "epsilon": 0.01},
+                                                 {"type": "attention", "heads": 2, "head-dim": 3, "bias": "qvo", "causal": True}]},
+                 {"type": "residual", "name": "mlp", "layers": [
+                     {"type": "layer-norm", "name": "norm", "epsilon": 0.01}, {"type": "linear", "name": "in", "outputs": 5},
+                     {"type": "activation", "function": "silu"}, {"type": "linear", "name": "out", "outputs": D}]}]
+        self.layers = [{"type": "embedding", "width": D}, {"type": "positions", "rows": n + 2},
+                       {"type": "repeat", "name": "blocks", "times": 2, "layers": block}, {"type": "pool"},
+                       {"type": "linear", "name": "head", "weight": {"tied": "embedding.E"}}]
+        self.description = {"inputs": {"type": "tokens", "tokens": n, "vocabulary": vocabulary}, "layers": self.layers}
+        self.ids = rng.integers(vocabulary, size=(N, n))
+        self.mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0]])
+        self.Y = rng.standard_normal((N, 1, vocabulary))
+        shapes = {"embedding.E": (vocabulary, D), "positions.Pos": (n + 2, D)}
+        for t in ("blocks.0.", "blocks.1."):
+            shapes |= {t + "norm1.g": (D,), t + "norm1.beta": (D,)}
+            shapes |= {t + f"attention.W_{b}": (2, D, 3) for b in "QKV"} | {t + "attention.W_O": (2, 3, D)}
+            shapes |= {t + "attention.b_Q": (2, 3), t + "attention.b_V": (2, 3), t + "attention.b_O": (D,)}
+            shapes |= {t + "mlp.norm.g": (D,), t + "mlp.norm.beta": (D,), t + "mlp.in.W": (D, 5), t + "mlp.in.b": (5,),
+                       t + "mlp.out.W": (5, D), t + "mlp.out.b": (D,)}
+        shapes["head.b"] = (vocabulary,)
+        self.weights = {name: rng.standard_normal(shape) / np.sqrt(shape[-2] if len(shape) > 1 else 1) for name, shape in shapes.items()}
+
+    def write(self, path, weights=True, description=None):
+        with h5py.File(path, "w") as file:
+            file["model/architecture"] = description or json.dumps(self.description)
+            file["data/tokens"], file["data/mask"], file["data/Y"] = self.ids.astype("u2"), self.mask.astype(bool).astype("u1"), self.Y
+            for name, values in self.weights.items() if weights else ():
+                file["parameters/" + name] = values
+
+    def outputs(self, weights=None):
+        return layers_outputs(self.layers, weights or self.weights, self.ids, self.mask)
+
+
 class Networks(ToolTest):
     def network(self, name="p.h5", **options):
         net = Net(**options)
@@ -112,6 +176,40 @@ class Networks(ToolTest):
         with h5py.File(self.path("r.h5")) as file:
             self.assertEqual(file["entry/model/trainable"][()].decode(), ",".join(blocks))
             self.assertEqual(json.loads(file["entry/model/architecture"][()])["layers"][1]["bandwidth"], 1.5)
+
+    def test_token_ids_masks_norms_and_ties(self):
+        net = TokenNet()
+        net.write(self.path("p.h5"))
+        out = self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--random", 2)
+        self.assertIn("network of 5 layers (embedding, positions, repeat, pool, linear), N = 3, inputs 4 token ids of 6, outputs 1 x 6, "
+                      "some tokens masked; P = ", out)
+        blocks = list(net.weights)
+        F, theta = net.outputs(), net.theta(blocks)
+        trained, outputs, gradient, V, HV = self.results("r.h5", "entry/model/trainable", *("entry/evaluation/" + n for n in (
+            "outputs", "gradient", "directions", "hessian_products")))
+        self.assertEqual(trained.decode().split(","), blocks)
+        np.testing.assert_allclose(outputs, F, rtol=1e-12, atol=1e-13)
+        g = net.gradient(blocks, theta)
+        np.testing.assert_allclose(gradient, g, rtol=0, atol=1e-12 * np.linalg.norm(g))
+        h = 1e-3
+        for v, found in zip(V, HV):
+            at = [net.gradient(blocks, theta + t * h * v) for t in (-2, -1, 1, 2)]
+            expected = (8 * (at[2] - at[1]) - (at[3] - at[0])) / (12 * h)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7 * np.linalg.norm(expected))
+        # written again, it is the same problem
+        self.done("basin-train", "p.h5", "-o", "t.h5", "--steps", 0, "--final", "again.h5")
+        self.done("basin-evaluate", "again.h5", "-o", "s.h5")
+        np.testing.assert_array_equal(self.results("s.h5", "entry/evaluation/gradient"), gradient)
+        for place, value, message in (("data/tokens", 6, "/data/tokens: found 6.000000 at (0, 1); expected whole numbers from 0 to 5"),
+                                      ("data/mask", 2, "/data/mask: found 2.000000 at (0, 1); expected whole numbers from 0 to 1")):
+            net.write(self.path("bad.h5"))
+            with h5py.File(self.path("bad.h5"), "a") as file:
+                file[place][0, 1] = value
+            self.refused(2, message, "basin-evaluate", "bad.h5", "-o", "x.h5")
+        net.write(self.path("bad.h5"))
+        with h5py.File(self.path("bad.h5"), "a") as file:
+            file["data/mask"][2] = 0
+        self.refused(2, "/data/mask: sample 2 has no real token", "basin-evaluate", "bad.h5", "-o", "x.h5")
 
     def test_all_blocks_without_weights(self):
         net = Net()
@@ -189,7 +287,7 @@ class Networks(ToolTest):
                 ('"heads": 2', '"haeds": 2', "/model/architecture: architecture: layers[0]: attention: unknown member 'haeds'; did you mean 'heads'?"),
                 ('"linear"', '"liner"', "layers[2].type: unknown layer type 'liner'; did you mean 'linear'?"),
                 ('"tokens": 4', '"tokens": 5', "/data/X: found shape (3, 4, 5); expected (N, 5, 5), the inputs that /model/architecture says"),
-                ('"outputs": 2}', '"outputs": 3}', "/parameters/head.W: found shape (4, 2); expected (4, 3), as /model/architecture says"),
+                ('"outputs": 2,', '"outputs": 3,', "/parameters/head.W: found shape (4, 2); expected (4, 3), as /model/architecture says"),
                 ('"head"', '"first"', "two layers are called 'first'"),
                 ('"heads": 2', '"heads": 0', "heads H = 0; expected at least 1"),
                 ('"heads": 2', '"heads": 1099511627776', "more than 2^40 numbers"),

@@ -5,7 +5,6 @@
 #include "basin/linalg/errors.h"
 #include "basin/network/attention_spec.h"
 #include "basin/network/layer_types.h"
-#include "support/example_layers.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -151,26 +150,26 @@ TEST_CASE("what is wrong with an architecture is said in one line, with its plac
 }
 
 TEST_CASE("layers stand in containers, which types entered from outside may be, and nowhere else") {
-  add_example_layers();
   const std::string inner = R"({"type": "linear", "outputs": 4})";
   const auto residual = [](const std::string& layers) {
-    return R"({"type": "test-residual", "name": "r", "layers": [)" + layers + "]}";
+    return R"({"type": "residual", "name": "r", "layers": [)" + layers + "]}";
   };
   const Architecture a = architecture_from_json(network(residual(residual(inner))));
   REQUIRE(a.layers[0].layers.size() == 1);
   REQUIRE(a.layers[0].layers[0].layers.size() == 1);
   CHECK(blocks(a)[0].name == "r.r.linear.W");
   CHECK(architecture_from_json(to_json(a)) == a);
-  CHECK(message(network(R"({"type": "test-residual", "name": "r"})")) ==
+  CHECK(message(network(R"({"type": "residual", "name": "r"})")) ==
         "architecture: layers[0]: 'layers' is missing");
   CHECK(message(network(residual(residual(R"({"type": "linear"}, {"type": "linaer"})")))) ==
         "architecture: layers[0].layers[0].layers[1].type: unknown layer type 'linaer'; did you mean "
         "'linear'?");
   CHECK(message(network(R"({"type": "linear", "outputs": 2, "layers": [)" + inner + "]}")) ==
-        "architecture: layers[0]: linear: unknown member 'layers'; expected one of type, name, outputs");
+        "architecture: layers[0]: linear: unknown member 'layers'; expected one of type, name, outputs, "
+        "bias, weight");
   Architecture b = a;
   b.layers[0].layers.clear();
-  CHECK_THROWS_WITH(blocks(b), "test-residual: expected layers inside it, found none");
+  CHECK_THROWS_WITH(blocks(b), "residual: expected layers inside it, found none");
   b = a;
   b.layers[0].layers[0].type = "linear";
   CHECK_THROWS_WITH(blocks(b), "linear: found layers inside it; it takes none");

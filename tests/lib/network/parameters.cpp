@@ -50,7 +50,7 @@ TEST_CASE("layouts refuse what is no choice of blocks") {
   CHECK_THROWS_WITH(ParameterLayout(kBlocks, {"head"}),
                     "unknown parameter block 'head'; the model has E, b, W");
   CHECK_THROWS_WITH(ParameterLayout({{"E", {5, 3}}, {"E", {5, 3}}}, {"E"}),
-                    "two parameter blocks are called E");
+                    "two parameter blocks are called E; give one of the layers, or what they are in, a name");
   CHECK_THROWS_WITH(ParameterLayout({{"E", {5, 3}}, {"head", {3, 5}, "E"}}, {"E"}),
                     "head is tied to E, which has another shape");
 }

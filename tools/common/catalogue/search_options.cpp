@@ -29,6 +29,8 @@ Specification specification_of(const Command& command, const Setup& setup, bool 
                                    {"D", setup.inputs().width},
                                    {"D_out", setup.outputs().width}})
     all.emplace_back(name, std::to_string(size));
+  if (!setup.point.data->ids.empty()) all.emplace_back("tokens", checksum(bytes_of(setup.point.data->ids)));
+  if (!setup.point.data->mask.empty()) all.emplace_back("mask", checksum(bytes_of(setup.point.data->mask)));
   if (!setup.single_attention()) all.emplace_back("network", checksum(to_json(setup.architecture())));
   const Specification options = share ? command.identity() : command.shared_identity();
   all.insert(all.end(), options.begin(), options.end());

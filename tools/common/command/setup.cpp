@@ -204,8 +204,13 @@ std::string Setup::text() const {
   } else {
     const Shape in = inputs(), out_shape = outputs();
     out << "network of " << architecture().layers.size() << " layers (" << summary(architecture())
-        << "), N = " << point.data->samples << ", inputs " << in.tokens << " x " << in.width << ", outputs "
-        << out_shape.tokens << " x " << out_shape.width;
+        << "), N = " << point.data->samples << ", inputs " << in.tokens;
+    if (architecture().vocabulary > 0)
+      out << " token ids of " << architecture().vocabulary;
+    else
+      out << " x " << in.width;
+    out << ", outputs " << out_shape.tokens << " x " << out_shape.width;
+    if (!point.data->mask.empty()) out << ", some tokens masked";
   }
   out << "; P = " << point.theta_size() << " trained (" << shortened(trainable(), 60) << ")";
   return out.str();
