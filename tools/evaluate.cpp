@@ -106,7 +106,7 @@ Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double
     (at.*multiply)(in.cast<S>(), out);
     result = out.template cast<double>();
   };
-  if constexpr (std::is_same_v<S, double>) e.rounding = rounding_at(at);
+  if constexpr (std::is_same_v<S, double>) e.rounding = rounding_at(at, *setup.theory);
   product(&Linearization<S>::jvp, V, at.output_size(), e.JV);
   product(&Linearization<S>::gauss_newton, V, at.theta_size(), e.GV);
   product(&Linearization<S>::hessian, V, at.theta_size(), e.HV);

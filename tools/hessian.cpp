@@ -6,8 +6,7 @@
 #include <memory>
 
 #include "basin/curvature/hessian_parts.h"
-#include "basin/curvature/symmetry_count.h"
-#include "basin/curvature/underflow.h"
+#include "basin/curvature/symmetries.h"
 #include "basin/linalg/errors.h"
 #include "common/command/run.h"
 #include "common/command/run_output.h"
@@ -34,7 +33,7 @@ distance. A sign is claimed only beyond the bound. Smallest means algebraically 
 P = 1000, and where the matrix is assembled anyway, eigenvalues come from a dense solver instead.
 
 All is said of the whole matrix, or with --modulo-symmetries of its restriction to the complement of the symmetry
-directions of the model (in which it does not change; see lib/curvature/MATHEMATICS.md), and by its name.
+directions of the model (in which it does not change; see lib/single_layer/MATHEMATICS.md), and by its name.
 
 --counts tells how many eigenvalues are negative, zero and positive, of both: exactly, by inertia, while the matrix
 fits --memory (8 P^2 bytes, twice; P = 27000 in 12 GB) and P <= --dense-limit, else of the restriction, from the
@@ -89,7 +88,7 @@ StandIn recorded_in(ProductJournal* journal) {
 std::unique_ptr<const Symmetries> symmetries_for(const SpectrumRequest& request, const Setup& setup) {
   if (!request.counts && !request.restricted) return nullptr;
   const Index P = setup.point.theta_size();
-  auto symmetries = std::make_unique<const Symmetries>(setup.point);
+  auto symmetries = std::make_unique<const Symmetries>(setup.theory->symmetries(setup.point));
   if (request.restricted && symmetries->modes() >= P)
     throw InputError("--modulo-symmetries: all " + std::to_string(P) + " directions are symmetries");
   return symmetries;
@@ -161,17 +160,17 @@ void body(Command& command) {
 
   const auto left = static_cast<std::size_t>(static_cast<double>(command.memory()) - plan.bytes());
   const Linearization<double> at = setup.point.linearize({.memory = left});
-  const MeasuredHessianParts parts(at, product_underflow(setup.point), recorded_in(journal.get()));
+  const MeasuredHessianParts parts(at, setup.theory->product_underflow(at), recorded_in(journal.get()));
   const std::unique_ptr<const Symmetries> symmetries = symmetries_for(request, setup);
   std::vector<SpectrumResults> all;
   for (const HessianPart part : matrices)
     all.push_back(analyse(command, request, plan, parts, part, symmetries.get(), at));
-  const Stationarity point = stationarity_at(at, parts.get(HessianPart::gauss_newton), command.seed());
+  const Stationarity point =
+      stationarity_at(at, *setup.theory, parts.get(HessianPart::gauss_newton), command.seed());
 
   hdf5::Writer file(output.path(), output.may_replace());
   say_and_write(command, file, all, symmetries.get(), point, request.with_vectors);
-  if (symmetries)
-    write_symmetries(file, *symmetries, symmetry_count(setup.point, data_features(*setup.point.data)));
+  if (symmetries) write_symmetries(file, *symmetries, setup.theory->generic_modes(setup.point));
   write_point(file, all.front(), point);
   if (journal && journal->replayed() > 0)
     command.message(std::to_string(journal->replayed()) + " products were in the journal, " +

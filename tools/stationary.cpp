@@ -63,7 +63,7 @@ class Search {
     require_representable(setup.point.data->Y.stableNorm(), setup.input + ": ");
     data_.known = minimum_for(command, setup);
     data_.sources = request_.sources;
-    data_.shape = record_shape(setup.point);
+    data_.shape = record_shape(request_.loss);
     request_.search.stopping = stopping_of(command, setup, request_);
     around_ = along_flow(request_.search);
     check_memory();
@@ -193,7 +193,7 @@ void Search::write() {
     command_.say(escape_text(entry, first_of(entry), followed));
     write_escape(file, entry, first_of(entry), followed);
   }
-  const Symmetries symmetries(setup_.point);
+  const Symmetries symmetries = setup_.theory->symmetries(setup_.point);
   if (!symmetries.left_out().empty())
     command_.say("symmetries left out: " + symmetries.left_out() + "; zero modes may be theirs");
   command_.say(setup_.text());

@@ -72,8 +72,8 @@ class Trainer {
         output_(std::move(output)),
         final_(std::move(final)),
         objective_(setup.point, command.get<std::string>("method") == "newton" ? command.memory() : 0,
-                   natural_length(setup.point)) {
-    run_ = start_run(objective_, setup.parameters().extract(setup.point.weights));
+                   setup.theory->natural_length(setup.point)) {
+    run_ = start_run(objective_, setup.theory, setup.parameters().extract(setup.point.weights));
     require_representable(
         std::max(setup.point.data->Y.stableNorm(), objective_.here().outputs().stableNorm()),
         setup.input + ": ");

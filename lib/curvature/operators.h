@@ -12,7 +12,7 @@ namespace basin {
 // Each operator is a view: the linearization must outlive it.
 
 /// H = J^T H_l J + sum_i (grad l)_i grad^2 F_i, the Hessian of the loss in theta.  P x P. `underflow`:
-/// LinearOperator::underflow, say product_underflow (curvature/underflow.h).
+/// LinearOperator::underflow, say what NetworkTheory::product_underflow says.
 class HessianOperator final : public SelfAdjointOperator {
  public:
   explicit HessianOperator(const Linearization<double>& at, double underflow = 0)

@@ -25,29 +25,20 @@ Vector<double> padded(const Vector<double>& values, Index rank, Index size) {
 
 }  // namespace
 
-Vectors<double> HeadBlock::read(const double* v) const {
-  const auto block = BlockView<const double>(v, 1, 0, {&slot, 1})(0, 0, head);
+Vectors<double> BlockSlice::read(const double* v) const {
+  const auto block = BlockView<const double>(v, 1, 0, {&slot, 1})(0, 0, slice);
   return transposed ? Vectors<double>(block.transpose()) : Vectors<double>(block);
 }
 
-void HeadBlock::add(const Vectors<double>& block, double* out) const {
-  auto place = BlockView<double>(out, 1, 0, {&slot, 1})(0, 0, head);
+void BlockSlice::add(const Vectors<double>& block, double* out) const {
+  auto place = BlockView<double>(out, 1, 0, {&slot, 1})(0, 0, slice);
   if (transposed)
     place += block.transpose();
   else
     place += block;
 }
 
-HeadBlock head_block(const AttentionView& at, AttentionBlock block, Index head) {
-  return {at.point().parameters().theta_slots()[block], head, block == kO};
-}
-
-Vectors<double> head_values(const AttentionView& at, AttentionBlock block, Index head) {
-  const HeadBlock in_weights = {at.point().parameters().weight_slots()[block], head, block == kO};
-  return in_weights.read(at.point().weights.data());
-}
-
-FeatureFamily::FeatureFamily(HeadBlock block, Vectors<double> features)
+FeatureFamily::FeatureFamily(BlockSlice block, Vectors<double> features)
     : block_(block), features_(std::move(features)) {}
 
 Index FeatureFamily::dimension() const {
@@ -58,7 +49,7 @@ void FeatureFamily::add_projection(const double* v, double* out) const {
   block_.add(features_ * (features_.transpose() * block_.read(v)), out);
 }
 
-TranslationFamily::TranslationFamily(HeadBlock first, HeadBlock second, Vectors<double> features)
+TranslationFamily::TranslationFamily(BlockSlice first, BlockSlice second, Vectors<double> features)
     : first_(first), second_(second), features_(std::move(features)) {}
 
 Index TranslationFamily::dimension() const {
@@ -141,7 +132,7 @@ void ProductFamily::add_projection(const double* v, double* out) const {
   if (B_.trained) B_.block.add(PB, out);
 }
 
-RotationFamily::RotationFamily(std::vector<HeadBlock> blocks, const Vectors<double>& Z,
+RotationFamily::RotationFamily(std::vector<BlockSlice> blocks, const Vectors<double>& Z,
                                const Vectors<double>& columns, double scale)
     : blocks_(std::move(blocks)) {
   const SingularPairs svd = singular_pairs(Z);
@@ -159,7 +150,7 @@ Index RotationFamily::dimension() const {
 void RotationFamily::add_projection(const double* v, double* out) const {
   Vectors<double> V(left_.rows(), blocks_.front().cols());
   Index first = 0;
-  for (const HeadBlock& block : blocks_) {
+  for (const BlockSlice& block : blocks_) {
     V.middleRows(first, block.rows()) = block.read(v);
     first += block.rows();
   }
@@ -177,7 +168,7 @@ void RotationFamily::add_projection(const double* v, double* out) const {
     }
   const Vectors<double> P = left_ * p * right_.transpose();
   first = 0;
-  for (const HeadBlock& block : blocks_) {
+  for (const BlockSlice& block : blocks_) {
     block.add(P.middleRows(first, block.rows()), out);
     first += block.rows();
   }
@@ -186,14 +177,14 @@ void RotationFamily::add_projection(const double* v, double* out) const {
 void DenseFamily::add_projection(const double* v, double* out) const {
   Vector<double> x(basis_.rows());
   Index first = 0;
-  for (const HeadBlock& block : blocks_) {
+  for (const BlockSlice& block : blocks_) {
     const Vectors<double> part = block.read(v);
     x.segment(first, part.size()) = Eigen::Map<const Vector<double>>(part.data(), part.size());
     first += part.size();
   }
   const Vector<double> p = basis_ * (basis_.transpose() * x);
   first = 0;
-  for (const HeadBlock& block : blocks_) {
+  for (const BlockSlice& block : blocks_) {
     block.add(Eigen::Map<const Vectors<double>>(p.data() + first, block.rows(), block.cols()), out);
     first += block.rows() * block.cols();
   }

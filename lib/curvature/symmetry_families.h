@@ -1,19 +1,17 @@
-/// Families of symmetry directions with orthonormal bases that are known in closed form (MATHEMATICS.md,
-/// "Symmetries").
+/// Families of symmetry directions with orthonormal bases that are known in closed form.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "basin/model/attention_view.h"
+#include "basin/network/parameters.h"
 
 namespace basin {
 
-/// One head of a block inside a vector of parameters, seen as a matrix whose columns belong to the head
-/// dimension: W_O as its transpose, D_out x d.
-struct HeadBlock {
+/// One slice of a block inside a vector of parameters, maybe seen as its transpose.
+struct BlockSlice {
   BlockSlot slot;  ///< of the block; only a trained one has numbers in theta
-  Index head;
+  Index slice;
   bool transposed;
 
   Index rows() const { return transposed ? slot.cols : slot.rows; }  ///< as it is seen
@@ -24,10 +22,6 @@ struct HeadBlock {
   /// Adds them to the vector out.
   void add(const Vectors<double>& block, double* out) const;
 };
-
-/// Where a head of a block stands in theta, and its numbers at the point.
-HeadBlock head_block(const AttentionView& at, AttentionBlock block, Index head);
-Vectors<double> head_values(const AttentionView& at, AttentionBlock block, Index head);
 
 /// A space of directions, given by its orthogonal projector.
 class SymmetryFamily {
@@ -42,24 +36,24 @@ class SymmetryFamily {
 class FeatureFamily final : public SymmetryFamily {
  public:
   /// features: orthonormal columns, rows of the block x count.
-  FeatureFamily(HeadBlock block, Vectors<double> features);
+  FeatureFamily(BlockSlice block, Vectors<double> features);
   Index dimension() const override;
   void add_projection(const double* v, double* out) const override;
 
  private:
-  HeadBlock block_;
+  BlockSlice block_;
   Vectors<double> features_;
 };
 
 /// {(u c^T, u c^T) / sqrt 2 : u in the span of `features`, any c}: two blocks moved alike.
 class TranslationFamily final : public SymmetryFamily {
  public:
-  TranslationFamily(HeadBlock first, HeadBlock second, Vectors<double> features);
+  TranslationFamily(BlockSlice first, BlockSlice second, Vectors<double> features);
   Index dimension() const override;
   void add_projection(const double* v, double* out) const override;
 
  private:
-  HeadBlock first_, second_;
+  BlockSlice first_, second_;
   Vectors<double> features_;
 };
 
@@ -70,7 +64,7 @@ class ProductFamily final : public SymmetryFamily {
   struct Factor {
     Vectors<double> value;  ///< the factor, rows x d
     Vectors<double> seen;   ///< orthonormal, rows x r: what the data see of the rows
-    HeadBlock block;        ///< where it stands
+    BlockSlice block;       ///< where it stands
     bool trained;
   };
   ProductFamily(const Factor& A, const Factor& B);
@@ -81,7 +75,7 @@ class ProductFamily final : public SymmetryFamily {
   /// What is seen of a factor, left diag(values) right^T.
   struct Side {
     bool trained = false;
-    HeadBlock block{};
+    BlockSlice block{};
     Vectors<double> seen, left, right;
     Vector<double> values;  ///< d of them, zero where negligible
     Index rank = 0;
@@ -100,13 +94,13 @@ class RotationFamily final : public SymmetryFamily {
   /// Z columns: sum of the rows of the blocks x s, with `columns` (d x s, orthonormal) that say which
   /// rotations there are: Omega = columns Omega' columns^T, Omega' skew. Singular values of it below 1e-10
   /// scale are zeros.
-  RotationFamily(std::vector<HeadBlock> blocks, const Vectors<double>& Z, const Vectors<double>& columns,
+  RotationFamily(std::vector<BlockSlice> blocks, const Vectors<double>& Z, const Vectors<double>& columns,
                  double scale);
   Index dimension() const override;
   void add_projection(const double* v, double* out) const override;
 
  private:
-  std::vector<HeadBlock> blocks_;
+  std::vector<BlockSlice> blocks_;
   Vectors<double> left_, right_;
   Vector<double> values_;
   Index rank_ = 0;
@@ -116,13 +110,13 @@ class RotationFamily final : public SymmetryFamily {
 class DenseFamily final : public SymmetryFamily {
  public:
   /// basis: sum of the sizes of the blocks (each column after column) x count.
-  DenseFamily(std::vector<HeadBlock> blocks, Vectors<double> basis)
+  DenseFamily(std::vector<BlockSlice> blocks, Vectors<double> basis)
       : blocks_(std::move(blocks)), basis_(std::move(basis)) {}
   Index dimension() const override { return basis_.cols(); }
   void add_projection(const double* v, double* out) const override;
 
  private:
-  std::vector<HeadBlock> blocks_;
+  std::vector<BlockSlice> blocks_;
   Vectors<double> basis_;
 };
 

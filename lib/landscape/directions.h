@@ -1,6 +1,8 @@
 /// Directions in parameter space, and their normalisation.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "basin/linalg/random.h"
@@ -16,8 +18,9 @@ namespace basin {
 ///               index along the first axis of its matrix, e.g. W_Q[h, i, :]
 ///     block     every block to the norm of the weights' block
 ///     vector    the whole to the norm of the trained weights
-///     gauge     as filter, in the canonical gauge of the point (landscape/gauge.h): two points that are the
-///               same up to a query-key or value-output gauge get the same slice
+///     gauge     as filter, in the canonical gauge of the point: two points that are the same up to a gauge
+///     get the
+///               same slice
 ///
 /// What is zero in the weights becomes zero.
 enum class Normalisation { none, filter, block, vector, gauge };
@@ -26,23 +29,27 @@ enum class Normalisation { none, filter, block, vector, gauge };
 Normalisation normalisation_from_name(const std::string& name);
 std::string normalisation_name(Normalisation kind);
 
+/// One point that stands for all that are the same function by a gauge.
+class CanonicalPoint {
+ public:
+  virtual ~CanonicalPoint() = default;
+  virtual const ModelPoint<double>& point() const = 0;
+  /// A direction (P) at that point becomes the same one at the original point: f(theta + a u) = f(theta' + a
+  /// u').
+  virtual void carry_back(Vector<double>& direction) const = 0;
+};
+/// That of a point (of one attention layer: canonical_gauge in single_layer/gauge.h).
+using CanonicalPointOf = std::function<std::unique_ptr<const CanonicalPoint>(const ModelPoint<double>&)>;
+
 /// Scales a direction (P) by the weights of the point. Of `gauge`, the direction is one at the canonical
-/// gauge, as random numbers are, and is carried to the point.
-/// Throws InputError where there is no canonical gauge, as for a network that is not a single attention
-/// layer.
-void normalise(const ModelPoint<double>& point, Normalisation kind, Vector<double>& direction);
+/// point, as random numbers are, and is carried back to this one. Throws InputError for `gauge` where nothing
+/// says what is canonical, and what that throws.
+void normalise(const ModelPoint<double>& point, Normalisation kind, Vector<double>& direction,
+               const CanonicalPointOf& canonical = {});
 
 /// Independent N(0, 1) entries, normalised. P. Throws InputError as `normalise`.
-Vector<double> random_direction(const ModelPoint<double>& point, Normalisation kind, Random& random);
-
-/// A random direction along which, and along all combinations with others of its kind, the loss is constant,
-/// not only its derivative: W_Q M and -W_K M^T (softmax), W_V M and -M W_O, with M M' = 0 for all such M
-/// (from the second half of the d dimensions to the first), so that (W_Q + a W_Q M)(W_K - a W_K M^T)^T = W_Q
-/// W_K^T. Where there are none, features that the data do not have in W_Q, W_K and W_V, and those constant in
-/// every sample in W_Q and W_K alike (Gaussian) or in W_K (softmax). P; zeros where there are none either.
-/// (Rotations, of the Gaussian kernel, leave every line.) Throws InputError for a network that is not a
-/// single attention layer.
-Vector<double> flat_direction(const ModelPoint<double>& point, Random& random);
+Vector<double> random_direction(const ModelPoint<double>& point, Normalisation kind, Random& random,
+                                const CanonicalPointOf& canonical = {});
 
 /// v minus its component along u. Throws InputError when u is zero, or when nothing but rounding is left: the
 /// directions are parallel.

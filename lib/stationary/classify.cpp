@@ -6,10 +6,8 @@
 #include <vector>
 
 #include "basin/curvature/operators.h"
-#include "basin/curvature/underflow.h"
 #include "basin/linalg/dense.h"
 #include "basin/linalg/random.h"
-#include "basin/model/attention_view.h"
 #include "basin/model/perturbation.h"
 #include "basin/spectrum/counts.h"
 #include "basin/spectrum/eigenpairs.h"
@@ -258,7 +256,7 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
 PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
                             const Rounding& rounding, bool faint, Index dense_limit) {
   const Linearization<double> at(f.point_at(x.theta), {.memory = loss.memory});
-  const HessianOperator H(at, product_underflow(at.point()));
+  const HessianOperator H(at, loss.theory->product_underflow(at));
   const std::vector<Linearization<double>> perturbed = linearize_perturbed(at.point());
   const PerturbedHessians H_perturbed(H, perturbed);
   PointCurvature c;
@@ -266,7 +264,7 @@ PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Iter
   c.norm = norm_estimate(H, 0);
   c.newton = Vector<double>::Zero(c.size);
   const double reach = f.length(x.theta);
-  const Symmetries symmetries(at.point());
+  const Symmetries symmetries = loss.theory->symmetries(at.point());
   // Theory has them as null vectors at stationary points only.
   const bool stationary = x.gradient.stableNorm() <= rounding.gradient;
   const NullDirections null(
@@ -290,12 +288,12 @@ PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Iter
 
 /// At f = 0, where H = J^T J is positive semidefinite of rank at most m: the rank by the singular values of J
 /// if they can be had (m P <= 4e7), which tell zeros from others to twice as many digits as H does.
-PointCurvature curvature_at_zero(ModelObjective& f, const Iterate& x) {
+PointCurvature curvature_at_zero(const NetworkTheory& theory, ModelObjective& f, const Iterate& x) {
   constexpr double kLargest = 4e7;
   PointCurvature c;
   const Linearization<double>& at = f.here();
   const Index m = at.output_size(), P = f.size();
-  const Symmetries symmetries(at.point());
+  const Symmetries symmetries = theory.symmetries(at.point());
   c.size = P;
   c.removed = symmetries.modes();
   c.newton = Vector<double>::Zero(P);
@@ -364,12 +362,11 @@ bool is_far(const StationaryPoint& p, const ModelObjective& f, const Vector<doub
 }
 
 /// The sign of a limit at infinity, if there is one.
-Valley valley_of(const StationaryPoint& p, KernelKind kernel, bool with_history) {
+Valley valley_of(const StationaryPoint& p, bool with_history) {
   const auto limit = [&](double now, double before) {
     return now <= kRounding || (now <= kSaturated && (!with_history || std::log(before / now) >= kGrowth));
   };
-  if (kernel == KernelKind::gaussian && limit(p.saturation.smallest_sum, p.saturation_before.smallest_sum))
-    return Valley::vanished;
+  if (limit(p.saturation.smallest_sum, p.saturation_before.smallest_sum)) return Valley::vanished;
   if (limit(std::exp(-p.saturation.range), std::exp(-p.saturation_before.range))) return Valley::saturated;
   if (with_history && p.norm > kExplosion * p.norm_before) return Valley::exploding;
   return Valley::none;
@@ -416,19 +413,20 @@ PointKind kind_of(const StationaryPoint& p) {
 }
 
 /// All but the curvature; whether that matters is left to be seen.
-StationaryPoint look(ModelObjective& f, const Iterate& x, const std::optional<Before>& before) {
+StationaryPoint look(const NetworkTheory& theory, ModelObjective& f, const Iterate& x,
+                     const std::optional<Before>& before) {
   StationaryPoint p;
   p.at = *f.at(x.theta);
   const ModelPoint<double>& point = f.here().point();
   p.weights = point.weights;
   p.attainable = f.facts().attained;
   p.residual = f.here().residual().stableNorm();
-  p.rounding = rounding_at(f.here());
-  p.function = point_signature(point);
+  p.rounding = rounding_at(f.here(), theory);
+  p.function = theory.signature(point);
   p.saturation = p.saturation_before = p.function.saturation();
   p.norm = p.norm_before = x.theta.stableNorm();
   if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
-  p.valley = valley_of(p, AttentionView(point).spec().kernel, before.has_value());
+  p.valley = valley_of(p, before.has_value());
   const double targets = f.data().Y.stableNorm();
   p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
   p.gradient_scale = gradient_near(f, p.at.theta);
@@ -500,25 +498,26 @@ std::string completeness(CountsFrom from, bool exact) {
   }
 }
 
-Before state_of(const ModelObjective& f, const Vector<double>& theta) {
-  return {point_signature(f.point_at(theta)).saturation(), theta.stableNorm()};
+Before state_of(const ModelLoss& loss, const Vector<double>& theta) {
+  return {loss.theory->signature(loss.point.at(theta)).saturation(), theta.stableNorm()};
 }
 
-std::optional<StationaryPoint> settled_by_gradient(ModelObjective& f, const Iterate& x,
+std::optional<StationaryPoint> settled_by_gradient(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
                                                    const std::optional<Before>& before) {
-  StationaryPoint p = look(f, x, before);
+  StationaryPoint p = look(*loss.theory, f, x, before);
   if (!settle(p, f, hessian_times_gradient(f, p.at))) return std::nullopt;
   return p;
 }
 
 StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
                          const std::optional<Before>& before, Index dense_limit) {
-  StationaryPoint p = look(f, x, before);
+  const NetworkTheory& theory = *loss.theory;
+  StationaryPoint p = look(theory, f, x, before);
   const Vector<double> Hg = hessian_times_gradient(f, p.at);
   if (settle(p, f, Hg)) return p;
   const bool zero = is_zero(p) && p.zero_known && f.facts().quadratic;
-  p.curvature =
-      zero ? curvature_at_zero(f, p.at) : curvature_at(loss, f, p.at, p.rounding, is_faint(p), dense_limit);
+  p.curvature = zero ? curvature_at_zero(theory, f, p.at)
+                     : curvature_at(loss, f, p.at, p.rounding, is_faint(p), dense_limit);
   if (const double scale = p.curvature.norm * p.at.gradient.stableNorm(); scale > 0)
     p.curvature.gradient_slope = Hg.stableNorm() / scale;
   // The point that is meant lies a Newton step away, and by the rounding of the gradient in the softest
@@ -526,11 +525,11 @@ StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Iterate
   p.loss_error = p.rounding.loss + p.curvature.decrement * p.curvature.decrement / 2 + p.curvature.soft_loss;
   if (const double soft = p.curvature.soft_move.stableNorm(); soft > 0) {
     const Vector<double> moved = p.at.theta + (1 + p.curvature.newton_step / soft) * p.curvature.soft_move;
-    p.function_error = signature_distance(p.function, point_signature(f.point_at(moved)));
+    p.function_error = signature_distance(p.function, theory.signature(f.point_at(moved)));
   }
   if (p.curvature.newton_step > 0)
     p.step_distance =
-        signature_distance(p.function, point_signature(f.point_at(p.at.theta + p.curvature.newton)));
+        signature_distance(p.function, theory.signature(f.point_at(p.at.theta + p.curvature.newton)));
   p.kind = kind_of(p);
   return p;
 }

@@ -104,7 +104,7 @@ struct Before {
 /// The verdict where the gradient, its rounding and a few products settle it, without the curvature: the
 /// point is not stationary, and no point next to it is (MATHEMATICS.md, "What is computed first"). f is left
 /// at x.
-std::optional<StationaryPoint> settled_by_gradient(ModelObjective& f, const Iterate& x,
+std::optional<StationaryPoint> settled_by_gradient(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
                                                    const std::optional<Before>& before = std::nullopt);
 
 /// Judges the point as it is; nothing is moved. f is left at x. dense_limit: up to so many parameters the
@@ -113,6 +113,6 @@ StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Iterate
                          const std::optional<Before>& before = std::nullopt, Index dense_limit = kDenseLimit);
 
 /// Saturation and norm here, for comparing with later.
-Before state_of(const ModelObjective& f, const Vector<double>& theta);
+Before state_of(const ModelLoss& loss, const Vector<double>& theta);
 
 }  // namespace basin

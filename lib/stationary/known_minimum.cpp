@@ -5,7 +5,6 @@
 
 #include "basin/linalg/dense.h"
 #include "basin/linalg/orthogonal.h"
-#include "basin/model/attention_view.h"
 
 namespace basin {
 
@@ -15,15 +14,13 @@ bool attains(const ModelLoss& loss, const Vector<double>& at, double value) {
   ModelObjective f = loss.objective();
   const std::optional<Iterate> x = f.at(theta);
   if (!x) return false;
-  const Rounding rounding = rounding_at(f.here());
+  const Rounding rounding = rounding_at(f.here(), *loss.theory);
   if (value == f.facts().infimum) return f.here().residual().stableNorm() <= rounding.residual;
   return std::abs(x->loss - value) <= rounding.loss;
 }
 
 bool is_convex(const ModelLoss& loss) {
-  if (!loss.point.model->loss().facts().convex || !is_single_attention(loss.point)) return false;
-  const AttentionView view(loss.point);
-  return !view.trains(kQ) && !view.trains(kK) && view.trains(kV) != view.trains(kO);
+  return loss.point.model->loss().facts().convex && loss.theory->is_linear(loss.point);
 }
 
 std::optional<double> convex_minimum(const ModelLoss& loss) {
@@ -53,7 +50,7 @@ std::optional<GlobalMinimum> global_minimum(const ModelLoss& loss,
 }
 
 std::string by_convexity(const ModelLoss& loss) {
-  return "as f is convex in " + loss.point.parameters().trained()[0];
+  return "as f is convex in " + joined(loss.point.parameters().trained());
 }
 
 }  // namespace basin

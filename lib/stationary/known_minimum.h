@@ -13,8 +13,8 @@ namespace basin {
 /// there is `value` to rounding; for 0 by the residual.
 bool attains(const ModelLoss& loss, const Vector<double>& at, double value);
 
-/// Whether F is linear in the trained blocks, so that f is convex and a stationary point a global minimum:
-/// W_V alone, or W_O alone.
+/// Whether F is known to be linear in the trained blocks (NetworkTheory::is_linear) and the loss is convex in
+/// F: then f is convex, and a stationary point a global minimum.
 bool is_convex(const ModelLoss& loss);
 
 /// The minimum of a convex quadratic loss: that of linear least squares. Nothing where it may be 0 (rounding

@@ -96,7 +96,7 @@ std::vector<StartRecord> search_from_all(const ModelLoss& loss, const Starts& st
                                          const SearchOptions& options, const KeptRecords& kept,
                                          const Progress& progress) {
   const std::vector<StartTask> tasks = tasks_of(starts);
-  const RecordShape shape = record_shape(loss.point);
+  const RecordShape shape = record_shape(loss);
   std::vector<StartRecord> records(tasks.size());
   std::vector<Index> open;
   for (Index t = 0; t < static_cast<Index>(tasks.size()); ++t)

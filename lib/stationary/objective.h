@@ -63,14 +63,8 @@ class Objective {
   Counts counts_;
 };
 
-/// A length for the trained blocks that does not depend on their values: that of weights with which scores
-/// are of order one, and outputs of the size of the targets (MATHEMATICS.md, "Units"). Of the others, fixed
-/// blocks count. Multiplied by what makes up for them when inputs, bandwidth, targets or fixed blocks are
-/// multiplied.
-double natural_length(const ModelPoint<double>& point);
-
-/// |Y|^2 / 2, the loss of outputs 0: what losses are relative to.
-double loss_scale(const Data<double>& data);
+/// The loss of outputs 0 above the infimum, |Y|^2 / 2 of a quadratic one: what losses are relative to.
+double loss_scale(const ModelPoint<double>& point);
 
 /// Loss, gradient and products with the Hessian are of second order in outputs and targets; squares of their
 /// products must be numbers. Throws WorkError where the larger of |F| and |Y| (`size`) is not in [2^-100,

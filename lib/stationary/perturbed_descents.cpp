@@ -51,8 +51,8 @@ FollowedEscape follow_escape(const ModelLoss& loss, const StartRecord& saddle,
   FollowedEscape followed;
   followed.weights = f.point_at(start).weights;
   followed.loss = f.loss(start);
-  followed.end = make_record(search(there, start, Target::minima, search_options), Origin::given, 0,
-                             record_shape(loss.point));
+  followed.end =
+      make_record(search(there, start, Target::minima, search_options), Origin::given, 0, record_shape(loss));
   return followed;
 }
 

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
 #include "basin/linalg/errors.h"
-#include "basin/model/attention_view.h"
-#include "basin/network/gaussian_kernel.h"
-#include "basin/network/softmax_kernel.h"
+#include "basin/model/linearization.h"
 
 namespace basin {
 namespace {
@@ -17,8 +14,27 @@ double relative(ConstMatrixRef<double> a, ConstMatrixRef<double> b, double scale
   return scale > 0 ? (a - b).stableNorm() / scale : 0;
 }
 
-/// |S_kl V_l - S'_kl V'_l| over all tokens k and l of each sample; without another head |S_kl V_l|.
-double carried(const HeadSignature& a, const HeadSignature* b = nullptr) {
+}  // namespace
+
+PointSignature output_signature(const ModelPoint<double>& point) {
+  const Matrix<double>& Y = point.data->Y;
+  PointSignature f;
+  try {
+    f.outputs = point.linearize({.memory = 0}).outputs();
+  } catch (const WorkError&) {  // not finite: near nothing
+    f.outputs = Matrix<double>::Constant(Y.rows(), Y.cols(), kNaN);
+    f.scale = HUGE_VAL;
+    return f;
+  }
+  Mask mask = point.data->mask;
+  point.model->network().mask(mask);
+  for (Index row = 0; row < static_cast<Index>(mask.size()); ++row)
+    if (mask[row] == 0) f.outputs.row(row).setZero();
+  f.scale = std::max(f.outputs.stableNorm(), Y.stableNorm());
+  return f;
+}
+
+double carried(const HeadSignature& a, const HeadSignature* b) {
   const Index n = a.S.cols();
   Vector<double> norms(a.S.rows());
   for (Index row = 0; row < a.S.rows(); ++row) {
@@ -29,42 +45,6 @@ double carried(const HeadSignature& a, const HeadSignature* b = nullptr) {
     norms[row] = b ? (part(a) - part(*b)).stableNorm() : part(a).stableNorm();
   }
   return norms.stableNorm();
-}
-
-}  // namespace
-
-PointSignature point_signature(const ModelPoint<double>& point) {
-  const AttentionView view(point, "what a point is as a function");
-  const AttentionSpec& spec = view.spec();
-  const Data<double>& data = view.data();
-  const Index n = spec.tokens, rows = data.X.rows();
-  std::unique_ptr<const AttentionKernel<double>> kernel;
-  if (spec.kernel == KernelKind::softmax)
-    kernel = std::make_unique<SoftmaxKernel<double>>(spec.head_dim);
-  else
-    kernel = std::make_unique<GaussianKernel<double>>(spec.sigma());
-  const auto block = [&](AttentionBlock which, Index h) { return Matrix<double>(view.block(which, h)); };
-  PointSignature f;
-  f.outputs = Matrix<double>::Zero(rows, spec.outputs);
-  for (Index h = 0; h < spec.heads; ++h) {
-    const Matrix<double> Q = data.X * block(kQ, h), K = data.X * block(kK, h);
-    HeadSignature head;
-    head.V = data.X * block(kV, h) * block(kO, h);
-    head.S.resize(rows, n);
-    Matrix<double> shared = Matrix<double>::Zero(data.samples, spec.outputs);
-    for (Index i = 0; i < data.samples; ++i) {
-      kernel->value(Q.middleRows(i * n, n), K.middleRows(i * n, n), head.S.middleRows(i * n, n));
-      const Matrix<double> added = head.S.middleRows(i * n, n) * head.V.middleRows(i * n, n);
-      f.outputs.middleRows(i * n, n) += added;
-      shared.row(i) = added.colwise().mean();
-    }
-    head.scale = carried(head);
-    if (spec.kernel == KernelKind::softmax)
-      for (Index i = 0; i < data.samples; ++i) head.V.middleRows(i * n, n).rowwise() -= shared.row(i);
-    f.heads.push_back(std::move(head));
-  }
-  f.scale = std::max(f.outputs.stableNorm(), data.Y.stableNorm());
-  return f;
 }
 
 Saturation PointSignature::saturation() const {

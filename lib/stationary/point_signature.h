@@ -8,21 +8,23 @@
 
 namespace basin {
 
-/// One head: its attention S (N n x n) and its values X_i W_V W_O (N n x D_out), for softmax without what the
-/// head adds to all tokens of a sample alike (the mean over k of S_k V), which other heads may carry instead.
+/// One head of an attention whose output is that of the network: its attention S (N n x n) and its values X_i
+/// W_V W_O (N n x D_out), for softmax without what the head adds to all tokens of a sample alike (the mean
+/// over k of S_k V), which other heads may carry instead.
 struct HeadSignature {
   Matrix<double> S, V;
   double scale =
       0;  ///< |S_kl V_l| over all k and l, with that mean: what rounding of the head is relative to
 };
 
-/// Neither the gauges of theory nor the data tell points apart that agree in these, up to the order of heads.
+/// Points are the same when their functions agree on the data. Where more is known of the network
+/// (NetworkTheory) heads are told apart, too, up to their order.
 struct PointSignature {
-  Matrix<double> outputs;  ///< F, N n x D_out
-  double scale = 0;        ///< the larger of |F| and |Y|
-  std::vector<HeadSignature> heads;
+  Matrix<double> outputs;            ///< F, rows as in Data::Y
+  double scale = 0;                  ///< the larger of |F| and |Y|
+  std::vector<HeadSignature> heads;  ///< none, where the network is not known to be a sum of them
 
-  Saturation saturation() const;
+  Saturation saturation() const;  ///< of the heads
   /// All numbers in one vector, for files: outputs, then S and V head by head, then the scales: of outputs,
   /// and of the values head by head.
   Vector<double> flat() const;
@@ -32,8 +34,12 @@ struct PointSignature {
   static Index flat_size(Index rows, Index tokens, Index heads, Index outputs);
 };
 
-/// Throws InputError for another network than the single layer.
-PointSignature point_signature(const ModelPoint<double>& point);
+/// Of any network: the outputs alone, 0 in rows that are masked; NaN, and nearest to nothing, where outputs
+/// or gradient are not finite.
+PointSignature output_signature(const ModelPoint<double>& point);
+
+/// |S_kl V_l - S'_kl V'_l| over all tokens k and l of each sample; without another head |S_kl V_l|.
+double carried(const HeadSignature& a, const HeadSignature* b = nullptr);
 
 /// What distances are relative to: outputs or targets, or what heads carry where that cancels.
 double signature_scale(const PointSignature& f);

@@ -121,9 +121,9 @@ std::unique_ptr<const Steps> make_steps(ModelObjective& f, const Removal& remove
 }
 
 /// The ways from x: on the complement of the symmetry directions, and where there are any on the whole space.
-std::vector<std::unique_ptr<const Steps>> ways_from(ModelObjective& f, const Iterate& x, bool dense,
-                                                    const Status& status) {
-  const auto symmetries = std::make_shared<const Symmetries>(f.point_at(x.theta));
+std::vector<std::unique_ptr<const Steps>> ways_from(const NetworkTheory& theory, ModelObjective& f,
+                                                    const Iterate& x, bool dense, const Status& status) {
+  const auto symmetries = std::make_shared<const Symmetries>(theory.symmetries(f.point_at(x.theta)));
   std::vector<std::unique_ptr<const Steps>> ways;
   ways.push_back(make_steps(
       f, [symmetries](VectorsRef<double> V) { symmetries->remove(V); }, x.gradient, dense,
@@ -198,7 +198,7 @@ bool Polishing::note_lowest() {
   if (result_.steps > 0 && !(slope < result_.at.gradient.stableNorm())) return false;
   lowest_ = result_.steps, patient_ = true;
   result_.at = x_;
-  result_.rounding = rounding_at(f_.here());
+  result_.rounding = rounding_at(f_.here(), *loss_.theory);
   return slope <= result_.rounding.gradient / 4;  // a quarter of the allowance: the rounding itself
 }
 
@@ -214,7 +214,8 @@ Polishing::Ways Polishing::ways_from_here() {
     status = [this](const std::string& stage) {
       loss_.status("polishing, step " + std::to_string(result_.steps + 1) + ": " + stage);
     };
-  return ways_from(f_, x_, f_.size() <= std::min(options_.dense_limit, kDecompositionLimit), status);
+  return ways_from(*loss_.theory, f_, x_, f_.size() <= std::min(options_.dense_limit, kDecompositionLimit),
+                   status);
 }
 
 std::optional<Iterate> Polishing::next(const Ways& ways, double scale) {

@@ -3,9 +3,9 @@
 
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 
-#include "basin/curvature/symmetries.h"
 #include "basin/linalg/combinators.h"
 #include "basin/spectrum/assembled_matrix.h"
 #include "basin/stationary/objective.h"
@@ -18,11 +18,13 @@ using Status = std::function<void(const std::string& stage)>;
 
 /// The loss of a model in its trained blocks, and what may be spent on it.
 struct ModelLoss {
-  ModelPoint<double> point;                    ///< blocks that are not trained stay as they are here
+  ModelPoint<double> point;  ///< blocks that are not trained stay as they are here
+  /// What is known of the network; never null. (Without an initial value: it is not to be forgotten.)
+  std::shared_ptr<const NetworkTheory> theory;
   std::size_t memory = std::size_t{1} << 28U;  ///< bytes that may be kept between Hessian products
   Status status = {};  ///< told of what takes long at a point, maybe by several threads
 
-  ModelObjective objective() const { return ModelObjective(point, memory, natural_length(point)); }
+  ModelObjective objective() const { return ModelObjective(point, memory, theory->natural_length(point)); }
 };
 
 struct PolishOptions {

@@ -4,17 +4,15 @@
 #include <cmath>
 #include <limits>
 
-#include "basin/curvature/underflow.h"
 #include "basin/linalg/random.h"
-#include "basin/model/attention_view.h"
 #include "basin/model/perturbation.h"
+#include "basin/network/subtracted_blocks.h"
 
 namespace basin {
 namespace {
 
 /// For each weight, the size that rounding is relative to: the largest of its block, as sums of products are
-/// rounded relative to their largest terms; for the Gaussian kernel of queries and keys together, as they are
-/// subtracted from each other.
+/// rounded relative to their largest terms, or of both blocks where products are subtracted from each other.
 Vector<double> sizes(const ModelPoint<double>& point) {
   Vector<double> sizes(point.weights.size());
   const auto part = [](auto& of, const ParameterLayout::Entry& e) {
@@ -22,19 +20,19 @@ Vector<double> sizes(const ModelPoint<double>& point) {
   };
   for (const ParameterLayout::Entry& e : point.parameters().entries())
     part(sizes, e).setConstant(part(point.weights, e).cwiseAbs().maxCoeff());
-  const AttentionView view(point, "the rounding of its numbers");
-  if (!view.softmax()) {
-    auto queries = part(sizes, view.entry(kQ)), keys = part(sizes, view.entry(kK));
-    const double both = std::max(queries[0], keys[0]);
-    queries.setConstant(both);
-    keys.setConstant(both);
+  for (const auto& [first, second] : subtracted_blocks(point.model->architecture())) {
+    auto one = part(sizes, point.parameters().find(first)),
+         other = part(sizes, point.parameters().find(second));
+    const double both = std::max(one[0], other[0]);
+    one.setConstant(both);
+    other.setConstant(both);
   }
   return sizes;
 }
 
 }  // namespace
 
-Rounding rounding_at(const Linearization<double>& at) {
+Rounding rounding_at(const Linearization<double>& at, const NetworkTheory& theory) {
   const ModelPoint<double>& point = at.point();
   const Matrix<double> residual = at.residual();
   const std::uint64_t count = std::max<std::uint64_t>(3, perturbations(at.output_size() * at.theta_size()));
@@ -56,7 +54,7 @@ Rounding rounding_at(const Linearization<double>& at) {
   }
   // A residual whose square underflows is none to f.
   if (at.loss() == 0) most.residual = std::max(most.residual, residual.stableNorm());
-  const double underflow = product_underflow(point);
+  const double underflow = theory.product_underflow(at);
   // Perturbed points may agree by chance in the few digits of a sum.
   return {std::max(kAllowance * most.loss, kFewDigits * kEps * at.loss()),
           kAllowance * most.residual + underflow, kAllowance * most.gradient + underflow,

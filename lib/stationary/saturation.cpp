@@ -23,9 +23,14 @@ RowPlace row_place(Index row, Index rows, Index tokens) {
   return {row / rows, row % rows / tokens, row % tokens};
 }
 
+Saturation Saturation::unknown() {
+  return {kNaN, kNaN, kNaN, kNaN, kNaN};
+}
+
 Saturation SaturationOfRows::result() const {
+  if (rows_ == 0) return Saturation::unknown();
   Saturation result = extremes_;
-  if (rows_ > 0) result.mean_entropy = entropy_ / static_cast<double>(rows_);
+  result.mean_entropy = entropy_ / static_cast<double>(rows_);
   return result;
 }
 

@@ -1,11 +1,13 @@
 /// How sharp attention is: what goes with descent that is stuck (MATHEMATICS.md, "Saturation").
 #pragma once
 
+#include <cmath>
+
 #include "basin/linalg/types.h"
 
 namespace basin {
 
-/// Over the rows of all heads' attention matrices, one row for each token and head.
+/// Over the rows of all heads' attention matrices, one row for each token and head. NaN where there are none.
 struct Saturation {
   /// Mean of -sum_l p_l log p_l, p the row divided by its sum (a row of zeros counts as 0): log n for uniform
   /// attention, 0 where every token attends to one.
@@ -17,6 +19,10 @@ struct Saturation {
   double smallest_sum = 0, largest_sum = 0;  ///< of a row; 1 for softmax
   /// The first rows with `range` and `smallest_sum`, as they were added.
   Index sharpest = 0, weakest = 0;
+
+  /// Of the attention of a network of which nothing is known.
+  static Saturation unknown();
+  bool known() const { return !std::isnan(range); }
 };
 
 /// Which row of attention that is, when the heads were added one after another, with all N n rows of each.

@@ -32,7 +32,7 @@ Polished finish(const ModelLoss& loss, ModelObjective& f, Iterate x, const Polis
     p.at = polish_to_zero(f, x);
     p.length = (p.at.theta - x.theta).stableNorm();
     const double residual = residual_norm(facts, p.at.loss);
-    p.rounding = rounding_at(f.here());
+    p.rounding = rounding_at(f.here(), *loss.theory);
     if (residual <= p.rounding.residual) return p;
   }
   return polish(loss, f, std::move(x), options);
@@ -102,7 +102,7 @@ Found Search::run() {
       found_.point.weights = f_.point_at(x_.theta).weights;
       break;
     }
-    if (!before) before = state_of(f_, x_.theta);
+    if (!before) before = state_of(loss_, x_.theta);
     if (target_ == Target::minima)
       close_in();
     else
@@ -230,7 +230,7 @@ Found examine(const ModelLoss& loss, const Vector<double>& theta, Index dense_li
   if (!x) throw WorkError("the loss, its gradient or their squares overflow there");
   found.start_loss = found.descent_loss = x->loss;
   found.descent_gradient = x->gradient.stableNorm();
-  if (auto settled = settled_by_gradient(f, *x)) {
+  if (auto settled = settled_by_gradient(loss, f, *x)) {
     found.point = std::move(*settled);
     return found;
   }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "basin/model/attention_view.h"
-
 namespace basin {
 namespace {
 
@@ -36,9 +34,15 @@ std::size_t RecordShape::size() const {
   return kCodes + number_count() + static_cast<std::size_t>(weights + 2 * parameters + function());
 }
 
-RecordShape record_shape(const ModelPoint<double>& point) {
-  const AttentionSpec s = AttentionView(point).spec();
-  return {point.weights.size(), point.theta_size(), point.data->X.rows(), s.tokens, s.heads, s.outputs};
+RecordShape record_shape(const ModelLoss& loss) {
+  const ModelPoint<double>& point = loss.point;
+  const PointSignature f = loss.theory->signature(point);
+  return {point.weights.size(),
+          point.theta_size(),
+          f.outputs.rows(),
+          point.model->network().input().tokens,
+          static_cast<Index>(f.heads.size()),
+          f.outputs.cols()};
 }
 
 StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, const RecordShape& shape) {
@@ -67,11 +71,10 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.saturation = p.saturation, r.before = p.saturation_before;
   const RowPlace sharpest = row_place(p.saturation.sharpest, shape.rows, shape.tokens),
                  weakest = row_place(p.saturation.weakest, shape.rows, shape.tokens);
-  r.sharpest_head = static_cast<double>(sharpest.head), r.weakest_head = static_cast<double>(weakest.head);
-  r.sharpest_sample = static_cast<double>(sharpest.sample),
-  r.weakest_sample = static_cast<double>(weakest.sample);
-  r.sharpest_token = static_cast<double>(sharpest.token),
-  r.weakest_token = static_cast<double>(weakest.token);
+  const auto place = [&](Index index) { return p.saturation.known() ? static_cast<double>(index) : kNaN; };
+  r.sharpest_head = place(sharpest.head), r.weakest_head = place(weakest.head);
+  r.sharpest_sample = place(sharpest.sample), r.weakest_sample = place(weakest.sample);
+  r.sharpest_token = place(sharpest.token), r.weakest_token = place(weakest.token);
   r.norm = p.norm, r.norm_before = p.norm_before;
   r.distance = found.distance, r.polish_length = found.polish_length;
   r.descent_steps = static_cast<double>(found.descent_steps);

@@ -37,6 +37,7 @@ struct StartRecord {
   double source = -1, row = -1;  ///< of what is given: where it is from (-1: nothing is said)
   Saturation saturation, before;
   /// The rows of attention with `saturation.range` and `saturation.smallest_sum`: head, sample and token.
+  /// NaN, as `saturation`, where attention is not known (NetworkTheory).
   double sharpest_head = 0, sharpest_sample = 0, sharpest_token = 0;
   double weakest_head = 0, weakest_sample = 0, weakest_token = 0;
   double norm = 0, norm_before = 0, distance = 0, polish_length = 0;
@@ -60,12 +61,11 @@ struct StartRecord {
 /// Sizes of the vectors.
 struct RecordShape {
   Index weights, parameters;           ///< of all blocks, and P
-  Index rows, tokens, heads, outputs;  ///< N n, n, H, D_out
+  Index rows, tokens, heads, outputs;  ///< rows of F, n, heads that are told apart (maybe none), D_out
   Index function() const { return PointSignature::flat_size(rows, tokens, heads, outputs); }
   std::size_t size() const;  ///< numbers in all
 };
-/// Throws InputError for another network than the single layer.
-RecordShape record_shape(const ModelPoint<double>& point);
+RecordShape record_shape(const ModelLoss& loss);
 
 /// Vectors that there are none of are NaN.
 StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, const RecordShape& shape);

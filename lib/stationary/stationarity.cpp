@@ -6,9 +6,9 @@
 
 namespace basin {
 
-Stationarity stationarity_at(const Linearization<double>& at, const SelfAdjointOperator& gauss_newton,
-                             std::uint64_t seed) {
-  const Rounding rounding = rounding_at(at);
+Stationarity stationarity_at(const Linearization<double>& at, const NetworkTheory& theory,
+                             const SelfAdjointOperator& gauss_newton, std::uint64_t seed) {
+  const Rounding rounding = rounding_at(at, theory);
   Stationarity s;
   s.gradient = at.gradient().stableNorm();
   s.gradient_error = rounding.gradient + gauss_newton.underflow();

@@ -22,7 +22,7 @@ struct Stationarity {
 
 /// Takes the evaluations of rounding_at and some products with `gauss_newton`, the operator at this point,
 /// whose underflow is allowed for; where the loss is not quadratic, some with the NTK instead.
-Stationarity stationarity_at(const Linearization<double>& at, const SelfAdjointOperator& gauss_newton,
-                             std::uint64_t seed = 0);
+Stationarity stationarity_at(const Linearization<double>& at, const NetworkTheory& theory,
+                             const SelfAdjointOperator& gauss_newton, std::uint64_t seed = 0);
 
 }  // namespace basin

@@ -33,7 +33,7 @@ double residual_bound(const ModelPoint<double>& point, double loss) {
 
 Guarantee guarantee_of(const ModelPoint<double>& point, const Move& move, double before, double after) {
   constexpr double kSmallestLoss = 1e-20;  // of loss_scale
-  if (!std::isfinite(move.loss_bound) || !(before > kSmallestLoss * loss_scale(*point.data)))
+  if (!std::isfinite(move.loss_bound) || !(before > kSmallestLoss * loss_scale(point)))
     return Guarantee::none;
   const double residual = residual_norm(point.model->loss().facts(), before);
   const double rounding = residual * (residual_bound(point, before) - residual);

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "basin/model/perturbation.h"
-#include "basin/ntk/attention_factors.h"
+#include "basin/ntk/trained_kernel.h"
 
 namespace basin {
 namespace {
@@ -25,16 +25,14 @@ void add_progress(DescentRecord& record, const Descent& run, const Vector<double
       std::isfinite(since.last.loss_bound) && run.step > 0 ? since.last.loss_bound / since.loss_before : kNaN;
 }
 
-void add_kernel(DescentRecord& record, const RecordOptions& options, const Linearization<double>& here,
-                const MeasuredFactors& factors) {
-  MinimaOptions minima;
-  minima.memory = options.memory;
-  const KernelMinimum sum =
-      kernel_minima(here.point(), factors, {here.parameters().trained()}, minima).minima.back();
+void add_kernel(DescentRecord& record, const RecordOptions& options, const Linearization<double>& here) {
+  const KernelMinimum sum = trained_kernel_minimum(here, options.memory);
   record.kernel = sum;
   // late: r' = (1 - eta K) r, of which the slowest part stays
   const double kept = 1 - record.step_size * sum.lambda_min;
-  record.predicted_rate = options.one_step && (sum.positive() || sum.upper == 0) ? kept * kept : kNaN;
+  record.predicted_rate =
+      here.loss_facts().quadratic && options.one_step && (sum.positive() || sum.upper == 0) ? kept * kept
+                                                                                            : kNaN;
   if (!options.certify) return;
   const CertificateInput input = certificate_input(here, linearize_perturbed(here.point()), sum);
   const Certificate c = ball_certificate(input);
@@ -44,21 +42,16 @@ void add_kernel(DescentRecord& record, const RecordOptions& options, const Linea
 
 }  // namespace
 
-DescentRecord measure_record(const RecordOptions& options, const Descent& run,
+DescentRecord measure_record(const RecordOptions& options, const NetworkTheory& theory, const Descent& run,
                              const Linearization<double>& here, const Counts& counts,
                              const Vector<double>& start, const SinceRecord& since) {
-  const bool kernels = options.ntk || options.certify;
-  const MeasuredFactors factors =
-      kernels ? measured_factors(here.point()) : MeasuredFactors{attention_factors(here.point()), {}};
   DescentRecord record;
   add_progress(record, run, start, since, here.loss_facts().infimum);
   for (const auto& e : here.parameters().entries())
     record.block_norms.push_back(here.weights().segment(e.offset, e.block.size()).norm());
-  SaturationOfRows rows;
-  for (const HeadFactors& head : factors.factors.heads) rows.add(head.S);
-  record.saturation = rows.result();
+  record.saturation = theory.saturation(here.point());
   record.counts = counts;
-  if (kernels) add_kernel(record, options, here, factors);
+  if (options.ntk || options.certify) add_kernel(record, options, here);
   return record;
 }
 

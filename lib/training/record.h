@@ -6,7 +6,7 @@
 
 #include "basin/ntk/certificate_input.h"
 #include "basin/stationary/descent.h"
-#include "basin/stationary/saturation.h"
+#include "basin/stationary/network_theory.h"
 
 namespace basin {
 
@@ -35,7 +35,7 @@ struct DescentRecord {
   double measured_rate = 0;               ///< of f, a step, since the last record
   double guaranteed_rate = 0;             ///< of the last step
   std::vector<double> block_norms;        ///< of all blocks, in the order of the layout
-  Saturation saturation;
+  Saturation saturation;                  ///< unknown where theory knows of no attention
   Counts counts;
 
   /// With `ntk` or `certify`.
@@ -51,9 +51,10 @@ struct DescentRecord {
   std::optional<Certified> certified;  ///< with `certify`
 };
 
-/// At the point of the run, where `here` is too. counts: what the run has spent; start: theta at step 0.
-/// Throws InputError for another network than the single layer, and as kernel_minima and norm_constants.
-DescentRecord measure_record(const RecordOptions& options, const Descent& run,
+/// At the point of the run, where `here` is too. theory: of the network; counts: what the run has spent;
+/// start: theta at step 0. Throws as trained_kernel_minimum and norm_constants where these are asked for:
+/// InputError for the certificate of another network than the single layer.
+DescentRecord measure_record(const RecordOptions& options, const NetworkTheory& theory, const Descent& run,
                              const Linearization<double>& here, const Counts& counts,
                              const Vector<double>& start, const SinceRecord& since);
 

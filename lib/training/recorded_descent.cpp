@@ -27,12 +27,13 @@ void account_for(RecordedRun& run, const Move& move, const ModelPoint<double>& p
 
 }  // namespace
 
-RecordedRun start_run(ModelObjective& f, Vector<double> theta) {
+RecordedRun start_run(ModelObjective& f, std::shared_ptr<const NetworkTheory> theory, Vector<double> theta) {
   std::optional<Iterate> at = f.at(theta);
   if (!at) throw WorkError("the loss at the start is not finite: the weights or inputs are too large");
   RecordedRun run;
   run.run.at = std::move(*at);
   run.start = std::move(theta);
+  run.theory = std::move(theory);
   return run;
 }
 
@@ -45,7 +46,8 @@ void take_up(ModelObjective& f, Descent& run, const Counts& spent) {
 }
 
 DescentRecord measure_record(ModelObjective& f, const RecordOptions& options, const RecordedRun& run) {
-  return measure_record(options, run.run, here(f, run.run), f.counts(), run.start, run.account.since);
+  return measure_record(options, *run.theory, run.run, here(f, run.run), f.counts(), run.start,
+                        run.account.since);
 }
 
 DescentRecord add_record(ModelObjective& f, const RecordOptions& options, RecordedRun& run) {

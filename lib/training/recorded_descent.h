@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "basin/training/record.h"
 
@@ -24,10 +25,12 @@ struct RecordedRun {
   Descent run;
   Vector<double> start;  ///< P: theta at step 0
   RunAccount account;
+  std::shared_ptr<const NetworkTheory> theory;  ///< of the network
 };
 
-/// Begins a run at theta. Throws WorkError where loss or gradient are not finite there.
-RecordedRun start_run(ModelObjective& f, Vector<double> theta);
+/// Begins a run at theta; theory: of the network. Throws WorkError where loss or gradient are not finite
+/// there.
+RecordedRun start_run(ModelObjective& f, std::shared_ptr<const NetworkTheory> theory, Vector<double> theta);
 
 /// Puts f where a run goes on of whose point only theta is known, as if it had spent that much so far.
 void take_up(ModelObjective& f, Descent& run, const Counts& spent);

@@ -4,17 +4,18 @@
 #include <deque>
 
 #include "basin/curvature/operators.h"
-#include "basin/curvature/underflow.h"
 #include "basin/linalg/errors.h"
 #include "basin/model/perturbation.h"
 #include "basin/ntk/certificate_input.h"
 #include "basin/ntk/matrix_free.h"
+#include "basin/single_layer/underflow.h"
 #include "basin/spectrum/counts.h"
 #include "basin/spectrum/eigenpairs.h"
 #include "basin/spectrum/trace.h"
 #include "basin/stationary/rounding.h"
 #include "bounds/draws.h"
 #include "bounds/table.h"
+#include "support/loss.h"
 #include "support/quad_model.h"
 
 using namespace basin;
@@ -164,7 +165,7 @@ void check_counts(Table& table, const EigenvalueCounts& counts, const QuadVector
 void check_curvature(Table& table, const Draw& draw, const QuadModel& truth) {
   const Linearization<double> at = draw.point.linearize();
   const std::vector<Linearization<double>> perturbed = linearize_perturbed(draw.point);
-  const double underflow = product_underflow(draw.point);
+  const double underflow = attention_underflow(draw.point);
   // H, G and H - G of the point, and of each perturbed one.
   struct Operators {
     HessianOperator H;

@@ -4,10 +4,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "basin/curvature/data_features.h"
-#include "basin/curvature/symmetry_families.h"
 #include "basin/linalg/dense.h"
-#include "basin/model/attention_view.h"
+#include "basin/single_layer/attention_symmetries.h"
+#include "basin/single_layer/data_features.h"
 
 namespace basin::test {
 
@@ -41,7 +40,7 @@ class TangentList {
     return T;
   }
   /// u c^T for all columns u and c of these.
-  void add_outer(const HeadBlock& block, const Vectors<double>& U, const Vectors<double>& C) {
+  void add_outer(const BlockSlice& block, const Vectors<double>& U, const Vectors<double>& C) {
     for (Index i = 0; i < U.cols(); ++i)
       for (Index j = 0; j < C.cols(); ++j) block.add(U.col(i) * C.col(j).transpose(), next().data());
   }

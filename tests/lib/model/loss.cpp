@@ -1,60 +1,19 @@
 #include "basin/model/loss.h"
 
+#include <catch2/catch.hpp>
+
 #include <cmath>
 
 #include "basin/linalg/errors.h"
 #include "basin/model/linearization.h"
-#include "support/cases.h"
+#include "support/logistic_loss.h"
 
 using namespace basin;
 using namespace basin::test;
 
-namespace {
-
-/// sum log(1 + exp(-y f)): convex, not quadratic, its infimum 0 is not attained.
-template <class S>
-class Logistic final : public Loss<S> {
- public:
-  using In = typename Loss<S>::In;
-  using Out = typename Loss<S>::Out;
-
-  const LossFacts& facts() const override {
-    static const LossFacts facts = {"logistic", "sum log(1 + exp(-Y F))", "sum", false, true, 0, false};
-    return facts;
-  }
-  S value(In F, In Y) const override { return (1 + (-(Y.array() * F.array())).exp()).log().sum(); }
-  void gradient(In F, In Y, Out r) const override { r = -Y.array() / (1 + (Y.array() * F.array()).exp()); }
-  void hessian_product(In F, In Y, In dF, Out dr) const override { dr = curvature(F, Y) * dF.array(); }
-  void factor_transposed(In F, In Y, In dF, Out Z) const override { Z = curvature(F, Y).sqrt() * dF.array(); }
-  void factor(In F, In Y, In Z, Out dF) const override { dF = curvature(F, Y).sqrt() * Z.array(); }
-
- private:
-  static Eigen::Array<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> curvature(In F, In Y) {
-    const Eigen::Array<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> z = Y.array() * F.array();
-    return Y.array().square() / ((1 + z.exp()) * (1 + (-z).exp()));
-  }
-};
-
-/// The instance under the logistic loss of an architecture that says so.
-ModelPoint<double> logistic(const Case& c) {
-  static const bool entered = [] {
-    add_loss({"logistic", [] { return std::make_unique<Logistic<double>>(); },
-              [] { return std::make_unique<Logistic<float>>(); }});
-    return true;
-  }();
-  CHECK(entered);
-  ModelPoint<double> x = make_instance(c);
-  Architecture architecture = x.model->architecture();
-  architecture.loss = "logistic";
-  x.model = build<double>(architecture, c.trainable);
-  return x;
-}
-
-}  // namespace
-
 TEST_CASE("a new loss is one class: every product follows from it") {
   const Case c = {"logistic", 3, 4, 5, 2, 3, 2, KernelKind::gaussian};
-  const ModelPoint<double> x = logistic(c);
+  const ModelPoint<double> x = logistic(make_instance(c));
   const Linearization<double> at = x.linearize();
   const Vector<double> theta = x.theta(), v = random_vectors(theta.size(), 1, 3).col(0);
   Vectors<double> Hv(theta.size(), 1), Gv(theta.size(), 1), Jv(at.output_size(), 1), JtU(theta.size(), 1);

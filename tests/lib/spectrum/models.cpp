@@ -2,8 +2,8 @@
 #include <catch2/catch.hpp>
 
 #include "basin/curvature/operators.h"
-#include "basin/curvature/symmetries.h"
 #include "basin/linalg/combinators.h"
+#include "basin/single_layer/attention_symmetries.h"
 #include "basin/spectrum/counts.h"
 #include "basin/spectrum/density.h"
 #include "support/restricted_curvature.h"
@@ -46,7 +46,7 @@ bool check_point(const Case& c, const ModelPoint<double>& instance, bool station
   const HessianOperator H(at);
   const Vectors<double> matrix = assemble(H);
   const Vectors<double> symmetric = (matrix + matrix.transpose()) / 2;
-  const Symmetries symmetries(instance);
+  const Symmetries symmetries = attention_symmetries(instance);
   const Index P = H.rows(), q = symmetries.modes();
   const Removal remove = [&](VectorsRef<double> V) { symmetries.remove(V); };
   if (q == P) return true;
@@ -150,7 +150,7 @@ TEST_CASE("exact stationary points: F2 and F4 of the theory") {
   const auto curvature = [](const ModelPoint<double>& point) {
     const Linearization<double> at = point.linearize();
     const HessianOperator H(at);
-    const Symmetries symmetries(point);
+    const Symmetries symmetries = attention_symmetries(point);
     return restricted_curvature(
         H, [&](VectorsRef<double> V) { symmetries.remove(V); }, symmetries.modes());
   };

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "basin/single_layer/head_signatures.h"
 #include "support/cases.h"
 
 using namespace basin;
@@ -16,7 +17,7 @@ CatalogueItem item(PointKind kind, double loss, std::uint64_t point, double move
   const ModelPoint<double> x = make_instance(c, point);
   const Vector<double> weights =
       x.weights + move * random_vectors(x.weights.size(), 1, 9).col(0).normalized();
-  return {kind, negative, 0, loss, 1e-12, point_signature(x.at_weights(weights))};
+  return {kind, negative, 0, loss, 1e-12, attention_signature(x.at_weights(weights))};
 }
 
 const auto strict = PointKind::strict_minimum, saddle = PointKind::saddle;

@@ -7,6 +7,7 @@
 #include "basin/problem/constructions.h"
 #include "basin/stationary/search.h"
 #include "support/cases.h"
+#include "support/loss.h"
 #include "support/stationary.h"
 
 using namespace basin;
@@ -14,12 +15,12 @@ using namespace basin::test;
 
 namespace {
 
-ModelLoss loss_of(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
+ModelLoss constructed(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
   Network net = c.problem.network;
   net.kernel = kernel;
   const AttentionSpec spec = c.problem.spec(net, 1, 1);
-  return {{build_single_attention<double>(spec, trained), net.weights->values,
-           std::make_shared<Data<double>>(c.problem.data)}};
+  return loss_of({build_single_attention<double>(spec, trained), net.weights->values,
+                  std::make_shared<Data<double>>(c.problem.data)});
 }
 
 StationaryPoint judge(const ModelLoss& loss, const Vector<double>& theta, Index dense_limit = kDenseLimit) {
@@ -41,30 +42,30 @@ TEST_CASE("constructions are what theory says they are") {
                      saddle = construction("softmax-saddle"), zero = construction("zero-scores");
   const Blocks Q = {"W_Q"}, QK = {"W_Q", "W_K"};
 
-  const StationaryPoint a = judge(loss_of(trap, softmax, Q));
+  const StationaryPoint a = judge(constructed(trap, softmax, Q));
   CHECK(a.kind == PointKind::strict_minimum);
   CHECK(a.curvature.smallest == Approx(0.25).margin(a.curvature.smallest_bound));
   CHECK(a.curvature.positive == 4);
 
-  const StationaryPoint b = judge(loss_of(trap, softmax, QK));
+  const StationaryPoint b = judge(constructed(trap, softmax, QK));
   CHECK(b.kind == PointKind::saddle);
   CHECK(b.curvature.negative == 1);
   CHECK(b.curvature.smallest == Approx(-1.575).epsilon(2e-4));
 
-  const StationaryPoint c = judge(loss_of(other, gaussian, Q));
+  const StationaryPoint c = judge(constructed(other, gaussian, Q));
   CHECK(c.kind == PointKind::strict_minimum);
   CHECK(c.at.loss == Approx(0.2493259).epsilon(1e-7));
   CHECK(c.curvature.smallest == Approx(0.4942).epsilon(1e-4));
 
-  const StationaryPoint d = judge(loss_of(saddle, softmax, QK));
+  const StationaryPoint d = judge(constructed(saddle, softmax, QK));
   CHECK(d.kind == PointKind::saddle);
   CHECK(d.curvature.smallest == Approx(-0.09449).epsilon(1e-4));
 
   for (const KernelKind kernel : {softmax, gaussian})
-    CHECK(judge(loss_of(zero, kernel, QK)).kind == PointKind::saddle);
+    CHECK(judge(constructed(zero, kernel, QK)).kind == PointKind::saddle);
 
-  CHECK(judge(loss_of(trap, gaussian, Q)).kind == PointKind::not_stationary);
-  CHECK(judge(loss_of(saddle, gaussian, QK)).kind == PointKind::not_stationary);
+  CHECK(judge(constructed(trap, gaussian, Q)).kind == PointKind::not_stationary);
+  CHECK(judge(constructed(saddle, gaussian, QK)).kind == PointKind::not_stationary);
 }
 
 TEST_CASE("counts on the complement are the inertia of the dense Hessian, symmetries apart") {
@@ -72,7 +73,7 @@ TEST_CASE("counts on the complement are the inertia of the dense Hessian, symmet
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
       const ModelPoint<double> x = made_stationary(make_instance(c), residual);
-      const ModelLoss loss = {x};
+      const ModelLoss loss = loss_of(x);
       const StationaryPoint p = judge(loss);
       const Linearization<double> at = x.linearize();
       const Vector<double> values = symmetric_eigen(assemble(HessianOperator(at)), false).values;
@@ -112,7 +113,7 @@ ModelLoss collapsed(KernelKind kind, double size) {
   W_V -= b * (b.transpose() * W_V) / b.squaredNorm();
   x.weights.segment(12, 6) = W_V.reshaped<Eigen::RowMajor>();
   x.weights.tail(2) << size, 0.7 * size;
-  return {x};
+  return loss_of(x);
 }
 
 }  // namespace
@@ -154,7 +155,7 @@ TEST_CASE("small residuals give strict minima, large ones saddles: both kinds ar
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
       const ModelPoint<double> x = made_stationary(make_instance(c), residual);
-      const PointKind found = judge({x}).kind;
+      const PointKind found = judge(loss_of(x)).kind;
       minima += found == PointKind::strict_minimum, saddles += found == PointKind::saddle;
     }
   CHECK(minima == 2);
@@ -166,11 +167,11 @@ TEST_CASE("a strict minimum is one also a Newton step away, whatever the allowan
     for (const Index dense_limit : {kDenseLimit, Index{0}}) {
       const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
       const ModelPoint<double> x = made_stationary(make_instance(c), 1e-3);
-      const ModelLoss loss = {x};
+      const ModelLoss loss = loss_of(x);
       const StationaryPoint p = judge(loss, dense_limit);
       REQUIRE(p.kind == PointKind::strict_minimum);
       ModelObjective f = loss.objective();
-      Before before = state_of(f, x.theta());
+      Before before = state_of(loss, x.theta());
       before.norm /= 10;  // the sign of weights that explode
       for (const double away : {1e-8, 1e-6}) {
         const Iterate near = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
@@ -195,13 +196,13 @@ TEST_CASE("blocks of different scales hide no curvature: W_V and W_O in another 
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
       const ModelPoint<double> x = made_stationary(make_instance(c), residual);
-      const StationaryPoint p = judge({x});
+      const StationaryPoint p = judge(loss_of(x));
       const Index size = c.H * c.D * c.d;
       for (const double factor : {0x1p-20, 0x1p10, 0x1p22}) {
         Vector<double> weights = x.weights;
         weights.segment(2 * size, size) *= factor;
         weights.tail(c.H * c.d * c.D_out) /= factor;
-        const StationaryPoint q = judge({x.at_weights(weights)});
+        const StationaryPoint q = judge(loss_of(x.at_weights(weights)));
         CAPTURE(kernel_name(kind), residual, factor, completeness(q.curvature.from, q.curvature.exact),
                 q.curvature.tolerance, q.curvature.undecided);
         CHECK(q.kind == p.kind);
@@ -217,7 +218,7 @@ TEST_CASE("what is not counted is not called positive") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"counts", 8, 4, 3, 2, 2, 2, kind};
     const ModelPoint<double> x = made_stationary(make_instance(c), 50);
-    const ModelLoss loss = {x};
+    const ModelLoss loss = loss_of(x);
     const PointCurvature all = judge(loss).curvature, few = judge(loss, 0).curvature;
     CAPTURE(kernel_name(kind), all.negative, few.negative);
     REQUIRE(all.negative > 6);
@@ -236,7 +237,7 @@ TEST_CASE(
     for (const double residual : {1e-3, 5.0}) {
       const Case c = {"features", 8, 4, 3, 1, 2, 2, kind};
       const ModelPoint<double> x = made_stationary(make_instance(c), residual);
-      const PointCurvature few = judge({x}).curvature;
+      const PointCurvature few = judge(loss_of(x)).curvature;
       REQUIRE(few.from == CountsFrom::spectrum);
       Case wide = c;
       wide.D = 200;  // 3 of 200 directions
@@ -251,7 +252,7 @@ TEST_CASE(
         weights.segment(b * wide.D * c.d, wide.D * c.d) = W.reshaped<Eigen::RowMajor>();
       }
       weights.tail(c.d * c.D_out) = x.weights.tail(c.d * c.D_out);
-      const StationaryPoint p = judge({{model, weights, data}});
+      const StationaryPoint p = judge(loss_of({model, weights, data}));
       CAPTURE(kernel_name(kind), residual, p.curvature.size, p.curvature.removed);
       CHECK(p.curvature.size > kDecompositionLimit);
       CHECK(p.curvature.from == CountsFrom::inertia);
@@ -281,8 +282,8 @@ ModelLoss cancelling(double size) {
   Matrix<double> X(2, 2), Y(2, 1);
   X << 1, 1, 1, 2;
   Y << 0.5, 1;
-  return {{build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
-           std::make_shared<Data<double>>(Data<double>{1, X, Y})}};
+  return loss_of({build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
+                  std::make_shared<Data<double>>(Data<double>{1, X, Y})});
 }
 
 }  // namespace
@@ -306,13 +307,13 @@ TEST_CASE("a zero of the residual is a global minimum, whatever its zero modes")
     auto data = std::make_shared<Data<double>>(*x.data);
     data->Y = x.linearize().outputs();
     x.data = data;
-    const StationaryPoint p = judge({x});
+    const StationaryPoint p = judge(loss_of(x));
     CHECK(p.kind == PointKind::zero_loss);
     CHECK(p.curvature.positive <= 4);
     CHECK(p.curvature.zero > 0);
     // H = J^T J: its rank is that of J, whatever the size of the problem
     for (const Index dense_limit : {kDenseLimit, Index{0}}) {
-      const PointCurvature at = judge({x}, dense_limit).curvature;
+      const PointCurvature at = judge(loss_of(x), dense_limit).curvature;
       CHECK(at.from == CountsFrom::jacobian);
       CHECK(at.negative == 0);
       CHECK(at.positive == (singular_values(x.linearize().jacobian_transposed()).array() > 1e-10).count());
@@ -321,7 +322,7 @@ TEST_CASE("a zero of the residual is a global minimum, whatever its zero modes")
     // and next to it there is none
     data = std::make_shared<Data<double>>(*data);
     data->Y(0, 0) += 1e-9;
-    CHECK(judge({{x.model, x.weights, data}}).kind != PointKind::zero_loss);
+    CHECK(judge(loss_of({x.model, x.weights, data})).kind != PointKind::zero_loss);
   }
 }
 
@@ -332,10 +333,10 @@ TEST_CASE(
   Vector<double> weights(16);
   weights << 0, 0, 0, 0, 0, -2, -1, 0, 1, 2, 1, 0, 2, 0, 1, 1;
   for (const double target : {-0.2, 1.8}) {
-    const ModelLoss loss = {
-        {build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
-         std::make_shared<Data<double>>(
-             Data<double>{1, Matrix<double>::Identity(5, 5), Matrix<double>::Constant(5, 1, target)})}};
+    const ModelLoss loss =
+        loss_of({build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
+                 std::make_shared<Data<double>>(Data<double>{1, Matrix<double>::Identity(5, 5),
+                                                             Matrix<double>::Constant(5, 1, target)})});
     CHECK(judge(loss).kind == PointKind::degenerate);
     CHECK(judge(loss).curvature.zero == 5);
     Vector<double> near(5);
@@ -357,13 +358,13 @@ TEST_CASE(
     const AttentionSpec spec = {2, 2, 1, 1, 1, kind};
     Vector<double> weights(7);
     weights << 0, 0, 0, 1, 0.5, 1, 1;
-    const ModelLoss loss = {
-        {build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
-         std::make_shared<Data<double>>(Data<double>{1, Matrix<double>::Identity(2, 2),
-                                                     Matrix<double>::Constant(2, 1, softmax ? 2 : -1)})}};
+    const ModelLoss loss =
+        loss_of({build_single_attention<double>(spec, Blocks{"W_Q"}), weights,
+                 std::make_shared<Data<double>>(Data<double>{
+                     1, Matrix<double>::Identity(2, 2), Matrix<double>::Constant(2, 1, softmax ? 2 : -1)})});
     ModelObjective f = loss.objective();
     const auto at = [&](double q) { return *f.at(Vector<double>::Constant(2, q)); };
-    const Before early = state_of(f, Vector<double>::Constant(2, softmax ? 10 : 5));
+    const Before early = state_of(loss, Vector<double>::Constant(2, softmax ? 10 : 5));
     const double far = softmax ? 30 : 8;
     const StationaryPoint growing = classify(loss, f, at(far), early);
     CHECK(growing.kind == PointKind::valley);
@@ -392,9 +393,10 @@ TEST_CASE("zero loss to a rounding that hides the targets is not decided") {
   for (const double size : {1.0, 1e17}) {
     Vector<double> weights(7);
     weights << 0, 0, 0, 0, size, -size, 1;
-    const ModelLoss loss = {{build_single_attention<double>(spec, Blocks{"W_V"}), weights,
-                             std::make_shared<Data<double>>(Data<double>{
-                                 1, Matrix<double>::Identity(2, 2), Matrix<double>::Constant(2, 1, 1e-30)})}};
+    const ModelLoss loss =
+        loss_of({build_single_attention<double>(spec, Blocks{"W_V"}), weights,
+                 std::make_shared<Data<double>>(Data<double>{1, Matrix<double>::Identity(2, 2),
+                                                             Matrix<double>::Constant(2, 1, 1e-30)})});
     const StationaryPoint p = judge(loss);
     CAPTURE(size, p.residual, p.rounding.residual);
     CHECK(p.kind == PointKind::degenerate);  // of size 1 the rounding hides targets of 1e-30, too
@@ -410,7 +412,7 @@ TEST_CASE("a large gradient settles the verdict with a handful of gradients and 
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"drawn", 8, 4, 12, 2, 4, 3, kind};
     const ModelPoint<double> x = make_instance(c);
-    const ModelLoss loss = {x};
+    const ModelLoss loss = loss_of(x);
     ModelObjective f = loss.objective();
     const Iterate start = *f.at(x.theta());
     const Counts before = f.counts();
@@ -423,7 +425,7 @@ TEST_CASE("a large gradient settles the verdict with a handful of gradients and 
     CHECK(p.curvature.size == x.theta().size());
     CHECK(p.curvature.norm > 0);
     CHECK(p.loss_error == p.rounding.loss);
-    CHECK(settled_by_gradient(f, start));
+    CHECK(settled_by_gradient(loss, f, start));
     // nor is it polished
     const Found found = examine(loss, x.theta());
     CHECK(found.polish_steps == 0);
@@ -439,14 +441,14 @@ TEST_CASE("next to a stationary point the gradient alone settles nothing") {
         Case c = {"near", 8, 4, 3, 2, 2, 2, kind};
         c.score_scale = sharpness;
         const ModelPoint<double> x = made_stationary(make_instance(c), residual);
-        const ModelLoss loss = {x};
+        const ModelLoss loss = loss_of(x);
         ModelObjective f = loss.objective();
         const double length = f.length(x.theta());
         for (std::uint64_t seed = 0; seed < 3; ++seed)
           for (const double share : {0.0, 1e-8, 1e-5, 1e-4, 3e-4, 1e-3}) {
             const Vector<double> u = random_vectors(x.theta().size(), 1, 10 + seed).col(0).normalized();
             CAPTURE(kernel_name(kind), sharpness, residual, share, seed);
-            CHECK_FALSE(settled_by_gradient(f, *f.at(x.theta() + share * length * u)));
+            CHECK_FALSE(settled_by_gradient(loss, f, *f.at(x.theta() + share * length * u)));
           }
       }
 }
@@ -458,7 +460,7 @@ TEST_CASE("a gradient as large as the Jacobian allows settles nothing where the 
     auto data = std::make_shared<Data<double>>();
     *data = {1, Matrix<double>::Ones(1, 1), Matrix<double>::Constant(1, 1, target)};
     const Vector<double> weights = (Vector<double>(4) << 1, 1, 1, 1).finished();
-    const ModelLoss loss = {{build_single_attention<double>(spec, Blocks{"W_Q"}), weights, data}};
+    const ModelLoss loss = loss_of({build_single_attention<double>(spec, Blocks{"W_Q"}), weights, data});
     for (const double away : {0.0, 1e-3, 1e-2, 0.03}) {
       CAPTURE(target, away);
       const StationaryPoint p = judge(loss, Vector<double>::Constant(1, 1 + away));

@@ -4,6 +4,7 @@
 
 #include "basin/problem/constructions.h"
 #include "support/cases.h"
+#include "support/loss.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -13,8 +14,8 @@ namespace {
 ModelLoss built_loss(const Construction& c, KernelKind kernel, const std::vector<std::string>& trained) {
   AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
   spec.kernel = kernel;
-  return {{build_single_attention<double>(spec, trained), c.problem.network.weights->values,
-           std::make_shared<Data<double>>(c.problem.data)}};
+  return loss_of({build_single_attention<double>(spec, trained), c.problem.network.weights->values,
+                  std::make_shared<Data<double>>(c.problem.data)});
 }
 
 Vector<double> witness(const Construction& c, KernelKind kernel, const ModelLoss& loss) {
@@ -50,7 +51,7 @@ TEST_CASE(
     Case c = {"least squares", 3, 4, 3, 1, 2, 2};
     c.trainable = {block};
     const ModelPoint<double> x = make_instance(c);
-    ModelLoss loss = {x};
+    ModelLoss loss = loss_of(x);
     CHECK(is_convex(loss));
     const auto least = convex_minimum(loss);
     REQUIRE(least);
@@ -68,7 +69,7 @@ TEST_CASE(
   Case both = {"not convex", 3, 4, 3, 1, 2, 2};
   both.trainable = {"W_V", "W_O"};
   const ModelPoint<double> x = make_instance(both);
-  CHECK_FALSE(convex_minimum({x}));
+  CHECK_FALSE(convex_minimum(loss_of(x)));
 }
 
 TEST_CASE("what is stated of the minimum is believed where f is what is said; else convexity is asked") {
@@ -83,7 +84,7 @@ TEST_CASE("what is stated of the minimum is believed where f is what is said; el
   CHECK_FALSE(global_minimum(loss));
   Case convex = {"least squares", 3, 4, 3, 1, 2, 2};
   convex.trainable = {"W_V"};
-  const ModelLoss linear = {make_instance(convex)};
+  const ModelLoss linear = loss_of(make_instance(convex));
   const auto least = global_minimum(linear, StatedMinimum{{0, "wrong"}, linear.point.weights});
   REQUIRE(least);
   CHECK(least->loss == convex_minimum(linear));

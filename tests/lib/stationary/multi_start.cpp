@@ -6,6 +6,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/problem/constructions.h"
 #include "support/cases.h"
+#include "support/loss.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -15,8 +16,8 @@ namespace {
 ModelLoss trap_loss(const std::vector<std::string>& trained) {
   const Construction c = construction("softmax-trap");
   const AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
-  return {{build_single_attention<double>(spec, trained), c.problem.network.weights->values,
-           std::make_shared<Data<double>>(c.problem.data)}};
+  return loss_of({build_single_attention<double>(spec, trained), c.problem.network.weights->values,
+                  std::make_shared<Data<double>>(c.problem.data)});
 }
 
 SearchOptions flow(Index steps = 200) {
@@ -108,8 +109,8 @@ TEST_CASE("an error says which start it is of") {
 TEST_CASE("of a convex loss the lowest stationary point is the minimum; a zero that is reached is one") {
   Case c = {"least squares", 3, 4, 3, 1, 2, 2};
   c.trainable = {"W_V"};
-  const ModelLoss loss = {make_instance(c)};
-  StartsFound found = {record_shape(loss.point), {}, {}};
+  const ModelLoss loss = loss_of(make_instance(c));
+  StartsFound found = {record_shape(loss), {}, {}};
   StartRecord high, low, exact, moving;
   for (StartRecord* r : {&high, &low, &exact, &moving}) {
     r->kind = PointKind::strict_minimum;

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "basin/linalg/errors.h"
+#include "basin/single_layer/natural_length.h"
 #include "support/cases.h"
 
 using namespace basin;
@@ -82,7 +83,7 @@ TEST_CASE("lengths and gradients go with the units of data and weights, exactly 
         for (const auto& e : x.model->parameters().entries())
           weights.segment(e.offset, e.block.size()) *= factors[b++];
         const auto model = build_single_attention<double>(spec, trained);
-        const double length = natural_length({model, weights, data});
+        const double length = attention_length({model, weights, data});
         ModelObjective f({model, weights, data}, 0, length);
         f.at(model->parameters().extract(weights));
         return std::pair(length, f.gradient_scale());

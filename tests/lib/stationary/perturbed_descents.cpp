@@ -4,16 +4,18 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/problem/constructions.h"
+#include "support/loss.h"
 
 using namespace basin;
+using namespace basin::test;
 
 namespace {
 
 ModelLoss small_trap(const std::vector<std::string>& trained) {
   const Construction c = construction("softmax-trap");
   const AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
-  return {{build_single_attention<double>(spec, trained), c.problem.network.weights->values,
-           std::make_shared<Data<double>>(c.problem.data)}};
+  return loss_of({build_single_attention<double>(spec, trained), c.problem.network.weights->values,
+                  std::make_shared<Data<double>>(c.problem.data)});
 }
 
 SearchOptions flow_from_beside() {
@@ -26,7 +28,7 @@ SearchOptions flow_from_beside() {
 StartsFound judged(const ModelLoss& loss) {
   Starts starts;
   starts.points = {{loss.point.weights}};
-  return {record_shape(loss.point), search_from_all(loss, starts, flow_from_beside()), {}};
+  return {record_shape(loss), search_from_all(loss, starts, flow_from_beside()), {}};
 }
 
 }  // namespace

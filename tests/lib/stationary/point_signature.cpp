@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "basin/linalg/dense.h"
+#include "basin/single_layer/head_signatures.h"
 #include "support/cases.h"
 
 using namespace basin;
@@ -44,10 +45,11 @@ TEST_CASE("outputs are those of the model, and the gauge does not show") {
       if (c.score_scale > 1 || c.bandwidth > 0) continue;  // rounding of the gauge would show
       CAPTURE(describe(c));
       const ModelPoint<double> instance = make_instance(c);
-      const PointSignature f = point_signature(instance);
+      const PointSignature f = attention_signature(instance);
       const Matrix<double> F = instance.linearize().outputs();
       CHECK((f.outputs - F).norm() <= 1e-13 * F.norm());
-      const PointSignature g = point_signature(instance.at_weights(other_gauge(c.spec(), instance.weights)));
+      const PointSignature g =
+          attention_signature(instance.at_weights(other_gauge(c.spec(), instance.weights)));
       CHECK(signature_distance(f, g) <= 1e-11);
       CHECK(signature_distance(f, f) == 0);
       // all of it survives a file
@@ -62,11 +64,11 @@ TEST_CASE("other points are told apart, also where outputs agree") {
   for (const KernelKind kind : {KernelKind::softmax, KernelKind::gaussian}) {
     const Case c = {"told apart", 3, 4, 5, 2, 3, 2, kind};
     const ModelPoint<double> instance = make_instance(c);
-    const PointSignature f = point_signature(instance);
+    const PointSignature f = attention_signature(instance);
     for (Index i = 0; i < instance.weights.size(); i += 7) {
       Vector<double> moved = instance.weights;
       moved[i] += 1e-3;
-      CHECK(signature_distance(f, point_signature(instance.at_weights(moved))) > 1e-6);
+      CHECK(signature_distance(f, attention_signature(instance.at_weights(moved))) > 1e-6);
     }
     // values that cancel between heads: the same outputs where attention agrees, another distribution
     PointSignature g = f;
@@ -83,13 +85,13 @@ TEST_CASE("what is only rounding makes no distance: values without differences, 
   Case c = {"rounding", 2, 3, 4, 1, 2, 2};
   c.duplicate_tokens = true;
   const ModelPoint<double> x = make_instance(c);
-  const PointSignature f = point_signature(x),
-                       g = point_signature(x.at_weights(other_gauge(c.spec(), x.weights)));
+  const PointSignature f = attention_signature(x),
+                       g = attention_signature(x.at_weights(other_gauge(c.spec(), x.weights)));
   CHECK(signature_distance(f, g) <= 1e-13);
   Vector<double> small = x.weights;
   small.tail(4) *= 1e-20;
-  const PointSignature zero = point_signature(x.at_weights(small)),
-                       other = point_signature(x.at_weights(-small));
+  const PointSignature zero = attention_signature(x.at_weights(small)),
+                       other = attention_signature(x.at_weights(-small));
   CHECK(output_distance(zero, other) <= 1e-18);
 }
 
@@ -104,7 +106,7 @@ TEST_CASE("attention and values count as far as they contribute") {
     Vector<double> other = silent;
     other.segment(size, size) *= -1;  // other queries
     const auto function = [&](const Vector<double>& weights) {
-      return point_signature(x.at_weights(weights));
+      return attention_signature(x.at_weights(weights));
     };
     CHECK(signature_distance(function(silent), function(other)) <= 1e-15);
     if (kind == KernelKind::softmax) continue;
@@ -131,7 +133,7 @@ TEST_CASE("softmax heads may trade constants: the function is the same") {
   instance.weights.segment(O + d * c.D_out, d * c.D_out) = instance.weights.segment(O, d * c.D_out);
   moved = instance.weights;
   for (Index j = 0; j < d; ++j) moved[2 * size + j] += 0.7, moved[2 * size + D * d + j] -= 0.7;
-  const PointSignature f = point_signature({instance.model, instance.weights, data}),
-                       g = point_signature({instance.model, moved, data});
+  const PointSignature f = attention_signature({instance.model, instance.weights, data}),
+                       g = attention_signature({instance.model, moved, data});
   CHECK(signature_distance(f, g) <= 1e-13);
 }

@@ -5,6 +5,7 @@
 #include "basin/linalg/dense.h"
 #include "basin/stationary/classify.h"
 #include "support/cases.h"
+#include "support/loss.h"
 #include "support/stationary.h"
 
 using namespace basin;
@@ -15,7 +16,7 @@ TEST_CASE("polishing goes back to stationary points of any index, by either kind
     for (const Index dense_limit : {1200, 0}) {
       Case c = {"polish", 6, 4, 3, 1, 2, 2, kind};
       const ModelPoint<double> x = made_stationary(make_instance(c), 0.3);
-      const ModelLoss loss = {x};
+      const ModelLoss loss = loss_of(x);
       ModelObjective f = loss.objective();
       const Vector<double> there = x.theta(), away = there + 1e-4 * random_vectors(there.size(), 1, 3).col(0);
       PolishOptions options;
@@ -39,14 +40,14 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
     for (std::uint64_t seed = 1; seed <= 32; ++seed) {
       const Case c = {"raised", 8, 4, 3, 1, 2, 2, kind};
       const ModelPoint<double> x = made_stationary(make_instance(c, seed), 1e-3);
-      const ModelLoss loss = {x};
+      const ModelLoss loss = loss_of(x);
       ModelObjective f = loss.objective();
       const StationaryPoint p = classify(loss, f, *f.at(x.theta()));
       if (p.kind != PointKind::strict_minimum) continue;
       for (const double away : {0.03, 0.1}) {
         // along the bottom of the valley, down to its curve: the gradient is that of the softest direction
         const Iterate start = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
-        const Symmetries symmetries(f.point_at(start.theta));
+        const Symmetries symmetries = loss.theory->symmetries(f.point_at(start.theta));
         const Vector<double> step = newton_step(
             f, [&](VectorsRef<double> V) { symmetries.remove(V); }, start.gradient);
         const std::optional<Iterate> there = f.at(start.theta + step);
@@ -57,7 +58,7 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
         for (int i = 0; i < 6 && !converges; ++i) {
           const std::optional<Iterate> at = f.at(theta);
           if (!at) break;
-          const Symmetries here(f.point_at(theta));
+          const Symmetries here = loss.theory->symmetries(f.point_at(theta));
           theta += newton_step(
               f, [&](VectorsRef<double> V) { here.remove(V); }, at->gradient);
           const std::optional<Iterate> next = f.at(theta);
@@ -85,7 +86,7 @@ TEST_CASE("towards zero loss the residual gets to its rounding, also where J is 
     data->X.row(1) = data->X.row(0) + 1e-4 * data->X.row(1);  // two tokens that are hardly different
     x.data = data;
     data->Y = x.linearize().outputs();
-    const ModelLoss loss = {x};
+    const ModelLoss loss = loss_of(x);
     ModelObjective f = loss.objective();
     const Iterate start = *f.at(x.theta() + 1e-2 * random_vectors(x.theta().size(), 1, 3).col(0));
     const Iterate end = polish_to_zero(f, start);
@@ -100,10 +101,10 @@ TEST_CASE("towards zero loss the residual gets to its rounding, also where J is 
 TEST_CASE("Newton's step from products is that of the dense Hessian on the complement") {
   Case c = {"step", 4, 3, 3, 1, 2, 2};
   const ModelPoint<double> x = make_instance(c);
-  const ModelLoss loss = {x};
+  const ModelLoss loss = loss_of(x);
   ModelObjective f = loss.objective();
   const Iterate at = *f.at(x.theta());
-  const Symmetries symmetries(x);
+  const Symmetries symmetries = loss.theory->symmetries(x);
   const Index P = f.size();
   Vectors<double> H(P, P);
   f.hessian(Vectors<double>::Identity(P, P), H);

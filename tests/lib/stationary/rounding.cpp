@@ -4,6 +4,7 @@
 
 #include "basin/problem/constructions.h"
 #include "support/cases.h"
+#include "support/loss.h"
 #include "support/reference.h"
 #include "support/stationary.h"
 

@@ -36,6 +36,13 @@ TEST_CASE("rows of several heads are taken together; a row of zeros and a single
   CHECK(token.result().range == 0);
 }
 
+TEST_CASE("without rows nothing is known") {
+  CHECK_FALSE(SaturationOfRows().result().known());
+  SaturationOfRows one_hot;
+  one_hot.add(Matrix<double>::Identity(2, 2));
+  CHECK(one_hot.result().known());
+}
+
 TEST_CASE("the rows with the extremes are named by head, sample and token") {
   SaturationOfRows rows;  // two heads, two samples of three tokens
   Matrix<double> first = Matrix<double>::Constant(6, 3, 0.3), second = first;

@@ -6,6 +6,7 @@
 #include "basin/stationary/gradient_descent.h"
 #include "basin/stationary/gradient_norm.h"
 #include "support/cases.h"
+#include "support/loss.h"
 #include "support/quadratic.h"
 #include "support/stationary.h"
 
@@ -26,8 +27,8 @@ SearchOptions with_step(double eta, Index steps = 500) {
 ModelLoss trap(const std::vector<std::string>& trained) {
   const Construction c = construction("softmax-trap");
   const AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
-  return {{build_single_attention<double>(spec, trained), c.problem.network.weights->values,
-           std::make_shared<Data<double>>(c.problem.data)}};
+  return loss_of({build_single_attention<double>(spec, trained), c.problem.network.weights->values,
+                  std::make_shared<Data<double>>(c.problem.data)});
 }
 
 }  // namespace
@@ -101,7 +102,7 @@ TEST_CASE("escape: a rounding that was measured as zero, and a first step that r
 TEST_CASE("a step too large is reported with one that is not") {
   const Case c = {"large steps", 2, 2, 6, 2, 3, 2};
   const ModelPoint<double> x = make_instance(c);
-  const ModelLoss loss = {x};
+  const ModelLoss loss = loss_of(x);
   const Found lost = search(loss, x.theta(), Target::minima, with_step(1e3));
   CHECK(lost.not_finite);
   CHECK(lost.point.kind == PointKind::not_finite);

@@ -5,23 +5,25 @@
 
 #include "basin/problem/constructions.h"
 #include "basin/stationary/multi_start.h"
+#include "support/loss.h"
 
 using namespace basin;
+using namespace basin::test;
 
 namespace {
 
 ModelLoss trap() {
   const Construction c = construction("softmax-trap");
   const AttentionSpec spec = c.problem.spec(c.problem.network, 1, 1);
-  return {{build_single_attention<double>(spec, {"W_Q", "W_K"}), c.problem.network.weights->values,
-           std::make_shared<Data<double>>(c.problem.data)}};
+  return loss_of({build_single_attention<double>(spec, {"W_Q", "W_K"}), c.problem.network.weights->values,
+                  std::make_shared<Data<double>>(c.problem.data)});
 }
 
 }  // namespace
 
 TEST_CASE("a record goes through numbers and back to the same bits, those that are not there, too") {
   const ModelLoss loss = trap();
-  const RecordShape shape = record_shape(loss.point);
+  const RecordShape shape = record_shape(loss);
   CHECK(shape.weights == loss.point.weights.size());
   CHECK(shape.parameters == loss.point.theta_size());
   Found nowhere;
@@ -43,7 +45,7 @@ TEST_CASE("a record goes through numbers and back to the same bits, those that a
 
 TEST_CASE("a record says of a point what a catalogue needs") {
   const ModelLoss loss = trap();
-  const RecordShape shape = record_shape(loss.point);
+  const RecordShape shape = record_shape(loss);
   const Found found = examine(loss, loss.point.theta());
   REQUIRE(found.point.kind == PointKind::saddle);
   const CatalogueItem item = item_of(make_record(found, Origin::given, 0, shape), shape);

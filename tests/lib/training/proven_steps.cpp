@@ -70,5 +70,5 @@ TEST_CASE("a guarantee is broken by more than rounding; where only rounding is l
   CHECK(guarantee_of(point, move, f, 1 + 1e-16 * f) == Guarantee::kept);
   CHECK(guarantee_of(point, move, f, 1 + 1e-10) == Guarantee::broken);
   move.loss_bound = 0;
-  CHECK(guarantee_of(point, move, 1e-21 * loss_scale(*point.data), 1) == Guarantee::none);
+  CHECK(guarantee_of(point, move, 1e-21 * loss_scale(point), 1) == Guarantee::none);
 }

@@ -3,8 +3,10 @@
 #include <catch2/catch.hpp>
 
 #include "basin/linalg/dense.h"
+#include "basin/single_layer/theory.h"
 #include "basin/stationary/gradient_descent.h"
 #include "support/cases.h"
+#include "support/two_layers.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -17,7 +19,8 @@ TEST_CASE("a record has the numbers of its point, and rates since the last one")
   SinceRecord since;
   const RecordOptions options = {
       .ntk = true, .certify = true, .one_step = true, .memory = std::numeric_limits<double>::infinity()};
-  const DescentRecord first = measure_record(options, run, f.here(), f.counts(), point.theta(), since);
+  const DescentRecord first =
+      measure_record(options, *theory_of(point), run, f.here(), f.counts(), point.theta(), since);
   CHECK(first.step == 0);
   CHECK(first.distance == 0);
   CHECK(std::isnan(first.step_size));
@@ -37,7 +40,8 @@ TEST_CASE("a record has the numbers of its point, and rates since the last one")
     if (here.step == 1) since.loss_before = here.at.loss;
   });
   since.last.loss_bound = since.loss_before / 2;
-  const DescentRecord second = measure_record(options, run, f.here(), f.counts(), point.theta(), since);
+  const DescentRecord second =
+      measure_record(options, *theory_of(point), run, f.here(), f.counts(), point.theta(), since);
   CHECK(second.step == 2);
   CHECK(second.loss == run.at.loss);
   CHECK(second.step_size == eta);
@@ -58,8 +62,42 @@ TEST_CASE("without kernels there are none in a record") {
   const ModelPoint<double> point = make_instance({"plain record", 2, 2, 3, 1, 2, 2});
   ModelObjective f(point);
   const Descent run{*f.at(point.theta())};
-  const DescentRecord record = measure_record({}, run, f.here(), f.counts(), point.theta(), {});
+  const DescentRecord record =
+      measure_record({}, *theory_of(point), run, f.here(), f.counts(), point.theta(), {});
   CHECK_FALSE(record.kernel);
   CHECK_FALSE(record.certified);
   CHECK(record.gradient_norm == Approx(run.at.gradient.norm()));
+}
+
+TEST_CASE("any network has a record; of its attention nothing is said, and no certificate is given") {
+  const ModelPoint<double> point = two_layers();
+  const auto theory = theory_of(point);
+  ModelObjective f(point, 0, theory->natural_length(point));
+  Descent run{*f.at(point.theta())};
+  descend(f, GradientDescent(1e-3), run, {.steps = 3});
+  const DescentRecord record = measure_record({}, *theory, run, f.here(), f.counts(), point.theta(), {});
+  CHECK(record.step == 3);
+  CHECK(record.loss == run.at.loss);
+  CHECK(record.loss < point.linearize().loss());
+  CHECK(record.distance == Approx((run.at.theta - point.theta()).norm()));
+  CHECK(record.block_norms.size() == point.parameters().entries().size());
+  CHECK_FALSE(record.saturation.known());
+  CHECK_FALSE(record.kernel);
+  const auto with = [&](const RecordOptions& options) {
+    return measure_record(options, *theory, run, f.here(), f.counts(), point.theta(), {});
+  };
+  const auto kernel = with({.ntk = true, .memory = 1e9}).kernel;
+  REQUIRE(kernel);
+  const Vector<double> sigma = singular_values(f.here().jacobian_transposed());
+  const Index m = f.here().output_size();
+  CHECK(kernel->name == "sum");
+  CHECK(kernel->size == m);
+  CHECK(kernel->lambda_max == Approx(sigma[0] * sigma[0]));
+  const double smallest = sigma.size() < m ? 0 : sigma[m - 1] * sigma[m - 1];
+  CHECK(kernel->lambda_min == Approx(smallest).margin(1e-12 * kernel->lambda_max));
+  CHECK(kernel->lower <= smallest);
+  CHECK(kernel->upper >= smallest);
+  CHECK_THROWS_WITH(with({.ntk = true, .memory = 1e3}), Catch::Contains("more than the memory allowed"));
+  CHECK_THROWS_WITH(with({.certify = true, .memory = 1e9}),
+                    Catch::Contains("known for a single attention layer under squared loss only"));
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "basin/linalg/errors.h"
+#include "basin/single_layer/theory.h"
 #include "basin/stationary/momentum.h"
 #include "basin/training/proven_steps.h"
 #include "support/cases.h"
@@ -22,7 +23,7 @@ const Case kCase = {"recorded", 2, 3, 6, 2, 3, 2};
 TEST_CASE("a run has records at its steps, and one at its end") {
   const ModelPoint<double> point = make_instance(kCase);
   ModelObjective f(point);
-  RecordedRun run = start_run(f, point.theta());
+  RecordedRun run = start_run(f, theory_of(point), point.theta());
   std::vector<Index> steps = {add_record(f, {}, run).step};
   Index after = 0;
   const DescentStatus status = descend_on_record(
@@ -44,7 +45,7 @@ TEST_CASE("a run has records at its steps, and one at its end") {
 TEST_CASE("what theory says of steps is accounted for") {
   const ModelPoint<double> point = make_instance(kCase);
   ModelObjective f(point);
-  RecordedRun run = start_run(f, point.theta());
+  RecordedRun run = start_run(f, theory_of(point), point.theta());
   add_record(f, {}, run);
   descend_on_record(f, GradientDescent(guaranteed_rule(point)), run, {.steps = 4}, {{}, 2, {}});
   CHECK(run.account.guaranteed == 4);
@@ -52,14 +53,14 @@ TEST_CASE("what theory says of steps is accounted for") {
   CHECK(run.account.rises == 0);
 
   // A claim that no step keeps.
-  RecordedRun broken = start_run(f, point.theta());
+  RecordedRun broken = start_run(f, theory_of(point), point.theta());
   add_record(f, {}, broken);
   const GradientDescent boast([](const Iterate& x) { return GuaranteedStep{1e-9, x.loss / 2}; });
   descend_on_record(f, boast, broken, {.steps = 3}, {});
   CHECK(broken.account.guaranteed == 3);
   CHECK(broken.account.broken == 3);
 
-  RecordedRun rising = start_run(f, point.theta());
+  RecordedRun rising = start_run(f, theory_of(point), point.theta());
   add_record(f, {}, rising);
   descend_on_record(f, GradientDescent(0.3), rising, {.steps = 3}, {});
   CHECK(rising.account.rises > 0);
@@ -75,7 +76,7 @@ TEST_CASE("a run that is taken up goes on to the same bits, records and counts")
     };
   };
   ModelObjective f(point);
-  RecordedRun whole = start_run(f, point.theta());
+  RecordedRun whole = start_run(f, theory_of(point), point.theta());
   add_record(f, {}, whole);
   std::optional<RecordedRun> left;
   descend_on_record(f, method, whole, {.steps = 10}, {{}, 4, into(losses)}, [&] {
@@ -84,7 +85,7 @@ TEST_CASE("a run that is taken up goes on to the same bits, records and counts")
   REQUIRE(left);
 
   ModelObjective g(point);
-  RecordedRun run = start_run(g, point.theta());
+  RecordedRun run = start_run(g, theory_of(point), point.theta());
   run.run = left->run;
   run.run.at.gradient.setZero();  // of the point only theta is kept
   run.account = left->account;
@@ -106,7 +107,7 @@ TEST_CASE("the first record at which the certificate passes is noted") {
   ModelPoint<double> point = make_instance(c);
   const RecordOptions options = {.certify = true, .memory = std::numeric_limits<double>::infinity()};
   ModelObjective far(point);
-  RecordedRun run = start_run(far, point.theta());
+  RecordedRun run = start_run(far, theory_of(point), point.theta());
   CHECK(!add_record(far, options, run).certified->certificate.passes);
   CHECK(run.account.certified == -1);
 
@@ -114,7 +115,7 @@ TEST_CASE("the first record at which the certificate passes is noted") {
   data.Y = point.linearize().outputs() * (1 + 1e-8);
   point.data = std::make_shared<Data<double>>(std::move(data));
   ModelObjective near(point);
-  run = start_run(near, point.theta());
+  run = start_run(near, theory_of(point), point.theta());
   CHECK(add_record(near, options, run).certified->certificate.passes);
   CHECK(run.account.certified == 0);
   descend_on_record(near, GradientDescent(1e-6), run, {.steps = 2}, {options, 1, {}});
@@ -124,5 +125,5 @@ TEST_CASE("the first record at which the certificate passes is noted") {
 TEST_CASE("a start where the loss overflows is refused") {
   const ModelPoint<double> point = make_instance(kCase);
   ModelObjective f(point);
-  CHECK_THROWS_AS(start_run(f, Vector<double>::Constant(f.size(), 1e200)), WorkError);
+  CHECK_THROWS_AS(start_run(f, theory_of(point), Vector<double>::Constant(f.size(), 1e200)), WorkError);
 }

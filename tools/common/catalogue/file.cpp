@@ -306,7 +306,7 @@ void read_common(const hdf5::Reader& file, CatalogueData& data) {
   constexpr Index kLargest = 1 << 30;  // so that no product of these overflows
   data.shape.rows = file.read_index(group + "rows", 1, kLargest);
   data.shape.tokens = file.read_index(group + "tokens", 1, data.shape.rows);
-  data.shape.heads = file.read_index(group + "heads", 1, 1 << 15);
+  data.shape.heads = file.read_index(group + "heads", 0, 1 << 15);
   data.shape.outputs = file.read_index(group + "outputs", 1, 1 << 15);
 }
 

@@ -120,7 +120,8 @@ void add_search_options(Command& command) {
 
 SearchRequest read_search_request(Command& command, const Setup& setup) {
   SearchRequest r;
-  r.loss = {setup.point, command.memory() / static_cast<std::size_t>(2 * thread_slots()), command.status()};
+  r.loss = {setup.point, setup.theory, command.memory() / static_cast<std::size_t>(2 * thread_slots()),
+            command.status()};
   const bool given = command.given("at") || command.given("from");
   Index& drawn = r.starts.drawn;
   drawn = command.given("starts") || !given ? command.get<Index>("starts") : 0;

@@ -9,6 +9,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/problem/encoding.h"
+#include "basin/single_layer/theory.h"
 #include "common/command/words.h"
 
 namespace basin::tools {
@@ -268,6 +269,7 @@ Setup read_setup(Command& command, Draws draws) {
   else
     set_attention_point(command, problem, draws, setup);
   setup.point.data = std::make_shared<Data<double>>(std::move(problem.data));
+  setup.theory = theory_of(setup.point);
 
   if (const auto spec = setup.single_attention()) {
     command.resolve("kernel", kernel_name(spec->kernel));

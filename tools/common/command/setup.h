@@ -11,6 +11,7 @@
 #include "basin/problem/initialisation.h"
 #include "basin/problem/known_minimum.h"
 #include "basin/problem/problem.h"
+#include "basin/stationary/network_theory.h"
 #include "common/command/command.h"
 
 namespace basin::tools {
@@ -46,8 +47,9 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
 struct Setup {
   std::string input, input_sha256;  ///< the problem file, and its checksum when it was read
   ModelPoint<double> point;
-  bool described = false;               ///< the file describes its network (format 2)
-  std::string weights_origin;           ///< where the weights are from, one line
+  std::shared_ptr<const NetworkTheory> theory;  ///< what is known of the network
+  bool described = false;                       ///< the file describes its network (format 2)
+  std::string weights_origin;                   ///< where the weights are from, one line
   std::optional<KnownMinimum> minimum;  ///< what the file says of the global minimum, of whatever model
   std::optional<KnownMinimum> teacher;  ///< where its teacher is, in files that say nothing of a minimum
 

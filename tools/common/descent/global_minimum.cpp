@@ -9,7 +9,7 @@ std::optional<GlobalMinimum> global_minimum(const Setup& setup) {
   if (known)
     if (auto at = attaining_weights(*known, setup.point))
       stated = StatedMinimum{{known->loss, known->reason}, std::move(*at)};
-  return global_minimum(ModelLoss{setup.point}, stated);
+  return global_minimum(ModelLoss{setup.point, setup.theory}, stated);
 }
 
 std::string text(const GlobalMinimum& minimum) {

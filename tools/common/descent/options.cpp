@@ -113,10 +113,9 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
   for (const auto& [option, methods] : kOptionsOf)
     if (std::find(methods.begin(), methods.end(), plan.method) == methods.end())
       refuse(command, {option}, "under --method " + plan.method);
-  plan.stopping = {
-      .gradient = number_option(command, "tolerance", 0, HUGE_VAL),
-      .loss = number_option(command, "loss-tolerance", 0, HUGE_VAL) * loss_scale(*setup.point.data),
-      .steps = command.get<Index>("steps")};
+  plan.stopping = {.gradient = number_option(command, "tolerance", 0, HUGE_VAL),
+                   .loss = number_option(command, "loss-tolerance", 0, HUGE_VAL) * loss_scale(setup.point),
+                   .steps = command.get<Index>("steps")};
   if (plan.stopping.steps < 0 || plan.stopping.steps > 1000000000)
     throw InputError("--steps " + std::to_string(plan.stopping.steps) + ": expected 0 to 1000000000");
 

@@ -50,7 +50,7 @@ Row row_of(const DescentRecord& record, const ParameterLayout& parameters) {
   row.add("guaranteed_rate", record.guaranteed_rate);
   for (std::size_t b = 0; b < record.block_norms.size(); ++b)
     row.add("norm_" + parameters.entries()[b].block.name, record.block_norms[b]);
-  add_saturation(row, record.saturation);
+  if (record.saturation.known()) add_saturation(row, record.saturation);
   row.add("losses", static_cast<double>(record.counts.losses));
   row.add("gradients", static_cast<double>(record.counts.gradients));
   row.add("products", static_cast<double>(record.counts.products));

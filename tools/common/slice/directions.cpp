@@ -9,6 +9,8 @@
 #include "basin/landscape/trajectory.h"
 #include "basin/linalg/errors.h"
 #include "basin/model/perturbation.h"
+#include "basin/single_layer/flat_direction.h"
+#include "basin/single_layer/gauge.h"
 #include "basin/spectrum/eigenpairs.h"
 #include "common/command/checksum.h"
 #include "common/command/words.h"
@@ -69,7 +71,10 @@ Vector<double> from_file(const std::string& path, std::string dataset, Index P) 
 class Maker {
  public:
   Maker(const Command& command, const Setup& setup, const Trajectory* trajectory)
-      : command_(command), setup_(setup), trajectory_(trajectory), symmetries_(setup.point) {
+      : command_(command),
+        setup_(setup),
+        trajectory_(trajectory),
+        symmetries_(setup.theory->symmetries(setup.point)) {
     if (command.given("normalise")) given_ = normalisation_from_name(command.get<std::string>("normalise"));
   }
 
@@ -83,7 +88,7 @@ class Maker {
       normalisation = given_.value_or(Normalisation::filter);
       if (!rest.empty()) stream = "line " + std::to_string(parse_count("--" + option + " " + text, rest));
       Random random(command_.seed(), stream);
-      d.vector = random_direction(setup_.point, normalisation, random);
+      d.vector = random_direction(setup_.point, normalisation, random, canonical_gauge);
       d.origin = "random";
     } else if (kind == "none") {
       return {"none", "none", Vector<double>::Zero(P), 0};
@@ -110,7 +115,9 @@ class Maker {
     return d;
   }
 
+  /// NaN where no symmetries are known.
   double symmetry_share(const Vector<double>& v) const {
+    if (symmetries_.modes() == 0 && !symmetries_.left_out().empty()) return kNaN;
     Vectors<double> inside(v.size(), 1);
     symmetries_.project(v, inside);
     return v.norm() > 0 ? inside.squaredNorm() / v.squaredNorm() : 0;

@@ -113,8 +113,9 @@ std::string direction_text(const std::string& name, const Direction& d) {
   std::string text = "  " + name + ": " + d.origin;
   if (d.origin == "none") return text;
   if (d.normalisation != "none") text += ", normalised by " + d.normalisation;
-  return text + "; norm " + number(d.vector.norm()) + ", " + number(100 * d.symmetry_share, 3) +
-         " % of its square in symmetry directions";
+  text += "; norm " + number(d.vector.norm());
+  if (std::isnan(d.symmetry_share)) return text;
+  return text + ", " + number(100 * d.symmetry_share, 3) + " % of its square in symmetry directions";
 }
 
 std::string trajectory_text(const PathOnPlane& path) {

@@ -182,7 +182,8 @@ std::string picture_of(const SpectrumResults& r) {
                                   : "signs";
 }
 
-void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries, Index generic_count) {
+void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries,
+                      const std::optional<Index>& generic_count) {
   std::vector<std::string> names;
   std::vector<std::int64_t> dimensions;
   for (const auto& [name, dimension] : symmetries.table()) {
@@ -194,7 +195,7 @@ void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries, Index ge
   file.write(group + "/family", names, {static_cast<Index>(names.size())});
   file.write(group + "/modes", dimensions);
   file.write(group + "/total", static_cast<std::int64_t>(symmetries.modes()));
-  file.write(group + "/generic_count", static_cast<std::int64_t>(generic_count));
+  if (generic_count) file.write(group + "/generic_count", static_cast<std::int64_t>(*generic_count));
   file.write(group + "/left_out", symmetries.left_out());
 }
 

@@ -1,6 +1,7 @@
 /// How what basin-hessian finds is written to its result file (lib/hdf5/FORMAT.md).
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "basin/curvature/symmetries.h"
@@ -20,8 +21,10 @@ void write_results(hdf5::Writer& file, const std::string& prefix, const Spectrum
 /// The picture of the results that viewers open first: the name of a group.
 std::string picture_of(const SpectrumResults& results);
 
-/// /entry/symmetries: those that are set aside or counted; generic_count: symmetry_count at the point.
-void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries, Index generic_count);
+/// /entry/symmetries: those that are set aside or counted; generic_count: how many theory says there are, if
+/// it does.
+void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries,
+                      const std::optional<Index>& generic_count);
 
 /// Where the matrices are of: which is the first, and what is known of the point.
 void write_point(hdf5::Writer& file, const SpectrumResults& first, const Stationarity& point);

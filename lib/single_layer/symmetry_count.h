@@ -1,8 +1,8 @@
 /// How many zero modes symmetry gives, by formula.
 #pragma once
 
-#include "basin/curvature/data_features.h"
 #include "basin/model/model_point.h"
+#include "basin/single_layer/data_features.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "basin/curvature/symmetry_count.h"
+#include "basin/single_layer/symmetry_count.h"
 
 #include <algorithm>
 

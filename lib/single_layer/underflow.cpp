@@ -1,4 +1,4 @@
-#include "basin/curvature/underflow.h"
+#include "basin/single_layer/underflow.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 namespace basin {
 
-double product_underflow(const ModelPoint<double>& point) {
+double attention_underflow(const ModelPoint<double>& point) {
   const AttentionView at(point, "what underflow takes from products");
   const AttentionSpec& spec = at.spec();
   const Data<double>& data = at.data();

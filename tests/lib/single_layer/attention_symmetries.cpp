@@ -1,10 +1,10 @@
-#include "basin/curvature/symmetries.h"
+#include "basin/single_layer/attention_symmetries.h"
 
 #include <catch2/catch.hpp>
 
 #include "basin/curvature/operators.h"
-#include "basin/curvature/symmetry_count.h"
 #include "basin/linalg/errors.h"
+#include "basin/single_layer/symmetry_count.h"
 #include "support/stationary.h"
 #include "support/symmetry_tangents.h"
 #include "support/two_layers.h"
@@ -69,7 +69,7 @@ TEST_CASE("the projector is orthogonal, and its span holds the explicit tangents
       const Case c = case_of(s, kind, trained);
       CAPTURE(describe(c));
       const ModelPoint<double> instance = instance_of(s, c);
-      const Symmetries symmetries(instance);
+      const Symmetries symmetries = attention_symmetries(instance);
       const Index P = symmetries.parameters();
       Vectors<double> projector(P, P);
       symmetries.project(Vectors<double>::Identity(P, P), projector);
@@ -92,7 +92,8 @@ TEST_CASE("their number is that of the formula, for all trained sets") {
       const Case c = case_of(s, kind, trained);
       CAPTURE(describe(c));
       const ModelPoint<double> instance = instance_of(s, c);
-      CHECK(Symmetries(instance).modes() == symmetry_count(instance, data_features(*instance.data)));
+      CHECK(attention_symmetries(instance).modes() ==
+            symmetry_count(instance, data_features(*instance.data)));
     }
 }
 
@@ -100,7 +101,7 @@ TEST_CASE("the loss is constant along finite actions of the groups, whose tangen
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const Case c = {"finite", 6, 4, 5, 2, 3, 4, kind};
   const ModelPoint<double> instance = make_instance(c);
-  const Symmetries symmetries(instance);
+  const Symmetries symmetries = attention_symmetries(instance);
   const double f = instance.linearize().loss();
   // G = exp(s M) by its series: small matrices, s |M| about 1.
   const auto exponential = [](const Vectors<double>& M) {
@@ -145,7 +146,7 @@ TEST_CASE("the outputs do not change along symmetries to first order") {
     CAPTURE(describe(c));
     const ModelPoint<double> instance = instance_of(s, c);
     const Linearization<double> at = instance.linearize();
-    const Symmetries symmetries(instance);
+    const Symmetries symmetries = attention_symmetries(instance);
     Vectors<double> V = random_vectors(symmetries.parameters(), 3, 7), T = V, JT(at.output_size(), 3),
                     JV = JT;
     symmetries.project(V, T);
@@ -164,7 +165,7 @@ TEST_CASE("null vectors of the Hessian at stationary points, as many as there ar
       const ModelPoint<double> instance = made_stationary(instance_of(s, c));
       const Linearization<double> at = instance.linearize();
       REQUIRE(at.gradient().norm() <= 1e-12 * (1 + instance.weights.norm()));
-      const Symmetries symmetries(instance);
+      const Symmetries symmetries = attention_symmetries(instance);
       const Vectors<double> H = assemble(HessianOperator(at)), T = basis_of(symmetries);
       const Vector<double> values = symmetric_eigen((H + H.transpose()) / 2, false).values;
       const double norm = values.cwiseAbs().maxCoeff();
@@ -190,26 +191,26 @@ TEST_CASE("points where ranks drop: only what is a symmetry there is taken") {
     ModelPoint<double> instance = make_instance(c);
     const auto& keys = AttentionView(instance).entry(kK);
     instance.weights.segment(keys.offset, keys.block.size()).setZero();
-    CHECK(Symmetries(instance).modes() == (both ? c.H * c.d * c.d : keys.block.size()));
+    CHECK(attention_symmetries(instance).modes() == (both ? c.H * c.d * c.d : keys.block.size()));
   }
 }
 
 TEST_CASE("softmax with one token or equal tokens does not depend on queries and keys") {
   Case c = {"one token", 8, 1, 4, 2, 3, 2};
   c.trainable = {"W_Q", "W_K"};
-  CHECK(Symmetries(make_instance(c)).modes() == 2 * c.H * c.D * c.d);
+  CHECK(attention_symmetries(make_instance(c)).modes() == 2 * c.H * c.D * c.d);
   c = {"equal tokens", 8, 3, 4, 2, 3, 2};
   c.duplicate_tokens = true;
   c.trainable = {"W_Q", "W_K"};
-  CHECK(Symmetries(make_instance(c)).modes() == 2 * c.H * c.D * c.d);
+  CHECK(attention_symmetries(make_instance(c)).modes() == 2 * c.H * c.D * c.d);
 }
 
 TEST_CASE("wrong shapes, and other networks, are refused") {
   const Case c = {"shapes", 3, 3, 4, 2, 2, 2};
-  const Symmetries symmetries(make_instance(c));
+  const Symmetries symmetries = attention_symmetries(make_instance(c));
   Vectors<double> V = Vectors<double>::Zero(3, 1);
   CHECK_THROWS_AS(symmetries.remove(V), InputError);
   const ModelPoint<double> other = two_layers();
-  CHECK_THROWS_WITH(Symmetries(other), Catch::Contains("known for a single attention layer"));
+  CHECK_THROWS_WITH(attention_symmetries(other), Catch::Contains("known for a single attention layer"));
   CHECK_THROWS_AS(symmetry_count(other, data_features(*other.data)), InputError);
 }

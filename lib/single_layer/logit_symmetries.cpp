@@ -1,4 +1,4 @@
-#include "basin/curvature/logit_symmetries.h"
+#include "basin/single_layer/logit_symmetries.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "basin/landscape/gauge.h"
+#include "basin/single_layer/gauge.h"
 
 #include <Eigen/LU>
 #include <catch2/catch.hpp>
@@ -54,8 +54,8 @@ TEST_CASE("gauge-equivalent points have the same canonical gauge, and the same s
     const Grid grid{{-1, 1, 5}, {-1, 1, 5}};
     const auto slice = [&](const ModelPoint<double>& at) {
       Random x(3, "x"), y(3, "y");
-      const auto u = random_direction(at, Normalisation::gauge, x);
-      const auto v = random_direction(at, Normalisation::gauge, y);
+      const auto u = random_direction(at, Normalisation::gauge, x, canonical_gauge);
+      const auto v = random_direction(at, Normalisation::gauge, y, canonical_gauge);
       const auto plane = plane_loss(at, u, v, grid);
       return loss_on_plane(*plane, grid);
     };

@@ -1,4 +1,4 @@
-#include "basin/curvature/data_features.h"
+#include "basin/single_layer/data_features.h"
 
 #include "basin/linalg/dense.h"
 

@@ -1,4 +1,4 @@
-#include "basin/landscape/gauge.h"
+#include "basin/single_layer/gauge.h"
 
 #include <Eigen/LU>
 #include <cmath>
@@ -121,6 +121,10 @@ void CanonicalGauge::carry_back(Vector<double>& direction) const {
   for_blocks(at.of_theta(direction), [](auto block, const Matrix<double>& factor, bool left) {
     block = left ? (factor * block).eval() : (block * factor).eval();
   });
+}
+
+std::unique_ptr<const CanonicalPoint> canonical_gauge(const ModelPoint<double>& point) {
+  return std::make_unique<const CanonicalGauge>(point);
 }
 
 }  // namespace basin

@@ -1,4 +1,4 @@
-/// What results below the range of double precision may take from a product.
+/// What results below the range of double precision may take from the products of one attention layer.
 #pragma once
 
 #include "basin/model/model_point.h"
@@ -10,6 +10,6 @@ namespace basin {
 /// lost altogether, and are multiplied by what comes after them. (Softmax or Gaussian weights that are all
 /// lost leave a Hessian of zeros, of which nothing but this is known.) It is far from sharp, and far below
 /// anything that is not lost. Throws InputError for a network that is not a single attention layer.
-double product_underflow(const ModelPoint<double>& point);
+double attention_underflow(const ModelPoint<double>& point);
 
 }  // namespace basin

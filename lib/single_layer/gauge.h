@@ -1,9 +1,11 @@
-/// One point of every gauge orbit.
+/// One point of every gauge orbit of an attention layer.
 #pragma once
 
 #include <array>
+#include <memory>
 #include <vector>
 
+#include "basin/landscape/directions.h"
 #include "basin/model/attention_view.h"
 
 namespace basin {
@@ -16,21 +18,22 @@ namespace basin {
 ///
 /// which are unique up to signs for distinct singular values, and signs are fixed: gauge-equivalent points
 /// have the same one. Where W_O has a smaller rank r < d, only r values are tied together; the other columns
-/// of W_V' are a basis of the rest of the span of W_V, of the mean size of the first (MATHEMATICS.md).
+/// of W_V' are a basis of the rest of the span of W_V, of the mean size of the first
+/// (landscape/MATHEMATICS.md).
 ///
 /// A pair of blocks neither of which is trained stays as it is: no direction moves it.
 ///
 /// With directions carried along, f(theta + a u) = f(theta' + a u').
-class CanonicalGauge {
+class CanonicalGauge final : public CanonicalPoint {
  public:
   /// Throws InputError where the gauge orbit has no such point: W_Q, W_K or W_V without full column rank; and
   /// for a network that is not a single attention layer.
   explicit CanonicalGauge(const ModelPoint<double>& point);
 
   /// The point of the orbit.
-  const ModelPoint<double>& point() const { return point_; }
+  const ModelPoint<double>& point() const override { return point_; }
   /// A direction (P) at that point becomes the same one at the original point.
-  void carry_back(Vector<double>& direction) const;
+  void carry_back(Vector<double>& direction) const override;
 
  private:
   using Head = std::array<Matrix<double>, 4>;  // a factor for each AttentionBlock: on the right, of W_O left
@@ -40,5 +43,8 @@ class CanonicalGauge {
   ModelPoint<double> point_;
   std::vector<Head> heads_;
 };
+
+/// The same for directions that are normalised (landscape/directions.h).
+std::unique_ptr<const CanonicalPoint> canonical_gauge(const ModelPoint<double>& point);
 
 }  // namespace basin

@@ -1,0 +1,38 @@
+#include "basin/ntk/trained_kernel.h"
+
+#include <algorithm>
+
+#include "basin/linalg/errors.h"
+#include "basin/model/perturbation.h"
+
+namespace basin {
+namespace {
+
+KernelMinimum from_jacobian(const Linearization<double>& at, double memory) {
+  const double bytes = ntk_bytes(at.parameters(), at.output_size(), at.samples());
+  if (bytes > memory)
+    throw InputError("the kernel of the trained blocks: the Jacobian needs " +
+                     std::to_string(static_cast<long long>(bytes / 1e6)) +
+                     " MB, more than the memory allowed; train fewer blocks");
+  Vectors<double> Jt = at.jacobian_transposed();
+  std::vector<double> rounding;
+  for (const Linearization<double>& other : linearize_perturbed(at.point())) {
+    const std::vector<double> one = jacobian_rounding(Jt, other);
+    rounding.resize(one.size());
+    for (std::size_t b = 0; b < one.size(); ++b) rounding[b] = std::max(rounding[b], one[b]);
+  }
+  for (double& block : rounding) block += kUnderflowError;
+  return minimum_of(ntk_spectra(Jt, at.parameters(), rounding, {at.parameters().trained()}).back());
+}
+
+}  // namespace
+
+KernelMinimum trained_kernel_minimum(const Linearization<double>& at, double memory) {
+  const ModelPoint<double>& point = at.point();
+  if (!is_single_attention(point)) return from_jacobian(at, memory);
+  MinimaOptions options;
+  options.memory = memory;
+  return kernel_minima(point, measured_factors(point), {point.parameters().trained()}, options).minima.back();
+}
+
+}  // namespace basin

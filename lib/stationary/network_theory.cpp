@@ -1,0 +1,50 @@
+#include "basin/stationary/network_theory.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace basin {
+
+Symmetries NetworkTheory::symmetries(const ModelPoint<double>& point) const {
+  return {point.theta_size(), {}, "those of this network, which are not known"};
+}
+
+std::optional<Index> NetworkTheory::generic_modes(const ModelPoint<double>& /*point*/) const {
+  return std::nullopt;
+}
+
+double NetworkTheory::product_underflow(const Linearization<double>& at) const {
+  const Data<double>& data = *at.point().data;
+  double largest = 1;
+  for (const double size : {data.X.stableNorm(), at.weights().stableNorm(), at.outputs().stableNorm(),
+                            data.Y.stableNorm(), at.gradient().stableNorm()})
+    largest = std::max(largest, size);
+  const double tokens = static_cast<double>(at.model().network().input().tokens),
+               rows = static_cast<double>(at.samples()) * tokens,
+               operations = 16 * rows * tokens * static_cast<double>(at.weights().size());
+  return std::numeric_limits<double>::min() * operations * std::pow(largest, 10);
+}
+
+double NetworkTheory::natural_length(const ModelPoint<double>& point) const {
+  const double usual = point.parameters().extract(usual_weights_).stableNorm();
+  if (usual > 0) return usual;
+  double squares = 0;
+  for (const ParameterLayout::Entry& e : point.parameters().entries())
+    if (e.trainable()) squares += static_cast<double>(e.block.size()) / static_cast<double>(e.block.rows());
+  return std::sqrt(squares);
+}
+
+bool NetworkTheory::is_linear(const ModelPoint<double>& /*point*/) const {
+  return false;
+}
+
+PointSignature NetworkTheory::signature(const ModelPoint<double>& point) const {
+  return output_signature(point);
+}
+
+Saturation NetworkTheory::saturation(const ModelPoint<double>& /*point*/) const {
+  return Saturation::unknown();
+}
+
+}  // namespace basin

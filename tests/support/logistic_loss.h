@@ -1,0 +1,46 @@
+/// A loss that the library does not have, entered by name: convex, not quadratic.
+#pragma once
+
+#include "support/cases.h"
+
+namespace basin::test {
+
+/// sum log(1 + exp(-y f)): convex, not quadratic, its infimum 0 is not attained.
+template <class S>
+class Logistic final : public Loss<S> {
+ public:
+  using In = typename Loss<S>::In;
+  using Out = typename Loss<S>::Out;
+
+  const LossFacts& facts() const override {
+    static const LossFacts facts = {"logistic", "sum log(1 + exp(-Y F))", "sum", false, true, 0, false};
+    return facts;
+  }
+  S value(In F, In Y) const override { return (1 + (-(Y.array() * F.array())).exp()).log().sum(); }
+  void gradient(In F, In Y, Out r) const override { r = -Y.array() / (1 + (Y.array() * F.array()).exp()); }
+  void hessian_product(In F, In Y, In dF, Out dr) const override { dr = curvature(F, Y) * dF.array(); }
+  void factor_transposed(In F, In Y, In dF, Out Z) const override { Z = curvature(F, Y).sqrt() * dF.array(); }
+  void factor(In F, In Y, In Z, Out dF) const override { dF = curvature(F, Y).sqrt() * Z.array(); }
+
+ private:
+  static Eigen::Array<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> curvature(In F, In Y) {
+    const Eigen::Array<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> z = Y.array() * F.array();
+    return Y.array().square() / ((1 + z.exp()) * (1 + (-z).exp()));
+  }
+};
+
+/// The same point under the logistic loss, of an architecture that says so.
+inline ModelPoint<double> logistic(ModelPoint<double> x) {
+  static const bool entered = [] {
+    add_loss({"logistic", [] { return std::make_unique<Logistic<double>>(); },
+              [] { return std::make_unique<Logistic<float>>(); }});
+    return true;
+  }();
+  static_cast<void>(entered);
+  Architecture architecture = x.model->architecture();
+  architecture.loss = "logistic";
+  x.model = build<double>(architecture, x.parameters().trained());
+  return x;
+}
+
+}  // namespace basin::test
