@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -74,6 +75,23 @@ class ToolTest(unittest.TestCase):
         self.assertEqual(len(lines), 1, process.stderr)
         self.assertTrue(lines[0].startswith(tool + ": "), lines[0])
         self.assertIn(message, lines[0])
+
+    def kill_midway(self, tool, *args, output="killed.h5", times=2):
+        """Starts a run and kills it once its journal has grown by some records, so many times; with --resume it goes on."""
+        journal, kills = self.path(output + ".journal"), 0
+
+        def length():
+            return journal.stat().st_size if journal.exists() else 0
+
+        for _ in range(times):
+            before = length()
+            process = subprocess.Popen([str(a) for a in (BIN / tool, *args, "-o", output, "--resume", "--quiet")], cwd=self.folder,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while process.poll() is None and length() < before + 2000:
+                time.sleep(0.001)
+            process.kill()
+            kills += process.wait() == -signal.SIGKILL
+        self.assertGreaterEqual(kills, 1, "the run was too short to be killed")
 
     def no_leftovers(self, *expected):
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()), sorted(expected))

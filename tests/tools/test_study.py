@@ -2,6 +2,7 @@
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 import unittest
 
@@ -9,6 +10,10 @@ import h5py
 import numpy as np
 
 from support import BIN, ROOT, ToolTest, many_runs
+
+sys.path += [str(ROOT / "tests/analysis"), str(ROOT / "analysis")]
+from forked import forked  # noqa: E402
+from basin_study.cli import main  # noqa: E402
 
 STUDY = ROOT / "analysis/basin-study"
 SMALL = ("-N", "2", "-n", "2", "-H", "1", "-d", "2", "--outputs", "1", "--widths", "4", "--problems", "2", "--starts", "4", "--runs", "1",
@@ -39,7 +44,7 @@ class Study(ToolTest):
             np.testing.assert_array_equal(values, second[name], name)
 
     @many_runs
-    def test_small_study_whole_and_in_pieces(self):
+    def test_small_study(self):
         done = self.study("-o", "study.h5", *SMALL, "--jobs", "2")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("with the steps that theory allows, the guaranteed rate is never violated: not refuted", done.stdout)
@@ -57,20 +62,6 @@ class Study(ToolTest):
             seeds = [tables[f"{kernel}-teacher-D4-gain1-W_Q"]["seed"][()] for kernel in ("softmax", "gaussian")]
             np.testing.assert_array_equal(*seeds)
             self.assertEqual(len(set(seeds[0])), 4)
-        # Interrupted, gone on with, and one job at a time: the same.
-        process = subprocess.Popen([STUDY, "-o", "again.h5", *SMALL, "--jobs", "1"], cwd=self.folder,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while not list(self.path(".").glob("again.parts/catalogue-*.h5")) and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(timeout=60), 1)
-        self.assertIn("--resume goes on", process.stderr.read().splitlines()[-1])
-        process.stderr.close()
-        self.assertFalse(self.path("again.h5").exists())
-        self.assertEqual(self.study("-o", "again.h5", *SMALL, "--jobs", "1").returncode, 2)
-        done = self.study("-o", "again.h5", *SMALL, "--jobs", "1", "--resume", "--quiet")
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assert_same("study.h5", "again.h5")
 
     # A study of seconds, with a slice around a trap.
     TINY = ("-N", "1", "-n", "3", "-H", "1", "-d", "1", "--outputs", "1", "--widths", "3", "--problems", "1", "--starts", "8",
@@ -95,8 +86,9 @@ kill -9 $tool; wait $tool 2>/dev/null; kill -9 $PPID
 
     @many_runs
     def test_a_study_that_was_killed_goes_on(self):
-        """Killed with a catalogue, a descent, a slice half done, or just whole: the same numbers, and nothing is left over."""
-        done = self.study("-o", "study.h5", *self.TINY, "--bin", BIN)
+        """Killed with a catalogue, a descent, a slice half done, or just whole: the numbers of a study in one piece, two jobs
+        at a time, and nothing is left over."""
+        done = self.study("-o", "study.h5", *self.TINY, "--bin", BIN, "--jobs", "2")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue(list(self.path("study.parts").glob("slice-*.h5")), "choose a seed with a trap")
         for place, kill in enumerate((("basin-stationary", ".journal"), ("basin-train", ".journal"), ("basin-train", ""),
@@ -107,6 +99,7 @@ kill -9 $tool; wait $tool 2>/dev/null; kill -9 $PPID
             self.assertFalse(self.path("again.h5").exists())
         for name in (".catalogue-x.h5.part-1-2", ".run-x.h5.journal.part-12-ab", "made-x.h5"):
             self.path("again.parts/" + name).touch()
+        self.assertEqual(self.study("-o", "again.h5", *self.TINY, "--bin", BIN).returncode, 2)  # without --resume
         done = self.study("-o", "again.h5", *self.TINY, "--bin", BIN, "--resume")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assert_same("study.h5", "again.h5")
@@ -168,7 +161,7 @@ kill -9 $tool; wait $tool 2>/dev/null; kill -9 $PPID
 
     def refused(self, code, message, tool, *args, **kwargs):
         """As of the tools; basin-study is not one of them."""
-        process = self.study(*args)
+        process = forked(main, [str(argument) for argument in args], self.folder)
         self.assertEqual((process.returncode, process.stdout), (code, ""), process.stderr)
         self.assertEqual(process.stderr.count("\n"), 1, process.stderr)
         self.assertTrue(process.stderr.startswith(f"{tool}: {message}"), process.stderr)
