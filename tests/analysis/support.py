@@ -10,6 +10,7 @@ ANALYSIS = Path(__file__).resolve().parents[2] / "analysis"
 COMMAND = ANALYSIS / "basin-plot"
 sys.path.insert(0, str(ANALYSIS))
 
+from forked import forked  # noqa: E402
 from basin_analysis import cli, style  # noqa: E402
 from basin_analysis.results import open_result  # noqa: E402
 
@@ -32,11 +33,15 @@ class FileCase(unittest.TestCase):
     def files(self, directory=None):
         return sorted(os.listdir(directory or self.directory))
 
-    def basin_plot(self, *arguments, python=(), cwd=None, variables=()):
-        """Run the command; its finished process, with text output."""
+    def command(self, *arguments, python=(), cwd=None, variables=()):
+        """Run basin-plot as users do; its finished process, with text output."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | dict(variables)
         return subprocess.run([*python, COMMAND, *arguments], cwd=cwd or self.directory, env=environment,
                               capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=60)
+
+    def basin_plot(self, *arguments, cwd=None):
+        """As command(), in a process that has matplotlib already: reading it in takes a second."""
+        return forked(cli.main, arguments, cwd or self.directory)
 
     def assert_one_line(self, process, code, *parts):
         """The process failed with `code` and one line on stderr that has all the parts."""

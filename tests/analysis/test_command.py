@@ -32,23 +32,29 @@ def put(name, value):
 
 class Pictures(FileCase):
     def test_every_tool_gets_its_pictures(self):
-        examples.slice_file(self.path("plane.h5"))
+        steps = np.linspace(-1, 1, 9)
+        examples.slice_file(self.path("plane.h5"), examples.bowl(steps, steps), steps, steps)
         examples.slice_file(self.path("line.h5"), np.arange(1.0, 6)[None], np.arange(-2, 3), [0])
         examples.ntk_file(self.path("ntk.h5"))
         examples.hessian_file(self.path("few.h5"))
         examples.hessian_file(self.path("all.h5"), full=True)
         examples.evaluate_file(self.path("evaluation.h5"))
-        examples.sweep_file(self.path("sweep.h5"))
+        examples.sweep_file(self.path("sweep.h5"), {"D": [1, 2]}, shares=[0, 1], blocks=("sum",))
         inputs = self.files()
-        process = self.basin_plot(*inputs, "--dpi", "60")
-        self.assertEqual((process.returncode, process.stderr), (0, ""))
-        names = ["plane_contour", "plane_surface", "line_line", "ntk_eigenvalues", "ntk_conditions",
-                 "few_extremes", "all_extremes", "all_spectrum", "all_histogram", "evaluation_gradient",
-                 "sweep_phase_positive_definite", "sweep_lambda_min"]
-        expected = sorted(f"{name}.{ending}" for name in names for ending in ("png", "pdf"))
-        self.assertEqual(sorted(process.stdout.split()), expected)
-        self.assertEqual(self.files(), sorted(inputs + expected))
-        for name in expected:
+        formats = {("evaluation.h5", "line.h5", "plane.h5"): ("png", "pdf"),  # as they are without --format
+                   ("all.h5", "few.h5", "ntk.h5", "sweep.h5"): ("png",)}
+        names = {"plane.h5": ["contour", "surface"], "line.h5": ["line"], "ntk.h5": ["eigenvalues", "conditions"],
+                 "few.h5": ["extremes"], "all.h5": ["extremes", "spectrum", "histogram"], "evaluation.h5": ["gradient"],
+                 "sweep.h5": ["phase_positive_definite", "lambda_min"]}
+        drawn = []
+        for files, endings in formats.items():
+            process = self.command(*files, "--dpi", "60", *(() if len(endings) == 2 else ("--format", *endings)))
+            self.assertEqual((process.returncode, process.stderr), (0, ""))
+            expected = [f"{file[:-3]}_{name}.{ending}" for file in files for name in names[file] for ending in endings]
+            self.assertEqual(sorted(process.stdout.split()), sorted(expected))
+            drawn += expected
+        self.assertEqual(self.files(), sorted(inputs + drawn))
+        for name in drawn:
             start = b"%PDF" if name.endswith("pdf") else b"\x89PNG"
             self.assertTrue(self.path(name).read_bytes().startswith(start), name)
 
@@ -143,7 +149,7 @@ class Pictures(FileCase):
         (styles / "mine.mplstyle").write_bytes(b"bad \xff\n")
         self.path("home/.config/matplotlib/matplotlibrc").write_text(odd)
         arguments = (self.path("e.h5"), "--format", "png,pdf,svg", "--dpi", "60", "-o")
-        plain = self.basin_plot(*arguments, self.path("plain"))
+        plain = self.command(*arguments, self.path("plain"))
         self.assertEqual((plain.returncode, plain.stderr), (0, ""))
         names = self.files(self.path("plain"))
         settings = ({"HOME": str(self.path("home")), "MPLBACKEND": "garbage", "LC_ALL": "C", "PYTHONWARNINGS": "always"},
@@ -151,7 +157,7 @@ class Pictures(FileCase):
                      "MPLCONFIGDIR": "/dev/null/none"})
         for number, variables in enumerate(settings):
             there = self.path(str(number))
-            process = self.basin_plot(*arguments, there, cwd=self.path("work"), variables=variables)
+            process = self.command(*arguments, there, cwd=self.path("work"), variables=variables)
             self.assertEqual((process.returncode, process.stderr), (0, ""), variables)
             self.assertEqual(self.files(there), names)
             for name in names:
@@ -377,14 +383,14 @@ class Interpreter(FileCase):
     """-S hides the packages of an interpreter, as one without h5py would lack them."""
 
     def test_system_python_without_the_packages(self):
-        process = self.basin_plot("--help", python=(SYSTEM_PYTHON, "-S"))
+        process = self.command("--help", python=(SYSTEM_PYTHON, "-S"))
         self.assert_one_line(process, 1, "python3-h5py python3-matplotlib")
 
     def test_another_python_without_the_packages_hands_over(self):
         other = self.path("python3")
         other.symlink_to(shutil.which(sys.executable))
         examples.evaluate_file(self.path("e.h5"))
-        process = self.basin_plot("e.h5", "--format", "svg", python=(other, "-S"))
+        process = self.command("e.h5", "--format", "svg", python=(other, "-S"))
         self.assertEqual((process.returncode, process.stdout), (0, "e_gradient.svg\n"), process.stderr)
 
     def test_through_a_link(self):

@@ -9,8 +9,10 @@ from matplotlib.colors import to_hex
 
 from support import ANALYSIS, FileCase, figures  # first, because it finds the packages
 import examples
+from forked import forked
 from basin_analysis.style import VERDICT_LOOK
 from basin_study.catalogue import find_trap
+from basin_study.cli import main
 from basin_study.claims import FAILS, HOLDS, OPEN, claims, never
 from basin_study.collect import write_study
 from basin_study.design import BLOCKS, Cell, Design, write_point, write_problem, write_start
@@ -367,8 +369,7 @@ class Study(FileCase):
 
 class Command(FileCase):
     def study(self, *arguments):
-        return subprocess.run([ANALYSIS / "basin-study", *arguments], cwd=self.directory, capture_output=True, text=True,
-                              timeout=60)
+        return forked(main, arguments, self.directory)
 
     def test_wrong_command_lines(self):
         self.path("there.h5").touch()
@@ -386,7 +387,7 @@ class Command(FileCase):
         self.assertEqual(self.files(), ["there.h5"])
 
     def test_help(self):
-        done = self.study("--help")
+        done = subprocess.run([ANALYSIS / "basin-study", "--help"], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0)
         self.assertIn("basin-study -o study.h5", done.stdout)
 
