@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs all tests; with --long those that take long instead (many draws, many kills).
-# With --ci also what continuous integration asks for: warnings are errors, the benchmarks compile, format and clang-tidy
-# are kept, and the tests pass under the sanitizers.
+# Installs what is missing, builds, and tests. Each tier is for somebody:
+#   tests/run.sh         who has just built Basin: the tools from outside, against NumPy and wrong input, and those parts
+#                        of the library whose tests are quickly compiled (label `quick`); some minutes
+#   tests/run.sh --all   who has changed something: every test that does not take long
+#   tests/run.sh --ci    before a change lands: --all with warnings as errors, and the benchmarks compile, format and
+#                        clang-tidy are kept, and the tests pass under the sanitizers; half an hour
+#   tests/run.sh --long  what takes hours: thousands of draws, many kills, each header alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/common/prepare.sh
 
-ci=false long=false
-case "${1:-}" in
-  "") ;;
-  --ci) ci=true ;;
-  --long) long=true ;;
-  *) echo "usage: tests/run.sh [--ci | --long]" >&2; exit 2 ;;
+tier=${1:-}
+case "$tier" in
+  "" | --all | --ci | --long) ;;
+  *) echo "usage: tests/run.sh [--all | --ci | --long]" >&2; exit 2 ;;
 esac
 
 # shellcheck disable=SC2086  # lists of words
-install $basin_packages catch2 python3-mpmath $($ci && echo libbenchmark-dev clang-format clang-tidy)
-if ! $ci; then
-  build release -DBASIN_TESTS=ON
-  if $long; then ctest --preset release -C long -L long; else ctest --preset release; fi
-  exit
-fi
+install $basin_packages catch2 python3-mpmath $([ "$tier" = --ci ] && echo libbenchmark-dev clang-format clang-tidy)
+case "$tier" in
+  "") target=quick build release -DBASIN_TESTS=ON; exec ctest --preset release -L quick ;;
+  --all) build release -DBASIN_TESTS=ON; exec ctest --preset release ;;
+  --long) build release -DBASIN_TESTS=ON; exec ctest --preset release -C long -L long ;;
+esac
 
 sources=$(git ls-files '*.cpp' '*.h')
 echo "Format ..."

@@ -24,13 +24,13 @@ install() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# build PRESET [CMAKE_OPTION...]: configures and compiles; quiet unless something fails.
+# build PRESET [CMAKE_OPTION...]: configures and compiles, with target=NAME no more than that; quiet unless something fails.
 build() {
   local preset=$1 log
   shift
   log=$(mktemp)
   echo "Building ($preset, in build/$preset); the first time takes some minutes ..."
-  if ! { cmake --preset "$preset" "$@" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
+  if ! { cmake --preset "$preset" "$@" && cmake --build --preset "$preset" --target "${target:-all}"; } >"$log" 2>&1; then
     cat "$log" >&2
     rm -f "$log"
     echo "$0: the build failed" >&2
