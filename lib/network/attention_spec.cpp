@@ -36,6 +36,9 @@ std::vector<ParameterBlock> attention_blocks(const AttentionSpec& s) {
   if (s.options.has_bias('k')) all.push_back({"b_K", {G, s.head_dim}, {}, BlockRole::shift});
   if (s.options.has_bias('v')) all.push_back({"b_V", {G, s.head_dim}, {}, BlockRole::shift});
   if (s.options.has_bias('o')) all.push_back({"b_O", {s.outputs}, {}, BlockRole::shift});
+  if (s.kernel == KernelKind::gaussian)  // which sees |q - k|
+    for (ParameterBlock& block : all)
+      if (block.name.ends_with("_Q") || block.name.ends_with("_K")) block.group = "scores";
   return all;
 }
 

@@ -57,8 +57,11 @@ class LayerList {
 
  private:
   std::vector<ParameterBlock> named(std::vector<ParameterBlock> blocks, std::size_t l) const {
-    if (!names_[l].empty())
-      for (ParameterBlock& block : blocks) block.name = names_[l] + "." + block.name;
+    if (names_[l].empty()) return blocks;
+    for (ParameterBlock& block : blocks) {
+      block.name = names_[l] + "." + block.name;
+      if (!block.group.empty()) block.group = names_[l] + "." + block.group;
+    }
     return blocks;
   }
   /// What the layers have; null where none has any.

@@ -27,6 +27,9 @@ struct ParameterBlock {
   /// adjoints are added. Empty: a block of its own.
   std::string tied_to = {};
   BlockRole role = BlockRole::map;
+  /// Blocks of one group make numbers that are subtracted from each other (queries and keys under a Gaussian
+  /// kernel), so that rounding in each is relative to the largest of all. Empty: a block by itself.
+  std::string group = {};
 
   Index size() const;
   /// A block is seen as a stack of matrices along its leading axes: W_Q as H matrices D x d, a bias as one

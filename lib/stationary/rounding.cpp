@@ -3,30 +3,27 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <string>
 
 #include "basin/linalg/random.h"
 #include "basin/model/perturbation.h"
-#include "basin/network/subtracted_blocks.h"
 
 namespace basin {
 namespace {
 
 /// For each weight, the size that rounding is relative to: the largest of its block, as sums of products are
-/// rounded relative to their largest terms, or of both blocks where products are subtracted from each other.
+/// rounded relative to their largest terms, or of its group.
 Vector<double> sizes(const ModelPoint<double>& point) {
-  Vector<double> sizes(point.weights.size());
-  const auto part = [](auto& of, const ParameterLayout::Entry& e) {
-    return of.segment(e.offset, e.block.size());
-  };
-  for (const ParameterLayout::Entry& e : point.parameters().entries())
-    part(sizes, e).setConstant(part(point.weights, e).cwiseAbs().maxCoeff());
-  for (const auto& [first, second] : subtracted_blocks(point.model->architecture())) {
-    auto one = part(sizes, point.parameters().find(first)),
-         other = part(sizes, point.parameters().find(second));
-    const double both = std::max(one[0], other[0]);
-    one.setConstant(both);
-    other.setConstant(both);
+  std::map<std::string, double> largest;  // of blocks by name, of groups with a blank before theirs
+  const auto key = [](const ParameterBlock& b) { return b.group.empty() ? b.name : " " + b.group; };
+  for (const auto& [block, offset, theta_offset] : point.parameters().entries()) {
+    double& most = largest[key(block)];
+    most = std::max(most, point.weights.segment(offset, block.size()).cwiseAbs().maxCoeff());
   }
+  Vector<double> sizes(point.weights.size());
+  for (const auto& [block, offset, theta_offset] : point.parameters().entries())
+    sizes.segment(offset, block.size()).setConstant(largest[key(block)]);
   return sizes;
 }
 

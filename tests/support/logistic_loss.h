@@ -29,14 +29,19 @@ class Logistic final : public Loss<S> {
   }
 };
 
-/// The same point under the logistic loss, of an architecture that says so.
-inline ModelPoint<double> logistic(ModelPoint<double> x) {
+/// Enters it, once.
+inline void add_logistic_loss() {
   static const bool entered = [] {
     add_loss({"logistic", [] { return std::make_unique<Logistic<double>>(); },
               [] { return std::make_unique<Logistic<float>>(); }});
     return true;
   }();
   static_cast<void>(entered);
+}
+
+/// The same point under the logistic loss, of an architecture that says so.
+inline ModelPoint<double> logistic(ModelPoint<double> x) {
+  add_logistic_loss();
   Architecture architecture = x.model->architecture();
   architecture.loss = "logistic";
   x.model = build<double>(architecture, x.parameters().trained());

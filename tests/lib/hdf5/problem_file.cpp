@@ -2,7 +2,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "basin/model/linearization.h"
 #include "basin/problem/teacher.h"
+#include "support/example_layers.h"
+#include "support/logistic_loss.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;
@@ -142,4 +145,38 @@ TEST_CASE("result files and newer formats are not taken for problems") {
     file.commit();
     CHECK_THROWS_WITH(hdf5::read_problem(Reader(folder / "p.h5")), Catch::Contains(message));
   }
+}
+
+TEST_CASE("layers and losses that are not the library's own are reached from a file") {
+  test::add_example_layers();
+  test::add_logistic_loss();
+  const TemporaryFolder folder;
+  {
+    Writer file(folder / "p.h5", false);
+    file.write("/model/architecture", std::string(R"({"inputs": {"type": "vectors", "tokens": 2, "width": 1},
+                               "layers": [{"type": "linear", "name": "in", "outputs": 1, "bias": false},
+                                          {"type": "test-reversed", "factor": 3}],
+                               "loss": {"type": "logistic"}})"));
+    file.write("/data/X", Vector<double>{{1, 2}}.data(), {1, 2, 1});
+    file.write("/data/Y", Vector<double>{{1, -1}}.data(), {1, 2, 1});
+    file.write("/parameters/in.W", Vector<double>{{0.5}}.data(), {1, 1});
+    file.commit();
+  }
+  const Problem problem = hdf5::read_problem(Reader(folder / "p.h5"));
+  REQUIRE(problem.described);
+  const ModelPoint<double> point = {build<double>(problem.described->architecture, {"in.W"}),
+                                    *problem.described->weights,
+                                    std::make_shared<Data<double>>(problem.data)};
+  const Linearization<double> at = point.linearize();
+  CHECK(at.outputs() == Matrix<double>{{3.0}, {1.5}});  // 3 w (x_2, x_1)
+  CHECK(at.loss() == Approx(std::log1p(std::exp(-3.0)) + std::log1p(std::exp(1.5))).epsilon(1e-14));
+  CHECK(at.gradient()[0] == Approx(-6 / (1 + std::exp(3.0)) + 3 / (1 + std::exp(-1.5))).epsilon(1e-14));
+  {
+    Writer file(folder / "q.h5", false);
+    hdf5::write_problem(file, problem);
+    file.commit();
+  }
+  const Reader again(folder / "q.h5");
+  CHECK(again.string_attribute("/", "basin_format") == "2.0");
+  CHECK(hdf5::read_problem(again).described->architecture.loss == "logistic");
 }

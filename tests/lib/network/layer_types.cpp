@@ -1,5 +1,7 @@
 #include "basin/network/layer_types.h"
 
+#include <map>
+
 #include "basin/linalg/errors.h"
 #include "basin/network/architecture_json.h"
 #include "support/check_layer.h"
@@ -74,6 +76,17 @@ TEST_CASE("blocks have the names of the containers and layers they are in") {
                                 {"type": "linear", "name": "up", "outputs": 6}]},
                              {"type": "linear", "name": "down", "outputs": 4}]]})")) ==
         Names{"gate.W", "gate.b", "up.W", "up.b", "down.W", "down.b"});
+}
+
+TEST_CASE("queries and keys under a Gaussian kernel are one group, layer by layer") {
+  const Architecture a = architecture_from_json(network(
+      R"({"type": "repeat", "name": "blocks", "times": 2, "layers": [
+           {"type": "attention", "heads": 2, "head-dim": 3, "kernel": "gaussian", "bias": "qko"}]},
+         {"type": "attention", "heads": 2, "head-dim": 3})"));
+  std::map<std::string, Index> members;
+  for (const ParameterBlock& block : blocks(a)) ++members[block.group];
+  CHECK(members == std::map<std::string, Index>{
+                       {"blocks.0.attention.scores", 4}, {"blocks.1.attention.scores", 4}, {"", 10}});
 }
 
 TEST_CASE("networks of all layers there are obey the four rules") {
