@@ -37,10 +37,10 @@ std::unique_ptr<const Layer<S>> chain(const std::vector<LayerDescription>& layer
 /// no numbers (D = 0); or on images, whose rows of pixels, channel after channel, are the tokens.
 struct Architecture {
   Shape input{};
-  std::vector<LayerDescription> layers = {};
-  std::string loss = "squared";
   Index vocabulary = 0;  ///< of token ids: 0, ..., vocabulary - 1; else 0
   Index channels = 0;    ///< of images; else 0
+  std::vector<LayerDescription> layers = {};
+  std::string loss = "squared";
 
   bool operator==(const Architecture&) const = default;
 };
