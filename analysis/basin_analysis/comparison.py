@@ -7,6 +7,7 @@ import numpy as np
 
 from .contour import draw_lines, fill, span
 from .field import field
+from .model import is_attention, network
 from .results import ResultError
 from .style import SMALL, mark_point, new_figure, number_label
 from . import path, slice
@@ -15,6 +16,10 @@ FEW = 2  # levels
 PLANE = ("problem", "x", "y", "u", "v", "seed")  # what makes a plane, of a specification
 LINE = 75  # characters of panel titles side by side
 FOOTER_LINE = 0.17  # inches
+
+
+def kernel_or_layers(result):
+    return result.text("/entry/model/kernel") if is_attention(result) else network(result)
 
 
 def read(result):
@@ -43,7 +48,7 @@ def draw(results, scale, title=None):
     limits = [span(np.concatenate([getattr(data, step) for data in slices])) for step in "ab"]
     for axes, data, result in zip(panels, slices, results):
         filled = fill(axes, data, on_levels(shown, data))
-        axes.set_title(textwrap.fill(f"{result.text('/entry/model/kernel')}, f = {number(data.centre, data)} at the point, "
+        axes.set_title(textwrap.fill(f"{kernel_or_layers(result)}, f = {number(data.centre, data)} at the point, "
                                      f"{number(data.loss.min(), data)} to {number(data.loss.max(), data)} on the plane",
                                      LINE // len(slices)),
                        fontsize=SMALL)

@@ -4,8 +4,10 @@ import numpy as np
 from .model import footer, trainable_blocks
 from .results import ResultError
 from .scales import use_log
-from .style import BLOCK_LOOK, MANY, SMALL, block_label, new_figure, number_label
+from .style import MANY, SMALL, block_label, block_look, new_figure, number_label
 from .units import exponent_for, in_units
+
+MANY_BLOCKS = 6  # from which on their names stand upright, without shapes and numbers
 
 
 def pictures(result, scale):
@@ -47,7 +49,7 @@ def draw_entries(axes, blocks, log):
         entries = np.abs(block.ravel()) if log else block.ravel()
         place = position + (np.arange(entries.size) + 0.5) / entries.size
         drawn = entries > 0 if log else np.full(entries.size, True)
-        colour, _, marker = BLOCK_LOOK[name]
+        colour, _, marker = block_look(name, position)
         axes.plot(place[drawn], entries[drawn], marker, color=colour, markersize=2, markeredgewidth=0,
                   rasterized=entries.size > MANY)
     if log:
@@ -55,9 +57,12 @@ def draw_entries(axes, blocks, log):
     else:
         axes.axhline(0, color="black", linewidth=0.7)
     axes.set_xlim(0, len(blocks))
-    axes.set_xticks(np.arange(len(blocks)) + 0.5, [entry_label(*item) for item in blocks.items()])
+    if len(blocks) > MANY_BLOCKS:
+        axes.set_xticks(np.arange(len(blocks)) + 0.5, [block_label(name) for name in blocks], rotation=90, fontsize=SMALL)
+    else:
+        axes.set_xticks(np.arange(len(blocks)) + 0.5, [entry_label(*item) for item in blocks.items()])
     axes.tick_params(axis="x", length=0)
-    axes.set(xlabel="entries of each block, with its shape, in C order",
+    axes.set(xlabel="entries of each block" + (", in C order" if len(blocks) > MANY_BLOCKS else ", with its shape, in C order"),
              ylabel="|gradient entry|" if log else "gradient entry")
 
 
@@ -71,10 +76,13 @@ def entry_label(name, block):
 def draw_norms(axes, blocks, scale):
     """A bar for the norm of each block."""
     norms = np.array([np.linalg.norm(block) for block in blocks.values()])
-    colours = [BLOCK_LOOK[name][0] for name in blocks]
+    colours = [block_look(name, position)[0] for position, name in enumerate(blocks)]
     bars = axes.bar([block_label(name) for name in blocks], norms, color=colours, width=0.6)
     if use_log(norms, scale):
         axes.set_yscale("log")
-    axes.bar_label(bars, [number_label(float(f"{norm:.2g}")) for norm in norms], fontsize=SMALL, padding=2)
+    if len(blocks) > MANY_BLOCKS:
+        axes.tick_params(axis="x", rotation=90, labelsize=SMALL)
+    else:
+        axes.bar_label(bars, [number_label(float(f"{norm:.2g}")) for norm in norms], fontsize=SMALL, padding=2)
     axes.margins(y=0.12)
     axes.set_ylabel("norm of the gradient of the block")

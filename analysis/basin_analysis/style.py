@@ -139,6 +139,12 @@ def block_label(name):
     return f"${letter}_{index}$" if name in BLOCK_LOOK and index else escape(name)
 
 
+def block_look(name, position):
+    """(colour, line style, marker) of a block: its own, or those of its position in a network of other layers."""
+    looks = [look for key, look in BLOCK_LOOK.items() if key != "sum"]
+    return BLOCK_LOOK.get(name, looks[position % len(looks)])
+
+
 def escape(text):
     """`text` from a file, safe where matplotlib reads mathematics between dollar signs."""
     return text.replace("$", r"\$")

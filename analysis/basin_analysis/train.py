@@ -1,15 +1,16 @@
 """basin-train: what happened along a descent, in one sheet."""
 import numpy as np
 
-from .model import BLOCKS, footer
+from .model import BLOCKS, footer, is_attention
 from .results import ResultError, same_shape
 from .scales import use_log
-from .style import (BLACK, BLOCK_LOOK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, block_label, new_figure,
+from .style import (BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, block_label, block_look, new_figure,
                     number_label, say, set_log)
 from .units import exponent_for, in_units, unit_text
 
-COLUMNS = ("loss", "gradient_norm", "pl_ratio", "measured_rate", "guaranteed_rate", "distance",
-           "mean_entropy", "largest_weight", "smallest_row_sum", "largest_row_sum")
+COLUMNS = ("loss", "gradient_norm", "pl_ratio", "measured_rate", "guaranteed_rate", "distance")
+SATURATION = ("mean_entropy", "largest_weight", "smallest_row_sum", "largest_row_sum")
+MANY_BLOCKS = 8  # more have no legend
 NTK = ("lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max", "predicted_rate")
 LARGE_RATIO = 10  # largest to smallest rate from which their axis is logarithmic
 SMALLEST = 1e-16  # rates nearer to 1 than this are 1
@@ -28,7 +29,10 @@ def pictures(result, scale):
     draw_gradient(grid[0, 1], run, scale)
     draw_rates(grid[1, 0], run)
     draw_ntk(grid[1, 1], run, scale)
-    draw_saturation(grid[2, 0], run, result.text("/entry/model/kernel"))
+    if is_attention(result):
+        draw_saturation(grid[2, 0], run, result.text("/entry/model/kernel"))
+    else:
+        say(grid[2, 0], "attention: on record for\none attention layer alone")
     draw_norms(grid[2, 1], run)
     for axes in grid[2]:
         axes.set_xlabel("step")
@@ -47,7 +51,9 @@ def pictures(result, scale):
 def read(result):
     """Name -> (T) of everything on record; NaN where it does not apply."""
     run = {"step": result.numbers("/entry/run/step", 1)}
-    names = (*COLUMNS, *(f"norm_{block}" for block in BLOCKS))
+    names = (*COLUMNS, *(f"norm_{block}" for block in norms_of(result)))
+    if is_attention(result):
+        names += SATURATION
     if "/entry/run/lambda_min" in result:
         names += NTK
     for name in names:
@@ -56,6 +62,13 @@ def read(result):
     if not np.isfinite(run["loss"]).all():
         raise ResultError("/entry/run/loss: found values NaN or infinite, expected none")
     return run
+
+
+def norms_of(result):
+    """The blocks whose norms are on record: the four of one attention layer, in their order, or all there are."""
+    if is_attention(result):
+        return BLOCKS
+    return [name.removeprefix("norm_") for name in result.members("/entry/run") if name.startswith("norm_")]
 
 
 def in_one_unit(run, *names):
@@ -145,10 +158,12 @@ def draw_saturation(axes, run, kernel):
 
 
 def draw_norms(axes, run):
-    run, unit = in_one_unit(run, *(f"norm_{block}" for block in BLOCKS))
-    for block in BLOCKS:
-        colour, style, _ = BLOCK_LOOK[block]
-        curve(axes, run, f"norm_{block}", color=colour, linestyle=style, label=block_label(block))
+    blocks = [name.removeprefix("norm_") for name in run if name.startswith("norm_")]
+    run, unit = in_one_unit(run, *(f"norm_{block}" for block in blocks))
+    for position, block in enumerate(blocks):
+        colour, style, _ = block_look(block, position)
+        label = block_label(block) if len(blocks) <= MANY_BLOCKS else None
+        curve(axes, run, f"norm_{block}", color=colour, linestyle=style, label=label)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("norms of the blocks" + unit)
 

@@ -35,7 +35,7 @@ LayerList<S> listed(typename LayerList<S>::Layers layers, std::vector<std::strin
 template <class S>
 Sequential<S>::Sequential(Layers layers, std::vector<std::string> names,
                           std::unique_ptr<const Reparametrisation<S>> reparametrisation)
-    : Layer<S>(checked(layers).front()->input(), layers.back()->output()),
+    : Layer<S>(checked(layers).front()->input(), checked(layers).back()->output()),
       layers_(listed<S>(std::move(layers), std::move(names), std::move(reparametrisation))) {}
 
 // Every rule keeps what passes between the layers in `values`, and what the layers keep in `parts`.

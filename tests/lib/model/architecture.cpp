@@ -15,7 +15,7 @@ namespace {
 Architecture two_layers() {
   return {.input = {3, 4},
           .layers = {{"attention", {{"heads", Index{2}}, {"head-dim", Index{2}}, {"outputs", Index{5}}}},
-                     {"linear", {{"outputs", Index{2}}}, "head"}}};
+                     {"linear", {{"outputs", Index{2}}, {"bias", false}}, "head"}}};
 }
 
 ModelPoint<double> point_of(const Architecture& architecture, const std::vector<std::string>& trained,

@@ -38,7 +38,7 @@ TEST_CASE("attention anywhere in a network is the plain one, to rounding, for ev
   const AttentionSpec spec{
       .tokens = 5, .embedding = 4, .heads = 2, .head_dim = 3, .outputs = outputs, .kernel = kind};
   const Architecture described = {.input = {5, 6},
-                                  .layers = {{"linear", {{"outputs", Index{4}}}, "in"},
+                                  .layers = {{"linear", {{"outputs", Index{4}}, {"bias", false}}, "in"},
                                              {"attention",
                                               {{"heads", Index{2}},
                                                {"head-dim", Index{3}},

@@ -5,6 +5,7 @@
 #include "basin/linalg/statistics.h"
 #include "basin/stationary/search.h"
 #include "support/cases.h"
+#include "support/loss.h"
 #include "support/quadratic.h"
 
 using namespace basin;
@@ -35,7 +36,7 @@ Found end(const ModelPoint<double>& x, Index steps,
     if (share < 1) return nullptr;
     return method(f);
   };
-  return search({x}, x.theta(), Target::minima, options);
+  return search(loss_of(x), x.theta(), Target::minima, options);
 }
 
 /// Starts that end with more than 1e-4 |Y|^2 / 2 above 0, and those whose end lies so far from that of 20 000

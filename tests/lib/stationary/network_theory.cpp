@@ -27,10 +27,11 @@ ModelPoint<double> three_layers(const std::vector<std::string>& trained, std::ui
         {{"heads", Index{1}}, {"head-dim", Index{3}}, {"outputs", Index{3}}, {"kernel", kernel}},
         name};
   };
-  const Architecture architecture = {{3, 4},
-                                     {attention("gaussian", "first"),
-                                      attention("softmax", "second"),
-                                      {"linear", {{"outputs", Index{2}}}, "head"}}};
+  const Architecture architecture = {
+      .input = {3, 4},
+      .layers = {attention("gaussian", "first"),
+                 attention("softmax", "second"),
+                 {"linear", {{"outputs", Index{2}}, {"bias", false}}, "head"}}};
   ModelPoint<double> point = make_instance({"data", 3, 3, 4, 1, 1, 2});
   point.model = build<double>(architecture, trained);
   point.weights = random_vectors(point.parameters().weight_count(), 1, seed);

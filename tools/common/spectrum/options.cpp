@@ -65,8 +65,7 @@ void check_effects(const Command& command, const SpectrumRequest& r) {
   const auto needs = [&](bool used, const std::vector<std::string>& options, const std::string& others) {
     if (!used) refuse(command, options, "unless with " + others);
   };
-  needs(pairs || r.counts, {"tolerance", "max-restarts", "dense-limit"},
-        "--largest, --smallest or --counts");
+  needs(pairs || r.counts, {"tolerance", "max-restarts", "dense-limit"}, "--largest, --smallest or --counts");
   needs(r.counts, {"count-tolerance"}, "--counts");
   needs(r.density, {"probes", "steps", "density-width"}, "--density");
   needs(r.norms, {"norm-probes"}, "--norms");
