@@ -209,6 +209,12 @@ void body(Command& command) {
   if (!command.parse()) return;
   check_options(command);
   const Setup setup = read_setup(command);
+  if (!setup.single_attention())
+    throw InputError(
+        setup.input +
+        ": the NTK block by block, its conditions and the certificate are known of one attention "
+        "layer under squared loss alone; of other networks, `basin-train --ntk --steps 0` records "
+        "the smallest eigenvalue of the trained blocks' kernel");
   const auto sets = sets_of(setup.parameters().trained(), command.get<std::string>("kernels"));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
 

@@ -1,10 +1,11 @@
 """Problem files that describe their network layer by layer (format 2.0), through the tools."""
 
 import json
+import subprocess
 
 import h5py
 import numpy as np
-from support import BLOCKS, ToolTest, random_problem, write_problem
+from support import BLOCKS, ROOT, ToolTest, random_problem, write_problem
 
 
 def attention(layer, w, x, mask):
@@ -267,6 +268,28 @@ class Networks(ToolTest):
                             compared += 1
                     a.visititems(same)
                 self.assertGreater(compared, 4)
+
+    def test_what_is_known_of_one_attention_layer_alone(self):
+        """Is refused in one line, or left out, which is said."""
+        self.network()
+        for tool, args, message in (
+                ("basin-ntk", [], "of other networks, `basin-train --ntk --steps 0` records the smallest eigenvalue"),
+                ("basin-train", ["--certify"], "the ball certificate is known for a single attention layer"),
+                ("basin-slice", ["--u", "symmetry"], "--u symmetry: symmetries left out: those of this network, which are not known"),
+                ("basin-slice", ["--normalise", "gauge"], "a canonical gauge is known for a single attention layer")):
+            self.refused(2, message, tool, "p.h5", "-o", "r.h5", *args, "--quiet")
+        out = self.done("basin-hessian", "p.h5", "-o", "h.h5", "--train", "head.W", "--counts")
+        self.assertIn("0 symmetry modes; left out: those of this network, which are not known", out)
+        self.done("basin-train", "p.h5", "-o", "n.h5", "--train", "second.W_V,head.W", "--ntk", "--steps", 0)
+        net = Net()
+        J = net.jacobian(["second.W_V", "head.W"], net.theta(["second.W_V", "head.W"]))
+        spectrum = np.linalg.eigvalsh(J @ J.T)
+        low, high = (self.results("n.h5", f"entry/run/lambda_min_{end}")[0] for end in ("lower", "upper"))
+        self.assertLessEqual(low, spectrum[0] + 1e-12 * spectrum[-1])
+        self.assertGreaterEqual(high, spectrum[0] - 1e-12 * spectrum[-1])
+        for name in ("h.h5", "n.h5"):
+            self.assertEqual(subprocess.run([ROOT / "analysis/basin-plot", name, "-o", name + ".pics"], cwd=self.folder,
+                                            capture_output=True, text=True).returncode, 0)
 
     def test_a_result_can_be_gone_on_from(self):
         net = self.network()

@@ -151,7 +151,10 @@ class Maker {
   }
 
   Direction symmetric(const std::string& what, const std::string& stream) const {
-    if (symmetries_.modes() == 0) throw InputError(what + ": there is no symmetry with these trained blocks");
+    if (symmetries_.modes() == 0)
+      throw InputError(what + (symmetries_.left_out().empty()
+                                   ? ": there is no symmetry with these trained blocks"
+                                   : ": symmetries left out: " + symmetries_.left_out()));
     Random random(command_.seed(), stream);
     Direction d = of(flat_direction(setup_.point, random), "symmetry: the loss is constant along it");
     if (d.vector.norm() == 0) {
