@@ -20,8 +20,12 @@ def pictures(result, scale):
     loss = result.number("/entry/evaluation/loss")
     title = (f"Gradient of the loss by block: f(\N{GREEK SMALL LETTER THETA}) = {loss:.4g}, "
              f"|\N{NABLA}f| = {np.linalg.norm(gradient):.4g}" + (f" in units of 10^{unit}, as all below" if unit else ""))
-    figure = new_figure(3.8, title, footer(result))
-    entries, norms = figure.subplots(1, 2, width_ratios=(2.2, 1))
+    if len(blocks) > MANY_BLOCKS:  # one above the other, the names between them
+        figure = new_figure(6.5, title, footer(result))
+        entries, norms = figure.subplots(2, 1, height_ratios=(1.4, 1))
+    else:
+        figure = new_figure(3.8, title, footer(result))
+        entries, norms = figure.subplots(1, 2, width_ratios=(2.2, 1))
     draw_entries(entries, blocks, use_log(np.abs(gradient), scale))
     draw_norms(norms, blocks, scale)
     return [("gradient", figure)]
@@ -62,7 +66,7 @@ def draw_entries(axes, blocks, log):
     else:
         axes.set_xticks(np.arange(len(blocks)) + 0.5, [entry_label(*item) for item in blocks.items()])
     axes.tick_params(axis="x", length=0)
-    axes.set(xlabel="entries of each block" + (", in C order" if len(blocks) > MANY_BLOCKS else ", with its shape, in C order"),
+    axes.set(xlabel="" if len(blocks) > MANY_BLOCKS else "entries of each block, with its shape, in C order",
              ylabel="|gradient entry|" if log else "gradient entry")
 
 
@@ -81,8 +85,9 @@ def draw_norms(axes, blocks, scale):
     if use_log(norms, scale):
         axes.set_yscale("log")
     if len(blocks) > MANY_BLOCKS:
-        axes.tick_params(axis="x", rotation=90, labelsize=SMALL)
+        axes.set_xlim(-0.5, len(blocks) - 0.5)
+        axes.set_xticks([])
     else:
         axes.bar_label(bars, [number_label(float(f"{norm:.2g}")) for norm in norms], fontsize=SMALL, padding=2)
     axes.margins(y=0.12)
-    axes.set_ylabel("norm of the gradient of the block")
+    axes.set_ylabel("norm of the gradient" + (" of the block" if len(blocks) <= MANY_BLOCKS else ""))

@@ -10,7 +10,9 @@ MAX_NAME = 60  # characters of a file name in the footer
 
 def footer(result):
     """Lines: kernel, or layers, and sizes; trainable blocks and input file."""
-    letters = ("N", "n", "D", "H", "d", "D_out") if is_attention(result) else ("N", "n", "D", "D_out")
+    letters = ("N", "n", "D", "H", "d", "D_out")
+    if not is_attention(result):  # token ids have no width
+        letters = ("N", "n", "D", "D_out") if result.number("/entry/model/D") > 0 else ("N", "n", "D_out")
     sizes = ", ".join(f"{name} = {result.number('/entry/model/' + name):.0f}" for name in letters)
     trainable = _shorten(", ".join(trainable_blocks(result)))
     source = _shorten(PurePath(result.text("/entry/provenance/input_file")).name)

@@ -120,14 +120,16 @@ class Norm final : public Layer<S> {
       }
       if (shift_ && dwbar.has(shift_block())) add_sum_of_rows(dybar[j], dwbar(shift_block(), j, 0));
       if (!dxbar) continue;
-      auto db = work[0], along = work[1].leftCols(1);
+      auto db = work[0];
+      auto along = work[1].leftCols(1);
       scaled(w, dybar[j], db);
       if (gain_ && dw.has(0)) db.array() += ybar.array().rowwise() * dw(0, j, 0).row(0).array();
       means_along(xhat, db, along);
       auto out = (*dxbar)[j];
       project(value, db, along, out);
       if (!moves) continue;
-      const auto dxhat = tangent[0][j], ds = tangent[1][j], xbar = adjoint[0][0], b = adjoint[2][0];
+      const auto dxhat = tangent[0][j], ds = tangent[1][j];
+      const auto xbar = adjoint[0][0], b = adjoint[2][0];
       for (Index row = 0; row < xhat.rows(); ++row) {
         const S cross = row_mean(dxhat.row(row), b.row(row));
         out.row(row) -= inverse(row, 0) * (ds(row, 0) * xbar.row(row) +
