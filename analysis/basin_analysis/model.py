@@ -21,7 +21,7 @@ def footer(result):
 
 def is_attention(result):
     """Whether the network is one attention layer."""
-    return "/entry/model/kernel" in result
+    return "/entry/model/architecture" not in result
 
 
 def network(result):
