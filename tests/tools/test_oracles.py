@@ -1,0 +1,156 @@
+"""Small checkpoints of real Transformers, with outputs and products that PyTorch computed: their layers through the tools.
+
+Outputs, J d and J^T c do not depend on the loss. Skipped where the checkpoints are not there."""
+
+import json
+import struct
+import unittest
+
+import h5py
+import numpy as np
+from support import ORACLES, ToolTest
+
+DEEP = ORACLES / "deep"
+
+
+def tensors_of(path):
+    """The tensors of a .safetensors file, in float64."""
+    raw = path.read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    header, data = json.loads(raw[8 : 8 + size]), raw[8 + size :]
+    return {name: np.frombuffer(data[slice(*t["data_offsets"])], {"F64": "<f8", "F32": "<f4"}[t["dtype"]]).reshape(t["shape"]).astype(float)
+            for name, t in header.items() if name != "__metadata__"}
+
+
+def transposed(w):
+    return w.T
+
+
+def heads_in(H, part=0, parts=1):
+    """(parts H d, D) or (parts H d) -> W_Q (H, D, d), or b_Q (H, d): one of `parts` below each other."""
+    def block(w):
+        w = np.split(w, parts)[part].reshape(H, -1, *w.shape[1:])
+        return w.transpose(0, 2, 1) if w.ndim == 3 else w
+    return block
+
+
+def heads_out(H):
+    """(D, H d) -> W_O (H, d, D)."""
+    return lambda w: w.T.reshape(H, -1, w.shape[0])
+
+
+def same(w):
+    return w
+
+
+def mlp(width, function="gelu"):
+    return [{"type": "linear", "name": "in", "outputs": width}, {"type": "activation", "function": function}]
+
+
+def skyformer(t):
+    H = 2
+    block = lambda i: [
+        {"type": "residual", "name": f"t{i}", "layers": [
+            {"type": "layer-norm", "name": "norm1"},
+            {"type": "attention", "heads": H, "head-dim": 3, "kernel": "gaussian", "bias": "qkvo"}]},
+        {"type": "residual", "name": f"m{i}", "layers": [{"type": "layer-norm", "name": "norm2"}, *mlp(10), {"type": "linear", "name": "out", "outputs": 8}]}]
+    layers = [{"type": "embedding", "width": 8}, {"type": "positions", "rows": 10}, *block(0), *block(1), {"type": "layer-norm", "name": "norm"},
+              {"type": "mask-rows"}, {"type": "pool", "over": "all"}, {"type": "linear", "name": "c1", "outputs": 10},
+              {"type": "activation", "function": "relu"}, {"type": "linear", "name": "c2", "outputs": 2}]
+    e = "model.embeddings."
+    blocks = [("embedding.E", e + "word_embeddings.weight", same), ("positions.Pos", e + "position_embeddings.weight", same)]
+    for i in (0, 1):
+        p = f"model.transformer_{i}."
+        blocks += [(f"t{i}.norm1.g", p + "norm1.weight", same), (f"t{i}.norm1.beta", p + "norm1.bias", same)]
+        blocks += [(f"t{i}.attention.W_{b.upper()}", f"{p}mha.W_{b}.weight", heads_in(H)) for b in "qkv"]
+        blocks += [(f"t{i}.attention.W_O", p + "mha.ff.weight", heads_out(H))]
+        blocks += [(f"t{i}.attention.b_{b.upper()}", f"{p}mha.W_{b}.bias", heads_in(H)) for b in "qkv"]
+        blocks += [(f"t{i}.attention.b_O", p + "mha.ff.bias", same),
+                   (f"m{i}.norm2.g", p + "norm2.weight", same), (f"m{i}.norm2.beta", p + "norm2.bias", same),
+                   (f"m{i}.in.W", p + "mlpblock.0.weight", transposed), (f"m{i}.in.b", p + "mlpblock.0.bias", same),
+                   (f"m{i}.out.W", p + "mlpblock.3.weight", transposed), (f"m{i}.out.b", p + "mlpblock.3.bias", same)]
+    blocks += [("norm.g", "model.norm.weight", same), ("norm.beta", "model.norm.bias", same)]
+    for name, k in (("c1", 0), ("c2", 2)):
+        blocks += [(name + ".W", f"seq_classifer.mlpblock.{k}.weight", transposed), (name + ".b", f"seq_classifer.mlpblock.{k}.bias", same)]
+    return {"type": "tokens", "tokens": 9, "vocabulary": 12}, layers, blocks
+
+
+def vit(t):
+    H, layers = 3, [{"type": "patches", "size": 2}, {"type": "linear", "name": "embed", "outputs": 6}, {"type": "class-token"}, {"type": "positions"}]
+    blocks = [("embed.W", "patch_embed.proj.weight", lambda w: w.reshape(6, -1).T), ("embed.b", "patch_embed.proj.bias", same),
+              ("class-token.token", "cls_token", np.ravel), ("positions.Pos", "pos_embed", lambda w: w[0])]
+    for i in (0, 1):
+        p, norm = f"blocks.{i}.", {"type": "layer-norm", "epsilon": 1e-6}
+        layers += [{"type": "residual", "name": f"a{i}", "layers": [norm, {"type": "attention", "heads": H, "head-dim": 2, "bias": "qkvo"}]},
+                   {"type": "residual", "name": f"m{i}", "layers": [norm, *mlp(12), {"type": "linear", "name": "out", "outputs": 6}]}]
+        blocks += [(f"a{i}.layer-norm.g", p + "norm1.weight", same), (f"a{i}.layer-norm.beta", p + "norm1.bias", same)]
+        blocks += [(f"a{i}.attention.W_{b}", p + "attn.qkv.weight", heads_in(H, k, 3)) for k, b in enumerate("QKV")]
+        blocks += [(f"a{i}.attention.W_O", p + "attn.proj.weight", heads_out(H))]
+        blocks += [(f"a{i}.attention.b_{b}", p + "attn.qkv.bias", heads_in(H, k, 3)) for k, b in enumerate("QKV")]
+        blocks += [(f"a{i}.attention.b_O", p + "attn.proj.bias", same),
+                   (f"m{i}.layer-norm.g", p + "norm2.weight", same), (f"m{i}.layer-norm.beta", p + "norm2.bias", same),
+                   (f"m{i}.in.W", p + "mlp.fc1.weight", transposed), (f"m{i}.in.b", p + "mlp.fc1.bias", same),
+                   (f"m{i}.out.W", p + "mlp.fc2.weight", transposed), (f"m{i}.out.b", p + "mlp.fc2.bias", same)]
+    layers += [{"type": "layer-norm", "name": "norm", "epsilon": 1e-6}, {"type": "pool", "by": "first", "over": "all"},
+               {"type": "linear", "name": "head", "outputs": 4}]
+    blocks += [("norm.g", "norm.weight", same), ("norm.beta", "norm.bias", same), ("head.W", "head.weight", transposed), ("head.b", "head.bias", same)]
+    return {"type": "images", "channels": 1, "height": 6, "width": 6}, layers, blocks
+
+
+def nanogpt(t):
+    config = json.loads((DEEP / "nanogpt_bias/config.json").read_text())
+    p = next(name for name in t if name.endswith("wte.weight")).removesuffix("wte.weight")
+    H, D, L = config["n_head"], config["n_embd"], config["n_layer"]
+    layers = [{"type": "embedding", "width": D}, {"type": "positions", "rows": t[p + "wpe.weight"].shape[0]}]
+    blocks = [("embedding.E", p + "wte.weight", same), ("positions.Pos", p + "wpe.weight", same)]
+    for i in range(L):
+        q = f"{p}h.{i}."
+        layers += [{"type": "residual", "name": f"a{i}", "layers": [{"type": "layer-norm"}, {"type": "attention", "heads": H, "head-dim": D // H, "bias": "qkvo", "causal": True}]},
+                   {"type": "residual", "name": f"m{i}", "layers": [{"type": "layer-norm"}, *mlp(4 * D), {"type": "linear", "name": "out", "outputs": D}]}]
+        blocks += [(f"a{i}.layer-norm.g", q + "ln_1.weight", same), (f"a{i}.layer-norm.beta", q + "ln_1.bias", same)]
+        blocks += [(f"a{i}.attention.W_{b}", q + "attn.c_attn.weight", heads_in(H, k, 3)) for k, b in enumerate("QKV")]
+        blocks += [(f"a{i}.attention.W_O", q + "attn.c_proj.weight", heads_out(H))]
+        blocks += [(f"a{i}.attention.b_{b}", q + "attn.c_attn.bias", heads_in(H, k, 3)) for k, b in enumerate("QKV")]
+        blocks += [(f"a{i}.attention.b_O", q + "attn.c_proj.bias", same),
+                   (f"m{i}.layer-norm.g", q + "ln_2.weight", same), (f"m{i}.layer-norm.beta", q + "ln_2.bias", same),
+                   (f"m{i}.in.W", q + "mlp.c_fc.weight", transposed), (f"m{i}.in.b", q + "mlp.c_fc.bias", same),
+                   (f"m{i}.out.W", q + "mlp.c_proj.weight", transposed), (f"m{i}.out.b", q + "mlp.c_proj.bias", same)]
+    layers += [{"type": "layer-norm", "name": "norm"}, {"type": "linear", "name": "head", "weight": {"tied": "embedding.E"}, "bias": False}]
+    blocks += [("norm.g", p + "ln_f.weight", same), ("norm.beta", p + "ln_f.bias", same)]
+    return {"type": "tokens", "tokens": 7, "vocabulary": t[p + "wte.weight"].shape[0]}, layers, blocks
+
+
+@unittest.skipUnless(DEEP.exists(), "the checkpoints are not here")
+class Checkpoints(ToolTest):
+    def check(self, case, network):
+        folder = DEEP / case
+        tensors = tensors_of(folder / "model.safetensors")
+        inputs, layers, blocks = network(tensors)
+        given = np.load(folder / "inputs.npy")
+        with h5py.File(folder / "expected.h5") as expected, h5py.File(self.path("p.h5"), "w") as file:
+            file["model/architecture"] = json.dumps({"inputs": inputs, "layers": layers})
+            file["data/" + {"tokens": "tokens", "images": "images"}[inputs["type"]]] = given
+            if (folder / "mask.npy").exists():
+                file["data/mask"] = np.load(folder / "mask.npy")
+            F = expected["outputs"][()].reshape(given.shape[0], -1, expected["outputs"].shape[-1])
+            file["data/Y"] = np.zeros_like(F)
+            for name, tensor, block in blocks:
+                file["parameters/" + name] = block(tensors[tensor])
+            vector = lambda path: np.concatenate([np.ravel(block(expected[f"{path}/{tensor}"][()])) for _, tensor, block in blocks])
+            file["d"] = [vector(f"direction/{k}") for k in (0, 1)]
+            file["c"] = [expected[f"cotangent/{k}"][()].ravel() for k in (0, 1)]
+            Jd = np.array([expected[f"jvp/{k}"][()].ravel() for k in (0, 1)])
+            JTc = np.array([vector(f"vjp/{k}") for k in (0, 1)])
+        self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--direction", f"{self.path('p.h5')}:/d", "--cotangent", f"{self.path('p.h5')}:/c")
+        for name, value, tolerance in (("outputs", F, 1e-13), ("jvp", Jd, 1e-11), ("vjp", JTc, 1e-11)):
+            found = self.results("r.h5", "entry/evaluation/" + name)
+            np.testing.assert_allclose(found, value, rtol=0, atol=tolerance * np.abs(value).max(), err_msg=f"{case} {name}")
+
+    def test_skyformer(self):
+        self.check("skyformer_gaussian_masked", skyformer)
+
+    def test_vit(self):
+        self.check("vit_timm_grey", vit)
+
+    def test_nanogpt(self):
+        self.check("nanogpt_bias", nanogpt)
