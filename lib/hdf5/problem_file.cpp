@@ -90,7 +90,7 @@ void write_network(Writer& file, const std::string& group, const Network& net, I
 std::optional<Vector<double>> read_described_weights(const Reader& file, const std::string& group,
                                                      const std::vector<ParameterBlock>& all) {
   if (!file.has(group)) return std::nullopt;
-  const ParameterLayout layout(all, {all.front().name});
+  const ParameterLayout layout(all, matching_blocks({"*"}, all));
   std::vector<std::string> names;
   for (const auto& e : layout.entries()) names.push_back(e.block.name);
   check_names(file, group, names, {});
@@ -206,7 +206,7 @@ void write_described(Writer& file, const DescribedNetwork& net) {
   file.group("/parameters");
   if (!net.weights) return;
   const auto all = blocks(net.architecture);
-  const ParameterLayout layout(all, {all.front().name});
+  const ParameterLayout layout(all, matching_blocks({"*"}, all));
   for (const auto& e : layout.entries())
     file.write("/parameters/" + e.block.name, net.weights->data() + e.offset, e.block.shape);
 }

@@ -60,6 +60,8 @@ std::vector<ParameterBlock> blocks(const Architecture& architecture) {
     for (const Index extent : block.shape) size *= static_cast<double>(extent);
     if (size > kLargest) throw InputError("parameter block " + block.name + " has more than 2^40 numbers");
   }
+  if (all.empty()) throw InputError("the network has no parameters");
+  static_cast<void>(ParameterLayout(all, matching_blocks({"*"}, all)));  // refuses two blocks of one name
   return all;
 }
 

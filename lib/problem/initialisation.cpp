@@ -61,7 +61,7 @@ Vector<double> draw_weights(const std::vector<ParameterBlock>& blocks, const Ini
     for (const std::string& name : matching_blocks({pattern}, blocks))
       if (!gains.emplace(name, gain).second) throw InputError("gain of " + name + ": given twice");
   }
-  const ParameterLayout layout(blocks, {blocks.front().name});
+  const ParameterLayout layout(blocks, matching_blocks({"*"}, blocks));
   Vector<double> weights(layout.weight_count());
   for (const auto& [block, offset, theta_offset] : layout.entries()) {
     Random random(initialisation.seed, initialisation.stream + " " + block.name);

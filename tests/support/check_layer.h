@@ -24,14 +24,19 @@ inline void check_layer(const Layer<double>& layer, Index samples, bool input_mo
   std::vector<std::string> trainable;
   for (const ParameterBlock& b : layer.blocks())
     if (std::find(frozen.begin(), frozen.end(), b.name) == frozen.end()) trainable.push_back(b.name);
-  const ParameterLayout layout(layer.blocks(), trainable);
+  std::vector<ParameterBlock> blocks = layer.blocks();
+  if (trainable.empty()) {  // a block that the layer does not have, so that theta is not empty
+    blocks.push_back({"none", {1}});
+    trainable.emplace_back("none");
+  }
+  const ParameterLayout layout(blocks, trainable);
   const Index P = layout.theta_size(), rows = samples * layer.input().tokens, D = layer.input().width;
   const Index out_rows = samples * layer.output().tokens, out_width = layer.output().width;
 
   Random random(seed, "check_layer");
   Vector<double> weights(layout.weight_count());
   random.fill_normal(weights);
-  weights /= std::sqrt(static_cast<double>(D));
+  weights /= std::sqrt(static_cast<double>(std::max<Index>(D, 1)));
   Vector<double> x(rows * D), ybar(out_rows * out_width);
   random.fill_normal(x);
   random.fill_normal(ybar);

@@ -16,7 +16,9 @@ struct LayerRules {
   template <class S>
   static Arrays<S> at(const Layer<S>& layer, Index samples, const Context& context, std::uint64_t seed) {
     constexpr Index k = 2;
-    const std::vector<ParameterBlock> blocks = layer.blocks();
+    std::vector<ParameterBlock> blocks = layer.blocks();
+    const bool has_blocks = !blocks.empty();
+    if (!has_blocks) blocks.push_back({"none", {1}});  // so that theta is not empty
     std::vector<std::string> names;
     for (const ParameterBlock& b : blocks) names.push_back(b.name);
     const ParameterLayout layout(blocks, names);
@@ -50,7 +52,8 @@ struct LayerRules {
       for (Index j = 0; j < b->count(); ++j)
         all.push_back(Eigen::Map<const Vector<S>>((*b)[j].data(), (*b)[j].size()));
     for (const Vectors<S>* v : {&wbar, &dwbar})
-      for (Index j = 0; j < v->cols(); ++j) all.push_back(v->col(j));
+      if (has_blocks)
+        for (Index j = 0; j < v->cols(); ++j) all.push_back(v->col(j));
     return all;
   }
 };
