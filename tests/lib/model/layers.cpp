@@ -79,10 +79,16 @@ TEST_CASE("a tied block is one array: it stands once in theta, and its adjoints 
   apart.model = build<double>(a, {"embedding.E", "head.W"});
   const auto& E = tied.parameters().find("embedding.E");
   apart.weights.resize(apart.parameters().weight_count());
-  apart.weights << tied.weights, tied.weights.segment(E.offset, E.block.size());
+  const auto transposed = [](const Vector<double>& W, Index rows, Index cols) -> Vector<double> {
+    return Matrix<double>(Eigen::Map<const Matrix<double>>(W.data(), rows, cols).transpose())
+        .reshaped<Eigen::RowMajor>();
+  };
+  const Index rows = E.block.rows(), cols = E.block.cols();  // E: ids x width; the head's own: width x ids
+  apart.weights << tied.weights, transposed(tied.weights.segment(E.offset, E.block.size()), rows, cols);
   const Vector<double> whole = tied.linearize().gradient(), parts = apart.linearize().gradient();
-  CHECK((whole - (parts.head(whole.size()) + parts.tail(whole.size()))).norm() <= 1e-13 * whole.norm());
-  CHECK(tied.linearize().loss() == apart.linearize().loss());
+  const Vector<double> sum = parts.head(whole.size()) + transposed(parts.tail(whole.size()), cols, rows);
+  CHECK((whole - sum).norm() <= 1e-13 * whole.norm());
+  CHECK(tied.linearize().loss() == Approx(apart.linearize().loss()).epsilon(1e-14));
 
   a.layers.back().options["weight.tied"] = std::string("embedding.F");
   CHECK_THROWS_AS(build<double>(a, {"embedding.E"}), InputError);

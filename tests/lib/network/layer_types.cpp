@@ -119,9 +119,11 @@ TEST_CASE("what layers do not take is refused in one line") {
   CHECK(refusal(R"({"type": "residual", "layers": [)" + linear + R"(]}, {"type": "residual", "layers": [)" +
                 linear + "]}") ==
         "two parameter blocks are called linear.W; give one of the layers, or what they are in, a name");
-  CHECK(
-      refusal(R"({"type": "activation", "function": "relu"}, {"type": "activation", "function": "relu"})") ==
-      "");
+  CHECK(refusal(
+            linear +
+            R"(, {"type": "activation", "function": "relu"}, {"type": "activation", "function": "relu"})") ==
+        "");
+  CHECK(refusal(R"({"type": "activation", "function": "relu"})") == "the network has no parameters");
   CHECK(refusal(R"({"type": "residual", "layers": [{"type": "linear", "outputs": 5}]})") ==
         "residual: its layers take (tokens, width) = (3, 4) and give (3, 5); expected the same, as both are "
         "added");

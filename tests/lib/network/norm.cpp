@@ -17,7 +17,8 @@ TEST_CASE("norms obey the four rules, with and without gain and shift, and keep 
           if (gain || shift) check_layer(layer, 2, false, {});
           if (gain) check_layer(layer, 2, true, {"g"});
           if (shift) check_layer(layer, 2, true, {"beta"});
-          check_precision(layer, Norm<long double>(shape, centring, 1e-2, gain, shift), 2);
+          if (gain || !shift)  // sums of a few numbers alone may be the same in both precisions
+            check_precision(layer, Norm<long double>(shape, centring, 1e-2, gain, shift), 2);
         }
       }
 }
