@@ -139,7 +139,7 @@ std::vector<std::string> trained_blocks(const Command& command, const Architectu
   }
   const auto train = command.get<std::string>("train");
   try {
-    const std::vector<std::string> names = matching_blocks(parse_blocks(train), all);
+    std::vector<std::string> names = matching_blocks(parse_blocks(train), all);
     static_cast<void>(ParameterLayout(all, names));  // refuses what cannot be trained
     return names;
   } catch (const InputError& error) {

@@ -11,8 +11,7 @@ namespace basin::tools {
 namespace {
 
 std::vector<HessianPart> parts_option(const std::string& name) {
-  const std::vector<HessianPart> all = {HessianPart::hessian, HessianPart::gauss_newton,
-                                        HessianPart::residual};
+  std::vector<HessianPart> all = {HessianPart::hessian, HessianPart::gauss_newton, HessianPart::residual};
   if (name == "all") return all;
   for (const HessianPart part : all)
     if (name == to_string(part)) return {part};
