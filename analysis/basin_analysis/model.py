@@ -10,13 +10,14 @@ MAX_NAME = 60  # characters of a file name in the footer
 
 def footer(result):
     """Lines: kernel, or layers, and sizes; trainable blocks and input file."""
+    words = network(result)
     letters = ("N", "n", "D", "H", "d", "D_out")
     if not is_attention(result):  # token ids have no width
         letters = ("N", "n", "D", "D_out") if result.number("/entry/model/D") > 0 else ("N", "n", "D_out")
     sizes = ", ".join(f"{name} = {result.number('/entry/model/' + name):.0f}" for name in letters)
     trainable = _shorten(", ".join(trainable_blocks(result)))
     source = _shorten(PurePath(result.text("/entry/provenance/input_file")).name)
-    return [f"{network(result)}; {sizes}", f"trainable: {trainable}; input: {source}"]
+    return [f"{words}; {sizes}", f"trainable: {trainable}; input: {source}"]
 
 
 def is_attention(result):

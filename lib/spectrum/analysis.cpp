@@ -49,7 +49,8 @@ class Analysis {
       const Index left = of_.A.rows() - removed();
       if (plan_.ends_from_matrix)
         ends = ends_of_spectrum(spectrum, std::min(r.smallest, left), std::min(r.largest, left));
-      spectrum_ = ends_of_spectrum(spectrum, 1, 1);
+      const Index outermost = std::min<Index>(1, left);
+      spectrum_ = ends_of_spectrum(spectrum, outermost, outermost);
       if (r.full) results_.eigenvalues.emplace_back("spectrum", std::move(spectrum));
     }
     if (plan_.dense_counts) count_densely(std::move(assembled));

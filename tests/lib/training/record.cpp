@@ -74,7 +74,7 @@ TEST_CASE("any network has a record; of its attention nothing is said, and no ce
   const auto theory = theory_of(point);
   ModelObjective f(point, 0, theory->natural_length(point));
   Descent run{*f.at(point.theta())};
-  descend(f, GradientDescent(1e-3), run, {.steps = 3});
+  descend(f, GradientDescent(1e-5), run, {.steps = 3});
   const DescentRecord record = measure_record({}, *theory, run, f.here(), f.counts(), point.theta(), {});
   CHECK(record.step == 3);
   CHECK(record.loss == run.at.loss);

@@ -102,7 +102,7 @@ TEST_CASE("a run that is taken up goes on to the same bits, records and counts")
 
 TEST_CASE("the first record at which the certificate passes is noted") {
   Case c = kCase;
-  c.trainable = {"W_V"};
+  c.trainable = {"W_V", "W_O"};
   c.D = 8;
   ModelPoint<double> point = make_instance(c);
   const RecordOptions options = {.certify = true, .memory = std::numeric_limits<double>::infinity()};
