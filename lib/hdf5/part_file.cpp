@@ -31,10 +31,14 @@ std::string make_part(const std::string& path, const fs::path& target) {
     char number[9];
     std::snprintf(number, sizeof number, "%08x", random());
     std::string part = beginning + number;
+    remember_unfinished(part);  // beforehand: a signal may come as soon as it is there
     const int descriptor = open(part.c_str(), O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC, 0666);
-    if (descriptor < 0 && errno == EEXIST && attempt < 100) continue;
-    if (descriptor < 0) throw InputError(path + ": cannot be written: " + std::strerror(errno));
-    remember_unfinished(part);
+    if (descriptor < 0) {
+      const int error = errno;
+      forget_unfinished(part);
+      if (error == EEXIST && attempt < 100) continue;
+      throw InputError(path + ": cannot be written: " + std::strerror(error));
+    }
     struct stat there {};
     if (stat(target.c_str(), &there) == 0) {
       // Both may be refused: to others than root, and on file systems that have no permissions.
