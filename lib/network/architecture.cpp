@@ -20,6 +20,18 @@ double count(const std::vector<LayerDescription>& layers) {
   return sum;
 }
 
+/// Ids that the inputs may have must be rows of every embedding.
+void check_vocabulary(const std::vector<LayerDescription>& layers, Index vocabulary) {
+  for (const LayerDescription& layer : layers) {
+    check_vocabulary(layer.layers, vocabulary);
+    const auto rows = layer.options.find("vocabulary");
+    if (rows == layer.options.end() || !std::holds_alternative<Index>(rows->second)) continue;
+    if (std::get<Index>(rows->second) < vocabulary)
+      throw InputError(layer.type + ": vocabulary = " + std::to_string(std::get<Index>(rows->second)) +
+                       "; expected at least that of the inputs, " + std::to_string(vocabulary));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> block_prefixes(const std::vector<LayerDescription>& layers) {
@@ -45,6 +57,7 @@ std::unique_ptr<const Layer<S>> make_network(const Architecture& a) {
   if (count(a.layers) > kMostLayers)
     throw InputError("more than " + std::to_string(static_cast<Index>(kMostLayers)) +
                      " layers, repetitions counted; expected fewer");
+  check_vocabulary(a.layers, a.vocabulary);
   // One layer alone has no prefix.
   if (a.layers.size() == 1 && a.layers[0].layers.empty()) return make_layer<S>(a.layers[0], a.input);
   return chain<S>(a.layers, a.input);

@@ -1,7 +1,6 @@
 #include "basin/network/architecture_json.h"
 
 #include <algorithm>
-#include <functional>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -213,29 +212,34 @@ void read_inputs(const Json& inputs, Architecture& architecture) {
   input.tokens = architecture.channels * height;
 }
 
-/// What follows from the inputs: the vocabulary of embeddings and of what is tied to them, the channels of
-/// patches.
-void fill_in(Architecture& architecture) {
-  for (LayerDescription& layer : architecture.layers) {
-    if (layer.type == "embedding" && architecture.vocabulary > 0)
-      layer.options.try_emplace("vocabulary", architecture.vocabulary);
-    if (layer.type == "patches" && architecture.channels > 0)
-      layer.options.try_emplace("channels", architecture.channels);
+/// Sizes by the full names of the embeddings that have them.
+using Vocabularies = std::map<std::string, LayerOption>;
+
+/// What follows from the inputs: the vocabulary of embeddings, the channels of patches.
+void fill_in(std::vector<LayerDescription>& layers, const std::string& prefix, const Architecture& of,
+             Vocabularies& rows) {
+  const std::vector<std::string> names = block_prefixes(layers);
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    LayerDescription& layer = layers[l];
+    const std::string name = prefix + names[l] + (names[l].empty() ? "" : ".");
+    fill_in(layer.layers, name, of, rows);
+    if (layer.type == "patches" && of.channels > 0) layer.options.try_emplace("channels", of.channels);
+    if (layer.type != "embedding") continue;
+    if (of.vocabulary > 0) layer.options.try_emplace("vocabulary", of.vocabulary);
+    if (const auto own = layer.options.find("vocabulary"); own != layer.options.end())
+      rows.emplace(name + "E", own->second);
   }
-  const std::function<void(std::vector<LayerDescription>&)> tie = [&](std::vector<LayerDescription>& layers) {
-    for (LayerDescription& layer : layers) {
-      tie(layer.layers);
-      const auto tied = layer.options.find("weight.tied");
-      if (tied == layer.options.end()) continue;
-      for (const LayerDescription& embedding : architecture.layers) {
-        const std::string name = embedding.name.empty() ? embedding.type : embedding.name;
-        if (const auto rows = embedding.options.find("vocabulary");
-            rows != embedding.options.end() && tied->second == LayerOption(name + ".E"))
-          layer.options.try_emplace("outputs", rows->second);
-      }
-    }
-  };
-  tie(architecture.layers);
+}
+
+/// The outputs of linear layers that are tied to an embedding.
+void fill_in_ties(std::vector<LayerDescription>& layers, const Vocabularies& rows) {
+  for (LayerDescription& layer : layers) {
+    fill_in_ties(layer.layers, rows);
+    const auto tied = layer.options.find("weight.tied");
+    if (tied == layer.options.end()) continue;
+    if (const auto found = rows.find(std::get<std::string>(tied->second)); found != rows.end())
+      layer.options.try_emplace("outputs", found->second);
+  }
 }
 
 Json inputs_of(const Architecture& a) {
@@ -305,7 +309,9 @@ Architecture architecture_from_json(const std::string& text) {
   Architecture architecture;
   read_inputs(object_at(member(json, "", "inputs"), "inputs"), architecture);
   architecture.layers = layers_at(member(json, "", "layers"), "layers");
-  fill_in(architecture);
+  Vocabularies rows;
+  fill_in(architecture.layers, "", architecture, rows);
+  fill_in_ties(architecture.layers, rows);
   if (const auto loss = json.find("loss"); loss != json.end()) {
     object_at(*loss, "loss");
     check_members(*loss, "loss", {"type"});

@@ -70,15 +70,17 @@ LayerType norm(const std::string& name, Centring centring, double epsilon) {
 }
 
 LayerType embedding() {
-  return typed(
-      "embedding", {{"width", Index{}, true}, {"vocabulary", Index{}, true}},
-      [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
-        if (input.width != 0)
-          throw InputError(
-              "embedding: its input is no token ids; expected it first, after inputs of type tokens");
-        return std::make_unique<Embedding<decltype(scalar)>>(input, at_least(layer, "vocabulary", 1),
-                                                             at_least(layer, "width", 1));
-      });
+  LayerType type =
+      typed("embedding", {{"width", Index{}, true}, {"vocabulary", Index{}, true}},
+            [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
+              if (input.width != 0)
+                throw InputError(
+                    "embedding: its input is no token ids; expected it first, after inputs of type tokens");
+              return std::make_unique<Embedding<decltype(scalar)>>(input, at_least(layer, "vocabulary", 1),
+                                                                   at_least(layer, "width", 1));
+            });
+  type.takes_ids = true;
+  return type;
 }
 
 LayerType positions() {

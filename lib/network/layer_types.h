@@ -4,6 +4,7 @@
 #include <functional>
 #include <type_traits>
 
+#include "basin/linalg/errors.h"
 #include "basin/network/architecture.h"
 
 namespace basin {
@@ -29,6 +30,7 @@ struct LayerType {
   /// side; empty: it is not.
   std::string inside = {};
   bool container() const { return !inside.empty(); }
+  bool takes_ids = false;  ///< its input is token ids, which have no numbers; all others need some
 };
 
 /// A type whose layers are make(description, input, scalar) for the scalars double{} and float{}.
@@ -60,6 +62,8 @@ LayerDescription with_defaults(const LayerDescription& layer);
 template <class S>
 std::unique_ptr<const Layer<S>> make_layer(const LayerDescription& layer, Shape input) {
   const LayerType& type = layer_type(layer.type);
+  if (input.width == 0 && !type.takes_ids && !type.container())
+    throw InputError(layer.type + ": its input is token ids; expected an embedding first");
   if constexpr (std::is_same_v<S, double>)
     return type.make(with_defaults(layer), input);
   else
