@@ -94,7 +94,7 @@ std::unique_ptr<const Symmetries> symmetries_for(const SpectrumRequest& request,
   return symmetries;
 }
 
-std::vector<BlockRange> trained_blocks(const ParameterLayout& parameters) {
+std::vector<BlockRange> trained_ranges(const ParameterLayout& parameters) {
   std::vector<BlockRange> ranges;
   for (const auto& e : parameters.entries())
     if (e.trainable()) ranges.push_back({e.block.name, e.theta_offset, e.block.size()});
@@ -107,7 +107,7 @@ SpectrumResults analyse(const Command& command, const SpectrumRequest& request, 
                         const Linearization<double>& at) {
   const FarthestPerturbed farthest = parts.farthest(part);
   SpectrumSubject of = {
-      .A = parts.get(part), .perturbed = &farthest, .blocks = trained_blocks(at.parameters())};
+      .A = parts.get(part), .perturbed = &farthest, .blocks = trained_ranges(at.parameters())};
   if (symmetries != nullptr) {
     of.remove = [symmetries](VectorsRef<double> V) { symmetries->remove(V); };
     of.modes = symmetries->modes();

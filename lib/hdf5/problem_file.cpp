@@ -111,14 +111,15 @@ DescribedNetwork read_described(const Reader& file) {
   DescribedNetwork net;
   const std::string path = "/model/architecture";
   check_names(file, "/model", {"architecture"}, {});
+  const std::string description = file.read_string(path);
+  std::vector<ParameterBlock> all;
   try {
-    net.architecture = architecture_from_json(file.read_string(path));
-    net.weights = read_described_weights(file, "/parameters", blocks(net.architecture));
+    net.architecture = architecture_from_json(description);
+    all = blocks(net.architecture);
   } catch (const InputError& error) {
-    const std::string what = error.what();
-    if (what.starts_with(file.path())) throw;
-    throw InputError(file.path() + ": " + path + ": " + shortened(what, 400));
+    throw InputError(file.path() + ": " + path + ": " + shortened(error.what(), 400));
   }
+  net.weights = read_described_weights(file, "/parameters", all);
   for (const char* group : {"/teacher", "/minimum"})
     if (file.has(group))
       file.refuse(group,
@@ -126,19 +127,18 @@ DescribedNetwork read_described(const Reader& file) {
   return net;
 }
 
-/// Whole numbers of shape (N, n), of any integer type.
-std::vector<Index> read_whole(const Reader& file, const std::string& path, const Extent& shape, Index most) {
-  const Array array = file.read_numbers(path, shape);
-  std::vector<Index> all;
-  all.reserve(static_cast<std::size_t>(array.values.size()));
-  for (const double value : array.values) {
-    if (!(value >= 0 && value <= static_cast<double>(most) && value == std::floor(value)))
-      file.refuse(path, "found " + std::to_string(value) + " at (" + std::to_string(all.size() / shape[1]) +
-                            ", " + std::to_string(all.size() % shape[1]) +
-                            "); expected whole numbers from 0 to " + std::to_string(most));
-    all.push_back(static_cast<Index>(value));
+/// Numbers of shape (N, n), of any type, that are whole and from 0 to `most`.
+Array read_whole(const Reader& file, const std::string& path, const Extent& shape, Index most) {
+  Array array = file.read_numbers(path, shape);
+  for (Index k = 0; k < array.values.size(); ++k) {
+    const double value = array.values[k];
+    if (value >= 0 && value <= static_cast<double>(most) && value == std::floor(value)) continue;
+    const Index n = array.shape[1];
+    file.refuse(path, "found " + std::to_string(value) + " at (" + std::to_string(k / n) + ", " +
+                          std::to_string(k % n) + "); expected whole numbers from 0 to " +
+                          std::to_string(most));
   }
-  return all;
+  return array;
 }
 
 /// Inputs of the kind and shape that the architecture says.
@@ -147,13 +147,10 @@ void read_inputs(const Reader& file, const Architecture& a, Problem& problem) {
   Data<double>& data = problem.data;
   problem.tokens = n;
   if (a.vocabulary > 0) {
-    const Extent found = file.read_numbers("/data/tokens").shape;
-    if (found.size() != 2 || found[0] < 1 || found[1] != n)
-      wrong_shape(file, "/data/tokens", found,
-                  "(N, " + std::to_string(n) + "), the tokens of /model/architecture");
-    for (const Index id : read_whole(file, "/data/tokens", found, a.vocabulary - 1))
-      data.ids.push_back(static_cast<std::int32_t>(id));
-    data.samples = found[0];
+    const Array ids = read_whole(file, "/data/tokens", {kAnySize, n}, a.vocabulary - 1);
+    check_positive(file, "/data/tokens", ids.shape);
+    data.ids.assign(ids.values.begin(), ids.values.end());
+    data.samples = ids.shape[0];
     data.X.resize(data.samples * n, 0);
     return;
   }
@@ -173,11 +170,10 @@ void read_described_data(const Reader& file, const Architecture& a, Problem& pro
   Data<double>& data = problem.data;
   const Index N = data.samples, n = a.input.tokens;
   if (file.has("/data/mask")) {
-    const std::vector<Index> mask = read_whole(file, "/data/mask", {N, n}, 1);
+    const Vector<double> mask = read_whole(file, "/data/mask", {N, n}, 1).values;
     data.mask.assign(mask.begin(), mask.end());
     for (Index i = 0; i < N; ++i)
-      if (std::none_of(mask.begin() + i * n, mask.begin() + (i + 1) * n,
-                       [](Index real) { return real != 0; }))
+      if (mask.segment(i * n, n).isZero(0))
         file.refuse("/data/mask", "sample " + std::to_string(i) + " has no real token");
   }
   const Shape out = output_shape(a);
@@ -248,11 +244,14 @@ double read_bandwidth(const Reader& file, const std::string& group) {
 Problem read_problem(const Reader& file) {
   check_kind(file, "problem");
   Problem problem;
-  if (file.has("/model")) {
+  if (file.has("/model/architecture")) {
     problem.described = read_described(file);
     read_described_data(file, problem.described->architecture, problem);
     return problem;
   }
+  if (file.has("/data/mask"))
+    file.refuse("/data/mask",
+                "found without /model/architecture; masks are of files that describe their network");
   const Array X = file.read_array("/data/X", 3), Y = file.read_array("/data/Y", 3);
   check_positive(file, "/data/X", X.shape);
   check_positive(file, "/data/Y", Y.shape);

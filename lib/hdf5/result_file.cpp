@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "basin/model/attention_view.h"
 #include "basin/network/architecture_json.h"
-#include "basin/network/attention_spec.h"
 
 namespace basin::hdf5 {
 
@@ -73,7 +73,7 @@ void logarithmic_image(Writer& file, const std::string& group) {
 void write_model(Writer& file, const ModelPoint<double>& point, const std::string& weights_origin) {
   const std::string group = "/entry/model/";
   file.group("/entry/model", "NXcollection");
-  const auto layer = single_attention(point.model->architecture());
+  const auto layer = single_attention(point);
   const Shape in = point.model->network().input(), out = point.model->network().output();
   if (layer) {
     file.write(group + "kernel", kernel_name(layer->kernel));

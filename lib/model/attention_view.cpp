@@ -5,17 +5,18 @@
 namespace basin {
 
 AttentionView::AttentionView(const ModelPoint<double>& point, const std::string& what) : point_(point) {
-  if (!is_single_attention(point))
+  const auto spec = single_attention(point);
+  if (!spec)
     throw InputError(what +
                      " is known for a single attention layer under squared loss only; the network is "
                      "another one" +
                      (single_attention(point.model->architecture()) ? ": it has masked tokens" : ""));
-  spec_ = *single_attention(point.model->architecture());
+  spec_ = *spec;
 }
 
-bool is_single_attention(const ModelPoint<double>& point) {
-  return single_attention(point.model->architecture()).has_value() &&
-         (!point.data || point.data->mask.empty());
+std::optional<AttentionSpec> single_attention(const ModelPoint<double>& point) {
+  if (point.data && !point.data->mask.empty()) return std::nullopt;
+  return single_attention(point.model->architecture());
 }
 
 }  // namespace basin

@@ -1,6 +1,7 @@
 /// A point of the network that is one attention layer under squared loss, in the layer's own terms.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "basin/model/attention_model.h"
@@ -53,7 +54,13 @@ class AttentionView {
   AttentionSpec spec_;
 };
 
-/// Whether it is such a network.
-bool is_single_attention(const ModelPoint<double>& point);
+/// The layer, if the network is one attention layer under squared loss and no token is masked; nothing for
+/// other points.
+std::optional<AttentionSpec> single_attention(const ModelPoint<double>& point);
+
+/// Whether it is such a point.
+inline bool is_single_attention(const ModelPoint<double>& point) {
+  return single_attention(point).has_value();
+}
 
 }  // namespace basin

@@ -5,7 +5,7 @@ import subprocess
 
 import h5py
 import numpy as np
-from support import BLOCKS, ROOT, ToolTest, random_problem, write_problem
+from support import BLOCKS, ROOT, ToolTest, random_problem, theta_of, weights_at, write_problem
 
 
 def attention(layer, w, x, mask):
@@ -271,7 +271,7 @@ class Networks(ToolTest):
 
     def test_what_is_known_of_one_attention_layer_alone(self):
         """Is refused in one line, or left out, which is said."""
-        self.network()
+        net = self.network()
         for tool, args, message in (
                 ("basin-ntk", [], "of other networks, `basin-train --ntk --steps 0` records the smallest eigenvalue"),
                 ("basin-train", ["--certify"], "the ball certificate is known for a single attention layer"),
@@ -280,13 +280,15 @@ class Networks(ToolTest):
             self.refused(2, message, tool, "p.h5", "-o", "r.h5", *args, "--quiet")
         out = self.done("basin-hessian", "p.h5", "-o", "h.h5", "--train", "head.W", "--counts")
         self.assertIn("0 symmetry modes; left out: those of this network, which are not known", out)
-        self.done("basin-train", "p.h5", "-o", "n.h5", "--train", "second.W_V,head.W", "--ntk", "--steps", 0)
-        net = Net()
-        J = net.jacobian(["second.W_V", "head.W"], net.theta(["second.W_V", "head.W"]))
+        blocks = [name for name in net.weights if name.startswith(("second.", "head."))]
+        self.done("basin-train", "p.h5", "-o", "n.h5", "--train", "second.*,head.*", "--ntk", "--steps", 0)
+        J = net.jacobian(blocks, net.theta(blocks))
         spectrum = np.linalg.eigvalsh(J @ J.T)
+        self.assertGreater(spectrum[0], 1e-9 * spectrum[-1])  # m = 24 rows, P = 65: positive definite
         low, high = (self.results("n.h5", f"entry/run/lambda_min_{end}")[0] for end in ("lower", "upper"))
-        self.assertLessEqual(low, spectrum[0] + 1e-12 * spectrum[-1])
-        self.assertGreaterEqual(high, spectrum[0] - 1e-12 * spectrum[-1])
+        self.assertLess(high - low, 1e-2 * spectrum[0])
+        self.assertLessEqual(low, spectrum[0] + 1e-13 * spectrum[-1])
+        self.assertGreaterEqual(high, spectrum[0] - 1e-13 * spectrum[-1])
         for name in ("h.h5", "n.h5"):
             self.assertEqual(subprocess.run([ROOT / "analysis/basin-plot", name, "-o", name + ".pics"], cwd=self.folder,
                                             capture_output=True, text=True).returncode, 0)
@@ -302,6 +304,34 @@ class Networks(ToolTest):
             self.assertEqual(set(file["parameters"]), set(net.weights))
         self.done("basin-slice", "p.h5", "-o", "s.h5", "--u", "to:end.h5", "--v", "none", "--x", "0:1:3")
         self.assertAlmostEqual(self.results("s.h5", "train_loss").ravel()[-1], float(self.results("e.h5", "entry/evaluation/loss")), places=10)
+
+    def test_one_attention_with_a_mask(self):
+        """Is another network to what is known of one without: no structured plane, no symmetries, no conditions."""
+        problem = random_problem(N=3, n=4)
+        H, D, d = problem["weights"]["W_Q"].shape
+        layer = {"type": "attention", "heads": H, "head-dim": d, "outputs": 2}
+        mask = np.array([[1, 1, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]])
+        with h5py.File(self.path("p.h5"), "w") as file:
+            file["model/architecture"] = json.dumps({"inputs": {"type": "vectors", "tokens": 4, "width": D}, "layers": [layer]})
+            file["data/X"], file["data/Y"], file["data/mask"] = problem["X"], problem["Y"], mask.astype("u1")
+            for name, values in problem["weights"].items():
+                file["parameters/" + name] = values
+        def loss(weights):
+            F = attention(layer, weights, problem["X"], mask)
+            return (mask[:, :, None] * (F - problem["Y"]) ** 2).sum() / 2
+        self.done("basin-evaluate", "p.h5", "-o", "e.h5")
+        np.testing.assert_allclose(self.results("e.h5", "entry/evaluation/loss"), loss(problem["weights"]), rtol=1e-13)
+        self.done("basin-slice", "p.h5", "-o", "s.h5", "--x", "-1:1:3", "--y", "-1:1:3", "--u", "gradient", "--v", "none")
+        u, x, f = self.results("s.h5", "entry/directions/u", "entry/surface/x", "train_loss")
+        for step, found in zip(x, np.ravel(f)):
+            np.testing.assert_allclose(found, loss(weights_at(problem, theta_of(problem["weights"]) + step * u)), rtol=1e-12)
+        self.done("basin-train", "p.h5", "-o", "t.h5", "--steps", 3)
+        self.assertEqual(subprocess.run([ROOT / "analysis/basin-plot", "t.h5", "-o", "pics"], cwd=self.folder, capture_output=True).returncode, 0)
+        self.refused(2, "are known of one attention layer", "basin-ntk", "p.h5", "-o", "r.h5")
+        write_problem(self.path("old.h5"), problem)
+        with h5py.File(self.path("old.h5"), "a") as file:
+            file["data/mask"] = mask
+        self.refused(2, "/data/mask: found without /model/architecture", "basin-evaluate", "old.h5", "-o", "r.h5")
 
     def test_refused(self):
         net = self.network()
@@ -319,6 +349,17 @@ class Networks(ToolTest):
                 self.assertIn(old, text)
                 net.write(self.path("bad.h5"), description=text.replace(old, new, 1))
                 self.refused(2, message, "basin-evaluate", "bad.h5", "-o", "r.h5")
+        tokens = {"inputs": {"type": "tokens", "tokens": 4, "vocabulary": 6}}
+        ids = np.zeros((3, 4), int)
+        for layers, message in (([{"type": "linear", "outputs": 2}], "linear: its input is token ids; expected an embedding first"),
+                                ([{"type": "layer-norm"}], "layer-norm: its input is token ids; expected an embedding first"),
+                                ([{"type": "embedding", "width": 2, "vocabulary": 5}],
+                                 "embedding: vocabulary = 5; expected at least that of the inputs, 6")):
+            with h5py.File(self.path("ids.h5"), "w") as file:
+                file["model/architecture"] = json.dumps(tokens | {"layers": layers})
+                file["data/tokens"], file["data/Y"] = ids, np.zeros((3, 4, 2))
+            self.refused(2, message, "basin-evaluate", "ids.h5", "-o", "r.h5")
+        self.path("ids.h5").unlink()
         with h5py.File(self.path("bad.h5"), "a") as file:
             del file["model/architecture"]
             file["model/architecture"] = text

@@ -40,13 +40,15 @@ Place place_of(const std::string& option, const std::string& where) {
 std::vector<Given> read_one(const Place& place, const Setup& setup, bool starts) {
   const hdf5::Reader file(place.path);
   if (place.dataset.empty()) {
+    const Problem problem = hdf5::read_problem(file);
+    std::optional<Vector<double>> weights;
     try {
-      return {{setup.weights_in(file), place.where, -1}};
+      weights = setup.weights_of(problem);
     } catch (const InputError& error) {
-      const std::string what = error.what();
-      if (what.starts_with(place.path)) throw;
-      throw place.error(what.starts_with("of another") ? "the weights are " + what : what);
+      throw place.error(std::string("the weights are ") + error.what());
     }
+    if (!weights) throw place.error("the file has no weights");
+    return {{std::move(*weights), place.where, -1}};
   }
   const hdf5::Array array = file.read_array(place.dataset);
   const Index size = setup.point.weights.size(), P = setup.parameters().theta_size();

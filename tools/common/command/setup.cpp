@@ -72,7 +72,8 @@ void set_attention_point(Command& command, Problem& problem, Draws draws, Setup&
   const Network net = resolve_network(command, problem);
   AttentionWeights weights = resolve_weights(command, problem, net, setup.weights_origin, draws);
   const AttentionSpec spec = problem.spec(net, weights.heads, weights.head_dim);
-  setup.point.model = build<double>(single_attention(spec), trained_blocks(command, single_attention(spec)));
+  const Architecture layer = single_attention(spec);
+  setup.point.model = build<double>(layer, trained_blocks(command, blocks(layer)));
   setup.point.weights = std::move(weights.values);
 }
 
@@ -98,8 +99,7 @@ void set_described_point(Command& command, Problem& problem, Draws draws, Setup&
   }
   setup.described = true;
   const std::vector<ParameterBlock> all = blocks(net.architecture);
-  const auto train = trained_blocks(command, net.architecture);
-  setup.point.model = build<double>(net.architecture, train);
+  setup.point.model = build<double>(net.architecture, trained_blocks(command, all));
   if (takes_weights_of_file(command, net.weights.has_value(), draws, {"gain"})) {
     setup.weights_origin = kFromFile;
     setup.point.weights = std::move(*net.weights);
@@ -129,14 +129,8 @@ void add_train_option(po::options_description& options) {
       "trainable blocks, e.g. W_Q,W_K or W_Q+W_K, or patterns, W_*; the others are held fixed");
 }
 
-std::vector<std::string> trained_blocks(const Command& command, const Architecture& architecture) {
-  const std::vector<ParameterBlock> all = blocks(architecture);
-  if (!command.given("train")) {
-    std::vector<std::string> names;
-    for (const ParameterBlock& block : all)
-      if (block.tied_to.empty()) names.push_back(block.name);
-    return names;
-  }
+std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all) {
+  if (!command.given("train")) return matching_blocks({"*"}, all);
   const auto train = command.get<std::string>("train");
   try {
     std::vector<std::string> names = matching_blocks(parse_blocks(train), all);
@@ -204,7 +198,8 @@ std::string Setup::text() const {
         << ", D_out = " << s->outputs;
   } else {
     const Shape in = inputs(), out_shape = outputs();
-    out << "network of " << architecture().layers.size() << " layers (" << summary(architecture())
+    const std::size_t count = architecture().layers.size();
+    out << "network of " << count << (count == 1 ? " layer (" : " layers (") << summary(architecture())
         << "), N = " << point.data->samples << ", inputs " << in.tokens;
     if (architecture().vocabulary > 0)
       out << " token ids of " << architecture().vocabulary;
@@ -224,11 +219,10 @@ std::vector<std::pair<const char*, Index>> Setup::sizes() const {
   return all;
 }
 
-Vector<double> Setup::weights_in(const hdf5::Reader& file) const {
-  const Problem problem = hdf5::read_problem(file);
+std::optional<Vector<double>> Setup::weights_of(const Problem& problem) const {
   if (!problem.described) {
     const std::optional<AttentionWeights>& there = problem.network.weights;
-    if (!there) throw InputError("the file has no weights");
+    if (!there) return std::nullopt;
     const auto sizes = [](Index H, Index d, Index D, Index D_out) {
       return "H = " + std::to_string(H) + ", d = " + std::to_string(d) + ", D = " + std::to_string(D) +
              ", D_out = " + std::to_string(D_out);
@@ -240,7 +234,7 @@ Vector<double> Setup::weights_in(const hdf5::Reader& file) const {
     if (found != expected) throw InputError("of another model: found " + found + "; expected " + expected);
     return there->values;
   }
-  if (!problem.described->weights) throw InputError("the file has no weights");
+  if (!problem.described->weights) return std::nullopt;
   const auto text = [](const ParameterBlock& block) { return block.name + " " + hdf5::text(block.shape); };
   const std::vector<ParameterBlock> there = blocks(problem.described->architecture),
                                     here = blocks(architecture());
@@ -249,7 +243,7 @@ Vector<double> Setup::weights_in(const hdf5::Reader& file) const {
                       expected = i < here.size() ? text(here[i]) : "no more blocks";
     if (found != expected) throw InputError("of another model: found " + found + "; expected " + expected);
   }
-  return *problem.described->weights;
+  return problem.described->weights;
 }
 
 Setup read_setup(Command& command, Draws draws) {

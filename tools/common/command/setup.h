@@ -35,7 +35,7 @@ void add_train_option(po::options_description& options);
 
 /// The blocks that --train names, by name or pattern ("blocks.*.W_Q"); all of them without it. Throws
 /// InputError.
-std::vector<std::string> trained_blocks(const Command& command, const Architecture& architecture);
+std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all);
 
 /// Reads a list of blocks, "W_Q,W_K" or "W_Q+W_K".
 std::vector<std::string> parse_blocks(const std::string& blocks);
@@ -57,16 +57,17 @@ struct Setup {
   const Architecture& architecture() const { return point.model->architecture(); }
   Shape inputs() const { return point.model->network().input(); }    ///< n x D
   Shape outputs() const { return point.model->network().output(); }  ///< of a sample
-  /// Shapes and kernel of the layer, if the network is one attention layer under squared loss.
-  std::optional<AttentionSpec> single_attention() const { return basin::single_attention(architecture()); }
+  /// Shapes and kernel of the layer, if it is a point of which more is known (AttentionView).
+  std::optional<AttentionSpec> single_attention() const { return basin::single_attention(point); }
   /// The same for what is known of it alone. Throws InputError for another network.
   AttentionSpec spec() const { return AttentionView(point).spec(); }
   std::string trainable() const { return joined(parameters().trained()); }  ///< "W_Q,W_K"
   /// Sizes by which trajectories are told apart: H and d of one attention layer, D, D_out.
   std::vector<std::pair<const char*, Index>> sizes() const;
-  /// The weights of all blocks in another problem file. Throws InputError, "of another model: ...", unless
-  /// they are for blocks of the same names and shapes.
-  Vector<double> weights_in(const hdf5::Reader& file) const;
+  /// The weights of all blocks that another problem has, if it has some. Throws InputError, "of another
+  /// model:
+  /// ...", unless they are for blocks of the same names and shapes.
+  std::optional<Vector<double>> weights_of(const Problem& other) const;
   /// "softmax attention, N = 16, n = 8, ...": one line for people.
   std::string text() const;
 };

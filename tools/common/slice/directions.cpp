@@ -34,15 +34,15 @@ Index parse_count(const std::string& option, const std::string& text) {
 
 /// theta of another file minus theta here.
 Vector<double> towards(const std::string& path, const Setup& setup) {
-  const hdf5::Reader file(path);
-  const Vector<double> there = [&] {
-    try {
-      return setup.weights_in(file);
-    } catch (const InputError& error) {
-      const std::string what = error.what();
-      throw InputError(what.starts_with(path) ? what : path + ": " + what);
-    }
-  }();
+  const Problem problem = hdf5::read_problem(hdf5::Reader(path));
+  std::optional<Vector<double>> weights;
+  try {
+    weights = setup.weights_of(problem);
+  } catch (const InputError& error) {
+    throw InputError(path + ": " + error.what());
+  }
+  if (!weights) throw InputError(path + ": the file has no weights; expected a point to go to");
+  const Vector<double>& there = *weights;
   for (const auto& e : setup.parameters().entries())
     if (!e.trainable() &&
         there.segment(e.offset, e.block.size()) != setup.point.weights.segment(e.offset, e.block.size()))
