@@ -90,6 +90,11 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
   for (const auto& [name, size] : {std::pair{"number of token ids", point_.data->ids.size()},
                                    {"length of the mask", point_.data->mask.size()}})
     if (size > 0) check_size(name, static_cast<Index>(size), point_.data->X.rows());
+  const Index vocabulary = model().architecture().vocabulary;
+  for (const std::int32_t id : point_.data->ids)
+    if (id < 0 || id >= vocabulary)
+      throw InputError("token id " + std::to_string(id) + ": the network takes " +
+                       (vocabulary > 0 ? "0 to " + std::to_string(vocabulary - 1) : std::string("none")));
   if (point_.data->samples < 1) throw InputError("number of samples: expected at least 1, found 0");
 
   const Index per_chunk = std::max<Index>(1, options_.chunk_rows / in.tokens);

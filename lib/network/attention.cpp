@@ -3,18 +3,19 @@
 #include <array>
 
 #include "basin/linalg/errors.h"
+#include "basin/network/attention_spec.h"
 
 namespace basin {
 namespace {
 
-// The parameter blocks, and what the rules save under the same numbers, for k vectors, H heads (or G, of keys
-// and values) and B samples:
+// What the rules save under the numbers of the parameter blocks (AttentionBlock), for k vectors, H heads (or
+// G, of keys and values) and B samples:
 //   saved[kQ], [kK], [kV]   Q, K, V         batch j H + h,         B n x d
 //   saved[kO]               R = A V         batch j H + h,         B n x d
 //   saved[kA]               A               batch (j H + h) B + i, n x n
 // `value` saves these themselves, `tangent` their tangents, `adjoint` their adjoints: of Q and K before they
 // are turned.
-constexpr std::size_t kQ = 0, kK = 1, kV = 2, kO = 3, kA = 4, kSaved = 5;
+constexpr std::size_t kA = 4, kSaved = 5;
 constexpr std::array<std::size_t, 3> kProjections = {kQ, kK, kV};
 
 template <class S>
@@ -42,7 +43,7 @@ Attention<S>::Attention(Shape input, Index heads, Index head_dim, Index outputs,
         "at least 1");
   check_options(options, heads, head_dim);
   std::size_t next = 4;
-  for (const std::size_t b : {kQ, kK, kV, kO})
+  for (const AttentionBlock b : {kQ, kK, kV, kO})
     if (options.has_bias("qkvo"[b])) bias_[b] = next++;
 }
 
@@ -58,17 +59,12 @@ bool Attention<S>::turns(std::size_t b) const {
 
 template <class S>
 std::vector<ParameterBlock> Attention<S>::blocks() const {
-  const Index D = this->input().width, G = count(kK);
-  std::vector<ParameterBlock> all = {
-      {"W_Q", {heads_, D, head_dim_}},
-      {"W_K", {G, D, head_dim_}},
-      {"W_V", {G, D, head_dim_}},
-      {"W_O", {heads_, head_dim_, this->output().width}, {}, BlockRole::stacked_map}};
-  if (bias(kQ)) all.push_back({"b_Q", {heads_, head_dim_}, {}, BlockRole::shift});
-  if (bias(kK)) all.push_back({"b_K", {G, head_dim_}, {}, BlockRole::shift});
-  if (bias(kV)) all.push_back({"b_V", {G, head_dim_}, {}, BlockRole::shift});
-  if (bias(kO)) all.push_back({"b_O", {this->output().width}, {}, BlockRole::shift});
-  return all;
+  return attention_blocks({.tokens = this->input().tokens,
+                           .embedding = this->input().width,
+                           .heads = heads_,
+                           .head_dim = head_dim_,
+                           .outputs = this->output().width,
+                           .options = options_});
 }
 
 template <class S>
@@ -89,7 +85,7 @@ void Attention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<S>& v
   const Index n = this->input().tokens, B = x.rows() / n, H = heads_;
   value.input = x;
   value.values.resize(kSaved);
-  for (const std::size_t b : {kQ, kK, kV, kO}) value[b].resize(count(b), B * n, head_dim_);
+  for (const AttentionBlock b : {kQ, kK, kV, kO}) value[b].resize(count(b), B * n, head_dim_);
   value[kA].resize(H * B, n, n);
   y.resize_zero(1, B * n, this->output().width);
 
@@ -169,7 +165,7 @@ void Attention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, BatchVie
   const bool want_QK = wbar.has(kQ) || wbar.has(kK) || has_bias(wbar, kQ) || has_bias(wbar, kK) || xbar;
   adjoint.input = ybar;
   adjoint.values.resize(kSaved);
-  for (const std::size_t b : {kQ, kK, kV, kO}) adjoint[b].resize_zero(k * count(b), B * n, head_dim_);
+  for (const AttentionBlock b : {kQ, kK, kV, kO}) adjoint[b].resize_zero(k * count(b), B * n, head_dim_);
   resize(adjoint, kA, want_QK, k * H * B, n, n);
   if (xbar) xbar->resize_zero(k, B * n, x.cols());
   Matrix<S> Kbar(n, head_dim_);

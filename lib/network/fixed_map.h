@@ -39,7 +39,7 @@ class FixedMap : public Layer<S> {
 
 /// y = x.
 template <class S>
-class Identity final : public FixedMap<S> {
+class Identity : public FixedMap<S> {
  public:
   explicit Identity(Shape input) : FixedMap<S>(input, input) {}
 

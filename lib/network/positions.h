@@ -5,7 +5,7 @@
 #include <string>
 
 #include "basin/linalg/errors.h"
-#include "basin/network/layer.h"
+#include "basin/network/fixed_map.h"
 
 namespace basin {
 
@@ -71,9 +71,9 @@ class Positions final : public Layer<S> {
 /// y_t = x_t + p_t with p_t = (sin(t w_0), cos(t w_0), sin(t w_1), ...), w_i = 10000^(-2i / width) (Vaswani
 /// and others 2017). No parameters.
 template <class S>
-class SinusoidalPositions final : public Layer<S> {
+class SinusoidalPositions final : public Identity<S> {
  public:
-  explicit SinusoidalPositions(Shape input) : Layer<S>(input, input), table_(input.tokens, input.width) {
+  explicit SinusoidalPositions(Shape input) : Identity<S>(input), table_(input.tokens, input.width) {
     for (Index t = 0; t < input.tokens; ++t)
       for (Index i = 0; i < input.width; ++i) {
         const S frequency = std::pow(S(10000), -static_cast<S>(i - i % 2) / static_cast<S>(input.width)),
@@ -82,34 +82,13 @@ class SinusoidalPositions final : public Layer<S> {
       }
   }
 
-  std::vector<ParameterBlock> blocks() const override { return {}; }
-  void value(BlockView<const S> /*w*/, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override {
-    value.input = x;
-    copy(x, y);
+  void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override {
+    Identity<S>::value(w, x, value, y);
     for (Index first = 0; first < x.rows(); first += table_.rows())
       y[0].middleRows(first, table_.rows()) += table_;
   }
-  void tangent(BlockView<const S> /*w*/, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
-               Saved<S>& /*tangent*/, Batch<S>& dy) const override {
-    if (dx.empty()) return dy.resize_zero(dw.count(), value.input.rows(), value.input.cols());
-    copy(dx, dy);
-  }
-  void adjoint(BlockView<const S> /*w*/, const Saved<S>& /*value*/, BatchView<const S> ybar,
-               Saved<S>& /*adjoint*/, BlockView<S> /*wbar*/, Batch<S>* xbar) const override {
-    if (xbar) copy(ybar, *xbar);
-  }
-  void tangent_of_adjoint(BlockView<const S> /*w*/, const Saved<S>& /*value*/, const Saved<S>& /*adjoint*/,
-                          Saved<S>& /*tangent*/, BlockView<const S> /*dw*/, BatchView<const S> dybar,
-                          BlockView<S> /*dwbar*/, Batch<S>* dxbar) const override {
-    if (dxbar) copy(dybar, *dxbar);
-  }
 
  private:
-  static void copy(BatchView<const S> from, Batch<S>& to) {
-    to.resize(from.count(), from.rows(), from.cols());
-    for (Index j = 0; j < from.count(); ++j) to[j] = from[j];
-  }
-
   Matrix<S> table_;
 };
 

@@ -51,6 +51,7 @@ inline ModelPoint<double> example_network(const std::vector<std::string>& traine
   constexpr Index n = 4, ids = 7, width = 6;
   Architecture a;
   a.input = {n, 0};
+  a.vocabulary = ids;
   a.layers.push_back({"embedding", {{"vocabulary", ids}, {"width", width}}});
   const LayerDescription attention = {"attention",
                                       {{"heads", Index{2}}, {"head-dim", Index{3}}, {"outputs", width}}};

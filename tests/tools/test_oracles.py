@@ -47,6 +47,19 @@ def mlp(width, function="gelu"):
     return [{"type": "linear", "name": "in", "outputs": width}, {"type": "activation", "function": function}]
 
 
+def pre_norm(i, H, tensors):
+    """Blocks of layer i, a{i} and m{i}, by its tensors: two norms, fused queries, keys and values, projection, and the two of the MLP."""
+    norm1, qkv, projection, norm2, into, out = tensors
+    both = lambda name, tensor, map: [(name[0], tensor + ".weight", map), (name[1], tensor + ".bias", same)]
+    return [*both((f"a{i}.layer-norm.g", f"a{i}.layer-norm.beta"), norm1, same),
+            *((f"a{i}.attention.W_{b}", qkv + ".weight", heads_in(H, k, 3)) for k, b in enumerate("QKV")),
+            (f"a{i}.attention.W_O", projection + ".weight", heads_out(H)),
+            *((f"a{i}.attention.b_{b}", qkv + ".bias", heads_in(H, k, 3)) for k, b in enumerate("QKV")),
+            (f"a{i}.attention.b_O", projection + ".bias", same),
+            *both((f"m{i}.layer-norm.g", f"m{i}.layer-norm.beta"), norm2, same),
+            *both((f"m{i}.in.W", f"m{i}.in.b"), into, transposed), *both((f"m{i}.out.W", f"m{i}.out.b"), out, transposed)]
+
+
 def skyformer(t):
     H = 2
     block = lambda i: [
@@ -83,14 +96,7 @@ def vit(t):
         p, norm = f"blocks.{i}.", {"type": "layer-norm", "epsilon": 1e-6}
         layers += [{"type": "residual", "name": f"a{i}", "layers": [norm, {"type": "attention", "heads": H, "head-dim": 2, "bias": "qkvo"}]},
                    {"type": "residual", "name": f"m{i}", "layers": [norm, *mlp(12), {"type": "linear", "name": "out", "outputs": 6}]}]
-        blocks += [(f"a{i}.layer-norm.g", p + "norm1.weight", same), (f"a{i}.layer-norm.beta", p + "norm1.bias", same)]
-        blocks += [(f"a{i}.attention.W_{b}", p + "attn.qkv.weight", heads_in(H, k, 3)) for k, b in enumerate("QKV")]
-        blocks += [(f"a{i}.attention.W_O", p + "attn.proj.weight", heads_out(H))]
-        blocks += [(f"a{i}.attention.b_{b}", p + "attn.qkv.bias", heads_in(H, k, 3)) for k, b in enumerate("QKV")]
-        blocks += [(f"a{i}.attention.b_O", p + "attn.proj.bias", same),
-                   (f"m{i}.layer-norm.g", p + "norm2.weight", same), (f"m{i}.layer-norm.beta", p + "norm2.bias", same),
-                   (f"m{i}.in.W", p + "mlp.fc1.weight", transposed), (f"m{i}.in.b", p + "mlp.fc1.bias", same),
-                   (f"m{i}.out.W", p + "mlp.fc2.weight", transposed), (f"m{i}.out.b", p + "mlp.fc2.bias", same)]
+        blocks += pre_norm(i, H, [p + name for name in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")])
     layers += [{"type": "layer-norm", "name": "norm", "epsilon": 1e-6}, {"type": "pool", "by": "first", "over": "all"},
                {"type": "linear", "name": "head", "outputs": 4}]
     blocks += [("norm.g", "norm.weight", same), ("norm.beta", "norm.bias", same), ("head.W", "head.weight", transposed), ("head.b", "head.bias", same)]
@@ -107,14 +113,7 @@ def nanogpt(t):
         q = f"{p}h.{i}."
         layers += [{"type": "residual", "name": f"a{i}", "layers": [{"type": "layer-norm"}, {"type": "attention", "heads": H, "head-dim": D // H, "bias": "qkvo", "causal": True}]},
                    {"type": "residual", "name": f"m{i}", "layers": [{"type": "layer-norm"}, *mlp(4 * D), {"type": "linear", "name": "out", "outputs": D}]}]
-        blocks += [(f"a{i}.layer-norm.g", q + "ln_1.weight", same), (f"a{i}.layer-norm.beta", q + "ln_1.bias", same)]
-        blocks += [(f"a{i}.attention.W_{b}", q + "attn.c_attn.weight", heads_in(H, k, 3)) for k, b in enumerate("QKV")]
-        blocks += [(f"a{i}.attention.W_O", q + "attn.c_proj.weight", heads_out(H))]
-        blocks += [(f"a{i}.attention.b_{b}", q + "attn.c_attn.bias", heads_in(H, k, 3)) for k, b in enumerate("QKV")]
-        blocks += [(f"a{i}.attention.b_O", q + "attn.c_proj.bias", same),
-                   (f"m{i}.layer-norm.g", q + "ln_2.weight", same), (f"m{i}.layer-norm.beta", q + "ln_2.bias", same),
-                   (f"m{i}.in.W", q + "mlp.c_fc.weight", transposed), (f"m{i}.in.b", q + "mlp.c_fc.bias", same),
-                   (f"m{i}.out.W", q + "mlp.c_proj.weight", transposed), (f"m{i}.out.b", q + "mlp.c_proj.bias", same)]
+        blocks += pre_norm(i, H, [q + name for name in ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")])
     layers += [{"type": "layer-norm", "name": "norm"}, {"type": "linear", "name": "head", "weight": {"tied": "embedding.E"}, "bias": False}]
     blocks += [("norm.g", p + "ln_f.weight", same), ("norm.beta", p + "ln_f.bias", same)]
     return {"type": "tokens", "tokens": 7, "vocabulary": t[p + "wte.weight"].shape[0]}, layers, blocks

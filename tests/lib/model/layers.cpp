@@ -157,6 +157,16 @@ TEST_CASE("attention with all its options: the same bits for any number of threa
   CHECK((expected.col(0) - difference).norm() <= 1e-7 * difference.norm());
 }
 
+TEST_CASE("ids that the network has no row for are refused") {
+  const ModelPoint<double> x = example_network(kAll);
+  for (const std::int32_t id : {-1, 7}) {
+    auto data = std::make_shared<Data<double>>(*x.data);
+    data->ids[3] = id;
+    CHECK_THROWS_WITH((ModelPoint<double>{x.model, x.weights, data}.linearize()),
+                      "token id " + std::to_string(id) + ": the network takes 0 to 6");
+  }
+}
+
 TEST_CASE("ids and masks of another length are refused") {
   const ModelPoint<double> x = example_network(kAll);
   auto data = std::make_shared<Data<double>>(*x.data);
