@@ -17,6 +17,16 @@ TEST_CASE("positions obey the four rules, also with more rows than tokens") {
   CHECK_THROWS_WITH(Positions<double>({3, 4}, 2), "positions: rows = 2; expected at least the 3 tokens");
 }
 
+TEST_CASE("learned positions are added token by token, sample by sample") {
+  const Positions<double> layer({2, 2}, 3);
+  const Vector<double> Pos{{10, 20, 30, 40, 50, 60}}, x = Vector<double>::LinSpaced(8, 0, 7);
+  const ParameterLayout layout(layer.blocks(), {"Pos"});
+  Saved<double> saved;
+  Batch<double> y;
+  layer.value({Pos.data(), 1, 6, layout.weight_slots()}, {x.data(), 1, 4, 2}, saved, y);
+  CHECK(y[0] == Matrix<double>{{10, 21}, {32, 43}, {14, 25}, {36, 47}});
+}
+
 TEST_CASE("sinusoidal positions are those of the formula") {
   const Matrix<double> x = Matrix<double>::Zero(6, 4);
   Saved<double> saved;
