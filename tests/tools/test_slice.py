@@ -370,6 +370,7 @@ class LongRuns(ToolTest):
         self.problem(N=60, n=16, D=16, d=4)
         first = self.start("r.h5", *self.LONG)
         wait_for_record(self.path("r.h5.journal"), first)
+        first.send_signal(signal.SIGSTOP)  # held in the midst of its work, however quick it is
         self.refused(2, "r.h5.journal: in use by another run", "basin-slice", "problem.h5", "-o", "r.h5", *self.LONG, "--resume")
         self.refused(2, "r.h5.journal: in use by another run", "basin-slice", "problem.h5", "-o", "r.h5", *self.LONG, "--overwrite")
         first.kill()
