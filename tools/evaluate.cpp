@@ -1,12 +1,16 @@
 /// basin-evaluate: loss, outputs, gradient, and products with the Jacobian and Hessian.
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/linalg/random.h"
+#include "basin/model/labels.h"
 #include "basin/stationary/rounding.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
+#include "common/command/tensors.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -16,8 +20,10 @@ namespace {
 const Introduction kIntroduction = {
     "basin-evaluate", "loss, outputs, gradient, and exact products with J, J^T, Gauss-Newton and Hessian",
     "PROBLEM.h5 -o RESULT.h5 [options]",
-    R"(With f(theta) = 1/2 |F(X; theta) - Y|^2, J the Jacobian of vec F, G = J^T J and H the Hessian of f, writes
+    R"(With f(theta) the loss of the outputs F(X; theta), J the Jacobian of vec F, G = J^T H_l J the Gauss-Newton matrix
+(J^T J for 1/2 |F - Y|^2) and H the Hessian of f, writes
   loss, outputs, gradient                        always
+  accuracy                                       where targets are labels, in % of the rows that count
   J v, G v, H v    for every direction v         (--direction or --random)
   J^T u            for every cotangent u         (--cotangent or --random)
 to /entry/evaluation. theta holds the trained blocks in the order W_Q, W_K, W_V, W_O, each in C order;
@@ -27,16 +33,28 @@ vec runs over (sample, token, output) in C order.
   basin-evaluate problem.h5 -o values.h5 --train W_Q,W_K --random 3
 )"};
 
-/// k vectors as columns, from "FILE:/path": shape (length) or (k, length).
+/// What vectors are read from besides datasets of their length.
+struct OtherForms {
+  hdf5::Extent shape;  ///< the same numbers in other axes
+  std::function<Vector<double>(const hdf5::Reader&, const std::string&)> group = {};  ///< by name
+};
+
+/// k vectors as columns, from "FILE:/path": shape (length) or (k, length), or in another form.
 Vectors<double> read_vectors(const std::string& option, const std::string& place, Index length,
-                             const char* symbol) {
+                             const char* symbol, const OtherForms& other) {
   const auto colon = place.rfind(":/");
   if (colon == std::string::npos || colon == 0)
     throw InputError("--" + option + " " + place + ": expected FILE:/path");
   const std::string path = place.substr(0, colon), dataset = place.substr(colon + 1);
-  const hdf5::Array array = hdf5::Reader(path).read_array(dataset);
+  const hdf5::Reader file(path);
+  if (other.group && file.has_group(dataset)) return other.group(file, dataset);
+  const hdf5::Array array = file.read_array(dataset);
   const auto& shape = array.shape;
-  if (shape.empty() || shape.size() > 2 || shape.back() != length || shape.front() < 1)
+  const auto ends_in = [&](const hdf5::Extent& end) {
+    return shape.size() >= end.size() && shape.size() <= end.size() + 1 &&
+           std::equal(end.rbegin(), end.rend(), shape.rbegin());
+  };
+  if (!(ends_in({length}) || (!other.shape.empty() && ends_in(other.shape))) || shape.front() < 1)
     throw InputError(path + ": " + dataset + ": found shape " + hdf5::text(shape) + "; expected (" +
                      std::to_string(length) + ",) or (k, " + std::to_string(length) + "), as " + symbol +
                      " = " + std::to_string(length));
@@ -44,8 +62,9 @@ Vectors<double> read_vectors(const std::string& option, const std::string& place
 }
 
 Vectors<double> vectors_for(const Command& command, const std::string& option, Index length,
-                            const char* symbol) {
-  if (command.given(option)) return read_vectors(option, command.get<std::string>(option), length, symbol);
+                            const char* symbol, const OtherForms& other) {
+  if (command.given(option))
+    return read_vectors(option, command.get<std::string>(option), length, symbol, other);
   Vectors<double> random(length, command.get<Index>("random"));
   Random(command.seed(), option).fill_normal(random);
   return random;
@@ -86,6 +105,8 @@ struct Evaluation {
   Matrix<double> outputs;
   Vector<double> gradient;
   Vectors<double> JV, GV, HV, JtU;
+  double accuracy = std::nan("");  ///< where targets are labels
+  Index kinks = 0;
   Rounding rounding = {std::nan(""), std::nan(""), std::nan(""), {}};  ///< measured in double precision only
 };
 
@@ -106,6 +127,8 @@ Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double
     (at.*multiply)(in.cast<S>(), out);
     result = out.template cast<double>();
   };
+  if (labelled(*setup.point.data)) e.accuracy = accuracy(e.outputs, *setup.point.data, at.counting_rows());
+  e.kinks = at.kinks();
   if constexpr (std::is_same_v<S, double>) e.rounding = rounding_at(at, *setup.theory);
   product(&Linearization<S>::jvp, V, at.output_size(), e.JV);
   product(&Linearization<S>::gauss_newton, V, at.theta_size(), e.GV);
@@ -117,9 +140,11 @@ Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double
 void add_options(Command& command) {
   command.options.add_options()  //
       ("direction", po::value<std::string>()->value_name("FILE:/PATH"),
-       "directions v: a dataset of length P, or (k, P)")  //
+       "directions v: a dataset of length P, or (k, P), or a group with an array for each trained block")  //
       ("cotangent", po::value<std::string>()->value_name("FILE:/PATH"),
-       "cotangents u: a dataset of length m = N n D_out, or (k, m)")  //
+       "cotangents u: a dataset of length m = N n D_out, or (k, m), or of the shape of the outputs")  //
+      ("by-tensor", po::bool_switch(),
+       "write gradient and products also as groups with an array for each trained block")  //
       ("random", po::value<Index>()->default_value(0)->value_name("K"),
        "K standard normal directions and cotangents, where none are given");
   add_model_options(command);
@@ -149,6 +174,7 @@ void write_point(Command& command, hdf5::Writer& file, const Setup& setup, const
   file.write(group + "gradient_error", at.rounding.gradient);
   file.write(group + "outputs", at.outputs.data(),
              {setup.point.data->samples, setup.outputs().tokens, setup.outputs().width});
+  if (!std::isnan(at.accuracy)) file.write(group + "accuracy", at.accuracy);
   file.write(group + "gradient", at.gradient);
   write_parameters(file, setup.parameters());
   for (const auto& e : setup.parameters().entries())
@@ -176,6 +202,16 @@ void write_products(Command& command, hdf5::Writer& file, const Evaluation& at, 
   }
 }
 
+/// Gradient and products once more, one array a block.
+void write_by_tensor(hdf5::Writer& file, const ParameterLayout& parameters, const Evaluation& at) {
+  const std::string group = "/entry/evaluation/by_tensor/";
+  tools::write_by_tensor(file, group + "gradient", parameters, at.gradient);
+  for (const auto& [name, vectors] :
+       {std::pair{"hessian_products", &at.HV}, {"gauss_newton_products", &at.GV}, {"vjp", &at.JtU}})
+    for (Index k = 0; k < vectors->cols(); ++k)
+      tools::write_by_tensor(file, group + name + "/" + std::to_string(k), parameters, vectors->col(k));
+}
+
 void body(Command& command) {
   add_options(command);
   if (!command.parse()) return;
@@ -184,20 +220,31 @@ void body(Command& command) {
 
   const Setup setup = read_setup(command);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
-  const Index P = setup.point.theta_size(), m = setup.point.data->Y.size();
+  const Index P = setup.point.theta_size(), m = setup.point.output_size();
   check_random(command, P, m);
-  const Vectors<double> V = vectors_for(command, "direction", P, "P");
-  const Vectors<double> U = vectors_for(command, "cotangent", m, "m");
+  const auto by_tensor = [&](const hdf5::Reader& from, const std::string& group) {
+    return read_by_tensor(from, group, setup.parameters());
+  };
+  const Shape out = setup.outputs();
+  const Vectors<double> V = vectors_for(command, "direction", P, "P", {{}, by_tensor}),
+                        U = vectors_for(command, "cotangent", m, "m",
+                                        {{setup.point.data->samples, out.tokens, out.width}});
 
   const bool single = command.single_precision();
   const Evaluation at = single ? evaluate<float>(setup, command.memory(), V, U)
                                : evaluate<double>(setup, command.memory(), V, U);
   command.say("loss f = " + text(at.loss, at.rounding.loss, 8) +
               ", |gradient| = " + text(at.gradient.stableNorm(), at.rounding.gradient, 6) +
+              (std::isnan(at.accuracy) ? "" : ", accuracy " + number(at.accuracy, 4) + " %") +
               (single ? " (single precision: about 6 digits)" : ""));
+  if (at.kinks > 0) {
+    command.say(kinks_text(at.kinks));
+    file.write("/entry/evaluation/kinks", std::int64_t{at.kinks});
+  }
   command.say(setup.text());
   write_point(command, file, setup, at);
   write_products(command, file, at, V, U);
+  if (command.get<bool>("by-tensor")) write_by_tensor(file, setup.parameters(), at);
   write_frame(file, command, setup, kIntroduction.name, "Loss, gradient and products", "evaluation");
   file.commit();
 }

@@ -127,7 +127,7 @@ SpectrumResults analyse(const Command& command, const SpectrumRequest& request, 
 
 /// The verdict on the first of the matrices, and what is known of each.
 void say_and_write(Command& command, hdf5::Writer& file, const std::vector<SpectrumResults>& all,
-                   const Symmetries* symmetries, const Stationarity& point, bool with_vectors) {
+                   const Symmetries* symmetries, const Stationarity& point, const WrittenVectors& vectors) {
   const SpectrumResults& first = all.front();
   command.say(curvature_verdict(first, &point));
   command.verdict("no-negative-curvature", first.has_no_negative());
@@ -137,7 +137,7 @@ void say_and_write(Command& command, hdf5::Writer& file, const std::vector<Spect
   for (const SpectrumResults& r : all) {
     if (&r != &first) command.say("-- " + curvature_verdict(r));
     say_results(command, r);
-    write_results(file, &r == &first ? "/entry" : "/entry/parts/" + r.matrix, r, with_vectors);
+    write_results(file, &r == &first ? "/entry" : "/entry/parts/" + r.matrix, r, vectors);
   }
 }
 
@@ -169,12 +169,14 @@ void body(Command& command) {
       stationarity_at(at, *setup.theory, parts.get(HessianPart::gauss_newton), command.seed());
 
   hdf5::Writer file(output.path(), output.may_replace());
-  say_and_write(command, file, all, symmetries.get(), point, request.with_vectors);
+  say_and_write(command, file, all, symmetries.get(), point,
+                {request.with_vectors, command.get<bool>("by-tensor") ? &setup.parameters() : nullptr});
   if (symmetries) write_symmetries(file, *symmetries, setup.theory->generic_modes(setup.point));
   write_point(file, all.front(), point);
   if (journal && journal->replayed() > 0)
     command.message(std::to_string(journal->replayed()) + " products were in the journal, " +
                     std::to_string(journal->computed()) + " were computed");
+  if (at.kinks() > 0) command.say(kinks_text(at.kinks()));
   command.say("at loss f = " + with_error(point.loss, point.loss_error) +
               ", |grad f| = " + with_error(point.gradient, point.gradient_error));
   command.say(setup.text());

@@ -1,13 +1,20 @@
 /// basin-problem: writes problem files.
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <sstream>
 
 #include "basin/hdf5/minimum_file.h"
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
+#include "basin/network/architecture_json.h"
 #include "basin/problem/constructions.h"
+#include "basin/problem/drawn_data.h"
 #include "basin/problem/npy.h"
 #include "common/command/problems.h"
 #include "common/command/run.h"
+#include "common/command/setup.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -20,10 +27,11 @@ const char* const kOverview = R"(basin-problem: makes problem files: data, a ker
 
 Usage: basin-problem KIND -o PROBLEM.h5 [options]
 
-  teacher   Gaussian inputs; targets from a random network, or random
-  text      labelled text in the layout of the Large Movie Review Dataset
-  import    NumPy .npy arrays
-  construct stationary points that are not global minima, known exactly
+  teacher       Gaussian inputs; targets from a random network, or random
+  text          labelled text in the layout of the Large Movie Review Dataset
+  import        NumPy .npy arrays
+  construct     stationary points that are not global minima, known exactly
+  architecture  any network, described in JSON, on given or random data
 
 basin-problem KIND --help explains each.
 
@@ -119,6 +127,129 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
               std::to_string(made.unused) + " left over");
   if (const std::string note = encoding_note(reviews); !note.empty()) command.say(note);
   write(command, file, made.problem, command.provenance(folder, sha256));
+}
+
+/// A JSON text of a network.
+Architecture read_architecture(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) throw InputError(path + ": cannot be read: " + std::strerror(errno));
+  try {
+    Architecture architecture = architecture_from_json(text.str());
+    static_cast<void>(blocks(architecture));
+    static_cast<void>(make_loss<double>(architecture.loss));
+    return architecture;
+  } catch (const InputError& error) {
+    throw InputError(path + ": " + error.what());
+  }
+}
+
+/// Has `take` take an array of a file, whose errors are of that file.
+template <class Take>
+void take_file(const std::string& path, NpyNumbers numbers, std::vector<std::string>& read,
+               const Take& take) {
+  const NpyArray array = read_npy(path, numbers);
+  read.push_back(path);
+  try {
+    take(array.shape, array.values);
+  } catch (const InputError& error) {
+    throw InputError(path + ": " + error.what());
+  }
+}
+
+/// What the options give of the data, and the rest drawn. Adds the files to `read`.
+NetworkData data_of_network(Command& command, const Architecture& architecture,
+                            std::vector<std::string>& read) {
+  NetworkData data(architecture);
+  const auto numbers = [](bool whole) { return whole ? NpyNumbers::whole : NpyNumbers::floating; };
+  if (command.given("inputs")) {
+    refuse(command, {"samples", "input-scale", "data-seed"}, "when inputs are given");
+    take_file(command.get<std::string>("inputs"), numbers(architecture.vocabulary > 0), read,
+              [&](const auto&... array) { data.take_inputs(array...); });
+  } else {
+    refuse(command, {"mask", "token-types"}, "without --inputs");
+    draw_inputs(command, data);
+  }
+  if (command.given("token-types"))
+    take_file(command.get<std::string>("token-types"), NpyNumbers::whole, read,
+              [&](const auto&... array) { data.take_token_types(array...); });
+  if (command.given("mask"))
+    take_file(command.get<std::string>("mask"), NpyNumbers::whole, read,
+              [&](const auto&... array) { data.take_mask(array...); });
+  if (command.given("targets")) {
+    if (!command.given("inputs")) throw InputError("--targets: expected --inputs with it");
+    refuse(command, {"target-init", "target-gain", "target-seed"}, "when targets are given");
+    take_file(command.get<std::string>("targets"), numbers(data.labels()), read,
+              [&](const auto&... array) { data.take_targets(array...); });
+  } else {
+    draw_targets(data, teacher_initialisation(command));
+  }
+  return data;
+}
+
+void architecture(int argc, const char* const* argv) {
+  Command command(
+      {kName + " architecture", "a problem of any network, described in JSON",
+       "NETWORK.json -o PROBLEM.h5 [options]",
+       R"(NETWORK.json says inputs, layers and loss; lib/hdf5/FORMAT.md has the table of layers, data/classifier.json is an
+example. Data are .npy files: --inputs (N, tokens, width), token ids (N, tokens) or images (N, channels, height,
+width), --mask (N, tokens) of 0 and 1, --targets (N, tokens, width) of what comes out, or labels (N, tokens) or (N)
+under cross-entropy, negative where a row counts for nothing. Without inputs, numbers are N(0, s^2) and token ids
+uniform; without targets they are the outputs of a teacher, a network of the same architecture with weights of its
+own, or the class of its largest output. Weights are drawn by --init.
+)",
+       R"(  basin-problem architecture data/classifier.json -o classifier.h5 -N 32
+  basin-problem architecture network.json -o network.h5 --inputs X.npy --targets labels.npy --init pytorch
+)"},
+      argc, argv, 2);
+  command.options.add_options()  //
+      ("network", po::value<std::string>()->required()->value_name("FILE"),
+       "the network (first argument)")                                                               //
+      ("inputs", po::value<std::string>()->value_name("FILE"), "inputs, a .npy file")                //
+      ("token-types", po::value<std::string>()->value_name("FILE"), "token types (default: all 0)")  //
+      ("mask", po::value<std::string>()->value_name("FILE"), "which tokens are real")                //
+      ("targets", po::value<std::string>()->value_name("FILE"), "numbers or labels");
+  command.positional.add("network", 1);
+  add_drawn_data_options(command.options);
+  command.options.add_options()("init-seed", po::value<Seed>()->value_name("S"),
+                                "seed of the initial weights (default --seed)");
+  add_initialisation_options(command.options, "gaussian");
+  command.options.add_options()("no-weights", po::bool_switch(),
+                                "leave the weights to the tools that read the file");
+  if (!command.parse()) return;
+
+  const auto path = command.get<std::string>("network");
+  std::vector<std::string> read = {path};
+  DescribedNetwork net = {read_architecture(path), {}};
+  Problem problem;
+  problem.tokens = net.architecture.input.tokens;
+  problem.data = data_of_network(command, net.architecture, read).take();
+  const std::string sha256 = hdf5::sha256_of_files("", read);
+  hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  Index count = 0;
+  for (const ParameterBlock& block : blocks(net.architecture))
+    if (block.tied_to.empty()) count += block.size();
+  if (command.get<bool>("no-weights")) {
+    refuse(command, {"init", "gain", "init-seed"}, "under --no-weights");
+  } else {
+    require_memory(path + ": drawing the weights", 2 * 8 * static_cast<double>(count));
+    net.weights = draw_weights(net.architecture, student_initialisation(command));
+  }
+  const Shape in = net.architecture.input, out = output_shape(net.architecture);
+  command.say(command.output() + ": " + summary(net.architecture) + "; " + std::to_string(count) +
+              (net.weights ? " weights" : " parameters, no weights") +
+              "; N = " + std::to_string(problem.data.samples) + ", inputs " + std::to_string(in.tokens) +
+              (net.architecture.vocabulary > 0
+                   ? " token ids of " + std::to_string(net.architecture.vocabulary)
+                   : " x " + std::to_string(in.width)) +
+              ", outputs " + std::to_string(out.tokens) + " x " + std::to_string(out.width));
+  std::string names;
+  for (const std::string& one : read) names += (names.empty() ? "" : "\n") + one;
+  problem.described = std::move(net);
+  hdf5::write_problem(file, problem);
+  hdf5::write_provenance(file, "/provenance", command.provenance(names, sha256));
+  file.commit();
 }
 
 /// Reads a .npy file of rank 3.
@@ -249,6 +380,10 @@ void construct(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   return run_kinds(kName, "kind of problem", kOverview,
-                   {{"teacher", teacher}, {"text", text}, {"import", import}, {"construct", construct}}, argc,
-                   argv);
+                   {{"teacher", teacher},
+                    {"text", text},
+                    {"import", import},
+                    {"construct", construct},
+                    {"architecture", architecture}},
+                   argc, argv);
 }

@@ -60,7 +60,7 @@ class Search {
         output_(std::move(output)),
         escape_file_(std::move(escape)) {
     data_.specification = shared_specification(command, setup);
-    require_representable(setup.point.data->Y.stableNorm(), setup.input + ": ");
+    require_representable(setup.point.target_size(), setup.input + ": ");
     data_.known = minimum_for(command, setup);
     data_.sources = request_.sources;
     data_.shape = record_shape(request_.loss);

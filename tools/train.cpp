@@ -56,7 +56,7 @@ Specification specification_of(const Command& command, const Setup& setup) {
 void use_one_thread_for_small_work(const Setup& setup, bool with_kernels) {
   constexpr double kSmall = 1e7;  // operations a step: about a millisecond
   const auto rows = static_cast<double>(setup.point.data->X.rows()),
-             m = static_cast<double>(setup.point.data->Y.size());
+             m = static_cast<double>(setup.point.output_size());
   const auto layer = setup.single_attention();
   const Index scores = layer ? layer->tokens * layer->heads * layer->head_dim : 0;
   const double step = 6 * rows * static_cast<double>(setup.point.weights.size() + scores);
@@ -74,9 +74,8 @@ class Trainer {
         objective_(setup.point, command.get<std::string>("method") == "newton" ? command.memory() : 0,
                    setup.theory->natural_length(setup.point)) {
     run_ = start_run(objective_, setup.theory, setup.parameters().extract(setup.point.weights));
-    require_representable(
-        std::max(setup.point.data->Y.stableNorm(), objective_.here().outputs().stableNorm()),
-        setup.input + ": ");
+    require_representable(std::max(setup.point.target_size(), objective_.here().outputs().stableNorm()),
+                          setup.input + ": ");
     const double scale = objective_.gradient_scale();
     plan_ = make_descent_plan(command, setup, objective_);
     plan_.stopping.gradient_scale = scale;

@@ -102,6 +102,10 @@ void Writer::write(const std::string& path, std::int64_t value) {
   write_dataset(path, H5T_NATIVE_INT64, &value, {});
 }
 
+void Writer::write(const std::string& path, const std::vector<std::int64_t>& values, const Extent& shape) {
+  write_dataset(path, H5T_NATIVE_INT64, values.data(), shape);
+}
+
 void Writer::write_unsigned(const std::string& path, std::uint64_t value) {
   write_dataset(path, H5T_NATIVE_UINT64, &value, {});
 }

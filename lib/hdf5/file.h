@@ -31,6 +31,7 @@ class Writer {
   void write(const std::string& path, const std::vector<double>& values);
   void write(const std::string& path, double value) { write(path, &value, {}); }
   void write(const std::string& path, const std::vector<std::int64_t>& values);
+  void write(const std::string& path, const std::vector<std::int64_t>& values, const Extent& shape);
   void write(const std::string& path, std::int64_t value);
   void write(const std::string& path, const std::string& value);
   void write(const std::string& path, const std::vector<std::string>& values, const Extent& shape);

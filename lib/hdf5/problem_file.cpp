@@ -8,6 +8,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/network/architecture_json.h"
 #include "basin/problem/encoding.h"
+#include "basin/problem/network_data.h"
 
 namespace basin::hdf5 {
 namespace {
@@ -116,6 +117,7 @@ DescribedNetwork read_described(const Reader& file) {
   try {
     net.architecture = architecture_from_json(description);
     all = blocks(net.architecture);
+    static_cast<void>(make_loss<double>(net.architecture.loss));
   } catch (const InputError& error) {
     throw InputError(file.path() + ": " + path + ": " + shortened(error.what(), 400));
   }
@@ -127,61 +129,36 @@ DescribedNetwork read_described(const Reader& file) {
   return net;
 }
 
-/// Numbers of shape (N, n), of any type, that are whole and from 0 to `most`.
-Array read_whole(const Reader& file, const std::string& path, const Extent& shape, Index most) {
-  Array array = file.read_numbers(path, shape);
-  for (Index k = 0; k < array.values.size(); ++k) {
-    const double value = array.values[k];
-    if (value >= 0 && value <= static_cast<double>(most) && value == std::floor(value)) continue;
-    const Index n = array.shape[1];
-    file.refuse(path, "found " + std::to_string(value) + " at (" + std::to_string(k / n) + ", " +
-                          std::to_string(k % n) + "); expected whole numbers from 0 to " +
-                          std::to_string(most));
+/// An array, and what takes it, whose errors are of that dataset.
+template <class Take>
+void taken(const Reader& file, const std::string& path, const Array& array, const Take& take) {
+  try {
+    take(array.shape, array.values);
+  } catch (const InputError& error) {
+    file.refuse(path, error.what());
   }
-  return array;
-}
-
-/// Inputs of the kind and shape that the architecture says.
-void read_inputs(const Reader& file, const Architecture& a, Problem& problem) {
-  const Index n = a.input.tokens;
-  Data<double>& data = problem.data;
-  problem.tokens = n;
-  if (a.vocabulary > 0) {
-    const Array ids = read_whole(file, "/data/tokens", {kAnySize, n}, a.vocabulary - 1);
-    check_positive(file, "/data/tokens", ids.shape);
-    data.ids.assign(ids.values.begin(), ids.values.end());
-    data.samples = ids.shape[0];
-    data.X.resize(data.samples * n, 0);
-    return;
-  }
-  const std::string path = a.channels > 0 ? "/data/images" : "/data/X";
-  const Array X = file.read_array(path, a.channels > 0 ? 4 : 3);
-  check_positive(file, path, X.shape);
-  Extent expected = {X.shape[0], n, a.input.width};
-  if (a.channels > 0) expected = {X.shape[0], a.channels, n / a.channels, a.input.width};
-  if (X.shape != expected)
-    wrong_shape(file, path, X.shape, text(expected) + ", the inputs that /model/architecture says");
-  data.samples = X.shape[0];
-  data.X = Eigen::Map<const Matrix<double>>(X.values.data(), data.samples * n, a.input.width);
 }
 
 void read_described_data(const Reader& file, const Architecture& a, Problem& problem) {
-  read_inputs(file, a, problem);
-  Data<double>& data = problem.data;
-  const Index N = data.samples, n = a.input.tokens;
-  if (file.has("/data/mask")) {
-    const Vector<double> mask = read_whole(file, "/data/mask", {N, n}, 1).values;
-    data.mask.assign(mask.begin(), mask.end());
-    for (Index i = 0; i < N; ++i)
-      if (mask.segment(i * n, n).isZero(0))
-        file.refuse("/data/mask", "sample " + std::to_string(i) + " has no real token");
-  }
-  const Shape out = output_shape(a);
-  const Array Y = file.read_array("/data/Y", 3);
-  if (Y.shape != Extent{N, out.tokens, out.width})
-    wrong_shape(file, "/data/Y", Y.shape,
-                text({N, out.tokens, out.width}) + ", the outputs of /model/architecture");
-  data.Y = as_rows(Y);
+  NetworkData data(a);
+  const std::string inputs = a.vocabulary > 0 ? "/data/tokens" : a.channels > 0 ? "/data/images" : "/data/X";
+  taken(file, inputs, a.vocabulary > 0 ? file.read_numbers(inputs) : file.read_array(inputs),
+        [&](const auto&... array) { data.take_inputs(array...); });
+  if (const std::string types = "/data/token_types"; file.has(types))
+    taken(file, types, file.read_numbers(types),
+          [&](const auto&... array) { data.take_token_types(array...); });
+  if (const std::string mask = "/data/mask"; file.has(mask))
+    taken(file, mask, file.read_numbers(mask), [&](const auto&... array) { data.take_mask(array...); });
+  const std::string targets = data.labels() ? "/data/labels" : "/data/Y",
+                    other = data.labels() ? "/data/Y" : "/data/labels";
+  if (file.has(other))
+    file.refuse(other, file.has(targets)
+                           ? "found beside " + targets + "; the loss " + a.loss.type + " reads that alone"
+                           : "the loss " + a.loss.type + " takes " + targets + ", which is missing");
+  taken(file, targets, data.labels() ? file.read_numbers(targets) : file.read_array(targets),
+        [&](const auto&... array) { data.take_targets(array...); });
+  problem.tokens = a.input.tokens;
+  problem.data = data.take();
 }
 
 void write_described_data(Writer& file, const Architecture& a, const Data<double>& data) {
@@ -193,8 +170,15 @@ void write_described_data(Writer& file, const Architecture& a, const Data<double
     file.write("/data/images", data.X.data(), {N, a.channels, n / a.channels, a.input.width});
   else
     file.write("/data/X", data.X.data(), {N, n, a.input.width});
+  if (!data.types.empty())
+    file.write_unsigned("/data/token_types", std::vector<std::uint64_t>(data.types.begin(), data.types.end()),
+                        {N, n});
   if (!data.mask.empty()) file.write_bytes("/data/mask", data.mask, {N, n});
-  file.write("/data/Y", data.Y.data(), {N, data.Y.rows() / N, data.Y.cols()});
+  if (data.labels.empty())
+    file.write("/data/Y", data.Y.data(), {N, data.Y.rows() / N, data.Y.cols()});
+  else
+    file.write("/data/labels", std::vector<std::int64_t>(data.labels.begin(), data.labels.end()),
+               {N, static_cast<Index>(data.labels.size()) / N});
 }
 
 void write_described(Writer& file, const DescribedNetwork& net) {
@@ -249,9 +233,11 @@ Problem read_problem(const Reader& file) {
     read_described_data(file, problem.described->architecture, problem);
     return problem;
   }
-  if (file.has("/data/mask"))
-    file.refuse("/data/mask",
-                "found without /model/architecture; masks are of files that describe their network");
+  for (const char* path : {"/data/mask", "/data/labels"})
+    if (file.has(path))
+      file.refuse(path, "found without /model/architecture; " +
+                            std::string(std::string(path) == "/data/mask" ? "masks" : "labels") +
+                            " are of files that describe their network");
   const Array X = file.read_array("/data/X", 3), Y = file.read_array("/data/Y", 3);
   check_positive(file, "/data/X", X.shape);
   check_positive(file, "/data/Y", Y.shape);

@@ -229,6 +229,13 @@ bool Reader::has(const std::string& object) const {
   return follow(object).there;
 }
 
+bool Reader::has_group(const std::string& object) const {
+  const Place place = follow(object);
+  if (!place.there) return false;
+  const Handle handle(H5Oopen(place.file->file_.get(), place.path.c_str(), H5P_DEFAULT), H5Oclose);
+  return handle.valid() && H5Iget_type(handle.get()) == H5I_GROUP;
+}
+
 Reader::Place Reader::place_of(const std::string& object) const {
   Place place = follow(object);
   if (!place.there) place.file->refuse(place.path, "is missing");

@@ -46,6 +46,7 @@ class Reader {
   const std::string& path() const { return path_; }
   /// Whether there is a link of that name; where it leads to nothing, that is an error.
   bool has(const std::string& object) const;
+  bool has_group(const std::string& object) const;
   /// Names of the members of a group, and of the attributes of an object.
   std::vector<std::string> members(const std::string& group) const;
   std::vector<std::string> attributes(const std::string& object) const;

@@ -1,15 +1,17 @@
 /// Labelled data: targets that name a class.
 #pragma once
 
-#include "basin/linalg/types.h"
+#include "basin/model/model.h"
 
 namespace basin {
 
-/// Whether each row of Y (a token) names a class: -1 or 1 where there is one output, else one 1 among zeros.
-bool labelled(const Matrix<double>& Y);
+/// Whether each row of the targets names a class: a label, or -1 or 1 in Y where there is one output, else
+/// one 1 among zeros.
+bool labelled(const Data<double>& data);
 
-/// The percentage of rows of F, of labelled Y, in the right class: f y > 0 for one output, else the target's
-/// output above all others. NaN where F is not finite.
-double accuracy(const Matrix<double>& F, const Matrix<double>& Y);
+/// The percentage of the rows of outputs F that are in the right class, among those that count
+/// (counting_rows): f y > 0 for one output and targets Y, else the class's output above all others. NaN where
+/// F is not finite.
+double accuracy(const Matrix<double>& F, const Data<double>& data, const Mask& counting = {});
 
 }  // namespace basin

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 
 #include "basin/linalg/errors.h"
@@ -14,6 +15,8 @@ namespace {
 // them should stay in cache, if it can.
 constexpr std::size_t kBlockBytes = std::size_t{16} << 20U;
 constexpr Index kMaxVectors = 8;
+// Outputs that are not asked for are kept up to this.
+constexpr double kOutputBytes = 0x1p28;
 
 void check_size(const char* what, Index found, Index expected) {
   if (found != expected)
@@ -45,15 +48,19 @@ auto flat(const Batch<S>& batch, Index j) {
   return Eigen::Map<const Vector<S>>(matrix.data(), matrix.size());
 }
 
-template <class S>
-void check_finite(const Matrix<S>& outputs, Index tokens, const Vector<S>& gradient) {
-  for (Index row = 0; row < outputs.rows(); ++row)
-    if (!outputs.row(row).allFinite())
-      throw WorkError(
-          "the output of sample " + std::to_string(row / tokens) + ", token " + std::to_string(row % tokens) +
-          " (counted from 0) is not finite: the weights or inputs are " + "too large for this arithmetic");
-  if (!gradient.allFinite())
-    throw WorkError("the gradient is not finite: the weights or inputs are too large for this arithmetic");
+void check_ids(const char* what, const std::vector<std::int32_t>& ids, Index rows) {
+  for (const std::int32_t id : ids)
+    if (id < 0 || id >= rows)
+      throw InputError(std::string(what) + " " + std::to_string(id) + ": the network takes " +
+                       (rows > 0 ? "0 to " + std::to_string(rows - 1) : std::string("none")));
+}
+
+/// The first row that is not finite; past the last: there is none.
+template <class Rows>
+Index first_overflow(const Rows& outputs) {
+  Index row = 0;
+  while (row < outputs.rows() && outputs.row(row).allFinite()) ++row;
+  return row;
 }
 
 }  // namespace
@@ -85,16 +92,14 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
   check_size("number of weights", weights().size(), parameters().weight_count());
   check_size("rows of X", point_.data->X.rows(), point_.data->samples * in.tokens);
   check_size("columns of X", point_.data->X.cols(), in.width);
-  check_size("rows of Y", point_.data->Y.rows(), point_.data->samples * out.tokens);
-  check_size("columns of Y", point_.data->Y.cols(), out.width);
   for (const auto& [name, size] : {std::pair{"number of token ids", point_.data->ids.size()},
+                                   {"number of token types", point_.data->types.size()},
                                    {"length of the mask", point_.data->mask.size()}})
     if (size > 0) check_size(name, static_cast<Index>(size), point_.data->X.rows());
-  const Index vocabulary = model().architecture().vocabulary;
-  for (const std::int32_t id : point_.data->ids)
-    if (id < 0 || id >= vocabulary)
-      throw InputError("token id " + std::to_string(id) + ": the network takes " +
-                       (vocabulary > 0 ? "0 to " + std::to_string(vocabulary - 1) : std::string("none")));
+  check_ids("token id", point_.data->ids, model().architecture().vocabulary);
+  check_ids("token type", point_.data->types, model().architecture().token_types);
+  if (model().architecture().token_types > 0)
+    check_size("number of token types", static_cast<Index>(point_.data->types.size()), point_.data->X.rows());
   if (point_.data->samples < 1) throw InputError("number of samples: expected at least 1, found 0");
 
   const Index per_chunk = std::max<Index>(1, options_.chunk_rows / in.tokens);
@@ -103,9 +108,11 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
 
   const ParameterLayout& network = model().network_parameters();
   model().network_weights(weights(), made_weights_);
-  outputs_.resize(point_.data->Y.rows(), point_.data->Y.cols());
+  const bool keep_outputs = static_cast<double>(output_size()) * sizeof(S) <= kOutputBytes;
+  if (keep_outputs) outputs_.resize(point_.data->samples * out.tokens, out.width);
   std::size_t kept_bytes = 0, largest = 1;
   std::vector<S> losses(chunks_.size());
+  std::vector<Index> overflows(chunks_.size()), kinks(chunks_.size());
   workspaces_.resize(thread_slots());
   network_gradient_ =
       sum_(static_cast<Index>(chunks_.size()), network.theta_size(), 1,
@@ -114,7 +121,10 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
              if (!point) point = std::make_unique<PointState>();
              evaluate_gradient(chunks_[c], *point, mutable_view<S>(sum, network.theta_slots()));
              const Index first = chunks_[c].first * out.tokens, rows = chunks_[c].count * out.tokens;
-             outputs_.middleRows(first, rows) = point->y[0];
+             if (keep_outputs) outputs_.middleRows(first, rows) = point->y[0];
+             overflows[c] = first_overflow(point->y[0]);
+             if (overflows[c] < rows) return;
+             kinks[c] = model().network().kinks(point->value);
              losses[c] = ChunkLoss(*this, chunks_[c].first).value(point->y[0]);
 #pragma omp critical(basin_linearization)
              {
@@ -127,10 +137,18 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
              }
            });
   loss_ = tree_sum<S>(losses);
+  kinks_ = std::accumulate(kinks.begin(), kinks.end(), Index{0});
   sum_ = {};  // a point of which no products are asked holds no memory for them
   gradient_ = Vector<S>::Zero(theta_size());
   add_adjoint(network_gradient_, gradient_);
-  check_finite(outputs_, out.tokens, gradient_);
+  for (std::size_t c = 0; c < chunks_.size(); ++c)
+    if (const Index row = overflows[c]; row < chunks_[c].count * out.tokens)
+      throw WorkError("the output of sample " + std::to_string(chunks_[c].first + row / out.tokens) +
+                      ", token " + std::to_string(row % out.tokens) +
+                      " (counted from 0) is not finite: the weights or inputs are too large for this "
+                      "arithmetic");
+  if (!gradient_.allFinite())
+    throw WorkError("the gradient is not finite: the weights or inputs are too large for this arithmetic");
   choose_vectors_at_once(largest, kept_bytes);
 }
 
@@ -326,9 +344,24 @@ void Linearization<S>::hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const {
 }
 
 template <class S>
+const Matrix<S>& Linearization<S>::outputs() const {
+  if (outputs_.size() > 0) return outputs_;
+  const Shape out = model().network().output();
+  outputs_.resize(point_.data->samples * out.tokens, out.width);
+  workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
+  parallel_for(static_cast<Index>(chunks_.size()), [&](Index c, Index slot) {
+    const Chunk& chunk = chunks_[c];
+    outputs_.middleRows(chunk.first * out.tokens, chunk.count * out.tokens) =
+        point_at(chunk, workspaces_[slot], false).y[0];
+  });
+  return outputs_;
+}
+
+template <class S>
 Matrix<S> Linearization<S>::residual() const {
-  Matrix<S> r(outputs_.rows(), outputs_.cols());
-  loss_rule_.gradient(0, outputs_, r);
+  const Matrix<S>& F = outputs();
+  Matrix<S> r(F.rows(), F.cols());
+  loss_rule_.gradient(0, F, r);
   return r;
 }
 

@@ -44,17 +44,21 @@ class Linearization {
   const Model<S>& model() const { return *point_.model; }
   const ParameterLayout& parameters() const { return point_.parameters(); }
   Index theta_size() const { return parameters().theta_size(); }  ///< P
-  Index output_size() const { return outputs_.size(); }           ///< m
+  Index output_size() const { return point_.output_size(); }      ///< m
 
   const Vector<S>& weights() const { return point_.weights; }  ///< of all blocks
   /// How many vectors are multiplied together: what is taken for one point is shared by them.
   Index vectors_at_once() const { return vectors_at_once_; }
 
   S loss() const { return loss_; }
-  const Matrix<S>& outputs() const { return outputs_; }  ///< F, rows as in Data::Y
-  Matrix<S> residual() const;                            ///< r = dl/dF; F - Y for squared loss
+  /// F, rows (sample, token). Those of a large vocabulary exist from the first time that they are asked for.
+  const Matrix<S>& outputs() const;
+  Matrix<S> residual() const;  ///< r = dl/dF; F - Y for squared loss
   const LossFacts& loss_facts() const { return model().loss().facts(); }
-  const Vector<S>& gradient() const { return gradient_; }  ///< P
+  const Mask& counting_rows() const { return loss_rule_.counting(); }  ///< of F, in the loss; empty: all
+  const Vector<S>& gradient() const { return gradient_; }              ///< P
+  /// As Layer::kinks, over all samples.
+  Index kinks() const { return kinks_; }
 
   void jvp(ConstVectorsRef<S> V, VectorsRef<S> JV) const;
   void vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const;
@@ -123,7 +127,8 @@ class Linearization {
   mutable TreeSum<S> sum_;    // and their adjoints
   Index vectors_at_once_ = 1;
   S loss_ = 0;
-  Matrix<S> outputs_;
+  Index kinks_ = 0;
+  mutable Matrix<S> outputs_;
   Vector<S> gradient_, network_gradient_;
 };
 

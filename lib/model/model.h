@@ -1,7 +1,9 @@
 /// A model: a network, a loss, and the choice of what is trained.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -75,58 +77,74 @@ std::shared_ptr<const Model<S>> build(const Architecture& architecture,
 /// Inputs and targets of N samples, the rows ordered (sample, token).
 template <class S>
 struct Data {
-  Index samples;                       ///< N
-  Matrix<S> X;                         ///< N n x D
-  Matrix<S> Y;                         ///< (N tokens of an output) x D_out
-  std::vector<std::int32_t> ids = {};  ///< token ids, N n; empty: there are none
-  Mask mask = {};                      ///< N n; masked rows of the outputs count in no loss
+  Index samples;                          ///< N
+  Matrix<S> X;                            ///< N n x D
+  Matrix<S> Y;                            ///< (N tokens of an output) x D_out; empty: there are labels
+  std::vector<std::int32_t> ids = {};     ///< token ids, N n; empty: there are none
+  Mask mask = {};                         ///< N n; masked rows of the outputs count in no loss
+  std::vector<std::int32_t> types = {};   ///< token types, N n; empty: there are none
+  std::vector<std::int32_t> labels = {};  ///< classes, N tokens of an output; negative: counts in no loss
 
   /// What samples first, ..., first + count - 1 have beside their numbers.
   Context context(Index first, Index count, Index tokens) const {
     const auto part = [&](const auto& of) {
       return of.empty() ? std::span(of) : std::span(of).subspan(first * tokens, count * tokens);
     };
-    return {part(ids), part(mask)};
+    return {part(ids), part(mask), part(types)};
   }
 };
 
-/// The loss on rows of the outputs of a model on data: rows that are masked count for nothing.
+/// Which rows of the outputs of a network count in its loss: those of no masked token and with a label, if
+/// there are labels. Empty: all do.
+template <class S>
+Mask counting_rows(const Layer<S>& network, const Data<S>& data);
+
+/// The loss on rows of the outputs of a model on data, over the rows that count and averaged as it says.
 template <class S>
 class DataLoss {
  public:
-  DataLoss(const Model<S>& model, const Data<S>& data) : loss_(model.loss()), Y_(data.Y), mask_(data.mask) {
-    model.network().mask(mask_);
-  }
+  /// Throws InputError where the targets are not what the loss takes, or do not fit the outputs, or no row
+  /// counts.
+  DataLoss(const Model<S>& model, const Data<S>& data);
+
+  const LossFacts& facts() const { return loss_.facts(); }
+  const Mask& counting() const { return counting_; }  ///< as counting_rows
+
   S value(Index first_row, ConstMatrixRef<S> F) const {
     S sum = 0;
-    for_real_rows(first_row, F.rows(), [&](Index row, Index count) {
-      sum += loss_.value(F.middleRows(row, count), Y_.middleRows(first_row + row, count));
+    for_counting_rows(first_row, F.rows(), [&](Index row, Index count) {
+      sum += loss_.value(F.middleRows(row, count), targets(first_row + row, count));
     });
-    return sum;
+    return scale_ * sum;
   }
   void gradient(Index first_row, ConstMatrixRef<S> F, MatrixRef<S> r) const {
-    if (!mask_.empty()) r.setZero();
-    for_real_rows(first_row, F.rows(), [&](Index row, Index count) {
-      loss_.gradient(F.middleRows(row, count), Y_.middleRows(first_row + row, count),
-                     r.middleRows(row, count));
+    if (!counting_.empty()) r.setZero();
+    for_counting_rows(first_row, F.rows(), [&](Index row, Index count) {
+      loss_.gradient(F.middleRows(row, count), targets(first_row + row, count), r.middleRows(row, count));
+      if (scale_ != 1) r.middleRows(row, count) *= scale_;
     });
   }
   void curvature(Index first_row, ConstMatrixRef<S> F, ConstMatrixRef<S> dF, MatrixRef<S> dr) const {
-    if (!mask_.empty()) dr.setZero();
-    for_real_rows(first_row, F.rows(), [&](Index row, Index count) {
-      loss_.hessian_product(F.middleRows(row, count), Y_.middleRows(first_row + row, count),
+    if (!counting_.empty()) dr.setZero();
+    for_counting_rows(first_row, F.rows(), [&](Index row, Index count) {
+      loss_.hessian_product(F.middleRows(row, count), targets(first_row + row, count),
                             dF.middleRows(row, count), dr.middleRows(row, count));
+      if (scale_ != 1) dr.middleRows(row, count) *= scale_;
     });
   }
 
  private:
-  /// body(row, count) for every run of real rows among those from first_row.
+  Targets<S> targets(Index row, Index count) const {
+    if (labels_.empty()) return {Y_.middleRows(row, count)};
+    return {Y_, labels_.subspan(static_cast<std::size_t>(row), static_cast<std::size_t>(count))};
+  }
+  /// body(row, count) for every run of counting rows among those from first_row.
   template <class Body>
-  void for_real_rows(Index first_row, Index rows, const Body& body) const {
-    if (mask_.empty()) return body(0, rows);
+  void for_counting_rows(Index first_row, Index rows, const Body& body) const {
+    if (counting_.empty()) return body(0, rows);
     for (Index row = 0; row < rows; ++row) {
       Index end = row;
-      while (end < rows && mask_[first_row + end]) ++end;
+      while (end < rows && counting_[first_row + end]) ++end;
       if (end > row) body(row, end - row);
       row = end;
     }
@@ -134,7 +152,9 @@ class DataLoss {
 
   const Loss<S>& loss_;
   const Matrix<S>& Y_;
-  Mask mask_;
+  std::span<const std::int32_t> labels_;
+  Mask counting_;
+  S scale_ = 1;  // 1 over what the sum is divided by
 };
 
 }  // namespace basin

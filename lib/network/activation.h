@@ -104,6 +104,16 @@ class Activation final : public Layer<S> {
     }
   }
 
+  Index kinks(const Saved<S>& value) const override {
+    if (function_ != ActivationFunction::relu) return 0;
+    const auto x = value.input[0];
+    Index count = 0;
+    for (Index row = 0; row < x.rows(); ++row)
+      if (value.context.mask.empty() || value.context.mask[static_cast<std::size_t>(row)] != 0)
+        count += (x.row(row).array() == 0).count();
+    return count;
+  }
+
   /// dy = g' dx
   void tangent(BlockView<const S> /*w*/, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
                Saved<S>& tangent, Batch<S>& dy) const override {

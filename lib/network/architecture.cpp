@@ -20,15 +20,35 @@ double count(const std::vector<LayerDescription>& layers) {
   return sum;
 }
 
-/// Ids that the inputs may have must be rows of every embedding.
-void check_vocabulary(const std::vector<LayerDescription>& layers, Index vocabulary) {
+/// Ids and types that the inputs may have must be rows of every embedding, if it has rows for such.
+void check_vocabulary(const std::vector<LayerDescription>& layers, const Architecture& of) {
   for (const LayerDescription& layer : layers) {
-    check_vocabulary(layer.layers, vocabulary);
-    const auto rows = layer.options.find("vocabulary");
-    if (rows == layer.options.end() || !std::holds_alternative<Index>(rows->second)) continue;
-    if (std::get<Index>(rows->second) < vocabulary)
-      throw InputError(layer.type + ": vocabulary = " + std::to_string(std::get<Index>(rows->second)) +
-                       "; expected at least that of the inputs, " + std::to_string(vocabulary));
+    check_vocabulary(layer.layers, of);
+    for (const auto& [name, most] : {std::pair{"vocabulary", of.vocabulary}, {"types", of.token_types}}) {
+      const auto rows = layer.options.find(name);
+      if (rows == layer.options.end() || !std::holds_alternative<Index>(rows->second)) continue;
+      const Index there = std::get<Index>(rows->second);
+      if (there < most && (there > 0 || name == std::string("vocabulary")))
+        throw InputError(layer.type + ": " + name + " = " + std::to_string(there) +
+                         "; expected at least that of the inputs, " + std::to_string(most));
+      if (there > 0 && most == 0 && name == std::string("types"))
+        throw InputError(layer.type + ": types = " + std::to_string(there) +
+                         "; expected inputs with token-types");
+    }
+  }
+}
+
+/// A pool leaves one token, which attention has nothing to choose from: nobody means that.
+void check_pools(const std::vector<LayerDescription>& layers, bool& pooled) {
+  for (const LayerDescription& layer : layers) {
+    if (layer.type == "pool") pooled = true;
+    if (pooled && layer.type == "attention")
+      throw InputError("attention: behind a pool, which leaves one token a sample; expected it before");
+    const bool before = pooled;
+    for (const LayerDescription& inside : layer.layers) {
+      if (layer_type(layer.type).inside == "branches") pooled = before;
+      check_pools({inside}, pooled);
+    }
   }
 }
 
@@ -57,10 +77,40 @@ std::unique_ptr<const Layer<S>> make_network(const Architecture& a) {
   if (count(a.layers) > kMostLayers)
     throw InputError("more than " + std::to_string(static_cast<Index>(kMostLayers)) +
                      " layers, repetitions counted; expected fewer");
-  check_vocabulary(a.layers, a.vocabulary);
+  check_vocabulary(a.layers, a);
+  bool pooled = false;
+  check_pools(a.layers, pooled);
   // One layer alone has no prefix.
   if (a.layers.size() == 1 && a.layers[0].layers.empty()) return make_layer<S>(a.layers[0], a.input);
   return chain<S>(a.layers, a.input);
+}
+
+void for_each_layer(const Architecture& a,
+                    const std::function<void(const LayerDescription&, Shape, const std::string&)>& visit) {
+  static_cast<void>(make_network<double>(a));  // refuses what cannot be
+  const std::function<void(const std::vector<LayerDescription>&, Shape, const std::string&, bool)> walk =
+      [&](const std::vector<LayerDescription>& layers, Shape shape, const std::string& prefix, bool in_turn) {
+        const std::vector<std::string> names = block_prefixes(layers);
+        for (std::size_t l = 0; l < layers.size(); ++l) {
+          const LayerDescription& layer = layers[l];
+          const std::string own = prefix + names[l] + (names[l].empty() ? "" : ".");
+          visit(layer, shape, own);
+          const auto times = layer.options.find("times");
+          if (times == layer.options.end())
+            walk(layer.layers, shape, own, layer_type(layer.type).inside != "branches");
+          else
+            for (Index t = 0; t < std::get<Index>(times->second); ++t)
+              walk(layer.layers, shape, own + std::to_string(t) + ".", true);
+          if (in_turn) shape = make_layer<double>(layer, shape)->output();
+        }
+      };
+  if (a.layers.size() == 1 && a.layers[0].layers.empty()) return visit(a.layers[0], a.input, "");
+  walk(a.layers, a.input, "", true);
+}
+
+std::vector<ParameterBlock> own_blocks(const LayerDescription& description, Shape input) {
+  const auto layer = make_layer<double>(description, input);
+  return layer->reparametrisation() ? layer->reparametrisation()->blocks() : layer->blocks();
 }
 
 std::vector<ParameterBlock> blocks(const Architecture& architecture) {

@@ -1,6 +1,7 @@
 /// A network as plain data: what a file can say of it, and all that is needed to build it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,6 +26,14 @@ struct LayerDescription {
   bool operator==(const LayerDescription&) const = default;
 };
 
+/// The loss: its type (network/loss_options.h) and that type's options, as of layers.
+struct LossDescription {
+  std::string type = "squared";
+  std::map<std::string, LayerOption> options = {};
+
+  bool operator==(const LossDescription&) const = default;
+};
+
 /// What the blocks of each of these layers are prefixed by: a layer's name or type, a container's name.
 std::vector<std::string> block_prefixes(const std::vector<LayerDescription>& layers);
 
@@ -37,10 +46,11 @@ std::unique_ptr<const Layer<S>> chain(const std::vector<LayerDescription>& layer
 /// no numbers (D = 0); or on images, whose rows of pixels, channel after channel, are the tokens.
 struct Architecture {
   Shape input{};
-  Index vocabulary = 0;  ///< of token ids: 0, ..., vocabulary - 1; else 0
-  Index channels = 0;    ///< of images; else 0
+  Index vocabulary = 0;   ///< of token ids: 0, ..., vocabulary - 1; else 0
+  Index channels = 0;     ///< of images; else 0
+  Index token_types = 0;  ///< beside ids: 0, ..., token_types - 1; else 0
   std::vector<LayerDescription> layers = {};
-  std::string loss = "squared";
+  LossDescription loss = {};
 
   bool operator==(const Architecture&) const = default;
 };
@@ -50,6 +60,16 @@ struct Architecture {
 /// "first.attention.W_Q"; in a network of one layer by its own name alone. Throws InputError for an unknown
 /// type, loss or option, sizes that do not fit, or two layers of one name.
 std::vector<ParameterBlock> blocks(const Architecture& architecture);
+
+/// Calls visit(layer, its input, prefix) for each layer, a container before the layers inside it and those of
+/// a `repeat` once a repetition: its blocks are called by the prefix and their own name. Throws InputError as
+/// `blocks`.
+void for_each_layer(
+    const Architecture& architecture,
+    const std::function<void(const LayerDescription&, Shape input, const std::string& prefix)>& visit);
+
+/// The blocks of one layer by their own names. Throws InputError as `blocks`.
+std::vector<ParameterBlock> own_blocks(const LayerDescription& layer, Shape input);
 
 /// What comes out of it for a sample. Throws InputError as `blocks`.
 Shape output_shape(const Architecture& architecture);

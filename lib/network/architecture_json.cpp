@@ -7,7 +7,9 @@
 #include <set>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/words.h"
 #include "basin/network/layer_types.h"
+#include "basin/network/loss_options.h"
 
 namespace basin {
 namespace {
@@ -16,41 +18,10 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kDepth = 64;               // of brackets
 constexpr std::size_t kText = 1U << 20;  // bytes; a network of a thousand layers takes a tenth
-constexpr std::size_t kShown = 60;       // characters of a word in a message
-
-std::string shown(const std::string& word) {
-  return "'" + (word.size() <= kShown ? word : word.substr(0, kShown) + "...") + "'";
-}
+constexpr std::size_t kShown = 60;       // characters of a value in a message
 
 [[noreturn]] void refuse(const std::string& where, const std::string& what) {
   throw InputError("architecture: " + (where.empty() ? what : where + ": " + what));
-}
-
-/// Letters to change, add or leave out to come from one word to the other (Levenshtein 1966).
-std::size_t distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t before = row[0]++;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t change = before + (a[i] == b[j] ? 0 : 1);
-      before = row[j + 1];
-      row[j + 1] = std::min({change, row[j] + 1, before + 1});
-    }
-  }
-  return row.back();
-}
-
-/// "; did you mean 'heads'?", or the list of what there is.
-std::string meant(const std::string& word, const std::vector<std::string>& known) {
-  std::string list;
-  const std::string* nearest = nullptr;
-  std::size_t least = 3;  // letters: further words are others
-  for (const std::string& k : known) {
-    list += (list.empty() ? "" : ", ") + k;
-    if (word.size() <= kShown && distance(word, k) < least) least = distance(word, k), nearest = &k;
-  }
-  return nearest ? "; did you mean '" + *nearest + "'?" : "; expected one of " + list;
 }
 
 /// A member that has to be there.
@@ -197,7 +168,10 @@ void read_inputs(const Json& inputs, Architecture& architecture) {
   Shape& input = architecture.input;
   if (type == "vectors") return sizes({{"tokens", &input.tokens}, {"width", &input.width}});
   if (type == "tokens") {
-    sizes({{"tokens", &input.tokens}, {"vocabulary", &architecture.vocabulary}});
+    std::vector<std::pair<const char*, Index*>> wanted = {{"tokens", &input.tokens},
+                                                          {"vocabulary", &architecture.vocabulary}};
+    if (inputs.contains("token-types")) wanted.emplace_back("token-types", &architecture.token_types);
+    sizes(wanted);
     if (architecture.vocabulary > std::numeric_limits<std::int32_t>::max())
       refuse("inputs.vocabulary",
              "found " + std::to_string(architecture.vocabulary) + "; expected at most 2^31 - 1");
@@ -210,6 +184,22 @@ void read_inputs(const Json& inputs, Architecture& architecture) {
   if (static_cast<double>(architecture.channels) * static_cast<double>(height) > 0x1p40)
     refuse("inputs", "more than 2^40 rows of pixels");
   input.tokens = architecture.channels * height;
+}
+
+LossDescription loss_at(const Json& value) {
+  LossDescription loss;
+  loss.type = text_at(member(value, "loss", "type"), "loss.type");
+  const std::vector<std::string> types = loss_names();
+  if (std::find(types.begin(), types.end(), loss.type) == types.end())
+    refuse("loss.type", "unknown loss " + shown(loss.type) + meant(loss.type, types));
+  const std::vector<LayerOptionType>& known = loss_options(loss.type);
+  std::vector<std::string> names = {"type"};
+  for (const LayerOptionType& o : known) names.push_back(o.name);
+  check_members(value, "loss", names);
+  for (const LayerOptionType& o : known)
+    if (const auto given = value.find(o.name); given != value.end())
+      loss.options[o.name] = option_at(*given, path("loss", o.name), o.of);
+  return with_defaults(loss);
 }
 
 /// Sizes by the full names of the embeddings that have them.
@@ -226,6 +216,7 @@ void fill_in(std::vector<LayerDescription>& layers, const std::string& prefix, c
     if (layer.type == "patches" && of.channels > 0) layer.options.try_emplace("channels", of.channels);
     if (layer.type != "embedding") continue;
     if (of.vocabulary > 0) layer.options.try_emplace("vocabulary", of.vocabulary);
+    if (of.token_types > 0) layer.options.try_emplace("types", of.token_types);
     if (const auto own = layer.options.find("vocabulary"); own != layer.options.end())
       rows.emplace(name + "E", own->second);
   }
@@ -243,7 +234,11 @@ void fill_in_ties(std::vector<LayerDescription>& layers, const Vocabularies& row
 }
 
 Json inputs_of(const Architecture& a) {
-  if (a.vocabulary > 0) return {{"type", "tokens"}, {"tokens", a.input.tokens}, {"vocabulary", a.vocabulary}};
+  if (a.vocabulary > 0) {
+    Json inputs = {{"type", "tokens"}, {"tokens", a.input.tokens}, {"vocabulary", a.vocabulary}};
+    if (a.token_types > 0) inputs["token-types"] = a.token_types;
+    return inputs;
+  }
   if (a.channels > 0)
     return {{"type", "images"},
             {"channels", a.channels},
@@ -313,9 +308,7 @@ Architecture architecture_from_json(const std::string& text) {
   fill_in(architecture.layers, "", architecture, rows);
   fill_in_ties(architecture.layers, rows);
   if (const auto loss = json.find("loss"); loss != json.end()) {
-    object_at(*loss, "loss");
-    check_members(*loss, "loss", {"type"});
-    architecture.loss = text_at(member(*loss, "loss", "type"), "loss.type");
+    architecture.loss = loss_at(object_at(*loss, "loss"));
   }
   return architecture;
 }
@@ -324,7 +317,10 @@ std::string to_json(const Architecture& a) {
   Json json;
   json["inputs"] = inputs_of(a);
   json["layers"] = to_json(a.layers);
-  json["loss"] = {{"type", a.loss}};
+  const LossDescription loss = with_defaults(a.loss);
+  json["loss"] = {{"type", loss.type}};
+  for (const LayerOptionType& of : loss_options(loss.type))
+    std::visit([&](const auto& value) { json["loss"][of.name] = value; }, loss.options.at(of.name));
   return json.dump(2);
 }
 

@@ -5,6 +5,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/network/layer_types.h"
+#include "basin/network/loss_options.h"
 
 namespace basin {
 
@@ -94,7 +95,7 @@ Architecture single_attention(const AttentionSpec& spec) {
 
 std::optional<AttentionSpec> single_attention(const Architecture& architecture) {
   if (architecture.layers.size() != 1 || architecture.layers[0].type != "attention" ||
-      architecture.loss != "squared")
+      with_defaults(architecture.loss) != with_defaults(LossDescription{}))
     return std::nullopt;
   AttentionSpec spec = attention_spec(with_defaults(architecture.layers[0]), architecture.input);
   if (spec.options.kv_heads == spec.heads) spec.options.kv_heads = 0;

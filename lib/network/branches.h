@@ -47,6 +47,12 @@ class Branches final : public Layer<S> {
     }
   }
 
+  Index kinks(const Saved<S>& value) const override {
+    Index sum = 0;
+    for (std::size_t b = 0; b < branches_.size(); ++b) sum += branches_[b].kinks(value.parts[b]);
+    return sum;
+  }
+
   /// dy = dy_1 + ... + dy_B, or dy_1 o y_2 + y_1 o dy_2; keeps dy_1, ..., dy_B
   void tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
                Saved<S>& tangent, Batch<S>& dy) const override {

@@ -23,8 +23,9 @@ using Mask = std::vector<std::uint8_t>;
 
 /// What the rows of an activation have beside their numbers. It never moves.
 struct Context {
-  std::span<const std::int32_t> ids;   ///< token ids, one a row; empty: there are none
-  std::span<const std::uint8_t> mask;  ///< as Mask
+  std::span<const std::int32_t> ids;         ///< token ids, one a row; empty: there are none
+  std::span<const std::uint8_t> mask;        ///< as Mask
+  std::span<const std::int32_t> types = {};  ///< token types, one a row; empty: there are none
 };
 
 /// What a rule leaves for the rules after it: a list of batches that the layer numbers as it likes, a view of
@@ -101,6 +102,10 @@ class Layer {
 
   /// Makes the mask of the input that of the output: the same, where a token stays a token.
   virtual void mask(Mask& /*mask*/) const {}
+
+  /// How many numbers, in rows that are real, are where a function has no derivative, as ReLU at 0: there the
+  /// rules are those of one of its pieces. Of a point that `value` was called for.
+  virtual Index kinks(const Saved<S>& /*value*/) const { return 0; }
 
   /// Fills `value`, which has its context already, for the three other rules.  x: count 1.
   virtual void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const = 0;

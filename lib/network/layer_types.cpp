@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/words.h"
 #include "basin/network/activation.h"
 #include "basin/network/attention_layers.h"
 #include "basin/network/branches.h"
@@ -71,13 +72,14 @@ LayerType norm(const std::string& name, Centring centring, double epsilon) {
 
 LayerType embedding() {
   LayerType type =
-      typed("embedding", {{"width", Index{}, true}, {"vocabulary", Index{}, true}},
+      typed("embedding", {{"width", Index{}, true}, {"vocabulary", Index{}, true}, {"types", Index{0}}},
             [](const LayerDescription& layer, Shape input, auto scalar) -> Made<decltype(scalar)> {
               if (input.width != 0)
                 throw InputError(
                     "embedding: its input is no token ids; expected it first, after inputs of type tokens");
               return std::make_unique<Embedding<decltype(scalar)>>(input, at_least(layer, "vocabulary", 1),
-                                                                   at_least(layer, "width", 1));
+                                                                   at_least(layer, "width", 1),
+                                                                   at_least(layer, "types", 0));
             });
   type.takes_ids = true;
   return type;
@@ -244,24 +246,27 @@ LayerDescription with_defaults(const LayerDescription& layer) {
     throw InputError(layer.type + (type.container() ? ": expected layers inside it, found none"
                                                     : ": found layers inside it; it takes none"));
   LayerDescription full = layer;
-  std::string names;
-  for (const LayerOptionType& known : type.options) {
-    names += (names.empty() ? "" : ", ") + known.name;
-    const auto [given, added] = full.options.try_emplace(known.name, known.of);
-    if (added && known.required) throw InputError(layer.type + ": option '" + known.name + "' is missing");
-    if (given->second.index() != known.of.index())
-      throw InputError(layer.type + ": option '" + known.name + "' is " + kind_of(given->second) +
-                       "; expected " + kind_of(known.of));
-  }
-  const auto is_known = [&](const std::string& name) {
-    return std::any_of(type.options.begin(), type.options.end(),
-                       [&](const auto& o) { return o.name == name; });
-  };
-  for (const auto& [name, value] : layer.options)
-    if (!is_known(name))
-      throw InputError(layer.type + ": unknown option '" + name + "'; expected " +
-                       (names.empty() ? "none" : names));
+  full.options = with_defaults(layer.options, type.options, layer.type);
   return full;
+}
+
+std::map<std::string, LayerOption> with_defaults(std::map<std::string, LayerOption> options,
+                                                 const std::vector<LayerOptionType>& known,
+                                                 const std::string& type) {
+  std::vector<std::string> names;
+  for (const LayerOptionType& of : known) {
+    names.push_back(of.name);
+    const auto [given, added] = options.try_emplace(of.name, of.of);
+    if (added && of.required) throw InputError(type + ": option '" + of.name + "' is missing");
+    if (given->second.index() != of.of.index())
+      throw InputError(type + ": option '" + of.name + "' is " + kind_of(given->second) + "; expected " +
+                       kind_of(of.of));
+  }
+  for (const auto& [name, value] : options)
+    if (std::find(names.begin(), names.end(), name) == names.end())
+      throw InputError(type + ": unknown option '" + name + "'" +
+                       (names.empty() ? "; expected none" : meant(name, names)));
+  return options;
 }
 
 }  // namespace basin

@@ -58,6 +58,11 @@ void add_layer_type(LayerType type);
 /// what is one.
 LayerDescription with_defaults(const LayerDescription& layer);
 
+/// The options of a type written out, for `with_defaults`. Throws InputError as that.
+std::map<std::string, LayerOption> with_defaults(std::map<std::string, LayerOption> options,
+                                                 const std::vector<LayerOptionType>& known,
+                                                 const std::string& type);
+
 /// The layer of a description. Throws InputError as with_defaults, and for sizes that do not fit.
 template <class S>
 std::unique_ptr<const Layer<S>> make_layer(const LayerDescription& layer, Shape input) {

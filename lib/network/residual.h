@@ -35,6 +35,8 @@ class Residual final : public Layer<S> {
     add(x, y);
   }
 
+  Index kinks(const Saved<S>& value) const override { return inner_->kinks(value.parts[0]); }
+
   void tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
                Saved<S>& tangent, Batch<S>& dy) const override {
     tangent.parts.resize(1);

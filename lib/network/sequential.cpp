@@ -46,13 +46,21 @@ void Sequential<S>::mask(Mask& mask) const {
 }
 
 template <class S>
+Index Sequential<S>::kinks(const Saved<S>& value) const {
+  Index sum = 0;
+  for (std::size_t l = 0; l < layers_.size(); ++l) sum += layers_[l].kinks(value.parts[l]);
+  return sum;
+}
+
+template <class S>
 Context Sequential<S>::context_of(std::size_t l, Saved<S>& value) const {
   if (l == 0) return value.context;
   Saved<S>& before = value.parts[l - 1];
   before.mask.assign(before.context.mask.begin(), before.context.mask.end());
   layers_[l - 1].mask(before.mask);
   const bool same_tokens = layers_[l - 1].output().tokens == layers_[l - 1].input().tokens;
-  return {same_tokens ? before.context.ids : std::span<const std::int32_t>(), before.mask};
+  if (!same_tokens) return {{}, before.mask};
+  return {before.context.ids, before.mask, before.context.types};
 }
 
 template <class S>

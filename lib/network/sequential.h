@@ -26,6 +26,7 @@ class Sequential final : public Layer<S> {
   std::vector<ParameterBlock> blocks() const override { return layers_.blocks(); }
   const Reparametrisation<S>* reparametrisation() const override { return layers_.reparametrisation(); }
   void mask(Mask& mask) const override;
+  Index kinks(const Saved<S>& value) const override;
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
   void tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx, BlockView<const S> dw,
                Saved<S>& tangent, Batch<S>& dy) const override;

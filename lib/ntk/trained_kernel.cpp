@@ -8,6 +8,20 @@
 namespace basin {
 namespace {
 
+/// Leaves the columns of outputs that count in the loss.
+void keep_counting_rows(Vectors<double>& Jt, const Linearization<double>& at) {
+  const Mask& counting = at.counting_rows();
+  if (counting.empty()) return;
+  const Index width = at.model().network().output().width;
+  Index kept = 0;
+  for (Index row = 0; row < static_cast<Index>(counting.size()); ++row) {
+    if (counting[row] == 0) continue;
+    if (kept < row) Jt.middleCols(kept * width, width) = Jt.middleCols(row * width, width);
+    ++kept;
+  }
+  Jt.conservativeResize(Eigen::NoChange, kept * width);
+}
+
 KernelMinimum from_jacobian(const Linearization<double>& at, double memory) {
   const double bytes = ntk_bytes(at.parameters(), at.output_size(), at.samples());
   if (bytes > memory)
@@ -22,6 +36,7 @@ KernelMinimum from_jacobian(const Linearization<double>& at, double memory) {
     for (std::size_t b = 0; b < one.size(); ++b) rounding[b] = std::max(rounding[b], one[b]);
   }
   for (double& block : rounding) block += kUnderflowError;
+  keep_counting_rows(Jt, at);
   return minimum_of(ntk_spectra(Jt, at.parameters(), rounding, {at.parameters().trained()}).back());
 }
 

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cerrno>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "basin/linalg/words.h"
 #include "basin/problem/encoding.h"
 
 namespace basin {
@@ -26,6 +28,7 @@ static_assert(std::endian::native == std::endian::little, "'=' stands for little
 
 struct Header {
   std::string type;  ///< as numpy names it: "<f8"
+  char kind = 'f';   ///< 'f', 'i', 'u' or 'b'
   std::size_t item = 8;
   bool big_endian = false, fortran_order = false;
   std::vector<Index> shape;
@@ -35,18 +38,13 @@ struct Header {
     for (const Index size : shape) product *= static_cast<double>(size);
     return product;
   }
-  std::string shape_text() const {
-    std::string text;
-    for (const Index size : shape) text += std::to_string(size) + (shape.size() == 1 ? "," : ", ");
-    if (shape.size() > 1) text.resize(text.size() - 2);
-    return "(" + text + ")";
-  }
 };
 
 /// The Python dictionary of a header: {'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }
 class HeaderParser {
  public:
-  HeaderParser(const std::string& path, const std::string& text) : path_(path), text_(text) {}
+  HeaderParser(const std::string& path, const std::string& text, NpyNumbers numbers)
+      : path_(path), text_(text), whole_(numbers == NpyNumbers::whole) {}
 
   Header parse() {
     expect('{');
@@ -128,7 +126,8 @@ class HeaderParser {
     ++at_;
   }
   void type() {
-    if (next_is('[')) fail(path_, "found structured data, expected float64 or float32");
+    const std::string expected = whole_ ? "expected numbers" : "expected float64 ('<f8') or float32 ('<f4')";
+    if (next_is('[')) fail(path_, "found structured data, " + expected);
     const std::string found = header_.type = quoted("a type");
     const bool ordered = !found.empty() && std::strchr("<>=|", found[0]) != nullptr;
     const std::string name = found.substr(ordered ? 1 : 0);
@@ -137,19 +136,25 @@ class HeaderParser {
       header_.item = 8;
     else if (name == "f4" || name == "f" || found == "float32")
       header_.item = 4;
+    else if (whole_ && (name == "b1" || name == "?"))
+      header_.kind = 'b', header_.item = 1;
+    else if (whole_ && name.size() == 2 && (name[0] == 'i' || name[0] == 'u') &&
+             std::string("1248").find(name[1]) != std::string::npos)
+      header_.kind = name[0], header_.item = static_cast<std::size_t>(name[1] - '0');
     else
       fail(path_, "found " + (name == "O" || found == "object" ? std::string("Python objects") : "data") +
-                      " of type '" + shortened(found) + "', expected float64 ('<f8') or float32 ('<f4')");
+                      " of type '" + shortened(found) + "', " + expected);
   }
 
   const std::string &path_, &text_;
+  bool whole_;
   std::size_t at_ = 0;
   Header header_;
   std::set<std::string> seen_;
 };
 
 /// Reads what is before the data, and leaves the stream there.
-Header read_header(const std::string& path, std::istream& file, std::size_t file_size) {
+Header read_header(const std::string& path, std::istream& file, std::size_t file_size, NpyNumbers numbers) {
   std::string start(12, '\0');
   file.read(start.data(), 12);
   start.resize(static_cast<std::size_t>(file.gcount()));
@@ -169,13 +174,13 @@ Header read_header(const std::string& path, std::istream& file, std::size_t file
   std::string text(length, '\0');
   file.seekg(static_cast<std::streamoff>(begin));
   file.read(text.data(), static_cast<std::streamsize>(length));
-  Header header = HeaderParser(path, text).parse();
+  Header header = HeaderParser(path, text, numbers).parse();
   const double bytes = header.count() * static_cast<double>(header.item);
   const auto there = static_cast<double>(file_size - begin - length);
   if (bytes != there)
     fail(path, "found " + std::to_string(file_size - begin - length) + " bytes after the header; expected " +
                    (bytes < 1e15 ? std::to_string(static_cast<long long>(bytes)) : bytes_text(bytes)) +
-                   ", for shape " + shortened(header.shape_text()) + " of type '" + header.type + "'");
+                   ", for shape " + shortened(shape_text(header.shape)) + " of type '" + header.type + "'");
   return header;
 }
 
@@ -185,6 +190,26 @@ double number_from(const char* bytes, bool big_endian) {
   std::memcpy(raw.data(), bytes, sizeof(T));
   if (big_endian) std::reverse(raw.begin(), raw.end());
   return static_cast<double>(std::bit_cast<T>(raw));
+}
+
+double number(const Header& of, const char* bytes) {
+  const bool big = of.big_endian;
+  switch (of.kind) {
+    case 'f':
+      return of.item == 8 ? number_from<double>(bytes, big) : number_from<float>(bytes, big);
+    case 'i':
+      return of.item == 1   ? number_from<std::int8_t>(bytes, big)
+             : of.item == 2 ? number_from<std::int16_t>(bytes, big)
+             : of.item == 4 ? number_from<std::int32_t>(bytes, big)
+                            : number_from<std::int64_t>(bytes, big);
+    case 'b':
+      return *bytes != 0 ? 1 : 0;
+    default:
+      return of.item == 1   ? number_from<std::uint8_t>(bytes, big)
+             : of.item == 2 ? number_from<std::uint16_t>(bytes, big)
+             : of.item == 4 ? number_from<std::uint32_t>(bytes, big)
+                            : number_from<std::uint64_t>(bytes, big);
+  }
 }
 
 /// The place in C order of one entry after another in Fortran order, where the first index runs fastest.
@@ -213,7 +238,7 @@ class FortranPlaces {
 
 }  // namespace
 
-NpyArray read_npy(const std::string& path) {
+NpyArray read_npy(const std::string& path, NpyNumbers numbers) {
   namespace fs = std::filesystem;
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -221,8 +246,8 @@ NpyArray read_npy(const std::string& path) {
     fail(path, "cannot be opened: not a regular file; expected a .npy file");
   std::ifstream file(path, std::ios::binary);
   if (!file) fail(path, std::string("cannot be opened: ") + std::strerror(errno));
-  const Header header = read_header(path, file, fs::file_size(path));
-  require_memory(path + ": shape " + shortened(header.shape_text()), 8 * header.count());
+  const Header header = read_header(path, file, fs::file_size(path), numbers);
+  require_memory(path + ": shape " + shortened(shape_text(header.shape)), 8 * header.count());
   NpyArray array{header.shape, Vector<double>(static_cast<Index>(header.count()))};
   FortranPlaces places(header.shape);
   std::vector<char> buffer(std::size_t{1} << 20U);
@@ -233,9 +258,7 @@ NpyArray read_npy(const std::string& path) {
     if (!file.read(buffer.data(), bytes)) fail(path, std::string("cannot be read: ") + std::strerror(errno));
     for (Index k = 0; k < some; ++k, ++i) {
       const char* from = buffer.data() + k * static_cast<Index>(header.item);
-      array.values[header.fortran_order ? places.next() : i] =
-          header.item == 8 ? number_from<double>(from, header.big_endian)
-                           : number_from<float>(from, header.big_endian);
+      array.values[header.fortran_order ? places.next() : i] = number(header, from);
     }
   }
   for (Index i = 0; i < array.values.size(); ++i)

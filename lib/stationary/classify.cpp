@@ -427,7 +427,7 @@ StationaryPoint look(const NetworkTheory& theory, ModelObjective& f, const Itera
   p.norm = p.norm_before = x.theta.stableNorm();
   if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
   p.valley = valley_of(p, before.has_value());
-  const double targets = f.data().Y.stableNorm();
+  const double targets = point.target_size();
   p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
   p.gradient_scale = gradient_near(f, p.at.theta);
   p.gradient_known = p.rounding.gradient <= kKnownGradient * p.gradient_scale;

@@ -26,7 +26,7 @@ bool is_convex(const ModelLoss& loss) {
 std::optional<double> convex_minimum(const ModelLoss& loss) {
   constexpr double kOperations = 1e9, kClear = 1e-8;
   ModelObjective f = loss.objective();
-  const auto P = static_cast<double>(f.size()), m = static_cast<double>(f.data().Y.size());
+  const auto P = static_cast<double>(f.size()), m = static_cast<double>(loss.point.output_size());
   if (!f.facts().quadratic || !is_convex(loss) || std::min(m, P) * m * P > kOperations) return std::nullopt;
   if (!f.at(Vector<double>::Zero(f.size()))) return std::nullopt;
   // F = J theta: what is left of Y outside the range of J

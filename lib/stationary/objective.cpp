@@ -37,13 +37,7 @@ void Objective::hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) {
 }
 
 double loss_scale(const ModelPoint<double>& point) {
-  const LossFacts& facts = point.model->loss().facts();
-  const Matrix<double>& Y = point.data->Y;
-  if (!facts.quadratic)
-    return DataLoss<double>(*point.model, *point.data).value(0, Matrix<double>::Zero(Y.rows(), Y.cols())) -
-           facts.infimum;
-  const double targets = Y.stableNorm();
-  return targets * targets / 2;
+  return point.scale_at_zero().loss - point.model->loss().facts().infimum;
 }
 
 void require_representable(double size, const std::string& where) {
@@ -101,7 +95,7 @@ double ModelObjective::gradient_scale() const {
   here().vjp(U, JtU);
   double square = 0, largest = JtU.cwiseAbs().maxCoeff();
   if (largest > 0) square = (JtU / largest).squaredNorm() / kProbes;
-  const double targets = data().Y.stableNorm();
+  const double targets = here().point().target_size();
   return std::sqrt(square) * largest * (targets > 0 ? targets : here().outputs().stableNorm());
 }
 

@@ -17,20 +17,19 @@ double relative(ConstMatrixRef<double> a, ConstMatrixRef<double> b, double scale
 }  // namespace
 
 PointSignature output_signature(const ModelPoint<double>& point) {
-  const Matrix<double>& Y = point.data->Y;
   PointSignature f;
   try {
     f.outputs = point.linearize({.memory = 0}).outputs();
   } catch (const WorkError&) {  // not finite: near nothing
-    f.outputs = Matrix<double>::Constant(Y.rows(), Y.cols(), kNaN);
+    const Shape out = point.model->network().output();
+    f.outputs = Matrix<double>::Constant(point.data->samples * out.tokens, out.width, kNaN);
     f.scale = HUGE_VAL;
     return f;
   }
-  Mask mask = point.data->mask;
-  point.model->network().mask(mask);
-  for (Index row = 0; row < static_cast<Index>(mask.size()); ++row)
-    if (mask[row] == 0) f.outputs.row(row).setZero();
-  f.scale = std::max(f.outputs.stableNorm(), Y.stableNorm());
+  const Mask counting = counting_rows(point.model->network(), *point.data);
+  for (Index row = 0; row < static_cast<Index>(counting.size()); ++row)
+    if (counting[row] == 0) f.outputs.row(row).setZero();
+  f.scale = std::max(f.outputs.stableNorm(), point.data->Y.stableNorm());
   return f;
 }
 

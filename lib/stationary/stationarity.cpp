@@ -17,7 +17,7 @@ Stationarity stationarity_at(const Linearization<double>& at, const NetworkTheor
   const double J_square = at.loss_facts().quadratic ? norm_estimate(gauss_newton, seed)  // J^T J
                                                     : norm_estimate(NtkOperator(at), seed);
   s.largest_gradient = std::sqrt(J_square) * s.residual;
-  s.targets = at.point().data->Y.stableNorm();
+  s.targets = at.point().target_size();
   s.theta = at.point().theta().stableNorm();
   s.attainable = at.loss_facts().attained;
   s.quadratic = at.loss_facts().quadratic;

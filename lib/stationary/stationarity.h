@@ -13,7 +13,7 @@ struct Stationarity {
   double gradient = 0, gradient_error = 0;  ///< |grad f|, and what rounding does to the gradient
   double largest_gradient = 0;              ///< |J| |r|, about: no gradient is longer
   double residual = 0, residual_error = 0;  ///< |r|, r = dl/dF: F - Y for a quadratic loss
-  double targets = 0;                       ///< |Y|
+  double targets = 0;                       ///< their size: |Y| for a quadratic loss
   double theta = 0;                         ///< |theta|
   bool attainable = true;                   ///< whether outputs attain the infimum of the loss
   bool quadratic = true;

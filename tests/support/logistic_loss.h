@@ -13,14 +13,31 @@ class Logistic final : public Loss<S> {
   using Out = typename Loss<S>::Out;
 
   const LossFacts& facts() const override {
-    static const LossFacts facts = {"logistic", "sum log(1 + exp(-Y F))", "sum", false, true, 0, false};
+    static const LossFacts facts = {.name = "logistic",
+                                    .formula = "sum log(1 + exp(-Y F))",
+                                    .average = Average::sum,
+                                    .labels = false,
+                                    .quadratic = false,
+                                    .convex = true,
+                                    .infimum = 0,
+                                    .attained = false};
     return facts;
   }
-  S value(In F, In Y) const override { return (1 + (-(Y.array() * F.array())).exp()).log().sum(); }
-  void gradient(In F, In Y, Out r) const override { r = -Y.array() / (1 + (Y.array() * F.array()).exp()); }
-  void hessian_product(In F, In Y, In dF, Out dr) const override { dr = curvature(F, Y) * dF.array(); }
-  void factor_transposed(In F, In Y, In dF, Out Z) const override { Z = curvature(F, Y).sqrt() * dF.array(); }
-  void factor(In F, In Y, In Z, Out dF) const override { dF = curvature(F, Y).sqrt() * Z.array(); }
+  S value(In F, const Targets<S>& t) const override {
+    return (1 + (-(t.Y.array() * F.array())).exp()).log().sum();
+  }
+  void gradient(In F, const Targets<S>& t, Out r) const override {
+    r = -t.Y.array() / (1 + (t.Y.array() * F.array()).exp());
+  }
+  void hessian_product(In F, const Targets<S>& t, In dF, Out dr) const override {
+    dr = curvature(F, t.Y) * dF.array();
+  }
+  void factor_transposed(In F, const Targets<S>& t, In dF, Out Z) const override {
+    Z = curvature(F, t.Y).sqrt() * dF.array();
+  }
+  void factor(In F, const Targets<S>& t, In Z, Out dF) const override {
+    dF = curvature(F, t.Y).sqrt() * Z.array();
+  }
 
  private:
   static Eigen::Array<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> curvature(In F, In Y) {
@@ -32,8 +49,10 @@ class Logistic final : public Loss<S> {
 /// Enters it, once.
 inline void add_logistic_loss() {
   static const bool entered = [] {
-    add_loss({"logistic", [] { return std::make_unique<Logistic<double>>(); },
-              [] { return std::make_unique<Logistic<float>>(); }});
+    add_loss({"logistic",
+              {},
+              [](const LossDescription&) { return std::make_unique<Logistic<double>>(); },
+              [](const LossDescription&) { return std::make_unique<Logistic<float>>(); }});
     return true;
   }();
   static_cast<void>(entered);
@@ -43,7 +62,7 @@ inline void add_logistic_loss() {
 inline ModelPoint<double> logistic(ModelPoint<double> x) {
   add_logistic_loss();
   Architecture architecture = x.model->architecture();
-  architecture.loss = "logistic";
+  architecture.loss = {"logistic"};
   x.model = build<double>(architecture, x.parameters().trained());
   return x;
 }

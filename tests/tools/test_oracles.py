@@ -1,6 +1,6 @@
-"""Small checkpoints of real Transformers, with outputs and products that PyTorch computed: their layers through the tools.
+"""Small checkpoints of real Transformers, with loss, outputs and products that PyTorch computed: their layers through the tools.
 
-Outputs, J d and J^T c do not depend on the loss. Skipped where the checkpoints are not there."""
+Skipped where the checkpoints are not there."""
 
 import json
 import struct
@@ -119,6 +119,46 @@ def nanogpt(t):
     return {"type": "tokens", "tokens": 7, "vocabulary": t[p + "wte.weight"].shape[0]}, layers, blocks
 
 
+def both(name, tensor, map=same, kind=("W", "b")):
+    """A weight and a bias."""
+    return [(f"{name}.{kind[0]}", tensor + ".weight", map), (f"{name}.{kind[1]}", tensor + ".bias", same)]
+
+
+def bert(t):
+    H, norm, gains = 2, {"type": "layer-norm", "epsilon": 1e-12}, ("g", "beta")
+    layers = [{"type": "embedding", "width": 8}, {"type": "positions", "rows": 12}, norm | {"name": "norm"}]
+    e = "bert.embeddings."
+    blocks = [("embedding.E", e + "word_embeddings.weight", same), ("embedding.Types", e + "token_type_embeddings.weight", same),
+              ("positions.Pos", e + "position_embeddings.weight", same), *both("norm", e + "LayerNorm", kind=gains)]
+    for i in (0, 1):
+        p = f"bert.encoder.layer.{i}."
+        layers += [{"type": "residual", "layers": [{"type": "attention", "name": f"a{i}", "heads": H, "head-dim": 4, "bias": "qkvo"}]}, norm | {"name": f"na{i}"},
+                   {"type": "residual", "name": f"m{i}", "layers": [*mlp(16), {"type": "linear", "name": "out", "outputs": 8}]}, norm | {"name": f"nm{i}"}]
+        for b, name in zip("QKV", ("query", "key", "value")):
+            blocks += [(f"a{i}.W_{b}", f"{p}attention.self.{name}.weight", heads_in(H)), (f"a{i}.b_{b}", f"{p}attention.self.{name}.bias", heads_in(H))]
+        blocks += [(f"a{i}.W_O", p + "attention.output.dense.weight", heads_out(H)), (f"a{i}.b_O", p + "attention.output.dense.bias", same),
+                   *both(f"na{i}", p + "attention.output.LayerNorm", kind=gains), *both(f"m{i}.in", p + "intermediate.dense", transposed),
+                   *both(f"m{i}.out", p + "output.dense", transposed), *both(f"nm{i}", p + "output.LayerNorm", kind=gains)]
+    layers += [{"type": "pool", "by": "first", "over": "all"}, {"type": "linear", "name": "pooler", "outputs": 8}, {"type": "activation", "function": "tanh"},
+               {"type": "linear", "name": "head", "outputs": 3}]
+    blocks += [*both("pooler", "bert.pooler.dense", transposed), *both("head", "classifier", transposed)]
+    return {"type": "tokens", "tokens": 9, "vocabulary": 20, "token-types": 2}, layers, blocks
+
+
+def torch_encoder(t):
+    layers = [{"type": "residual", "name": "a0", "layers": [{"type": "layer-norm"}, {"type": "attention", "heads": 2, "head-dim": 4, "bias": "qkvo"}]},
+              {"type": "residual", "name": "m0", "layers": [{"type": "layer-norm"}, *mlp(12), {"type": "linear", "name": "out", "outputs": 8}]},
+              {"type": "layer-norm", "name": "norm"}, {"type": "pool"}, {"type": "linear", "name": "head", "outputs": 4}]
+    p = "encoder.layers.0."
+    fused = [(f"a0.attention.{kind}_{b}", p + "self_attn.in_proj_" + of, heads_in(2, k, 3)) for kind, of in (("W", "weight"), ("b", "bias"))
+             for k, b in enumerate("QKV")]
+    blocks = [*both("a0.layer-norm", p + "norm1", kind=("g", "beta")), *fused, ("a0.attention.W_O", p + "self_attn.out_proj.weight", heads_out(2)),
+              ("a0.attention.b_O", p + "self_attn.out_proj.bias", same), *both("m0.layer-norm", p + "norm2", kind=("g", "beta")),
+              *both("m0.in", p + "linear1", transposed), *both("m0.out", p + "linear2", transposed),
+              *both("norm", "encoder.norm", kind=("g", "beta")), *both("head", "classifier", transposed)]
+    return {"type": "vectors", "tokens": 6, "width": 8}, layers, blocks
+
+
 @unittest.skipUnless(DEEP.exists(), "the checkpoints are not here")
 class Checkpoints(ToolTest):
     def check(self, case, network):
@@ -127,26 +167,39 @@ class Checkpoints(ToolTest):
         inputs, layers, blocks = network(tensors)
         given = np.load(folder / "inputs.npy")
         with h5py.File(folder / "expected.h5") as expected, h5py.File(self.path("p.h5"), "w") as file:
-            file["model/architecture"] = json.dumps({"inputs": inputs, "layers": layers})
-            file["data/" + {"tokens": "tokens", "images": "images"}[inputs["type"]]] = given
-            if (folder / "mask.npy").exists():
-                file["data/mask"] = np.load(folder / "mask.npy")
+            self.assertEqual(expected.attrs["loss_kind"], "cross_entropy_mean")
+            file["model/architecture"] = json.dumps({"inputs": inputs, "layers": layers, "loss": {"type": "cross-entropy"}})
+            file["data/" + {"tokens": "tokens", "images": "images", "vectors": "X"}[inputs["type"]]] = given
+            for name, array in (("mask", "mask"), ("token_types", "token_type_ids"), ("labels", "targets")):
+                if (folder / f"{array}.npy").exists():
+                    file["data/" + name] = np.load(folder / f"{array}.npy")
             F = expected["outputs"][()].reshape(given.shape[0], -1, expected["outputs"].shape[-1])
-            file["data/Y"] = np.zeros_like(F)
             for name, tensor, block in blocks:
                 file["parameters/" + name] = block(tensors[tensor])
             vector = lambda path: np.concatenate([np.ravel(block(expected[f"{path}/{tensor}"][()])) for _, tensor, block in blocks])
             file["d"] = [vector(f"direction/{k}") for k in (0, 1)]
             file["c"] = [expected[f"cotangent/{k}"][()].ravel() for k in (0, 1)]
-            Jd = np.array([expected[f"jvp/{k}"][()].ravel() for k in (0, 1)])
-            JTc = np.array([vector(f"vjp/{k}") for k in (0, 1)])
+            values = [("loss", expected["loss"][()], 1e-13), ("accuracy", 100 * expected["accuracy"][()], 1e-13), ("outputs", F, 1e-13),
+                      ("gradient", vector("gradient"), 1e-11), ("jvp", np.array([expected[f"jvp/{k}"][()].ravel() for k in (0, 1)]), 1e-11)]
+            values += [(name, np.array([vector(f"{there}/{k}") for k in (0, 1)]), 1e-11)
+                       for name, there in (("vjp", "vjp"), ("hessian_products", "hvp"), ("gauss_newton_products", "ggn"))]
+            spectrum = np.sort(expected["hessian_eigenvalues"][()])
         self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--direction", f"{self.path('p.h5')}:/d", "--cotangent", f"{self.path('p.h5')}:/c")
-        for name, value, tolerance in (("outputs", F, 1e-13), ("jvp", Jd, 1e-11), ("vjp", JTc, 1e-11)):
+        for name, value, tolerance in values:
             found = self.results("r.h5", "entry/evaluation/" + name)
             np.testing.assert_allclose(found, value, rtol=0, atol=tolerance * np.abs(value).max(), err_msg=f"{case} {name}")
+        self.done("basin-hessian", "p.h5", "-o", "h.h5", "--full")
+        found = np.sort(self.results("h.h5", "entry/spectrum/eigenvalue"))
+        np.testing.assert_allclose(found, spectrum, rtol=0, atol=1e-10 * np.abs(spectrum).max(), err_msg=case)
 
     def test_skyformer(self):
         self.check("skyformer_gaussian_masked", skyformer)
+
+    def test_bert(self):
+        self.check("bert_classifier_masked", bert)
+
+    def test_torch_encoder(self):
+        self.check("torch_pre_gelu_1_ce_masked", torch_encoder)
 
     def test_vit(self):
         self.check("vit_timm_grey", vit)

@@ -178,5 +178,5 @@ TEST_CASE("layers and losses that are not the library's own are reached from a f
   }
   const Reader again(folder / "q.h5");
   CHECK(again.string_attribute("/", "basin_format") == "2.0");
-  CHECK(hdf5::read_problem(again).described->architecture.loss == "logistic");
+  CHECK(hdf5::read_problem(again).described->architecture.loss.type == "logistic");
 }

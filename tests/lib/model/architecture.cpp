@@ -97,15 +97,14 @@ TEST_CASE("what a description may not say is refused in one line") {
   CHECK_THROWS_WITH(blocks(a), "heads H = 0; expected at least 1");
   a.layers[0].options["heads"] = Index{1};
   a.layers[0].options["head"] = Index{1};
-  CHECK_THROWS_WITH(blocks(a),
-                    "attention: unknown option 'head'; expected heads, head-dim, kv-heads, outputs, kernel, "
-                    "bandwidth, bias, causal, rotary.dimensions, rotary.base, rotary.pairing");
+  CHECK_THROWS_WITH(blocks(a), "attention: unknown option 'head'; did you mean 'heads'?");
   a.layers[0].type = "lstm";
   CHECK_THROWS_WITH(
       blocks(a), Catch::Matchers::StartsWith("unknown layer type 'lstm'; expected one of attention, linear"));
   a = two_layers();
-  a.loss = "hinge";
-  CHECK_THROWS_WITH(build<double>(a, {"head.W"}), "unknown loss 'hinge'; expected one of squared");
+  a.loss = {"hinge"};
+  CHECK_THROWS_WITH(build<double>(a, {"head.W"}),
+                    "unknown loss 'hinge'; expected one of squared, cross-entropy");
   a = two_layers();
   a.layers.clear();
   CHECK_THROWS_WITH(blocks(a), "a model needs at least one layer");

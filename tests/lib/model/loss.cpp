@@ -34,8 +34,8 @@ TEST_CASE("a new loss is one class: every product follows from it") {
   const Matrix<double>& Y = x.data->Y;
   Matrix<double> dF(Y.rows(), Y.cols()), Z = dF, r = dF;
   dF = Jv.col(0).reshaped<Eigen::RowMajor>(Y.rows(), Y.cols());
-  x.model->loss().factor_transposed(at.outputs(), Y, dF, Z);
-  x.model->loss().factor(at.outputs(), Y, Z, r);
+  x.model->loss().factor_transposed(at.outputs(), {Y}, dF, Z);
+  x.model->loss().factor(at.outputs(), {Y}, Z, r);
   at.vjp(Vectors<double>(r.reshaped<Eigen::RowMajor>()), JtU);
   CHECK((JtU - Gv).norm() <= 1e-14 * Gv.norm());
   // the residual is what the gradient is made of
@@ -47,7 +47,7 @@ TEST_CASE("what only a quadratic loss has is refused of another one, and names a
   CHECK(residual_norm(SquaredLoss<double>().facts(), 8) == 4);
   CHECK_THROWS_WITH(residual_norm(Logistic<double>().facts(), 8),
                     "the loss sum log(1 + exp(-Y F)) does not say how large the residual is");
-  CHECK_THROWS_WITH(add_loss({"squared", nullptr, nullptr}), "there is a loss 'squared' already");
+  CHECK_THROWS_WITH(add_loss({"squared", {}, nullptr, nullptr}), "there is a loss 'squared' already");
   const ModelPoint<double> x = make_instance({"squared", 2, 3, 2, 1, 1, 2});
   CHECK(x.linearize().residual() == x.linearize().outputs() - x.data->Y);
   CHECK(x.linearize().loss_facts().formula == "1/2 |F - Y|^2");

@@ -183,3 +183,49 @@ TEST_CASE("nesting without end, long texts and long words are refused at once") 
   CHECK(message(network(R"({"type": ")" + std::string(100'000, 'x') + R"("})")).size() < 300);
   CHECK(message(network(R"({"type": "linear", ")" + std::string(100'000, 'x') + R"(": 1})")).size() < 400);
 }
+
+TEST_CASE("every layer is visited with its input and what its blocks are called by") {
+  const Architecture a =
+      architecture_from_json(R"({"inputs": {"type": "tokens", "tokens": 4, "vocabulary": 9},
+    "layers": [{"type": "embedding", "width": 6},
+               {"type": "repeat", "name": "blocks", "times": 2, "layers": [
+                 {"type": "residual", "layers": [{"type": "linear", "name": "in", "outputs": 8},
+                                                 {"type": "linear", "name": "out", "outputs": 6}]},
+                 {"type": "sum", "name": "both", "branches": ["identity", [{"type": "linear", "outputs": 6}]]}]},
+               {"type": "pool"}, {"type": "linear", "name": "head", "outputs": 3}]})");
+  std::vector<std::string> visited, names;
+  for_each_layer(a, [&](const LayerDescription& layer, Shape input, const std::string& prefix) {
+    visited.push_back(layer.type + " " + prefix + " " + std::to_string(input.tokens) + " x " +
+                      std::to_string(input.width));
+    if (layer.layers.empty())
+      for (const ParameterBlock& block : own_blocks(layer, input)) names.push_back(prefix + block.name);
+  });
+  CHECK(visited[0] == "embedding embedding. 4 x 0");
+  CHECK(visited[1] == "repeat blocks. 4 x 6");
+  CHECK(visited[2] == "residual blocks.0. 4 x 6");
+  CHECK(visited[4] == "linear blocks.0.out. 4 x 8");
+  CHECK(visited.back() == "linear head. 1 x 6");
+  std::vector<std::string> expected;
+  for (const ParameterBlock& block : blocks(a)) expected.push_back(block.name);
+  CHECK(names == expected);
+}
+
+TEST_CASE("losses: options have defaults, which are written out, and what is unknown is refused") {
+  const auto with = [](const std::string& loss) {
+    return architecture_from_json(R"({"inputs": {"type": "vectors", "tokens": 2, "width": 3},
+      "layers": [{"type": "linear", "outputs": 2}], "loss": )" +
+                                  loss + "}");
+  };
+  CHECK(with(R"({"type": "cross-entropy"})").loss.options.at("average") == LayerOption("rows"));
+  CHECK(with(R"({"type": "squared", "half": false})").loss ==
+        LossDescription{"squared", {{"average", "sum"}, {"half", false}}});
+  CHECK(to_json(with(R"({"type": "squared"})")).find("\"half\": true") != std::string::npos);
+  CHECK(architecture_from_json(to_json(with(R"({"type": "cross-entropy", "average": "sum"})"))) ==
+        with(R"({"type": "cross-entropy", "average": "sum"})"));
+  CHECK_THROWS_WITH(
+      with(R"({"type": "hinge"})"),
+      Catch::Matchers::Contains("loss.type: unknown loss 'hinge'; expected one of squared, cross-entropy"));
+  CHECK_THROWS_WITH(with(R"({"type": "squared", "half": "yes"})"),
+                    Catch::Matchers::Contains("loss.half: found string; expected true or false"));
+  CHECK_THROWS_WITH(with(R"({"average": "sum"})"), Catch::Matchers::Contains("loss: 'type' is missing"));
+}

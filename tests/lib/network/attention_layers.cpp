@@ -58,7 +58,7 @@ TEST_CASE("attention anywhere in a network is the plain one, to rounding, for ev
     plain.model = std::make_shared<const Model<double>>(
         described,
         std::make_unique<Sequential<double>>(std::move(layers), std::vector<std::string>{"in", "attention"}),
-        make_loss<double>("squared"), trained);
+        make_loss<double>({}), trained);
     REQUIRE(fast.parameters().weight_count() == plain.parameters().weight_count());
     CHECK(fast.model->reparametrisation());
     CHECK_FALSE(plain.model->reparametrisation());

@@ -67,26 +67,105 @@ TEST_CASE("gains scale their block only, and seeds and streams change the draw")
   CHECK_FALSE(draw({.seed = 1, .stream = "teacher"}).isApprox(plain));
 }
 
+namespace {
+
+/// Of the size of its mean square, to five standard errors of a chi-squared variable.
+void check_normal(const Vector<double>& values, double deviation) {
+  const double n = static_cast<double>(values.size());
+  CHECK(values.squaredNorm() / n == Approx(deviation * deviation).epsilon(5 * std::sqrt(2 / n)));
+}
+
+/// Within (-a, a), up to its ends, with the variance a^2 / 3.
+void check_uniform(const Vector<double>& values, double a) {
+  CHECK(values.cwiseAbs().maxCoeff() < a);
+  CHECK(values.cwiseAbs().maxCoeff() > 0.97 * a);
+  check_normal(values, a / std::sqrt(3.0));
+}
+
+/// An embedding, two residual layers in each of three repetitions, a tied head.
+const Architecture kNetwork = {
+    .input = {7, 0},
+    .vocabulary = 400,
+    .layers = {{"embedding", {{"width", Index{90}}, {"vocabulary", Index{400}}}},
+               {"repeat",
+                {{"times", Index{3}}},
+                "blocks",
+                {{"residual",
+                  {},
+                  {},
+                  {{"layer-norm"},
+                   {"attention", {{"heads", Index{5}}, {"head-dim", Index{12}}, {"bias", "qo"}}}}},
+                 {"residual",
+                  {},
+                  "mlp",
+                  {{"linear", {{"outputs", Index{120}}}, "in"},
+                   {"activation", {{"function", "relu"}}},
+                   {"linear", {{"outputs", Index{90}}}, "out"}}}}},
+               {"linear", {{"outputs", Index{400}}, {"weight.tied", "embedding.E"}}, "head"}},
+    .loss = {}};
+
+/// The weights of a block of that network.
+std::function<Vector<double>(const std::string&)> drawn(const Initialisation& initialisation) {
+  const auto all = blocks(kNetwork);
+  return [weights = draw_weights(kNetwork, initialisation),
+          layout =
+              ParameterLayout(all, matching_blocks({"*"}, all))](const std::string& name) -> Vector<double> {
+    for (const auto& e : layout.entries())
+      if (e.block.name == name) return weights.segment(e.offset, e.block.size());
+    throw std::logic_error(name);
+  };
+}
+
+}  // namespace
+
 TEST_CASE("what is added starts at 0, what is multiplied with at 1, and rows of a table are N(0, 1)") {
-  const std::vector<ParameterBlock> blocks = {{"norm.g", {4}, {}, BlockRole::scale},
-                                              {"norm.beta", {4}, {}, BlockRole::shift},
-                                              {"embedding.E", {400, 9}, {}, BlockRole::table},
-                                              {"head.W", {400, 9}, "embedding.E"},
-                                              {"mlp.W", {100, 30}}};
-  const Vector<double> w = draw_weights(blocks, {.gains = {{"norm.*", 3.0}}, .seed = 2});
-  REQUIRE(w.size() == 8 + 3600 + 3000);
-  CHECK(w.head(4) == Vector<double>::Constant(4, 3));
-  CHECK(w.segment(4, 4).isZero(0));
-  // mean squares: five standard errors of a chi-squared variable
-  CHECK(w.segment(8, 3600).squaredNorm() / 3600 == Approx(1).epsilon(5 * std::sqrt(2 / 3600.0)));
-  CHECK(w.tail(3000).squaredNorm() / 3000 == Approx(0.01).epsilon(5 * std::sqrt(2 / 3000.0)));
-  CHECK_THROWS_WITH(draw_weights(blocks, {.gains = {{"norm.*", 3.0}, {"norm.g", 2.0}}}),
-                    "gain of norm.g: given twice");
+  const auto of = drawn({.gains = {{"blocks.*.layer-norm.*", 3.0}}, .seed = 2});
+  CHECK(of("blocks.1.layer-norm.g") == Vector<double>::Constant(90, 3));
+  CHECK(of("blocks.1.layer-norm.beta").isZero(0));
+  check_normal(of("embedding.E"), 1);
+  check_normal(of("blocks.2.mlp.in.W"), 1 / std::sqrt(90.0));
+  check_normal(of("blocks.0.attention.W_O"), 1 / std::sqrt(60.0));
+  CHECK_THROWS_WITH(drawn({.gains = {{"blocks.*", 3.0}, {"blocks.0.mlp.in.W", 2.0}}}),
+                    Catch::Matchers::EndsWith("given twice"));
+}
+
+TEST_CASE("the defaults of PyTorch, layer by layer") {
+  const auto of = drawn({.method = "pytorch", .seed = 3});
+  check_normal(of("embedding.E"), 1);
+  check_uniform(of("blocks.0.attention.W_Q"), std::sqrt(6.0 / (90 + 3 * 60)));
+  check_uniform(of("blocks.0.attention.W_V"), std::sqrt(6.0 / (90 + 3 * 60)));
+  check_uniform(of("blocks.0.attention.W_O"), 1 / std::sqrt(60.0));
+  CHECK(of("blocks.0.attention.b_Q").isZero(0));
+  CHECK(of("blocks.0.attention.b_O").isZero(0));
+  check_uniform(of("blocks.1.mlp.in.W"), 1 / std::sqrt(90.0));
+  check_uniform(of("blocks.1.mlp.out.W"), 1 / std::sqrt(120.0));
+  check_uniform(of("head.b"), 1 / std::sqrt(90.0));
+  CHECK(of("blocks.1.layer-norm.g") == Vector<double>::Ones(90));
+  // biases of 90 and 120 numbers, the largest of which may be smaller than 0.97 a
+  CHECK(of("blocks.1.mlp.in.b").cwiseAbs().maxCoeff() < 1 / std::sqrt(90.0));
+  CHECK(of("blocks.1.mlp.in.b").cwiseAbs().maxCoeff() > 0.8 / std::sqrt(90.0));
+}
+
+TEST_CASE("GPT-2 scales the maps into the residual stream by their number") {
+  const auto of = drawn({.method = "gpt2", .seed = 4});
+  for (const char* name : {"embedding.E", "blocks.0.attention.W_Q", "blocks.2.mlp.in.W"})
+    check_normal(of(name), 0.02);
+  for (const char* name : {"blocks.0.attention.W_O", "blocks.2.attention.W_O", "blocks.1.mlp.out.W"})
+    check_normal(of(name), 0.02 / std::sqrt(6.0));
+  CHECK(of("blocks.0.mlp.out.b").isZero(0));
+  const auto normal = drawn({.method = "normal:0.5", .seed = 4});
+  for (const char* name : {"embedding.E", "blocks.0.attention.W_O", "blocks.2.mlp.in.W"})
+    check_normal(normal(name), 0.5);
+  CHECK(normal("head.b").isZero(0));
 }
 
 TEST_CASE("unknown methods and blocks, and gains that are not finite, are refused") {
   CHECK_THROWS_WITH(draw_weights(kSpec, {.method = "kaiming"}),
-                    "unknown initialisation 'kaiming'; expected gaussian, xavier or orthogonal");
+                    "unknown initialisation 'kaiming'; expected one of gaussian, normal:STD, xavier, "
+                    "orthogonal, pytorch, gpt2");
+  for (const char* wrong : {"normal:", "normal:x", "normal:-1", "normal:inf", "normal:1x"})
+    CHECK_THROWS_WITH(draw_weights(kSpec, {.method = wrong}),
+                      Catch::Matchers::EndsWith("expected normal: and a standard deviation, normal:0.02"));
   CHECK_THROWS_AS(draw_weights(kSpec, {.gains = {{"W_X", 1}}}), InputError);
   CHECK_THROWS_AS(draw_weights(kSpec, {.gains = {{"W_Q", HUGE_VAL}}}), InputError);
 }

@@ -19,16 +19,20 @@ namespace {
 /// What makes a catalogue what it is; with `share`, also which starts it has.
 Specification specification_of(const Command& command, const Setup& setup, bool share) {
   const Vector<double> frozen = setup.point.at(Vector<double>::Zero(setup.point.theta_size())).weights;
-  Specification all = {{"version", version()},
-                       {"format", hdf5::kFormatVersion},
-                       {"inputs", checksum(bytes_of(setup.point.data->X))},
-                       {"targets", checksum(bytes_of(setup.point.data->Y))},
-                       {"fixed weights", checksum(bytes_of(frozen))}};
+  Specification all = {
+      {"version", version()},
+      {"format", hdf5::kFormatVersion},
+      {"inputs", checksum(bytes_of(setup.point.data->X))},
+      {"targets", setup.point.data->labels.empty() ? checksum(bytes_of(setup.point.data->Y))
+                                                   : checksum(bytes_of(setup.point.data->labels))},
+      {"fixed weights", checksum(bytes_of(frozen))}};
   for (const auto& [name, size] : {std::pair<const char*, Index>{"N", setup.point.data->samples},
                                    {"n", setup.inputs().tokens},
                                    {"D", setup.inputs().width},
                                    {"D_out", setup.outputs().width}})
     all.emplace_back(name, std::to_string(size));
+  if (!setup.point.data->types.empty())
+    all.emplace_back("token-types", checksum(bytes_of(setup.point.data->types)));
   if (!setup.point.data->ids.empty()) all.emplace_back("tokens", checksum(bytes_of(setup.point.data->ids)));
   if (!setup.point.data->mask.empty()) all.emplace_back("mask", checksum(bytes_of(setup.point.data->mask)));
   if (!setup.single_attention()) all.emplace_back("network", checksum(to_json(setup.architecture())));
@@ -63,7 +67,7 @@ void set_draws(const Command& command, const Setup& setup, Starts& starts) {
   starts.draw = [&setup, init](std::uint64_t seed) {
     Initialisation of_start = init;
     of_start.seed = seed;
-    return setup.parameters().extract(draw_weights(blocks(setup.architecture()), of_start));
+    return setup.parameters().extract(draw_weights(setup.architecture(), of_start));
   };
 }
 

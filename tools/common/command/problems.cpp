@@ -5,6 +5,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "basin/problem/drawn_data.h"
 #include "basin/problem/teacher.h"
 #include "common/command/setup.h"
 
@@ -55,7 +56,7 @@ void add_teacher_options(po::options_description& options) {
       ("target-head-dim", po::value<Index>()->value_name("d"),
        "their dimension (default: as the student)")  //
       ("target-init", po::value<std::string>()->default_value("gaussian")->value_name("METHOD"),
-       "how its weights are drawn: gaussian, xavier or orthogonal")  //
+       ("how its weights are drawn, one of " + initialisation_methods()).c_str())  //
       ("target-gain",
        po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
        "factor on a block of the teacher; repeatable")  //
@@ -74,6 +75,20 @@ void add_text_options(po::options_description& options) {
       ("position-scale", po::value<double>()->default_value(1)->value_name("s"),
        "factor on the positions")  //
       ("data-seed", po::value<Seed>()->value_name("S"), "seed of the embeddings (default --seed)");
+}
+
+void add_drawn_data_options(po::options_description& options) {
+  options.add_options()("samples,N", po::value<Index>()->default_value(16)->value_name("N"),
+                        "samples, where no inputs are given")  //
+      ("input-scale", po::value<double>()->default_value(1)->value_name("s"),
+       "standard deviation of drawn inputs")  //
+      ("target-init", po::value<std::string>()->default_value("gaussian")->value_name("METHOD"),
+       "how the weights of the teacher are drawn, where no targets are given: as --init")  //
+      ("target-gain",
+       po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
+       "factor on a block of the teacher; repeatable")                                            //
+      ("data-seed", po::value<Seed>()->value_name("S"), "seed of drawn inputs (default --seed)")  //
+      ("target-seed", po::value<Seed>()->value_name("S"), "seed of the teacher's weights (default --seed)");
 }
 
 void add_student_options(po::options_description& options) {
@@ -116,10 +131,7 @@ Problem teacher_problem(OptionValues& values) {
     o.teacher_bandwidth = checked_bandwidth(values, "bandwidth", o.teacher_kernel);
   o.teacher_heads = values.get<Index>(values.given("target-heads") ? "target-heads" : "heads");
   o.teacher_head_dim = values.get<Index>(values.given("target-head-dim") ? "target-head-dim" : "head-dim");
-  o.teacher_initialisation.method = values.get<std::string>("target-init");
-  o.teacher_initialisation.gains =
-      parse_gains(values.get<std::vector<std::string>>("target-gain"), "target-gain");
-  o.teacher_initialisation.seed = seed_or(values, "target-seed");
+  o.teacher_initialisation = teacher_initialisation(values);
   require_memory(
       named(values, {"samples", "tokens", "embedding", "outputs"}) + ": the data, twice,",
       2 * 8 * (product({o.samples, o.tokens, o.embedding}) + product({o.samples, o.tokens, o.outputs})));
@@ -162,11 +174,31 @@ Network student_network(const OptionValues& values) {
   return net;
 }
 
+Initialisation student_initialisation(OptionValues& values) {
+  return {.method = values.get<std::string>("init"),
+          .gains = parse_gains(values.get<std::vector<std::string>>("gain")),
+          .seed = seed_or(values, "init-seed")};
+}
+
+Initialisation teacher_initialisation(OptionValues& values) {
+  return {.method = values.get<std::string>("target-init"),
+          .gains = parse_gains(values.get<std::vector<std::string>>("target-gain"), "target-gain"),
+          .seed = seed_or(values, "target-seed"),
+          .stream = "teacher"};
+}
+
+void draw_inputs(OptionValues& values, NetworkData& data) {
+  const auto samples = values.get<Index>("samples");
+  const Shape in = data.network().input(), out = data.network().output();
+  const Index numbers = data.architecture().vocabulary > 0 ? in.tokens : in.size();
+  require_memory(named(values, {"samples"}) + ": the data, twice,",
+                 2 * 8 * static_cast<double>(samples) *
+                     static_cast<double>(numbers + (data.labels() ? out.tokens : out.size())));
+  basin::draw_inputs(data, samples, values.get<double>("input-scale"), seed_or(values, "data-seed"));
+}
+
 void draw_student(OptionValues& values, Problem& problem) {
-  Initialisation init;
-  init.method = values.get<std::string>("init");
-  init.gains = parse_gains(values.get<std::vector<std::string>>("gain"));
-  init.seed = seed_or(values, "init-seed");
+  const Initialisation init = student_initialisation(values);
   const auto heads = values.get<Index>("heads"), head_dim = values.get<Index>("head-dim");
   check_weights_fit(named(values, {"heads", "head-dim"}), problem.embedding(), problem.outputs(), heads,
                     head_dim);

@@ -108,7 +108,7 @@ void set_described_point(Command& command, Problem& problem, Draws draws, Setup&
   double count = 0;
   for (const ParameterBlock& block : all) count += static_cast<double>(block.size());
   require_memory(setup.input + ": drawing the weights of its network", 2 * 8 * count);
-  setup.point.weights = draw_weights(all, initialisation_of(command, setup.weights_origin));
+  setup.point.weights = draw_weights(net.architecture, initialisation_of(command, setup.weights_origin));
 }
 
 }  // namespace
@@ -116,7 +116,8 @@ void set_described_point(Command& command, Problem& problem, Draws draws, Setup&
 void add_initialisation_options(po::options_description& options, const std::string& init_default) {
   options.add_options()  //
       ("init", po::value<std::string>()->default_value("gaussian", init_default)->value_name("METHOD"),
-       "gaussian (N(0, 1/fan-in)), xavier or orthogonal")  //
+       ("how weights are drawn, one of " + initialisation_methods() + "; gaussian is N(0, 1/fan-in)")
+           .c_str())  //
       ("gain",
        po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
        "factor on a block of drawn weights, e.g. W_O=2; repeatable");
@@ -275,6 +276,13 @@ Setup read_setup(Command& command, Draws draws) {
   if (setup.weights_origin == kFromFile && draws == Draws::weights)
     command.resolve("init", "weights of the problem file");
   return setup;
+}
+
+std::string kinks_text(Index kinks) {
+  return std::to_string(kinks) + (kinks == 1 ? " number is" : " numbers are") +
+         " at the kink of ReLU, exactly 0: gradient and products are those of the piece where it is 0, on "
+         "the "
+         "other side they differ";
 }
 
 void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,

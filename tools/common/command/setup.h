@@ -86,6 +86,9 @@ Setup read_setup(Command& command, Draws draws = Draws::weights);
 void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
                       const Vector<double>& weights);
 
+/// "3 numbers are at the kink of ReLU, exactly 0: ...", of a point where some are.
+std::string kinks_text(Index kinks);
+
 /// Everything a result file holds besides the results.
 void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,
                  const std::string& title, const std::string& default_group);

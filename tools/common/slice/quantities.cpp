@@ -40,11 +40,11 @@ SliceMeasurement::SliceMeasurement(const Command& command, const Setup& setup,
                                    std::vector<std::string> quantities)
     : setup_(setup), quantities_(std::move(quantities)), memory_(command.memory()), seed_(command.seed()) {
   if (const double needed =
-          ntk_bytes(setup.parameters(), setup.point.data->Y.size(), setup.point.data->samples);
+          ntk_bytes(setup.parameters(), setup.point.output_size(), setup.point.data->samples);
       wants("min_ntk") && needed > static_cast<double>(memory_))
     throw InputError("--quantities ntk needs " + bytes_text(needed) + ", --memory allows " +
                      bytes_text(static_cast<double>(memory_)));
-  if (wants("train_acc") && !labelled(setup.point.data->Y))
+  if (wants("train_acc") && !labelled(*setup.point.data))
     throw InputError(
         "--quantities accuracy: " + setup.input +
         " has no labels; expected targets of -1 or 1 in one output, or one 1 among zeros in each "
@@ -91,7 +91,7 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
   try {
     const Linearization<double> at(setup_.point.at_weights(weights), {.memory = memory_});
     set("gradient_norm", at.gradient().stableNorm());  // squares overflow first
-    if (wants("train_acc")) set("train_acc", accuracy(at.outputs(), setup_.point.data->Y));
+    if (wants("train_acc")) set("train_acc", accuracy(at.outputs(), *setup_.point.data, at.counting_rows()));
     if (wants("min_eig")) {
       const SpectrumEnds ends = spectrum_ends(HessianOperator(at), eigenvectors, {.seed = seed_});
       set("eig_converged", ends.status.converged ? 1 : 0);
@@ -100,7 +100,7 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
       eigenvectors = ends.vectors;
     }
     if (wants("min_ntk")) {
-      const KernelMinimum k = ntk_minimum(at.point());
+      const KernelMinimum k = ntk_minimum(at);
       // Where rounding hides the value it would be noise.
       set("min_ntk", k.known_to(0.1) ? k.lambda_min : k.upper);
       set("ntk_definiteness", static_cast<double>(k.definiteness()));
@@ -110,7 +110,9 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
 }
 
 /// Of the sum over the trained blocks.
-KernelMinimum SliceMeasurement::ntk_minimum(const ModelPoint<double>& point) {
+KernelMinimum SliceMeasurement::ntk_minimum(const Linearization<double>& at) const {
+  const ModelPoint<double>& point = at.point();
+  if (!is_single_attention(point)) return trained_kernel_minimum(at, static_cast<double>(memory_));
   const auto trained = point.parameters().trained();
   const MeasuredFactors factors = measured_factors(point);
   const Minima found = kernel_minima(point, factors, {trained});

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "basin/ntk/minimum.h"
+#include "basin/ntk/trained_kernel.h"
 #include "basin/single_layer/plane_ways.h"
 #include "common/command/setup.h"
 
@@ -32,7 +32,7 @@ class SliceMeasurement {
  private:
   void measure_point(const Vector<double>& weights, Vectors<double>& eigenvectors, Index place,
                      std::vector<double>& values);
-  static KernelMinimum ntk_minimum(const ModelPoint<double>& point);
+  KernelMinimum ntk_minimum(const Linearization<double>& at) const;
 
   const Setup& setup_;
   std::vector<std::string> quantities_;

@@ -3,13 +3,14 @@
 #include <cmath>
 #include <cstdint>
 
+#include "common/command/tensors.h"
 #include "common/spectrum/density_file.h"
 
 namespace basin::tools {
 namespace {
 
 void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::string& which,
-                       const SpectrumResults& of, const EigenResult& r, bool with_vectors) {
+                       const SpectrumResults& of, const EigenResult& r, const WrittenVectors& vectors) {
   hdf5::make_plot(file, group, "eigenvalue", {"index"});
   name_matrix(file, group, of, r.removed);
   file.attribute(group, "operator", of.matrix);
@@ -38,13 +39,17 @@ void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::
   file.write_bytes(group + "/converged", converged, {static_cast<Index>(converged.size())});
   file.write(group + "/title",
              (which == "spectrum" ? "all" : which) + " eigenvalues of the " + matrix_title(of, r.removed));
-  if (with_vectors)
+  if (vectors.arrays)
     file.write(group + "/eigenvectors", r.eigenvectors.data(),
                {r.eigenvectors.cols(), r.eigenvectors.rows()});
   std::vector<std::string> arrays = {"eigenvalue", "eigenvalue_errors", "converged"};
   if (has_residuals) arrays.emplace_back("residual");
   hdf5::name_dimensions(file, group, arrays, {"index"});
-  if (with_vectors) file.dimensions(group + "/eigenvectors", {group + "/index", ""});
+  if (vectors.arrays) file.dimensions(group + "/eigenvectors", {group + "/index", ""});
+  if (vectors.by_tensor)
+    for (Index k = 0; k < r.eigenvectors.cols(); ++k)
+      write_by_tensor(file, group + "/by_tensor/" + std::to_string(k), *vectors.by_tensor,
+                      r.eigenvectors.col(k));
 }
 
 void write_counts(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
@@ -163,9 +168,9 @@ void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumRes
 }
 
 void write_results(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r,
-                   bool with_vectors) {
+                   const WrittenVectors& vectors) {
   for (const auto& [which, result] : r.eigenvalues)
-    write_eigenvalues(file, prefix + "/" + which, which, r, result, with_vectors);
+    write_eigenvalues(file, prefix + "/" + which, which, r, result, vectors);
   write_ends(file, prefix + "/ends", r);
   if (!r.counts.empty()) {
     write_counts(file, prefix + "/counts", r);

@@ -14,9 +14,15 @@ namespace basin::tools {
 /// Which matrix the numbers of a group are of, with so many directions set aside: its attributes.
 void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumResults& results, Index removed);
 
+/// Whether eigenvectors are written, and of which blocks they are where they are written by name, too.
+struct WrittenVectors {
+  bool arrays = false;
+  const ParameterLayout* by_tensor = nullptr;
+};
+
 /// Writes to the groups `prefix`/largest, ..., with `prefix` = "/entry" or "/entry/parts/NAME".
 void write_results(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& results,
-                   bool with_vectors);
+                   const WrittenVectors& vectors);
 
 /// The picture of the results that viewers open first: the name of a group.
 std::string picture_of(const SpectrumResults& results);

@@ -70,6 +70,7 @@ void check_effects(const Command& command, const SpectrumRequest& r) {
   needs(r.norms, {"norm-probes"}, "--norms");
   needs(pairs || r.full || r.density, {"modulo-symmetries"}, "--largest, --smallest, --full or --density");
   needs(pairs || r.full, {"eigenvectors"}, "--largest, --smallest or --full");
+  needs(r.with_vectors, {"by-tensor"}, "--eigenvectors");
 }
 
 }  // namespace
@@ -105,6 +106,8 @@ void add_spectrum_options(Command& command) {
        "the "
        "whole matrix")                                                    //
       ("eigenvectors", po::bool_switch(), "write the eigenvectors, too")  //
+      ("by-tensor", po::bool_switch(),
+       "with --eigenvectors, each also as a group with an array for each trained block")  //
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
        "converged when |A x - lambda x| <= T |A|")  //
       ("max-restarts", po::value<Index>()->default_value(300)->value_name("R"),

@@ -1,0 +1,20 @@
+/// Words of a user, shown in messages, and what may have been meant.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "basin/linalg/types.h"
+
+namespace basin {
+
+/// In quotes, and not longer than a line takes.
+std::string shown(const std::string& word);
+
+/// "; did you mean 'heads'?" if that is near by, else "; expected one of " all that there is.
+std::string meant(const std::string& word, const std::vector<std::string>& known);
+
+/// "(3, 4, 5)", and "(3,)" for one number.
+std::string shape_text(const std::vector<Index>& shape);
+
+}  // namespace basin

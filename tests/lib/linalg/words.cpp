@@ -1,0 +1,20 @@
+#include "basin/linalg/words.h"
+
+#include <catch2/catch.hpp>
+
+using namespace basin;
+
+TEST_CASE("the nearest word is proposed, or all there are") {
+  CHECK(meant("haeds", {"head-dim", "heads"}) == "; did you mean 'heads'?");
+  CHECK(meant("heads", {"heads"}) == "; did you mean 'heads'?");
+  CHECK(meant("width", {"heads", "kernel"}) == "; expected one of heads, kernel");
+  CHECK(meant(std::string(100, 'x'), {"heads"}) == "; expected one of heads");
+}
+
+TEST_CASE("words of a user are shown in quotes, and not at any length") {
+  CHECK(shown("rows") == "'rows'");
+  CHECK(shown(std::string(61, 'x')) == "'" + std::string(60, 'x') + "...'");
+  CHECK(shape_text({3, 4, 5}) == "(3, 4, 5)");
+  CHECK(shape_text({3}) == "(3,)");
+  CHECK(shape_text({}) == "()");
+}
