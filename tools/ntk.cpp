@@ -4,7 +4,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/model/attention_model.h"
-#include "basin/ntk/analysis.h"
+#include "basin/single_layer/kernel_analysis.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
 #include "common/ntk/file.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "basin/model/attention_view.h"
+#include "basin/model/attention_model.h"
 #include "basin/network/architecture_json.h"
 
 namespace basin::hdf5 {

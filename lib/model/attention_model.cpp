@@ -37,6 +37,11 @@ std::shared_ptr<const Model<S>> make_plain_attention_model(const AttentionSpec& 
                                           std::make_unique<SquaredLoss<S>>(), trainable);
 }
 
+std::optional<AttentionSpec> single_attention(const ModelPoint<double>& point) {
+  if (point.data && !point.data->mask.empty()) return std::nullopt;
+  return single_attention(point.model->architecture());
+}
+
 template std::shared_ptr<const Model<double>> build_single_attention(const AttentionSpec&,
                                                                      const std::vector<std::string>&);
 template std::shared_ptr<const Model<float>> build_single_attention(const AttentionSpec&,

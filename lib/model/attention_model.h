@@ -1,10 +1,11 @@
 /// The model of the source paper: one attention layer under squared loss.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "basin/model/model.h"
+#include "basin/model/model_point.h"
 #include "basin/network/attention_spec.h"
 
 namespace basin {
@@ -20,5 +21,14 @@ std::shared_ptr<const Model<S>> build_single_attention(
 template <class S>
 std::shared_ptr<const Model<S>> make_plain_attention_model(
     const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());
+
+/// The layer, if the network is one attention layer under squared loss and no token is masked; nothing for
+/// other points.
+std::optional<AttentionSpec> single_attention(const ModelPoint<double>& point);
+
+/// Whether it is such a point.
+inline bool is_single_attention(const ModelPoint<double>& point) {
+  return single_attention(point).has_value();
+}
 
 }  // namespace basin

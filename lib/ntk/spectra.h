@@ -8,6 +8,11 @@
 
 namespace basin {
 
+/// Attention weights below 5e-324 are zero in double precision, and those below 2e-308 lose digits. What is
+/// made of them, with inputs and weights up to 1e150, is off by less than this: the root of the smallest
+/// normal number, so that squares of bounds underflow no more.
+inline constexpr double kUnderflowError = 0x1p-511;
+
 /// The spectrum of K = J J^T (m x m) for some of the parameters.
 ///
 /// Eigenvalues are squares of singular values of J, never of a formed K: they are never negative, and their

@@ -22,7 +22,9 @@ void keep_counting_rows(Vectors<double>& Jt, const Linearization<double>& at) {
   Jt.conservativeResize(Eigen::NoChange, kept * width);
 }
 
-KernelMinimum from_jacobian(const Linearization<double>& at, double memory) {
+}  // namespace
+
+KernelMinimum jacobian_kernel_minimum(const Linearization<double>& at, double memory) {
   const double bytes = ntk_bytes(at.parameters(), at.output_size(), at.samples());
   if (bytes > memory)
     throw InputError("the kernel of the trained blocks: the Jacobian needs " +
@@ -38,16 +40,6 @@ KernelMinimum from_jacobian(const Linearization<double>& at, double memory) {
   for (double& block : rounding) block += kUnderflowError;
   keep_counting_rows(Jt, at);
   return minimum_of(ntk_spectra(Jt, at.parameters(), rounding, {at.parameters().trained()}).back());
-}
-
-}  // namespace
-
-KernelMinimum trained_kernel_minimum(const Linearization<double>& at, double memory) {
-  const ModelPoint<double>& point = at.point();
-  if (!is_single_attention(point)) return from_jacobian(at, memory);
-  MinimaOptions options;
-  options.memory = memory;
-  return kernel_minima(point, measured_factors(point), {point.parameters().trained()}, options).minima.back();
 }
 
 }  // namespace basin

@@ -1,6 +1,6 @@
 #include "basin/problem/known_minimum.h"
 
-#include "basin/model/attention_view.h"
+#include "basin/model/attention_model.h"
 
 namespace basin {
 
@@ -18,12 +18,13 @@ KnownMinimum teacher_minimum(const Problem& problem, double target_scale) {
 }
 
 std::optional<Vector<double>> attaining_weights(const KnownMinimum& known, const ModelPoint<double>& point) {
-  const AttentionSpec s = AttentionView(point).spec();
-  AttentionSpec there = s;
+  const std::optional<AttentionSpec> s = single_attention(point);
+  if (!s) return std::nullopt;
+  AttentionSpec there = *s;
   there.bandwidth = known.bandwidth;
   const bool same_kernel =
-      known.kernel == s.kernel && (s.kernel != KernelKind::gaussian || there.sigma() == s.sigma());
-  const bool same_shapes = known.blocks.empty() || (known.heads == s.heads && known.head_dim == s.head_dim);
+      known.kernel == s->kernel && (s->kernel != KernelKind::gaussian || there.sigma() == s->sigma());
+  const bool same_shapes = known.blocks.empty() || (known.heads == s->heads && known.head_dim == s->head_dim);
   if (!same_kernel || !same_shapes) return std::nullopt;
   Vector<double> at = point.weights;
   for (const auto& [name, values] : known.blocks) {

@@ -1,6 +1,6 @@
 #include "basin/single_layer/flat_direction.h"
 
-#include "basin/model/attention_view.h"
+#include "basin/single_layer/attention_view.h"
 #include "basin/single_layer/data_features.h"
 
 namespace basin {

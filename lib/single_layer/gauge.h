@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "basin/landscape/directions.h"
-#include "basin/model/attention_view.h"
+#include "basin/single_layer/attention_view.h"
 
 namespace basin {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <memory>
 
-#include "basin/model/attention_view.h"
 #include "basin/network/gaussian_kernel.h"
 #include "basin/network/softmax_kernel.h"
+#include "basin/single_layer/attention_view.h"
 
 namespace basin {
 

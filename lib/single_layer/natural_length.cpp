@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "basin/model/attention_view.h"
+#include "basin/single_layer/attention_view.h"
 
 namespace basin {
 

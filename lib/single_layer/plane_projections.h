@@ -4,7 +4,7 @@
 #include <array>
 
 #include "basin/linalg/batch.h"
-#include "basin/model/attention_view.h"
+#include "basin/single_layer/attention_view.h"
 
 namespace basin {
 

@@ -8,8 +8,8 @@
 #include "basin/linalg/parallel.h"
 #include "basin/linalg/simd.h"
 #include "basin/linalg/tree_sum.h"
-#include "basin/model/attention_view.h"
 #include "basin/model/linearization.h"
+#include "basin/single_layer/attention_view.h"
 #include "basin/single_layer/plane_tile.h"
 
 namespace basin {

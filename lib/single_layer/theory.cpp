@@ -1,9 +1,10 @@
 #include "basin/single_layer/theory.h"
 
-#include "basin/model/attention_view.h"
-#include "basin/ntk/attention_factors.h"
+#include "basin/single_layer/attention_factors.h"
 #include "basin/single_layer/attention_symmetries.h"
+#include "basin/single_layer/attention_view.h"
 #include "basin/single_layer/head_signatures.h"
+#include "basin/single_layer/kernel_minima.h"
 #include "basin/single_layer/natural_length.h"
 #include "basin/single_layer/symmetry_count.h"
 #include "basin/single_layer/underflow.h"
@@ -25,6 +26,14 @@ class AttentionTheory final : public NetworkTheory {
     return attention_underflow(at.point());
   }
   double natural_length(const ModelPoint<double>& point) const override { return attention_length(point); }
+  /// From factors where these suffice.
+  KernelMinimum trained_kernel(const Linearization<double>& at, double memory) const override {
+    const ModelPoint<double>& point = at.point();
+    MinimaOptions options;
+    options.memory = memory;
+    return kernel_minima(point, measured_factors(point), {point.parameters().trained()}, options)
+        .minima.back();
+  }
   /// In W_V alone, and in W_O alone.
   bool is_linear(const ModelPoint<double>& point) const override {
     const AttentionView at(point);

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "basin/model/attention_view.h"
+#include "basin/single_layer/attention_view.h"
 
 namespace basin {
 

@@ -1,5 +1,7 @@
 #include "basin/stationary/network_theory.h"
 
+#include "basin/ntk/trained_kernel.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -24,6 +26,10 @@ double NetworkTheory::product_underflow(const Linearization<double>& at) const {
                rows = static_cast<double>(at.samples()) * tokens,
                operations = 16 * rows * tokens * static_cast<double>(at.weights().size());
   return std::numeric_limits<double>::min() * operations * std::pow(largest, 10);
+}
+
+KernelMinimum NetworkTheory::trained_kernel(const Linearization<double>& at, double memory) const {
+  return jacobian_kernel_minimum(at, memory);
 }
 
 double NetworkTheory::natural_length(const ModelPoint<double>& point) const {

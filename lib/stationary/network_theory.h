@@ -6,6 +6,7 @@
 
 #include "basin/curvature/symmetries.h"
 #include "basin/model/linearization.h"
+#include "basin/ntk/kernel_minimum.h"
 #include "basin/stationary/point_signature.h"
 
 namespace basin {
@@ -37,6 +38,10 @@ class NetworkTheory {
   /// usual point; where that is 0, that of weights that keep the size of what they are multiplied to, 1 /
   /// sqrt(rows) each.
   virtual double natural_length(const ModelPoint<double>& point) const;
+
+  /// The ends of K = J J^T of all trained blocks. Of any network: from J, in so many bytes
+  /// (jacobian_kernel_minimum); throws InputError where it takes more.
+  virtual KernelMinimum trained_kernel(const Linearization<double>& at, double memory) const;
 
   /// Whether F is known to be linear in the trained blocks together. Of any network: not.
   virtual bool is_linear(const ModelPoint<double>& point) const;

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "basin/linalg/errors.h"
-#include "basin/ntk/smooth_step.h"
+#include "basin/single_layer/smooth_step.h"
 
 namespace basin {
 

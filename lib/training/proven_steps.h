@@ -3,7 +3,7 @@
 #pragma once
 
 #include "basin/model/model_point.h"
-#include "basin/ntk/certificate.h"
+#include "basin/single_layer/certificate.h"
 #include "basin/stationary/gradient_descent.h"
 
 namespace basin {
@@ -12,8 +12,8 @@ namespace basin {
 /// InputError unless it passes, with a positive step.
 GradientDescent::Rule certified_rule(const Certificate& certificate);
 
-/// 1 / beta in every step, beta the bound on the curvature along it (ntk/smooth_step.h). point: model, data
-/// and the blocks that are held fixed. The rule throws as norm_constants and attention_factors.
+/// 1 / beta in every step, beta the bound on the curvature along it (single_layer/smooth_step.h). point:
+/// model, data and the blocks that are held fixed. The rule throws as norm_constants and attention_factors.
 GradientDescent::Rule guaranteed_rule(ModelPoint<double> point);
 
 /// Upper bound on |F - Y| where f = loss, rounding of the outputs allowed for. Throws InputError for a loss

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "basin/model/perturbation.h"
-#include "basin/ntk/trained_kernel.h"
 
 namespace basin {
 namespace {
@@ -25,8 +24,9 @@ void add_progress(DescentRecord& record, const Descent& run, const Vector<double
       std::isfinite(since.last.loss_bound) && run.step > 0 ? since.last.loss_bound / since.loss_before : kNaN;
 }
 
-void add_kernel(DescentRecord& record, const RecordOptions& options, const Linearization<double>& here) {
-  const KernelMinimum sum = trained_kernel_minimum(here, options.memory);
+void add_kernel(DescentRecord& record, const RecordOptions& options, const NetworkTheory& theory,
+                const Linearization<double>& here) {
+  const KernelMinimum sum = theory.trained_kernel(here, options.memory);
   record.kernel = sum;
   // late: r' = (1 - eta K) r, of which the slowest part stays
   const double kept = 1 - record.step_size * sum.lambda_min;
@@ -51,7 +51,7 @@ DescentRecord measure_record(const RecordOptions& options, const NetworkTheory& 
     record.block_norms.push_back(here.weights().segment(e.offset, e.block.size()).norm());
   record.saturation = theory.saturation(here.point());
   record.counts = counts;
-  if (options.ntk || options.certify) add_kernel(record, options, here);
+  if (options.ntk || options.certify) add_kernel(record, options, theory, here);
   return record;
 }
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "basin/ntk/certificate_input.h"
+#include "basin/single_layer/certificate_input.h"
 #include "basin/stationary/descent.h"
 #include "basin/stationary/network_theory.h"
 

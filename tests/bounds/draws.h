@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "basin/linalg/random.h"
-#include "basin/model/attention_view.h"
 #include "basin/model/linearization.h"
+#include "basin/single_layer/attention_view.h"
 
 namespace basin::test {
 

@@ -445,8 +445,8 @@ class Networks(ToolTest):
             self.assertEqual(list(file["parameters"]), [])
         self.done("basin-evaluate", "b.h5", "-o", "e2.h5", "--init", "pytorch")
         self.done("basin-problem", "architecture", "net.json", "--inputs", "real.npy", "-o", "c.h5")  # whole numbers, whatever their type
-        self.refused(2, "wide.npy: found shape (3, 3); expected (3, 4), the inputs that the architecture says", *given, "-o", "x.h5", "--inputs", "wide.npy")
-        self.refused(2, "high.npy: found ", *given, "-o", "x.h5", "--inputs", "high.npy")
+        self.refused(2, "wide.npy: found shape (3, 3); expected (3, 4), the inputs that the architecture says", *given[:4], "wide.npy", "-o", "x.h5")
+        self.refused(2, "high.npy: found ", *given[:4], "high.npy", "-o", "x.h5")
         self.refused(2, "--samples: without effect when inputs are given", *given, "-o", "x.h5", "-N", 3)
         self.refused(2, "--targets: expected --inputs with it", "basin-problem", "architecture", "net.json", "-o", "x.h5", "--targets", "labels.npy")
         self.refused(2, "unknown initialisation 'kaiming'", "basin-problem", "architecture", "net.json", "-o", "x.h5", "--init", "kaiming")

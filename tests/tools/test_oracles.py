@@ -134,9 +134,11 @@ def bert(t):
         p = f"bert.encoder.layer.{i}."
         layers += [{"type": "residual", "layers": [{"type": "attention", "name": f"a{i}", "heads": H, "head-dim": 4, "bias": "qkvo"}]}, norm | {"name": f"na{i}"},
                    {"type": "residual", "name": f"m{i}", "layers": [*mlp(16), {"type": "linear", "name": "out", "outputs": 8}]}, norm | {"name": f"nm{i}"}]
-        for b, name in zip("QKV", ("query", "key", "value")):
-            blocks += [(f"a{i}.W_{b}", f"{p}attention.self.{name}.weight", heads_in(H)), (f"a{i}.b_{b}", f"{p}attention.self.{name}.bias", heads_in(H))]
-        blocks += [(f"a{i}.W_O", p + "attention.output.dense.weight", heads_out(H)), (f"a{i}.b_O", p + "attention.output.dense.bias", same),
+        named = list(zip("QKV", ("query", "key", "value")))
+        blocks += [*((f"a{i}.W_{b}", f"{p}attention.self.{name}.weight", heads_in(H)) for b, name in named),
+                   (f"a{i}.W_O", p + "attention.output.dense.weight", heads_out(H)),
+                   *((f"a{i}.b_{b}", f"{p}attention.self.{name}.bias", heads_in(H)) for b, name in named),
+                   (f"a{i}.b_O", p + "attention.output.dense.bias", same),
                    *both(f"na{i}", p + "attention.output.LayerNorm", kind=gains), *both(f"m{i}.in", p + "intermediate.dense", transposed),
                    *both(f"m{i}.out", p + "output.dense", transposed), *both(f"nm{i}", p + "output.LayerNorm", kind=gains)]
     layers += [{"type": "pool", "by": "first", "over": "all"}, {"type": "linear", "name": "pooler", "outputs": 8}, {"type": "activation", "function": "tanh"},
@@ -150,10 +152,9 @@ def torch_encoder(t):
               {"type": "residual", "name": "m0", "layers": [{"type": "layer-norm"}, *mlp(12), {"type": "linear", "name": "out", "outputs": 8}]},
               {"type": "layer-norm", "name": "norm"}, {"type": "pool"}, {"type": "linear", "name": "head", "outputs": 4}]
     p = "encoder.layers.0."
-    fused = [(f"a0.attention.{kind}_{b}", p + "self_attn.in_proj_" + of, heads_in(2, k, 3)) for kind, of in (("W", "weight"), ("b", "bias"))
-             for k, b in enumerate("QKV")]
-    blocks = [*both("a0.layer-norm", p + "norm1", kind=("g", "beta")), *fused, ("a0.attention.W_O", p + "self_attn.out_proj.weight", heads_out(2)),
-              ("a0.attention.b_O", p + "self_attn.out_proj.bias", same), *both("m0.layer-norm", p + "norm2", kind=("g", "beta")),
+    fused = lambda kind, of: [(f"a0.attention.{kind}_{b}", p + "self_attn.in_proj_" + of, heads_in(2, k, 3)) for k, b in enumerate("QKV")]
+    blocks = [*both("a0.layer-norm", p + "norm1", kind=("g", "beta")), *fused("W", "weight"),
+              ("a0.attention.W_O", p + "self_attn.out_proj.weight", heads_out(2)), *fused("b", "bias"), ("a0.attention.b_O", p + "self_attn.out_proj.bias", same), *both("m0.layer-norm", p + "norm2", kind=("g", "beta")),
               *both("m0.in", p + "linear1", transposed), *both("m0.out", p + "linear2", transposed),
               *both("norm", "encoder.norm", kind=("g", "beta")), *both("head", "classifier", transposed)]
     return {"type": "vectors", "tokens": 6, "width": 8}, layers, blocks

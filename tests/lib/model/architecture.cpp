@@ -1,10 +1,10 @@
 #include "basin/network/architecture.h"
 
 #include "basin/linalg/errors.h"
-#include "basin/model/attention_view.h"
 #include "basin/model/linearization.h"
 #include "basin/network/layer_types.h"
 #include "basin/network/linear.h"
+#include "basin/single_layer/attention_view.h"
 #include "support/cases.h"
 
 using namespace basin;

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "basin/linalg/errors.h"
-#include "basin/ntk/certificate_input.h"
+#include "basin/single_layer/certificate_input.h"
 #include "support/cases.h"
 
 using namespace basin;

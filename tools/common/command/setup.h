@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "basin/hdf5/result_file.h"
-#include "basin/model/attention_view.h"
 #include "basin/model/linearization.h"
 #include "basin/problem/initialisation.h"
 #include "basin/problem/known_minimum.h"
 #include "basin/problem/problem.h"
+#include "basin/single_layer/attention_view.h"
 #include "basin/stationary/network_theory.h"
 #include "common/command/command.h"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "basin/linalg/errors.h"
-#include "basin/ntk/certificate_input.h"
+#include "basin/single_layer/certificate_input.h"
 #include "basin/stationary/adam.h"
 #include "basin/stationary/gradient_descent.h"
 #include "basin/stationary/lbfgs.h"

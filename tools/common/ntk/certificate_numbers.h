@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "basin/ntk/certificate.h"
+#include "basin/single_layer/certificate.h"
 
 namespace basin::tools {
 

@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "basin/hdf5/file.h"
-#include "basin/ntk/certificate_input.h"
-#include "basin/ntk/conditions.h"
-#include "basin/ntk/matrix_free.h"
-#include "basin/ntk/minimum.h"
-#include "basin/ntk/suggestions.h"
+#include "basin/single_layer/certificate_input.h"
+#include "basin/single_layer/kernel_conditions.h"
+#include "basin/single_layer/kernel_minima.h"
+#include "basin/single_layer/matrix_free_kernel.h"
+#include "basin/single_layer/suggestions.h"
 
 namespace basin::tools {
 

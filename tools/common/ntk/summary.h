@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "basin/ntk/analysis.h"
-#include "basin/ntk/certificate.h"
+#include "basin/single_layer/certificate.h"
+#include "basin/single_layer/kernel_analysis.h"
 #include "common/command/command.h"
 
 namespace basin::tools {

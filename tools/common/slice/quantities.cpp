@@ -11,6 +11,7 @@
 #include "basin/model/evaluator.h"
 #include "basin/model/labels.h"
 #include "basin/model/perturbation.h"
+#include "basin/single_layer/kernel_minima.h"
 #include "common/command/words.h"
 
 namespace basin::tools {
@@ -112,7 +113,7 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
 /// Of the sum over the trained blocks.
 KernelMinimum SliceMeasurement::ntk_minimum(const Linearization<double>& at) const {
   const ModelPoint<double>& point = at.point();
-  if (!is_single_attention(point)) return trained_kernel_minimum(at, static_cast<double>(memory_));
+  if (!is_single_attention(point)) return setup_.theory->trained_kernel(at, static_cast<double>(memory_));
   const auto trained = point.parameters().trained();
   const MeasuredFactors factors = measured_factors(point);
   const Minima found = kernel_minima(point, factors, {trained});

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "basin/ntk/trained_kernel.h"
+#include "basin/ntk/kernel_minimum.h"
 #include "basin/single_layer/plane_ways.h"
 #include "common/command/setup.h"
 

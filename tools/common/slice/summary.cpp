@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "basin/ntk/minimum.h"
+#include "basin/single_layer/kernel_minima.h"
 #include "common/command/command.h"
 
 namespace basin::tools {

@@ -3,7 +3,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "basin/ntk/initialisation.h"
+#include "basin/single_layer/initial_kernels.h"
 
 namespace basin::tools {
 namespace {
@@ -17,7 +17,7 @@ void set(std::vector<Quantity>& quantities, const std::string& name, double valu
   throw std::logic_error("no quantity " + name);
 }
 
-// The conditions of ntk/conditions.h that every cell has.
+// The conditions of single_layer/kernel_conditions.h that every cell has.
 const std::vector<std::pair<std::string, std::vector<std::string>>> kConditions = {
     {"W_Q", {"parameters", "rank_limit", "copies", "rank_local", "rank_X"}},
     {"W_K", {"parameters", "rank_limit", "rank_local", "rank_X"}},

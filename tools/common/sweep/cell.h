@@ -1,4 +1,4 @@
-/// What is measured of one initialisation (ntk/initialisation.h), by the names that files have.
+/// What is measured of one initialisation (single_layer/initial_kernels.h), by the names that files have.
 #pragma once
 
 #include <string>
