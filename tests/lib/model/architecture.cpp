@@ -1,10 +1,12 @@
 #include "basin/network/architecture.h"
 
+#include <catch2/catch.hpp>
+
 #include "basin/linalg/errors.h"
+#include "basin/model/attention_model.h"
 #include "basin/model/linearization.h"
 #include "basin/network/layer_types.h"
 #include "basin/network/linear.h"
-#include "basin/single_layer/attention_view.h"
 #include "support/cases.h"
 
 using namespace basin;
@@ -73,14 +75,6 @@ TEST_CASE("the single layer is its description: the same model from it, other bl
         1e-14 * all_at.gradient().norm());
   CHECK(std::abs(x.cast<float>().linearize().loss() - all_at.loss()) <= 1e-5 * all_at.loss());
   CHECK(x.cast<double>().model == x.model);
-
-  const AttentionView view(x);
-  for (Index h = 0; h < c.H; ++h)
-    CHECK(view.W_O(h) == Eigen::Map<const Matrix<double>>(
-                             x.weights.data() + 3 * c.H * c.D * c.d + h * c.d * c.D_out, c.d, c.D_out));
-  Vector<double> v = Vector<double>::Zero(some.theta_size());
-  AttentionView(some).of_theta(v)(kV, 0, 1)(0, 0) = 1;
-  CHECK(v[c.D * c.d] == 1);
 }
 
 TEST_CASE("what a description may not say is refused in one line") {
@@ -110,9 +104,6 @@ TEST_CASE("what a description may not say is refused in one line") {
   CHECK_THROWS_WITH(blocks(a), "a model needs at least one layer");
   const ModelPoint<double> x = point_of(two_layers(), {"head.W"}, 1);
   CHECK_FALSE(is_single_attention(x));
-  CHECK_THROWS_WITH(AttentionView(x, "the certificate"),
-                    "the certificate is known for a single attention layer under squared loss only; the "
-                    "network is another one");
 }
 
 TEST_CASE("what is known of the single layer is known of it without masks and options alone") {
@@ -123,9 +114,6 @@ TEST_CASE("what is known of the single layer is known of it without masks and op
   data->mask = {1, 1, 1, 1, 0, 1};
   x.data = data;
   CHECK_FALSE(is_single_attention(x));
-  CHECK_THROWS_WITH(AttentionView(x, "the certificate"),
-                    "the certificate is known for a single attention layer under squared loss only; the "
-                    "network is another one: it has masked tokens");
   for (const AttentionOptions& options :
        {AttentionOptions{.kv_heads = 1}, {.bias = "o"}, {.causal = true}, {.rotary = {.dimensions = 2}}}) {
     AttentionSpec spec = c.spec();

@@ -9,6 +9,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/problem/encoding.h"
+#include "basin/single_layer/attention_view.h"
 #include "basin/single_layer/theory.h"
 #include "common/command/words.h"
 
@@ -189,6 +190,10 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
     throw InputError("--" + option + " " + gain + ": expected BLOCK=NUMBER, e.g. W_O=2, each block once");
   }
   return parsed;
+}
+
+AttentionSpec Setup::spec() const {
+  return AttentionView(point).spec();
 }
 
 std::string Setup::text() const {

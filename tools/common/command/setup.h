@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "basin/hdf5/result_file.h"
+#include "basin/model/attention_model.h"
 #include "basin/model/linearization.h"
 #include "basin/problem/initialisation.h"
 #include "basin/problem/known_minimum.h"
 #include "basin/problem/problem.h"
-#include "basin/single_layer/attention_view.h"
 #include "basin/stationary/network_theory.h"
 #include "common/command/command.h"
 
@@ -60,7 +60,7 @@ struct Setup {
   /// Shapes and kernel of the layer, if it is a point of which more is known (AttentionView).
   std::optional<AttentionSpec> single_attention() const { return basin::single_attention(point); }
   /// The same for what is known of it alone. Throws InputError for another network.
-  AttentionSpec spec() const { return AttentionView(point).spec(); }
+  AttentionSpec spec() const;
   std::string trainable() const { return joined(parameters().trained()); }  ///< "W_Q,W_K"
   /// Sizes by which trajectories are told apart: H and d of one attention layer, D, D_out.
   std::vector<std::pair<const char*, Index>> sizes() const;
