@@ -36,7 +36,7 @@ struct LossFacts {
 /// What the outputs of some rows are compared with, as LossFacts::labels says.
 template <class S>
 struct Targets {
-  ConstMatrixRef<S> Y;                        ///< rows x D_out
+  Eigen::Ref<const Matrix<S>> Y;              ///< rows x D_out
   std::span<const std::int32_t> labels = {};  ///< of each row, from 0 to D_out - 1
 };
 

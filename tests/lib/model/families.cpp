@@ -13,12 +13,12 @@ using namespace basin::test;
 
 namespace {
 
-struct Family {
+struct NetworkFamily {
   const char* name;
   const char* json;  ///< with KERNEL for that of its attentions
 };
 
-const Family kFamilies[] = {
+const NetworkFamily kNetworkFamilies[] = {
     {"pre-norm classifier", R"({"inputs": {"type": "vectors", "tokens": 5, "width": 6}, "layers": [
        {"type": "repeat", "name": "blocks", "times": 2, "layers": [
          {"type": "residual", "layers": [{"type": "layer-norm", "name": "norm1"},
@@ -105,7 +105,7 @@ std::vector<std::int32_t> drawn(Index size, Index count, Random& random) {
 }
 
 /// The network at random weights, on 5 samples of which some tokens are masked and some labels ignored.
-ModelPoint<double> point_of(const Family& family, const std::string& kernel, std::uint64_t seed) {
+ModelPoint<double> point_of(const NetworkFamily& family, const std::string& kernel, std::uint64_t seed) {
   std::string json = family.json;
   for (std::size_t at; (at = json.find("KERNEL")) != std::string::npos;)
     json.replace(at, 6, "\"" + kernel + "\"");
@@ -142,7 +142,8 @@ ModelPoint<double> point_of(const Family& family, const std::string& kernel, std
 
 TEST_CASE("whole networks: every product against another way of computing it") {
   const auto kernel = GENERATE(as<std::string>{}, "softmax", "gaussian");
-  const Family& family = GENERATE(from_range(std::begin(kFamilies), std::end(kFamilies)));
+  const NetworkFamily& family =
+      GENERATE(from_range(std::begin(kNetworkFamilies), std::end(kNetworkFamilies)));
   CAPTURE(family.name, kernel);
   const ModelPoint<double> x = point_of(family, kernel, 3);
   const Linearization<double> at = x.linearize();
