@@ -104,6 +104,7 @@ def make_inputs(build, folder):
     """The files that commands start from; what is wrong, if they cannot be made."""
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "data/reviews", folder / "reviews")
+    shutil.copy(ROOT / "data/classifier.json", folder)
     random = np.random.default_rng(1)
     shapes = {"X": (3, 4, 5), "Y": (3, 4, 2), "W_Q": (2, 5, 3), "W_K": (2, 5, 3), "W_V": (2, 5, 3), "W_O": (2, 3, 2)}
     for name, shape in shapes.items():

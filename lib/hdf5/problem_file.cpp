@@ -233,11 +233,9 @@ Problem read_problem(const Reader& file) {
     read_described_data(file, problem.described->architecture, problem);
     return problem;
   }
-  for (const char* path : {"/data/mask", "/data/labels"})
-    if (file.has(path))
-      file.refuse(path, "found without /model/architecture; " +
-                            std::string(std::string(path) == "/data/mask" ? "masks" : "labels") +
-                            " are of files that describe their network");
+  if (file.has("/data/mask"))
+    file.refuse("/data/mask",
+                "found without /model/architecture; masks are of files that describe their network");
   const Array X = file.read_array("/data/X", 3), Y = file.read_array("/data/Y", 3);
   check_positive(file, "/data/X", X.shape);
   check_positive(file, "/data/Y", Y.shape);

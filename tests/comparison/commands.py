@@ -17,6 +17,7 @@ INPUTS = {
     "wide-gaussian.h5": f"teacher {WIDE} --kernel gaussian --target-kernel softmax",
     "text.h5": "text reviews -N 6 -n 5 -D 12 -H 1 -d 4",
     "trap.h5": "construct softmax-trap",
+    "classifier.h5": "architecture classifier.json -N 4 --init pytorch",
 }
 
 ENDS = "--largest 3 --smallest 3"
@@ -69,6 +70,11 @@ COMMANDS = {
                        " --heads 3 --head-dim 2 --gain W_K=2"],
     "evaluate-wide": ["evaluate wide-gaussian.h5 -o e.h5 --random 2 --memory 200K --threads 2"],
     "evaluate-float": ["evaluate wide.h5 -o e.h5 --random 1 --precision float"],
+    "evaluate-network": ["evaluate classifier.h5 -o e.h5 --random 2 --by-tensor --train 'blocks.*,head.*'",
+                         "evaluate classifier.h5 -o f.h5 --random 1 --precision float --memory 0 --threads 1"],
+    "hessian-network": [f"hessian classifier.h5 -o h.h5 --largest 2 --density --train 'blocks.1.mlp.*'"],
+    "slice-network": ["slice classifier.h5 -o s.h5 --x=-1:1:3 --y=-1:1:3 --quantities accuracy,gradient"],
+    "train-network": ["train classifier.h5 -o r.h5 --steps 5 --final end.h5", "evaluate end.h5 -o e.h5"],
     "hessian-dense": [f"hessian softmax.h5 -o h.h5 {ENDS} --counts --norms --operator all",
                       "hessian softmax.h5 -o d.h5 --density"],
     "hessian-exhausted": ["hessian softmax.h5 -o d.h5 --density --operator gauss-newton"],

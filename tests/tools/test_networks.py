@@ -512,10 +512,6 @@ class Networks(ToolTest):
                 loss={"type": "crossentropy"})
         refused("/model/architecture: loss.average: found 'element'; expected one of sum, rows, samples",
                 loss={"type": "cross-entropy", "average": "element"})
-        write_problem(self.path("old.h5"), random_problem())
-        with h5py.File(self.path("old.h5"), "a") as file:
-            file["data/labels"] = [[0]]
-        self.refused(2, "/data/labels: found without /model/architecture", "basin-evaluate", "old.h5", "-o", "r.h5")
 
     def test_what_is_known_of_one_attention_layer_alone(self):
         """Is refused in one line, or left out, which is said."""

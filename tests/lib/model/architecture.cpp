@@ -97,8 +97,9 @@ TEST_CASE("what a description may not say is refused in one line") {
       blocks(a), Catch::Matchers::StartsWith("unknown layer type 'lstm'; expected one of attention, linear"));
   a = two_layers();
   a.loss = {"hinge"};
-  CHECK_THROWS_WITH(build<double>(a, {"head.W"}),
-                    "unknown loss 'hinge'; expected one of squared, cross-entropy");
+  CHECK_THROWS_WITH(
+      build<double>(a, {"head.W"}),
+      Catch::Matchers::StartsWith("unknown loss 'hinge'; expected one of squared, cross-entropy"));
   a = two_layers();
   a.layers.clear();
   CHECK_THROWS_WITH(blocks(a), "a model needs at least one layer");
