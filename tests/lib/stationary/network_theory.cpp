@@ -157,7 +157,7 @@ TEST_CASE("a Gaussian attention is rounded as it is alone, wherever it stands") 
       build_single_attention<double>(c.problem.spec(c.problem.network, 1, 1), {"W_Q"}),
       c.problem.network.weights->values, std::make_shared<Data<double>>(c.problem.data)};
   Architecture a = alone.model->architecture();
-  a.layers.push_back({"linear", {{"outputs", Index{1}}}, "head"});
+  a.layers.push_back({"linear", {{"outputs", Index{1}}, {"bias", false}}, "head"});
   ModelPoint<double> chain = alone;
   chain.model = build<double>(a, {"attention.W_Q"});
   chain.weights.resize(chain.parameters().weight_count());
