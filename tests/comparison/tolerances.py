@@ -133,6 +133,7 @@ EXCUSES = [
            r"(?m)^.*in the journal.*\n|^going on from step \d+\n"),
     Excuse("slice-trajectory", "s.h5:/entry/slice/specification", "checksum of run.h5, which says when it was made",
            r"(?m)^trajectory = .*$"),
+    Excuse("train-network", "e.h5:*/input_sha256", "checksum of end.h5, which says when it was made"),
     Excuse("train-flow", "h.h5:*/input_sha256", "checksum of end.h5, which says when it was made"),
     Excuse("train-flow", "h.h5:*/specification", "the same", r"(?m)^problem = .*$"),
     Excuse("study", "study.parts/plan.json", "version and build", r'(?<="version": ").*(?=")'),
