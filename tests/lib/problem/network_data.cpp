@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 
 #include "basin/linalg/errors.h"
+#include "basin/model/labels.h"
+#include "basin/model/linearization.h"
 #include "basin/problem/drawn_data.h"
 
 using namespace basin;
@@ -97,4 +99,27 @@ TEST_CASE("drawn data: ids over the whole vocabulary, labels of masked rows nega
   CHECK(*std::max_element(labels.begin(), labels.end()) > 0);
   CHECK_THROWS_WITH(draw_inputs(data, 0, 1, 3), "samples N = 0; expected at least 1");
   CHECK_THROWS_AS(draw_inputs(data, 1, -1, 3), InputError);
+}
+
+TEST_CASE("a teacher reaches its targets: loss 0, or every label") {
+  for (const bool labels : {true, false}) {
+    Architecture a = classifier(false);
+    if (!labels) a.loss = {"squared"};
+    NetworkData data(a);
+    draw_inputs(data, 20, 1, 5);
+    const Initialisation teacher = {.seed = 6, .stream = "teacher"};
+    draw_targets(data, teacher);
+    const auto point = [&](const Initialisation& weights) {
+      return ModelPoint<double>{build<double>(a, matching_blocks({"*"}, blocks(a))), draw_weights(a, weights),
+                                std::make_shared<Data<double>>(data.data())};
+    };
+    const Linearization<double> there = point(teacher).linearize(), other = point({.seed = 7}).linearize();
+    if (labels) {
+      CHECK(accuracy(there.outputs(), data.data()) == 100);
+      CHECK(accuracy(other.outputs(), data.data()) < 100);
+    } else {
+      CHECK(there.loss() <= 1e-28 * data.data().Y.squaredNorm());
+      CHECK(other.loss() > 0.01 * data.data().Y.squaredNorm());
+    }
+  }
 }
