@@ -8,7 +8,6 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
-#include "basin/network/architecture_json.h"
 #include "basin/problem/constructions.h"
 #include "basin/problem/drawn_data.h"
 #include "basin/problem/npy.h"
@@ -129,6 +128,13 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
   write(command, file, made.problem, command.provenance(folder, sha256));
 }
 
+/// One a line.
+std::string lines(const std::vector<std::string>& files) {
+  std::string text;
+  for (const std::string& file : files) text += (text.empty() ? "" : "\n") + file;
+  return text;
+}
+
 /// A JSON text of a network.
 Architecture read_architecture(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -136,10 +142,7 @@ Architecture read_architecture(const std::string& path) {
   text << file.rdbuf();
   if (!file) throw InputError(path + ": cannot be read: " + std::strerror(errno));
   try {
-    Architecture architecture = architecture_from_json(text.str());
-    static_cast<void>(blocks(architecture));
-    static_cast<void>(make_loss<double>(architecture.loss));
-    return architecture;
+    return described_network(text.str());
   } catch (const InputError& error) {
     throw InputError(path + ": " + error.what());
   }
@@ -236,19 +239,12 @@ own, or the class of its largest output. Weights are drawn by --init.
     require_memory(path + ": drawing the weights", 2 * 8 * static_cast<double>(count));
     net.weights = draw_weights(net.architecture, student_initialisation(command));
   }
-  const Shape in = net.architecture.input, out = output_shape(net.architecture);
   command.say(command.output() + ": " + summary(net.architecture) + "; " + std::to_string(count) +
-              (net.weights ? " weights" : " parameters, no weights") +
-              "; N = " + std::to_string(problem.data.samples) + ", inputs " + std::to_string(in.tokens) +
-              (net.architecture.vocabulary > 0
-                   ? " token ids of " + std::to_string(net.architecture.vocabulary)
-                   : " x " + std::to_string(in.width)) +
-              ", outputs " + std::to_string(out.tokens) + " x " + std::to_string(out.width));
-  std::string names;
-  for (const std::string& one : read) names += (names.empty() ? "" : "\n") + one;
+              (net.weights ? " weights" : " parameters, no weights") + "; " +
+              data_text(net.architecture, problem.data.samples));
   problem.described = std::move(net);
   hdf5::write_problem(file, problem);
-  hdf5::write_provenance(file, "/provenance", command.provenance(names, sha256));
+  hdf5::write_provenance(file, "/provenance", command.provenance(lines(read), sha256));
   file.commit();
 }
 
@@ -331,8 +327,6 @@ written directly: see lib/hdf5/FORMAT.md.
   std::vector<std::string> read = {X_path, Y_path};
   std::optional<AttentionWeights> weights = read_weights(command, problem, read);
   const std::string sha256 = hdf5::sha256_of_files("", read);
-  std::string names;
-  for (const std::string& path : read) names += (names.empty() ? "" : "\n") + path;
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   problem.network = student_network(command);
   if (weights) {
@@ -342,7 +336,7 @@ written directly: see lib/hdf5/FORMAT.md.
   } else {
     add_weights(command, problem);
   }
-  write(command, file, problem, command.provenance(names, sha256));
+  write(command, file, problem, command.provenance(lines(read), sha256));
 }
 
 void construct(int argc, const char* const* argv) {

@@ -113,15 +113,12 @@ DescribedNetwork read_described(const Reader& file) {
   const std::string path = "/model/architecture";
   check_names(file, "/model", {"architecture"}, {});
   const std::string description = file.read_string(path);
-  std::vector<ParameterBlock> all;
   try {
-    net.architecture = architecture_from_json(description);
-    all = blocks(net.architecture);
-    static_cast<void>(make_loss<double>(net.architecture.loss));
+    net.architecture = described_network(description);
   } catch (const InputError& error) {
     throw InputError(file.path() + ": " + path + ": " + shortened(error.what(), 400));
   }
-  net.weights = read_described_weights(file, "/parameters", all);
+  net.weights = read_described_weights(file, "/parameters", blocks(net.architecture));
   for (const char* group : {"/teacher", "/minimum"})
     if (file.has(group))
       file.refuse(group,

@@ -70,9 +70,7 @@ class CrossEntropy final : public Loss<S> {
   void hessian_product(In F, const Targets<S>& /*t*/, In dF, Out dr) const override {
     for (Index row = 0; row < F.rows(); ++row) {
       const Row at(F, row);
-      const S total = 1 + at.others, base = dF(row, at.largest);
-      const S mean =
-          fixed_sum<S>(F.cols(), [&](Index c) { return at.weight(c) * (dF(row, c) - base); }) / total;
+      const S total = 1 + at.others, base = dF(row, at.largest), mean = mean_above(at, dF, row);
       for (Index c = 0; c < F.cols(); ++c) dr(row, c) = at.weight(c) / total * ((dF(row, c) - base) - mean);
     }
   }
@@ -81,9 +79,7 @@ class CrossEntropy final : public Loss<S> {
   void factor_transposed(In F, const Targets<S>& /*t*/, In dF, Out Z) const override {
     for (Index row = 0; row < F.rows(); ++row) {
       const Row at(F, row);
-      const S total = 1 + at.others, base = dF(row, at.largest);
-      const S mean =
-          fixed_sum<S>(F.cols(), [&](Index c) { return at.weight(c) * (dF(row, c) - base); }) / total;
+      const S total = 1 + at.others, base = dF(row, at.largest), mean = mean_above(at, dF, row);
       for (Index c = 0; c < F.cols(); ++c)
         Z(row, c) = std::sqrt(at.weight(c) / total) * ((dF(row, c) - base) - mean);
     }
@@ -101,6 +97,13 @@ class CrossEntropy final : public Loss<S> {
   }
 
  private:
+  /// <p, dF> - dF_o of a row.
+  template <class R>
+  static S mean_above(const R& at, In dF, Index row) {
+    const S base = dF(row, at.largest);
+    return fixed_sum<S>(dF.cols(), [&](Index c) { return at.weight(c) * (dF(row, c) - base); }) /
+           (1 + at.others);
+  }
   static Index label(const Targets<S>& t, Index row) { return t.labels[static_cast<std::size_t>(row)]; }
 
   /// A row of logits: the class of the largest, the first of several, and the weights relative to it. One at

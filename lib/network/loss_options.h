@@ -5,7 +5,7 @@
 
 namespace basin {
 
-/// Throws InputError, listing the losses there are.
+/// The options of the loss of this name. Throws InputError, listing the losses there are.
 const std::vector<LayerOptionType>& loss_options(const std::string& type);
 
 /// One loss more. Throws InputError for a name that is taken. Not while other threads build networks.

@@ -40,6 +40,19 @@ double inverse_root(Index size) {
   return 1 / std::sqrt(static_cast<double>(size));
 }
 
+/// N(0, STD^2) of "normal:STD".
+std::optional<double> deviation(const std::string& method) {
+  const std::string prefix = "normal:";
+  if (!method.starts_with(prefix)) return std::nullopt;
+  const char* text = method.c_str() + prefix.size();
+  char* end = nullptr;
+  const double value = std::strtod(text, &end);
+  if (end == text || *end != 0 || !std::isfinite(value) || value < 0)
+    throw InputError("initialisation " + shown(method) +
+                     ": expected normal: and a standard deviation, normal:0.02");
+  return value;
+}
+
 /// What does not depend on the other blocks of a layer, or nothing for another method.
 std::optional<Distribution> distribution(const std::string& method, const ParameterBlock& block) {
   if (block.role == BlockRole::shift) return Distribution{Kind::constant, 0};
@@ -54,20 +67,8 @@ std::optional<Distribution> distribution(const std::string& method, const Parame
   }
   if (method == "orthogonal") return Distribution{Kind::orthogonal};
   if (method == "gpt2") return Distribution{Kind::normal, 0.02};
+  if (const auto given = deviation(method)) return Distribution{Kind::normal, *given};
   return std::nullopt;
-}
-
-/// N(0, STD^2) of "normal:STD".
-std::optional<double> deviation(const std::string& method) {
-  const std::string prefix = "normal:";
-  if (!method.starts_with(prefix)) return std::nullopt;
-  const char* text = method.c_str() + prefix.size();
-  char* end = nullptr;
-  const double value = std::strtod(text, &end);
-  if (end == text || *end != 0 || !std::isfinite(value) || value < 0)
-    throw InputError("initialisation " + shown(method) +
-                     ": expected normal: and a standard deviation, normal:0.02");
-  return value;
 }
 
 using Distributions = std::map<std::string, Distribution>;
@@ -117,14 +118,12 @@ Distributions distributions(const Architecture& architecture, const std::vector<
                             const std::string& method) {
   if (method == "pytorch") return pytorch_defaults(architecture);
   Distributions of;
-  const std::optional<double> given = deviation(method);
   for (const ParameterBlock& block : all) {
-    const auto found = distribution(given ? "gpt2" : method, block);
+    const auto found = distribution(method, block);
     if (!found)
       throw InputError("unknown initialisation " + shown(method) + "; expected one of " +
                        initialisation_methods());
     of[block.name] = *found;
-    if (given && found->kind == Kind::normal) of[block.name].scale = *given;
   }
   if (method != "gpt2") return of;
   const std::vector<std::string> residual = residual_maps(architecture);

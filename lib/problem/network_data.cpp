@@ -7,6 +7,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/words.h"
+#include "basin/network/architecture_json.h"
 
 namespace basin {
 namespace {
@@ -42,6 +43,13 @@ Matrix<double> as_rows(const Vector<double>& values, Index width) {
 }
 
 }  // namespace
+
+Architecture described_network(const std::string& json) {
+  Architecture architecture = architecture_from_json(json);
+  static_cast<void>(blocks(architecture));
+  static_cast<void>(make_loss<double>(architecture.loss));
+  return architecture;
+}
 
 NetworkData::NetworkData(const Architecture& architecture)
     : architecture_(architecture),

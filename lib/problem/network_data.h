@@ -1,11 +1,16 @@
 /// Arrays as the data of a described network: what any file may hold of inputs, masks and targets.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "basin/model/model.h"
 
 namespace basin {
+
+/// A network from its JSON description (network/architecture_json.h), layers and loss checked. Throws
+/// InputError for what cannot be built.
+Architecture described_network(const std::string& json);
 
 /// The data of a network, taken from arrays in C order of any shape and whatever numbers, one after another:
 /// inputs, then the mask, if there is one, then targets. Throws InputError, "found ...; expected ...", for

@@ -203,15 +203,9 @@ std::string Setup::text() const {
         << ", D = " << s->embedding << ", H = " << s->heads << ", d = " << s->head_dim
         << ", D_out = " << s->outputs;
   } else {
-    const Shape in = inputs(), out_shape = outputs();
     const std::size_t count = architecture().layers.size();
     out << "network of " << count << (count == 1 ? " layer (" : " layers (") << summary(architecture())
-        << "), N = " << point.data->samples << ", inputs " << in.tokens;
-    if (architecture().vocabulary > 0)
-      out << " token ids of " << architecture().vocabulary;
-    else
-      out << " x " << in.width;
-    out << ", outputs " << out_shape.tokens << " x " << out_shape.width;
+        << "), " << data_text(architecture(), point.data->samples);
     if (!point.data->mask.empty()) out << ", some tokens masked";
   }
   out << "; P = " << point.theta_size() << " trained (" << shortened(trainable(), 60) << ")";
@@ -281,6 +275,15 @@ Setup read_setup(Command& command, Draws draws) {
   if (setup.weights_origin == kFromFile && draws == Draws::weights)
     command.resolve("init", "weights of the problem file");
   return setup;
+}
+
+std::string data_text(const Architecture& architecture, Index samples) {
+  const Shape in = architecture.input, out = output_shape(architecture);
+  const std::string width = architecture.vocabulary > 0
+                                ? " token ids of " + std::to_string(architecture.vocabulary)
+                                : " x " + std::to_string(in.width);
+  return "N = " + std::to_string(samples) + ", inputs " + std::to_string(in.tokens) + width + ", outputs " +
+         std::to_string(out.tokens) + " x " + std::to_string(out.width);
 }
 
 std::string kinks_text(Index kinks) {

@@ -86,6 +86,9 @@ Setup read_setup(Command& command, Draws draws = Draws::weights);
 void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
                       const Vector<double>& weights);
 
+/// "N = 16, inputs 4 token ids of 6, outputs 4 x 6": the data of a described network.
+std::string data_text(const Architecture& architecture, Index samples);
+
 /// "3 numbers are at the kink of ReLU, exactly 0: ...", of a point where some are.
 std::string kinks_text(Index kinks);
 
