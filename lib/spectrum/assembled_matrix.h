@@ -48,8 +48,8 @@ double spectral_norm(const Vectors<double>& A);
 Vector<double> product_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
                                 const Vectors<double>& V, const Vectors<double>& AV);
 
-/// For each row of A an allowance for the norm of its rounding errors, from products with random vectors that
-/// are taken twice as above; the norm of all of them is that of the matrix (Frobenius). Takes eight products.
+/// For each row of A an allowance for the norm of its rounding errors, from products with eight random
+/// vectors that are taken twice as above; the norm of all of them is that of the matrix (Frobenius).
 Vector<double> row_rounding(const SelfAdjointOperator& A, const SelfAdjointOperator* perturbed,
                             std::uint64_t seed = 0);
 

@@ -2,14 +2,11 @@
 
 #include <catch2/catch.hpp>
 
-#include "basin/linalg/errors.h"
-#include "common/command/shares.h"
 #include "support/temporary_folder.h"
 
 using namespace basin;
 using namespace basin::test;
 using namespace basin::tools;
-using Catch::Matchers::Contains;
 
 namespace {
 
@@ -42,17 +39,4 @@ TEST_CASE("an option belongs to what it is declared with") {
                                                  ? std::vector<std::string>{"depth", "memory", "width"}
                                                  : std::vector<std::string>{"depth", "width"}));
   CHECK(command.shared_identity().front().second == "4");
-}
-
-TEST_CASE("shares have every piece once, and together all of them") {
-  const SharedWork work = {"draw", [](Index i) { return "draw " + std::to_string(i); }};
-  CHECK(pieces_of_share(work, {1, 0, 0, 0}, "b.h5", {0, 1, 0, 1}) == std::vector<Index>{1, 3});
-  CHECK_THROWS_WITH(pieces_of_share(work, {1, 0, 0, 1}, "b.h5", {0, 1, 0, 1}),
-                    "b.h5: draw 3 is in a file before it, too; expected every draw once");
-  CHECK_NOTHROW(check_complete(work, {1, 1}));
-  CHECK_THROWS_WITH(check_complete(work, {1, 0, 1, 0}),
-                    "the files leave out 2 of 4 draws, the first: draw 1");
-  CHECK_NOTHROW(check_same_work("b.h5", {{"a", "1"}}, "a.h5", {{"a", "1"}}, "another sweep"));
-  CHECK_THROWS_WITH(check_same_work("b.h5", {{"a", "1"}}, "a.h5", {{"a", "2"}}, "another sweep"),
-                    "b.h5: of another sweep than a.h5 (a = 1 there, 2 here)");
 }
