@@ -22,7 +22,8 @@ const Introduction kIntroduction = {
     "PROBLEM.h5 -o RESULT.h5 [options]",
     R"(With f(theta) the loss of the outputs F(X; theta), J the Jacobian of vec F, G = J^T H_l J the Gauss-Newton matrix
 (J^T J for 1/2 |F - Y|^2) and H the Hessian of f, writes
-  loss, outputs, gradient                        always
+  loss, gradient                                 always
+  outputs                                        up to 2^25 numbers, or with --outputs
   accuracy                                       where targets are labels, in % of the rows that count
   J v, G v, H v    for every direction v         (--direction or --random)
   J^T u            for every cotangent u         (--cotangent or --random)
@@ -32,6 +33,9 @@ vec runs over (sample, token, output) in C order.
     R"(  basin-problem teacher -o problem.h5
   basin-evaluate problem.h5 -o values.h5 --train W_Q,W_K --random 3
 )"};
+
+/// Outputs of a large vocabulary, for all rows at once, are written on demand: beyond 256 MB.
+constexpr Index kLargeOutputs = Index{1} << 25U;
 
 /// What vectors are read from besides datasets of their length.
 struct OtherForms {
@@ -102,7 +106,7 @@ std::string text(double value, double rounding, int digits) {
 /// What was asked for, whatever it was computed in.
 struct Evaluation {
   double loss;
-  Matrix<double> outputs;
+  Matrix<double> outputs;  ///< none where they are left out
   Vector<double> gradient;
   Vectors<double> JV, GV, HV, JtU;
   double accuracy = std::nan("");  ///< where targets are labels
@@ -111,26 +115,21 @@ struct Evaluation {
 };
 
 template <class S>
-Evaluation evaluate(const Setup& setup, std::size_t memory, const Vectors<double>& V,
+Evaluation evaluate(const Setup& setup, std::size_t memory, bool outputs, const Vectors<double>& V,
                     const Vectors<double>& U) {
   const Linearization<S> at(setup.point.cast<S>(), {.memory = memory});
-  Evaluation e = {static_cast<double>(at.loss()),
-                  at.outputs().template cast<double>(),
-                  at.gradient().template cast<double>(),
-                  {},
-                  {},
-                  {},
-                  {}};
+  Evaluation e = {static_cast<double>(at.loss()), {}, at.gradient().template cast<double>(), {}, {}, {}, {}};
+  if (outputs) e.outputs = at.outputs().template cast<double>();
   const auto product = [&](auto multiply, const Vectors<double>& in, Index rows, Vectors<double>& result) {
     if (in.cols() == 0) return;
     Vectors<S> out(rows, in.cols());
     (at.*multiply)(in.cast<S>(), out);
     result = out.template cast<double>();
   };
-  if (labelled(*setup.point.data)) e.accuracy = accuracy(e.outputs, *setup.point.data, at.counting_rows());
+  if (labelled(*setup.point.data)) e.accuracy = accuracy(at, *setup.point.data);
   e.kinks = at.kinks();
   if constexpr (std::is_same_v<S, double>) e.rounding = rounding_at(at, *setup.theory);
-  product(&Linearization<S>::jvp, V, at.output_size(), e.JV);
+  if (outputs) product(&Linearization<S>::jvp, V, at.output_size(), e.JV);
   product(&Linearization<S>::gauss_newton, V, at.theta_size(), e.GV);
   product(&Linearization<S>::hessian, V, at.theta_size(), e.HV);
   product(&Linearization<S>::vjp, U, at.theta_size(), e.JtU);
@@ -146,19 +145,21 @@ void add_options(Command& command) {
       ("by-tensor", po::bool_switch(),
        "write gradient and products also as groups with an array for each trained block")  //
       ("random", po::value<Index>()->default_value(0)->value_name("K"),
-       "K standard normal directions and cotangents, where none are given");
+       "K standard normal directions and cotangents, where none are given")  //
+      ("outputs", po::bool_switch(),
+       "write outputs, J v and random cotangents even where they are large (more than 2^25 numbers)");
   add_model_options(command);
   command.add_memory_option();
   command.add_precision_option();
 }
 
-/// Refuses more random vectors than there is memory for, them and their products.
+/// Refuses more random vectors than there is memory for, them and their products; m: 0 without outputs.
 void check_random(const Command& command, Index P, Index m) {
   const auto k = static_cast<double>(command.get<Index>("random"));
   if (!(k > 0)) return;
   const double directions =
                    command.given("direction") ? 0 : 3 * static_cast<double>(P) + static_cast<double>(m),
-               cotangents = command.given("cotangent") ? 0 : static_cast<double>(P + m);
+               cotangents = command.given("cotangent") || m == 0 ? 0 : static_cast<double>(P + m);
   require_memory(
       "--random " + std::to_string(command.get<Index>("random")) + ": the vectors and their products",
       8 * k * (directions + cotangents));
@@ -172,8 +173,9 @@ void write_point(Command& command, hdf5::Writer& file, const Setup& setup, const
   file.write(group + "loss_error", at.rounding.loss);
   file.write(group + "outputs_error", at.rounding.residual);
   file.write(group + "gradient_error", at.rounding.gradient);
-  file.write(group + "outputs", at.outputs.data(),
-             {setup.point.data->samples, setup.outputs().tokens, setup.outputs().width});
+  if (at.outputs.size() > 0)
+    file.write(group + "outputs", at.outputs.data(),
+               {setup.point.data->samples, setup.outputs().tokens, setup.outputs().width});
   if (!std::isnan(at.accuracy)) file.write(group + "accuracy", at.accuracy);
   file.write(group + "gradient", at.gradient);
   write_parameters(file, setup.parameters());
@@ -189,16 +191,19 @@ void write_point(Command& command, hdf5::Writer& file, const Setup& setup, const
 void write_products(Command& command, hdf5::Writer& file, const Evaluation& at, const Vectors<double>& V,
                     const Vectors<double>& U) {
   if (V.cols() > 0) {
-    write_vectors(file, "jvp", at.JV);
+    const bool outputs = at.JV.size() > 0;
+    if (outputs) write_vectors(file, "jvp", at.JV);
     write_over_parameters(file, "directions", V);
     write_over_parameters(file, "gauss_newton_products", at.GV);
     write_over_parameters(file, "hessian_products", at.HV);
-    command.say(std::to_string(V.cols()) + " directions: J v, G v and H v written");
+    command.say(std::to_string(V.cols()) + (V.cols() == 1 ? " direction: " : " directions: ") +
+                (outputs ? "J v, G v" : "G v") + " and H v written");
   }
   if (U.cols() > 0) {
     write_vectors(file, "cotangents", U);
     write_over_parameters(file, "vjp", at.JtU);
-    command.say(std::to_string(U.cols()) + " cotangents: J^T u written");
+    command.say(std::to_string(U.cols()) + (U.cols() == 1 ? " cotangent" : " cotangents") +
+                ": J^T u written");
   }
 }
 
@@ -221,18 +226,21 @@ void body(Command& command) {
   const Setup setup = read_setup(command);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const Index P = setup.point.theta_size(), m = setup.point.output_size();
-  check_random(command, P, m);
+  const bool outputs = command.get<bool>("outputs") || m <= kLargeOutputs;
+  check_random(command, P, outputs ? m : 0);
   const auto by_tensor = [&](const hdf5::Reader& from, const std::string& group) {
     return read_by_tensor(from, group, setup.parameters());
   };
   const Shape out = setup.outputs();
   const Vectors<double> V = vectors_for(command, "direction", P, "P", {{}, by_tensor}),
-                        U = vectors_for(command, "cotangent", m, "m",
-                                        {{setup.point.data->samples, out.tokens, out.width}});
+                        U = outputs || command.given("cotangent")
+                                ? vectors_for(command, "cotangent", m, "m",
+                                              {{setup.point.data->samples, out.tokens, out.width}})
+                                : Vectors<double>(m, 0);
 
   const bool single = command.single_precision();
-  const Evaluation at = single ? evaluate<float>(setup, command.memory(), V, U)
-                               : evaluate<double>(setup, command.memory(), V, U);
+  const Evaluation at = single ? evaluate<float>(setup, command.memory(), outputs, V, U)
+                               : evaluate<double>(setup, command.memory(), outputs, V, U);
   command.say("loss f = " + text(at.loss, at.rounding.loss, 8) +
               ", |gradient| = " + text(at.gradient.stableNorm(), at.rounding.gradient, 6) +
               (std::isnan(at.accuracy) ? "" : ", accuracy " + number(at.accuracy, 4) + " %") +
@@ -242,6 +250,11 @@ void body(Command& command) {
     file.write("/entry/evaluation/kinks", std::int64_t{at.kinks});
   }
   command.say(setup.text());
+  if (!outputs)
+    command.say("left out, as the outputs are " + std::to_string(m) + " numbers: outputs" +
+                (V.cols() > 0 ? ", J v" : "") +
+                (U.cols() == 0 && command.get<Index>("random") > 0 ? ", J^T u" : "") +
+                "; --outputs writes them");
   write_point(command, file, setup, at);
   write_products(command, file, at, V, U);
   if (command.get<bool>("by-tensor")) write_by_tensor(file, setup.parameters(), at);

@@ -74,7 +74,7 @@ class Trainer {
         objective_(setup.point, command.get<std::string>("method") == "newton" ? command.memory() : 0,
                    setup.theory->natural_length(setup.point)) {
     run_ = start_run(objective_, setup.theory, setup.parameters().extract(setup.point.weights));
-    require_representable(std::max(setup.point.target_size(), objective_.here().outputs().stableNorm()),
+    require_representable(std::max(setup.point.target_size(), objective_.here().outputs_norm()),
                           setup.input + ": ");
     const double scale = objective_.gradient_scale();
     plan_ = make_descent_plan(command, setup, objective_);

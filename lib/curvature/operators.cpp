@@ -18,6 +18,10 @@ void JacobianOperator::do_apply_adjoint(ConstVectorsRef<double> U, VectorsRef<do
   at_.vjp(U, out);
 }
 
+void GramOperator::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const {
+  at_.gram(V, out);
+}
+
 void NtkOperator::do_apply(ConstVectorsRef<double> U, VectorsRef<double> out) const {
   Vectors<double> JtU(at_.theta_size(), U.cols());
   at_.vjp(U, JtU);

@@ -38,6 +38,17 @@ class GaussNewtonOperator final : public SelfAdjointOperator {
   const Linearization<double>& at_;
 };
 
+/// J^T J, whose eigenvalues but 0 are those of the NTK.  P x P. Outputs need not exist for all samples at
+/// once.
+class GramOperator final : public SelfAdjointOperator {
+ public:
+  explicit GramOperator(const Linearization<double>& at) : SelfAdjointOperator(at.theta_size()), at_(at) {}
+
+ private:
+  void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
+  const Linearization<double>& at_;
+};
+
 /// The Hessian at several perturbed points (model/perturbation.h), of which the farthest from H counts.
 class PerturbedHessians {
  public:

@@ -23,6 +23,7 @@ S LossEvaluator<S>::operator()(const Vector<S>& weights) {
     const Index first = c * samples_per_chunk_, count = std::min(samples_per_chunk_, data_->samples - first);
     const BatchView<const S> x(data_->X.data() + first * in.size(), 1, count * in.tokens, in.width);
     saved_.context = data_->context(first, count, in.tokens);
+    saved_.context.memory = 0;  // nothing comes after the value
     model_->network().value(w, x, saved_, outputs_);
     losses_[c] = loss_.value(first * out.tokens, outputs_[0]);
   }

@@ -1,5 +1,6 @@
 #include "basin/model/labels.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace basin {
@@ -13,6 +14,34 @@ bool is_above(const Row& row, Index target) {
   return true;
 }
 
+/// How many rows of F, which is from this row on, are in the right class, of those that count.
+template <class S>
+Index right_rows(Index first, ConstMatrixRef<S> F, const Data<double>& data, const Mask& counting) {
+  Index right = 0;
+  for (Index row = 0; row < F.rows(); ++row) {
+    const Index at = first + row;
+    if (!counting.empty() && counting[at] == 0) continue;
+    Index target = 0;
+    if (!data.labels.empty()) {
+      target = data.labels[at];
+    } else if (F.cols() == 1) {
+      if (static_cast<double>(F(row, 0)) * data.Y(at, 0) > 0) ++right;
+      continue;
+    } else {
+      data.Y.row(at).maxCoeff(&target);
+    }
+    if (is_above(F.row(row), target)) ++right;
+  }
+  return right;
+}
+
+double percentage(Index right, Index rows, const Mask& counting) {
+  const auto all = counting.empty()
+                       ? rows
+                       : std::count_if(counting.begin(), counting.end(), [](auto c) { return c != 0; });
+  return 100 * static_cast<double>(right) / static_cast<double>(all);
+}
+
 }  // namespace
 
 bool labelled(const Data<double>& data) {
@@ -24,22 +53,20 @@ bool labelled(const Data<double>& data) {
 
 double accuracy(const Matrix<double>& F, const Data<double>& data, const Mask& counting) {
   if (!F.allFinite()) return std::nan("");
-  Index right = 0, all = 0;
-  for (Index row = 0; row < F.rows(); ++row) {
-    if (!counting.empty() && counting[row] == 0) continue;
-    ++all;
-    Index target = 0;
-    if (!data.labels.empty()) {
-      target = data.labels[row];
-    } else if (F.cols() == 1) {
-      if (F(row, 0) * data.Y(row, 0) > 0) ++right;
-      continue;
-    } else {
-      data.Y.row(row).maxCoeff(&target);
-    }
-    if (is_above(F.row(row), target)) ++right;
-  }
-  return 100 * static_cast<double>(right) / static_cast<double>(all);
+  return percentage(right_rows<double>(0, F, data, counting), F.rows(), counting);
 }
+
+template <class S>
+double accuracy(const Linearization<S>& at, const Data<double>& data) {
+  const Mask& counting = at.counting_rows();
+  const Index rows = at.samples() * at.model().network().output().tokens;
+  const double right = at.sum_over_outputs([&](Index first, ConstMatrixRef<S> F) {
+    return static_cast<double>(right_rows<S>(first, F, data, counting));
+  });
+  return percentage(static_cast<Index>(right), rows, counting);
+}
+
+template double accuracy(const Linearization<double>&, const Data<double>&);
+template double accuracy(const Linearization<float>&, const Data<double>&);
 
 }  // namespace basin

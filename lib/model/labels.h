@@ -1,7 +1,7 @@
 /// Labelled data: targets that name a class.
 #pragma once
 
-#include "basin/model/model.h"
+#include "basin/model/linearization.h"
 
 namespace basin {
 
@@ -13,5 +13,9 @@ bool labelled(const Data<double>& data);
 /// (counting_rows): f y > 0 for one output and targets Y, else the class's output above all others. NaN where
 /// F is not finite.
 double accuracy(const Matrix<double>& F, const Data<double>& data, const Mask& counting = {});
+
+/// The same of the outputs there, which need not exist all at once.
+template <class S>
+double accuracy(const Linearization<S>& at, const Data<double>& data);
 
 }  // namespace basin

@@ -15,8 +15,6 @@ namespace {
 // them should stay in cache, if it can.
 constexpr std::size_t kBlockBytes = std::size_t{16} << 20U;
 constexpr Index kMaxVectors = 8;
-// Outputs that are not asked for are kept up to this.
-constexpr double kOutputBytes = 0x1p28;
 
 void check_size(const char* what, Index found, Index expected) {
   if (found != expected)
@@ -53,6 +51,12 @@ void check_ids(const char* what, const std::vector<std::int32_t>& ids, Index row
     if (id < 0 || id >= rows)
       throw InputError(std::string(what) + " " + std::to_string(id) + ": the network takes " +
                        (rows > 0 ? "0 to " + std::to_string(rows - 1) : std::string("none")));
+}
+
+/// Of norms of parts that of the whole.
+double norm_of(const std::vector<double>& parts) {
+  const Eigen::Map<const Vector<double>> all(parts.data(), static_cast<Index>(parts.size()));
+  return parts.size() == 1 ? parts[0] : all.stableNorm();
 }
 
 /// The first row that is not finite; past the last: there is none.
@@ -108,7 +112,7 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
 
   const ParameterLayout& network = model().network_parameters();
   model().network_weights(weights(), made_weights_);
-  const bool keep_outputs = static_cast<double>(output_size()) * sizeof(S) <= kOutputBytes;
+  const bool keep_outputs = static_cast<std::size_t>(output_size()) * sizeof(S) <= options_.outputs;
   if (keep_outputs) outputs_.resize(point_.data->samples * out.tokens, out.width);
   std::size_t kept_bytes = 0, largest = 1;
   std::vector<S> losses(chunks_.size());
@@ -130,7 +134,7 @@ Linearization<S>::Linearization(ModelPoint<S> where, const LinearizationOptions&
              {
                const std::size_t bytes = point->bytes();
                largest = std::max(largest, bytes);
-               if (kept_bytes + bytes <= options_.memory) {
+               if (options_.keep && kept_bytes + bytes <= options_.memory) {
                  kept_bytes += bytes;
                  chunks_[c].kept = std::move(point);
                }
@@ -163,12 +167,11 @@ void Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::size
   // are kept. A vector takes a sum and two chunks for each thread, sums that wait for others, tangents and
   // the total.
   const std::size_t each = static_cast<std::size_t>(thread_slots()) * (sum + 2 * chunk_bytes) + 8 * sum;
-  vectors_at_once_ = std::clamp<Index>(static_cast<Index>(options_.memory / each), 1, kMaxVectors);
+  const std::size_t memory = options_.keep ? options_.memory : 0;
+  vectors_at_once_ = std::clamp<Index>(static_cast<Index>(memory / each), 1, kMaxVectors);
   if (vectors_at_once_ == 1) return;
   for (auto c = chunks_.rbegin();
-       c != chunks_.rend() &&
-       kept_bytes + static_cast<std::size_t>(vectors_at_once_) * each > options_.memory;
-       ++c)
+       c != chunks_.rend() && kept_bytes + static_cast<std::size_t>(vectors_at_once_) * each > memory; ++c)
     if (c->kept) {
       kept_bytes -= c->kept->bytes();
       c->kept.reset();
@@ -188,14 +191,21 @@ BatchView<const S> Linearization<S>::inputs(Index first, Index count) const {
 }
 
 template <class S>
+Context Linearization<S>::context(Index first, Index count) const {
+  Context of = point_.data->context(first, count, model().network().input().tokens);
+  of.memory = options_.memory / (4 * static_cast<std::size_t>(thread_slots()));
+  return of;
+}
+
+template <class S>
 void Linearization<S>::evaluate(Index first, Index count, PointState& point) const {
-  point.value.context = point_.data->context(first, count, model().network().input().tokens);
+  point.value.context = context(first, count);
   model().network().value(network_weights(), inputs(first, count), point.value, point.y);
 }
 
 template <class S>
 void Linearization<S>::evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const {
-  point.value.context = point_.data->context(chunk.first, chunk.count, model().network().input().tokens);
+  point.value.context = context(chunk.first, chunk.count);
   model().network().gradient(network_weights(), inputs(chunk.first, chunk.count),
                              ChunkLoss(*this, chunk.first), point.value, point.y, point.ybar, point.adjoint,
                              ubar, nullptr);
@@ -297,24 +307,41 @@ void Linearization<S>::vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const {
 }
 
 template <class S>
-void Linearization<S>::gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) const {
-  check_size("gauss_newton: length of the vectors", V.rows(), theta_size());
-  check_size("gauss_newton: length of the results", GV.rows(), theta_size());
-  check_size("gauss_newton: number of results", GV.cols(), V.cols());
-  GV.setZero();
+template <class Through>
+void Linearization<S>::there_and_back(ConstVectorsRef<S> V, VectorsRef<S> out, const Through& through) const {
+  out.setZero();
   for_blocks(V.cols(), [&](Index j, Index k) {
     const BlockView<const S> du = network_tangent(V.middleCols(j, k));
     const auto sum = sum_over_chunks(k, [&](const Chunk& chunk, Workspace& work, BlockView<S> wbar) {
       const PointState& point = point_at(chunk, work, false);
-      const ChunkLoss loss(*this, chunk.first);
       model().network().tangent(network_weights(), point.value, {}, du, work.tangent, work.dy);
-      work.dybar.resize(k, work.dy.rows(), work.dy.cols());
-      for (Index i = 0; i < k; ++i) loss.curvature(0, point.y[0], work.dy[i], work.dybar[i]);
-      model().network().adjoint(network_weights(), point.value, work.dybar.view(), work.adjoint, wbar,
-                                nullptr);
+      const Batch<S>& back = through(chunk, point, work);
+      model().network().adjoint(network_weights(), point.value, back.view(), work.adjoint, wbar, nullptr);
     });
-    add_adjoint(sum, GV.middleCols(j, k));
+    add_adjoint(sum, out.middleCols(j, k));
   });
+}
+
+template <class S>
+void Linearization<S>::gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) const {
+  check_size("gauss_newton: length of the vectors", V.rows(), theta_size());
+  check_size("gauss_newton: length of the results", GV.rows(), theta_size());
+  check_size("gauss_newton: number of results", GV.cols(), V.cols());
+  there_and_back(V, GV, [&](const Chunk& chunk, const PointState& point, Workspace& work) -> const Batch<S>& {
+    const ChunkLoss loss(*this, chunk.first);
+    work.dybar.resize(work.dy.count(), work.dy.rows(), work.dy.cols());
+    for (Index i = 0; i < work.dy.count(); ++i) loss.curvature(0, point.y[0], work.dy[i], work.dybar[i]);
+    return work.dybar;
+  });
+}
+
+template <class S>
+void Linearization<S>::gram(ConstVectorsRef<S> V, VectorsRef<S> JtJV) const {
+  check_size("gram: length of the vectors", V.rows(), theta_size());
+  check_size("gram: length of the results", JtJV.rows(), theta_size());
+  check_size("gram: number of results", JtJV.cols(), V.cols());
+  there_and_back(V, JtJV,
+                 [](const Chunk&, const PointState&, Workspace& work) -> const Batch<S>& { return work.dy; });
 }
 
 template <class S>
@@ -363,6 +390,60 @@ Matrix<S> Linearization<S>::residual() const {
   Matrix<S> r(F.rows(), F.cols());
   loss_rule_.gradient(0, F, r);
   return r;
+}
+
+template <class S>
+std::vector<double> Linearization<S>::over_outputs(
+    const std::function<double(Index, ConstMatrixRef<S>)>& of) const {
+  if (outputs_.size() > 0) return {of(0, outputs_)};
+  const Index tokens = model().network().output().tokens;
+  std::vector<double> all(chunks_.size());
+  workspaces_.resize(std::max<std::size_t>(workspaces_.size(), thread_slots()));
+  parallel_for(static_cast<Index>(chunks_.size()), [&](Index c, Index slot) {
+    all[c] = of(chunks_[c].first * tokens, point_at(chunks_[c], workspaces_[slot], false).y[0]);
+  });
+  return all;
+}
+
+template <class S>
+double Linearization<S>::sum_over_outputs(const std::function<double(Index, ConstMatrixRef<S>)>& of) const {
+  return tree_sum<double>(over_outputs(of));
+}
+
+template <class S>
+double Linearization<S>::outputs_norm() const {
+  return norm_of(
+      over_outputs([](Index, ConstMatrixRef<S> F) { return static_cast<double>(F.stableNorm()); }));
+}
+
+template <class S>
+double Linearization<S>::residual_norm() const {
+  return norm_of(over_outputs([&](Index first, ConstMatrixRef<S> F) {
+    Matrix<S> r(F.rows(), F.cols());
+    loss_rule_.gradient(first, F, r);
+    return static_cast<double>(r.stableNorm());
+  }));
+}
+
+template <class S>
+double Linearization<S>::residual_distance(const Linearization& other) const {
+  check_size("residual_distance: number of outputs", other.output_size(), output_size());
+  return norm_of(over_outputs([&](Index first, ConstMatrixRef<S> F) {
+    const Matrix<S> elsewhere = other.outputs_of(first, F.rows());
+    Matrix<S> r(F.rows(), F.cols()), r_other(F.rows(), F.cols());
+    loss_rule_.gradient(first, F, r);
+    other.loss_rule_.gradient(first, elsewhere, r_other);
+    return static_cast<double>((r_other - r).stableNorm());
+  }));
+}
+
+template <class S>
+Matrix<S> Linearization<S>::outputs_of(Index first_row, Index rows) const {
+  if (outputs_.size() > 0) return outputs_.middleRows(first_row, rows);
+  const Index tokens = model().network().output().tokens;
+  PointState point;  // of the calling thread, whatever slot it has elsewhere
+  evaluate(first_row / tokens, rows / tokens, point);
+  return point.y[0];
 }
 
 template <class S>

@@ -1,6 +1,7 @@
 /// A model linearised at a point: loss, gradient, and products with its Jacobian and Hessian.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -12,9 +13,14 @@ namespace basin {
 
 struct LinearizationOptions {
   /// Bytes that may be kept between products. Chunks of samples beyond it are evaluated again for each
-  /// product, or for several vectors at once as far as it goes; the numbers are the same. Working memory for
+  /// product, or for several vectors at once as far as it goes, and where one chunk for each thread would not
+  /// fit, of layers that are repeated the inputs alone are kept; the numbers are the same. Working memory for
   /// the vectors that are multiplied at once in any case comes on top.
   std::size_t memory = std::size_t{2} << 30U;
+  /// False: few products follow or none, so that no chunk is kept.
+  bool keep = true;
+  /// Bytes of outputs that are kept unasked.
+  std::size_t outputs = std::size_t{1} << 28U;
   /// Rows (samples x tokens) of one chunk, the unit of work of a thread: enough for efficient matrix
   /// products, few enough to stay in cache and to feed several threads. Part of the arithmetic: sums are
   /// taken by chunk.
@@ -27,6 +33,7 @@ struct LinearizationOptions {
 ///     jvp             J V              m x k
 ///     vjp             J^T U            P x k
 ///     gauss_newton    J^T H_l J V      P x k      (J^T J V for squared loss)
+///     gram            J^T J V          P x k
 ///     hessian         H V              P x k      forward over reverse: exact, no finite differences
 ///
 /// vec runs over (sample, token, output) in C order. Samples are cut into chunks of fixed size, groups of
@@ -54,6 +61,15 @@ class Linearization {
   /// F, rows (sample, token). Those of a large vocabulary exist from the first time that they are asked for.
   const Matrix<S>& outputs() const;
   Matrix<S> residual() const;  ///< r = dl/dF; F - Y for squared loss
+
+  // Without the outputs of all rows at once, where they have not been asked for:
+  double outputs_norm() const;   ///< |F|
+  double residual_norm() const;  ///< |r|
+  /// |r - r'|, r' that of the same network on the same data at another point.
+  double residual_distance(const Linearization& other) const;
+  /// The sum of what `of` gives for all rows of F, so many at a time from a first one on.
+  double sum_over_outputs(const std::function<double(Index first_row, ConstMatrixRef<S> F)>& of) const;
+
   const LossFacts& loss_facts() const { return model().loss().facts(); }
   const Mask& counting_rows() const { return loss_rule_.counting(); }  ///< of F, in the loss; empty: all
   const Vector<S>& gradient() const { return gradient_; }              ///< P
@@ -63,6 +79,7 @@ class Linearization {
   void jvp(ConstVectorsRef<S> V, VectorsRef<S> JV) const;
   void vjp(ConstVectorsRef<S> U, VectorsRef<S> JtU) const;
   void gauss_newton(ConstVectorsRef<S> V, VectorsRef<S> GV) const;
+  void gram(ConstVectorsRef<S> V, VectorsRef<S> JtJV) const;
   void hessian(ConstVectorsRef<S> V, VectorsRef<S> HV) const;
 
   Index samples() const { return point_.data->samples; }  ///< N
@@ -98,9 +115,15 @@ class Linearization {
 
   BlockView<const S> network_weights() const;
   BatchView<const S> inputs(Index first, Index count) const;
+  /// What is kept of a chunk at the point, its adjoint, and two tangents of one vector should fit into memory
+  /// for each thread.
+  Context context(Index first, Index count) const;
   void evaluate(Index first, Index count, PointState& point) const;
   void evaluate_gradient(const Chunk& chunk, PointState& point, BlockView<S> ubar) const;
   const PointState& point_at(const Chunk& chunk, Workspace& work, bool with_gradient) const;
+  Matrix<S> outputs_of(Index first_row, Index rows) const;  ///< of whole samples
+  /// of(first row, F) for the outputs of all chunks, or of all rows at once if they are there.
+  std::vector<double> over_outputs(const std::function<double(Index, ConstMatrixRef<S>)>& of) const;
   /// As many vectors as stay in cache with one chunk; where not even one does and chunks are evaluated again,
   /// as there is memory for, before chunks are kept.
   void choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes);
@@ -108,6 +131,10 @@ class Linearization {
   /// Calls body(first vector, k) for blocks of at most vectors_at_once_ vectors.
   template <class Body>
   void for_blocks(Index vectors, const Body& body) const;
+  /// out = J^T D J V: through(chunk, point, work) returns D times the tangents of its outputs, which are
+  /// work.dy.
+  template <class Through>
+  void there_and_back(ConstVectorsRef<S> V, VectorsRef<S> out, const Through& through) const;
   /// The tangents of the network's parameters for V: what the rules take.
   BlockView<const S> network_tangent(ConstVectorsRef<S> V) const;
   /// out (P x k) += the adjoints of theta, for those of the network's parameters.

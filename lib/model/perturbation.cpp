@@ -43,7 +43,7 @@ std::vector<Linearization<double>> linearize_perturbed(const ModelPoint<double>&
   std::vector<Linearization<double>> all;
   const std::uint64_t count = perturbations(point.output_size() * point.theta_size());
   for (std::uint64_t index = 0; index < count; ++index)
-    all.emplace_back(point.perturbed(index), LinearizationOptions{.memory = 0});
+    all.emplace_back(point.perturbed(index), LinearizationOptions{.keep = false});
   return all;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -21,11 +22,13 @@ struct Shape {
 /// Which rows of an activation are real: one number a row, 0 where it is masked; empty: all are real.
 using Mask = std::vector<std::uint8_t>;
 
-/// What the rows of an activation have beside their numbers. It never moves.
+/// What the rows of an activation have beside their numbers, which never moves; and what a layer may keep.
 struct Context {
   std::span<const std::int32_t> ids;         ///< token ids, one a row; empty: there are none
   std::span<const std::uint8_t> mask;        ///< as Mask
   std::span<const std::int32_t> types = {};  ///< token types, one a row; empty: there are none
+  /// Bytes beyond which a Repeat keeps the inputs of its copies alone.
+  std::size_t memory = std::numeric_limits<std::size_t>::max();
 };
 
 /// What a rule leaves for the rules after it: a list of batches that the layer numbers as it likes, a view of
@@ -38,6 +41,8 @@ struct Saved {
   Mask mask;        ///< of the output, where a composed layer hands it on
   std::vector<Batch<S>> values;
   std::vector<Saved> parts;
+  bool inputs_only = false;  ///< of a Repeat: copies are evaluated again
+  Index kinks = 0;           ///< and how many it had in all
 
   Batch<S>& operator[](std::size_t i) { return values[i]; }
   const Batch<S>& operator[](std::size_t i) const { return values[i]; }

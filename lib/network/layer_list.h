@@ -54,6 +54,11 @@ class LayerList {
   BlockView<T> before(BlockView<T> w, std::size_t l) const {
     return w.part(0, first_block_[l]);
   }
+  /// Of layers one after another: whether anything before layer l moves, their input or parameters.
+  template <class T>
+  bool input_moves(std::size_t l, bool first_input_moves, BlockView<T> w) const {
+    return first_input_moves || before(w, l).has_any();
+  }
 
  private:
   std::vector<ParameterBlock> named(std::vector<ParameterBlock> blocks, std::size_t l) const {

@@ -16,6 +16,7 @@
 #include "basin/network/patches.h"
 #include "basin/network/pool.h"
 #include "basin/network/positions.h"
+#include "basin/network/repeat.h"
 #include "basin/network/residual.h"
 #include "basin/network/sequential.h"
 #include "basin/network/transposed_linear.h"
@@ -156,7 +157,9 @@ LayerType repeat() {
           copies.push_back(chain<S>(layer.layers, t == 0 ? input : copies.back()->output()));
           names.push_back(std::to_string(t));
         }
-        return std::make_unique<Sequential<S>>(std::move(copies), names);
+        if (copies.front()->output() != input)
+          return std::make_unique<Sequential<S>>(std::move(copies), std::move(names));
+        return std::make_unique<Repeat<S>>(std::move(copies), std::move(names));
       },
       "layers");
 }

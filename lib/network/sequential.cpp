@@ -58,9 +58,10 @@ Context Sequential<S>::context_of(std::size_t l, Saved<S>& value) const {
   Saved<S>& before = value.parts[l - 1];
   before.mask.assign(before.context.mask.begin(), before.context.mask.end());
   layers_[l - 1].mask(before.mask);
-  const bool same_tokens = layers_[l - 1].output().tokens == layers_[l - 1].input().tokens;
-  if (!same_tokens) return {{}, before.mask};
-  return {before.context.ids, before.mask, before.context.types};
+  Context after = before.context;
+  after.mask = before.mask;
+  if (layers_[l - 1].output().tokens != layers_[l - 1].input().tokens) after.ids = {}, after.types = {};
+  return after;
 }
 
 template <class S>
@@ -94,7 +95,7 @@ void Sequential<S>::tangent_up_to(std::size_t count, BlockView<const S> w, const
     const BatchView<const S> in = l == 0 ? dx : tangent[l - 1].view();
     Batch<S>& out = l == L - 1 ? dy : tangent[l];
     layers_[l].tangent(part(w, l), value.parts[l], in, part(dw, l), tangent.parts[l], out);
-    if (l < L - 1 && !input_moves(l + 1, !dx.empty(), dw)) out.clear();
+    if (l < L - 1 && !layers_.input_moves(l + 1, !dx.empty(), dw)) out.clear();
   }
 }
 
@@ -108,7 +109,7 @@ template <class S>
 Batch<S>* Sequential<S>::adjoint_of_input(std::size_t l, BlockView<S> wbar, Batch<S>* xbar,
                                           Batch<S>* between) const {
   if (l == 0) return xbar;
-  return input_moves(l, xbar != nullptr, wbar) ? between + (l - 1) : nullptr;
+  return layers_.input_moves(l, xbar != nullptr, wbar) ? between + (l - 1) : nullptr;
 }
 
 template <class S>

@@ -23,6 +23,8 @@ class Sequential final : public Layer<S> {
   explicit Sequential(Layers layers, std::vector<std::string> names = {},
                       std::unique_ptr<const Reparametrisation<S>> reparametrisation = nullptr);
 
+  const LayerList<S>& layers() const { return layers_; }
+
   std::vector<ParameterBlock> blocks() const override { return layers_.blocks(); }
   const Reparametrisation<S>* reparametrisation() const override { return layers_.reparametrisation(); }
   void mask(Mask& mask) const override;
@@ -63,12 +65,6 @@ class Sequential final : public Layer<S> {
   BlockView<T> part(BlockView<T> w, std::size_t l) const {
     return layers_.part(w, l);
   }
-  /// Whether anything before layer l moves: the input of the chain, or parameters of an earlier layer.
-  template <class T>
-  bool input_moves(std::size_t l, bool chain_input_moves, BlockView<T> w) const {
-    return chain_input_moves || layers_.before(w, l).has_any();
-  }
-
   LayerList<S> layers_;
 };
 

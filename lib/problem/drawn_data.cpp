@@ -45,6 +45,7 @@ void draw_targets(NetworkData& data, const Initialisation& teacher) {
   for (Index sample = 0; sample < N; ++sample) {
     const BatchView<const double> x(data.data().X.data() + sample * in.size(), 1, in.tokens, in.width);
     saved.context = data.data().context(sample, 1, in.tokens);
+    saved.context.memory = 0;  // nothing comes after the value
     model->network().value(w, x, saved, y);
     const auto F = y[0];
     if (!F.allFinite())

@@ -34,7 +34,7 @@ Matrix<double> outputs_of(const Problem& problem, const Network& net) {
   const ModelPoint<double> point = {
       build_single_attention<double>(problem.spec(net, weights.heads, weights.head_dim)), weights.values,
       std::make_shared<Data<double>>(problem.data)};
-  return point.linearize({.memory = 0}).outputs();
+  return point.linearize({.keep = false}).outputs();
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ CertificateInput certificate_input(const Linearization<double>& at,
 }
 
 CertificateInput certificate_input(const ModelPoint<double>& point, const KernelMinimum& sum) {
-  return certificate_input(point.linearize({.memory = 0}), linearize_perturbed(point), sum);
+  return certificate_input(point.linearize({.keep = false}), linearize_perturbed(point), sum);
 }
 
 Certificate ball_certificate(const CertificateInput& input, double c) {

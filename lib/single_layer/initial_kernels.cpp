@@ -9,7 +9,7 @@ namespace basin {
 InitialisationMeasures measure_initialisation(const ModelPoint<double>& point,
                                               std::vector<std::string> trained) {
   InitialisationMeasures measured;
-  const Linearization<double> at(point, {.memory = 0});
+  const Linearization<double> at(point, {.keep = false});
   measured.loss = at.loss();
   measured.gradient_norm = at.gradient().norm();
 

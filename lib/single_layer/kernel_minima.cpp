@@ -147,7 +147,7 @@ std::vector<double> measured_rounding(const Vectors<double>& Jt, const ModelPoin
   std::vector<double> largest;
   for (std::uint64_t index = 0; index < perturbations(Jt.size()); ++index) {
     const ModelPoint<double> moved = reduction.apply(point.perturbed(index));
-    const std::vector<double> one = jacobian_rounding(Jt, moved.linearize({.memory = 0}), progress);
+    const std::vector<double> one = jacobian_rounding(Jt, moved.linearize({.keep = false}), progress);
     largest.resize(one.size());
     for (std::size_t b = 0; b < one.size(); ++b)
       largest[b] = std::max(largest[b], reduction.rounding_scale() * one[b]);
@@ -167,7 +167,7 @@ void minima_from_jacobian(Minima& result, const ModelPoint<double>& point, const
                     " features differ so much in scale that fewer do not do: the Jacobian needs " +
                     std::to_string(static_cast<long long>(bytes / 1e6)) +
                     " MB, more than the memory allowed");
-  const Linearization<double> at = reduction.apply(point).linearize({.memory = 0});
+  const Linearization<double> at = reduction.apply(point).linearize({.keep = false});
   Vectors<double> Jt = at.jacobian_transposed(progress);
   std::vector<double> rounding = measured_rounding(Jt, point, reduction, progress);
   const std::vector<double> hidden = centring_rounding(f, at.parameters().trained());

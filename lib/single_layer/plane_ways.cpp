@@ -124,7 +124,7 @@ Vectors<double> polynomial_triangle(const ModelPoint<double>& point, const Vecto
     for (int j = 0; j < 3; ++j) {
       Vector<double> weights = point.weights;
       if (!set(kV, i, weights) || !set(kO, j, weights)) continue;
-      const Linearization<double> at = point.at_weights(std::move(weights)).linearize({.memory = 0});
+      const Linearization<double> at = point.at_weights(std::move(weights)).linearize({.keep = false});
       B.col(static_cast<Index>(kProduct[i][j])) +=
           Eigen::Map<const Vector<double>>(at.outputs().data(), at.outputs().size());
     }

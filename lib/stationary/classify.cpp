@@ -420,7 +420,7 @@ StationaryPoint look(const NetworkTheory& theory, ModelObjective& f, const Itera
   const ModelPoint<double>& point = f.here().point();
   p.weights = point.weights;
   p.attainable = f.facts().attained;
-  p.residual = f.here().residual().stableNorm();
+  p.residual = f.here().residual_norm();
   p.rounding = rounding_at(f.here(), theory);
   p.function = theory.signature(point);
   p.saturation = p.saturation_before = p.function.saturation();

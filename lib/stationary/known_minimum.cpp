@@ -15,7 +15,7 @@ bool attains(const ModelLoss& loss, const Vector<double>& at, double value) {
   const std::optional<Iterate> x = f.at(theta);
   if (!x) return false;
   const Rounding rounding = rounding_at(f.here(), *loss.theory);
-  if (value == f.facts().infimum) return f.here().residual().stableNorm() <= rounding.residual;
+  if (value == f.facts().infimum) return f.here().residual_norm() <= rounding.residual;
   return std::abs(x->loss - value) <= rounding.loss;
 }
 
@@ -24,7 +24,7 @@ bool is_convex(const ModelLoss& loss) {
 }
 
 std::optional<double> convex_minimum(const ModelLoss& loss) {
-  constexpr double kOperations = 1e9, kClear = 1e-8;
+  constexpr double kOperations = 1e9, kFar = 1e-8;
   ModelObjective f = loss.objective();
   const auto P = static_cast<double>(f.size()), m = static_cast<double>(loss.point.output_size());
   if (!f.facts().quadratic || !is_convex(loss) || std::min(m, P) * m * P > kOperations) return std::nullopt;
@@ -38,7 +38,7 @@ std::optional<double> convex_minimum(const ModelLoss& loss) {
   const auto range = svd.vectors.leftCols(rank);
   project_out(range, r);
   const double residual = r.stableNorm();
-  if (!(residual > kClear * targets)) return std::nullopt;
+  if (!(residual > kFar * targets)) return std::nullopt;
   return residual * residual / 2;
 }
 

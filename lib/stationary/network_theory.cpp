@@ -19,7 +19,7 @@ std::optional<Index> NetworkTheory::generic_modes(const ModelPoint<double>& /*po
 double NetworkTheory::product_underflow(const Linearization<double>& at) const {
   const Data<double>& data = *at.point().data;
   double largest = 1;
-  for (const double size : {data.X.stableNorm(), at.weights().stableNorm(), at.outputs().stableNorm(),
+  for (const double size : {data.X.stableNorm(), at.weights().stableNorm(), at.outputs_norm(),
                             data.Y.stableNorm(), at.gradient().stableNorm()})
     largest = std::max(largest, size);
   const double tokens = static_cast<double>(at.model().network().input().tokens),

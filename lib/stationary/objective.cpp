@@ -10,7 +10,8 @@
 namespace basin {
 namespace {
 
-const double kLargest = std::ldexp(1, 100);  // eighth powers, with rounding squared, are numbers
+constexpr Index kManyOutputs = Index{1} << 24U;  // vectors of that length are too much memory
+const double kLargest = std::ldexp(1, 100);      // eighth powers, with rounding squared, are numbers
 
 }  // namespace
 
@@ -64,12 +65,13 @@ double ModelObjective::do_loss(const Vector<double>& theta) {
 std::optional<Iterate> ModelObjective::do_at(Vector<double> theta) {
   if (!theta.allFinite()) return std::nullopt;
   try {
-    here_.emplace(point_at(theta), LinearizationOptions{.memory = memory_});
+    here_.emplace(point_at(theta), memory_ > 0 ? LinearizationOptions{.memory = memory_}
+                                               : LinearizationOptions{.keep = false});
   } catch (const WorkError&) {  // an output or the gradient is not finite
     here_.reset();
     return std::nullopt;
   }
-  if (!(here_->outputs().stableNorm() <= kLargest)) {
+  if (!(here_->outputs_norm() <= kLargest)) {
     here_.reset();
     return std::nullopt;
   }
@@ -89,14 +91,21 @@ const Linearization<double>& ModelObjective::here() const {
 double ModelObjective::gradient_scale() const {
   constexpr Index kProbes = 8;
   const Index m = here().output_size();
+  const double targets = here().point().target_size(), length = targets > 0 ? targets : here().outputs_norm();
+  if (m > kManyOutputs) {  // |J|_F from the other side: mean |J v|^2
+    Vectors<double> V(size(), kProbes), JtJV(size(), kProbes);
+    Random(0, "gradient scale").fill_normal(V);
+    here().gram(V, JtJV);
+    const double square = V.cwiseProduct(JtJV).sum() / kProbes;
+    return std::sqrt(square / static_cast<double>(m)) * length;
+  }
   Vectors<double> U(m, kProbes), JtU(size(), kProbes);
   Random(0, "gradient scale").fill_normal(U);
   for (auto u : U.colwise()) u.normalize();
   here().vjp(U, JtU);
   double square = 0, largest = JtU.cwiseAbs().maxCoeff();
   if (largest > 0) square = (JtU / largest).squaredNorm() / kProbes;
-  const double targets = here().point().target_size();
-  return std::sqrt(square) * largest * (targets > 0 ? targets : here().outputs().stableNorm());
+  return std::sqrt(square) * largest * length;
 }
 
 void ModelObjective::do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) {

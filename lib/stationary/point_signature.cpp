@@ -19,7 +19,7 @@ double relative(ConstMatrixRef<double> a, ConstMatrixRef<double> b, double scale
 PointSignature output_signature(const ModelPoint<double>& point) {
   PointSignature f;
   try {
-    f.outputs = point.linearize({.memory = 0}).outputs();
+    f.outputs = point.linearize({.keep = false}).outputs();
   } catch (const WorkError&) {  // not finite: near nothing
     const Shape out = point.model->network().output();
     f.outputs = Matrix<double>::Constant(point.data->samples * out.tokens, out.width, kNaN);

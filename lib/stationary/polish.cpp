@@ -278,13 +278,13 @@ Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vecto
 }
 
 Iterate polish_to_zero(ModelObjective& f, Iterate start, Index steps) {
-  constexpr double kLargest = 4e7;
+  constexpr double kLargestJacobian = 4e7;
   Iterate x = *f.at(start.theta);
   if (!f.facts().quadratic) return x;
   double mu = 0;
   for (Index step = 0; step < steps && x.loss > 0; ++step) {
     const Linearization<double>& here = f.here();
-    if (static_cast<double>(here.output_size()) * static_cast<double>(f.size()) > kLargest) break;
+    if (static_cast<double>(here.output_size()) * static_cast<double>(f.size()) > kLargestJacobian) break;
     const Vector<double> r = here.residual().reshaped<Eigen::RowMajor>();
     const SingularPairs svd = singular_pairs(here.jacobian_transposed());  // J^T = left diag(s) right^T
     const Index k = svd.values.size();

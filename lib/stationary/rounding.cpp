@@ -31,7 +31,6 @@ Vector<double> sizes(const ModelPoint<double>& point) {
 
 Rounding rounding_at(const Linearization<double>& at, const NetworkTheory& theory) {
   const ModelPoint<double>& point = at.point();
-  const Matrix<double> residual = at.residual();
   const std::uint64_t count = std::max<std::uint64_t>(3, perturbations(at.output_size() * at.theta_size()));
   constexpr double kAllowance = 4, kFewDigits = 16;
   const Vector<double> size = sizes(point);
@@ -42,15 +41,15 @@ Rounding rounding_at(const Linearization<double>& at, const NetworkTheory& theor
     Random random(k, "rounding");
     for (Index i = 0; i < size.size(); ++i)
       other.weights[i] = point.weights[i] + (random.uniform() < 0.5 ? -kEps : kEps) * size[i];
-    const Linearization<double> there(std::move(other), {.memory = 0});
+    const Linearization<double> there(std::move(other), {.keep = false});
     most.loss = std::max(most.loss, std::abs(there.loss() - at.loss()));
-    most.residual = std::max(most.residual, (there.residual() - residual).stableNorm());
+    most.residual = std::max(most.residual, at.residual_distance(there));
     const Vector<double> moved_by = (there.gradient() - at.gradient()).cwiseAbs();
     most.gradient = std::max(most.gradient, moved_by.stableNorm());
     most.entries = most.entries.cwiseMax(moved_by);
   }
   // A residual whose square underflows is none to f.
-  if (at.loss() == 0) most.residual = std::max(most.residual, residual.stableNorm());
+  if (at.loss() == 0) most.residual = std::max(most.residual, at.residual_norm());
   const double underflow = theory.product_underflow(at);
   // Perturbed points may agree by chance in the few digits of a sum.
   return {std::max(kAllowance * most.loss, kFewDigits * kEps * at.loss()),

@@ -12,10 +12,10 @@ Stationarity stationarity_at(const Linearization<double>& at, const NetworkTheor
   Stationarity s;
   s.gradient = at.gradient().stableNorm();
   s.gradient_error = rounding.gradient + gauss_newton.underflow();
-  s.residual = at.residual().stableNorm();
+  s.residual = at.residual_norm();
   s.residual_error = rounding.residual;
   const double J_square = at.loss_facts().quadratic ? norm_estimate(gauss_newton, seed)  // J^T J
-                                                    : norm_estimate(NtkOperator(at), seed);
+                                                    : norm_estimate(GramOperator(at), seed);
   s.largest_gradient = std::sqrt(J_square) * s.residual;
   s.targets = at.point().target_size();
   s.theta = at.point().theta().stableNorm();

@@ -19,6 +19,7 @@ TEST_CASE("Hessian, Gauss-Newton, Jacobian and NTK fit together as dense matrice
     CHECK((J - Jt.transpose()).norm() <= 1e-13 * J.norm());
     CHECK((assemble(NtkOperator(at)) - J * J.transpose()).norm() <= 1e-13 * (J * J.transpose()).norm());
     CHECK((assemble(GaussNewtonOperator(at)) - Jt * J).norm() <= 1e-13 * (Jt * J).norm());
+    CHECK((assemble(GramOperator(at)) - Jt * J).norm() <= 1e-13 * (Jt * J).norm());
     const Vectors<double> H = assemble(HessianOperator(at));
     CHECK((H - H.transpose()).norm() <= 1e-12 * H.norm());
 

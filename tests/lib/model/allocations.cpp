@@ -2,13 +2,14 @@
 // sanitizers bring a malloc of their own: there is nothing to count then.
 #include <cstdlib>
 
-#if !defined(__SANITIZE_ADDRESS__) && defined(__GLIBC__)
+#if !defined(BASIN_SANITIZE) && defined(__GLIBC__)
 
 #include <omp.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
 
+#include "basin/network/architecture_json.h"
 #include "support/attention_specs.h"
 #include "support/example_layers.h"
 
@@ -54,6 +55,25 @@ TEST_CASE("nested networks allocate nothing either, with ids and masks") {
   const ModelPoint<double> x =
       example_network({"embedding.E", "first.linear.W", "second.inner.attention.W_K"}, true, 40);
   CHECK(allocations_of_products(x.linearize({.memory = memory, .chunk_rows = 16}), 3) == 0);
+  omp_set_num_threads(threads_before);
+}
+
+TEST_CASE("repeated layers allocate nothing, their states kept or evaluated again") {
+  const int threads_before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const auto memory = GENERATE(std::size_t{0}, std::size_t{1} << 30U);
+  const Architecture a =
+      architecture_from_json(R"({"inputs": {"type": "vectors", "tokens": 5, "width": 6}, "layers": [
+    {"type": "repeat", "times": 3, "layers": [
+      {"type": "residual", "layers": [{"type": "layer-norm"},
+        {"type": "attention", "heads": 2, "head-dim": 3, "bias": "qkvo"}]},
+      {"type": "residual", "name": "mlp", "layers": [{"type": "linear", "name": "in", "outputs": 8},
+        {"type": "activation", "function": "relu"}, {"type": "linear", "name": "out", "outputs": 6}]}]}]})");
+  const auto model = build<double>(a, matching_blocks({"*"}, blocks(a)));
+  const ModelPoint<double> x = {
+      model, random_vectors(model->parameters().weight_count(), 1, 4),
+      std::make_shared<Data<double>>(Data<double>{9, random_vectors(45, 6, 5), random_vectors(45, 6, 6)})};
+  CHECK(allocations_of_products(x.linearize({.memory = memory, .chunk_rows = 10}), 3) == 0);
   omp_set_num_threads(threads_before);
 }
 

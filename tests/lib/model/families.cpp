@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "basin/linalg/random.h"
+#include "basin/model/labels.h"
 #include "basin/model/linearization.h"
 #include "basin/network/architecture_json.h"
 #include "support/cases.h"
@@ -186,6 +187,25 @@ TEST_CASE("whole networks: every product against another way of computing it") {
     CHECK((Jt * Vector<double>(dr.reshaped<Eigen::RowMajor>()) - GV.col(k)).norm() <=
           1e-12 * GV.col(k).norm());
   }
+  Vectors<double> JtJV(P, 2);
+  at.gram(V, JtJV);
+  CHECK((Jt * JV - JtJV).norm() <= 1e-12 * JtJV.norm());
+  // the outputs of chunks, where those of all rows do not exist at once, against these
+  const Linearization<double> there = x.at(theta + 0.1 * v).linearize(),
+                              large = x.linearize({.keep = false, .outputs = 0, .chunk_rows = 6}),
+                              there_large = x.at(theta + 0.1 * v).linearize({.outputs = 0, .chunk_rows = 6});
+  CHECK(large.outputs_norm() == Approx(at.outputs().norm()).epsilon(1e-13));
+  CHECK(large.residual_norm() == Approx(at.residual().norm()).epsilon(1e-13));
+  const double distance = (there.residual() - at.residual()).norm();
+  CHECK(at.residual_distance(there) == Approx(distance).epsilon(1e-13));
+  CHECK(large.residual_distance(there_large) == Approx(distance).epsilon(1e-13));
+  CHECK(large.residual_distance(there) == Approx(distance).epsilon(1e-13));
+  if (labelled(*x.data)) {
+    const double right = accuracy(at.outputs(), *x.data, at.counting_rows());
+    CHECK(accuracy(large, *x.data) == right);
+    CHECK(accuracy(at, *x.data) == right);
+  }
+  CHECK((large.outputs() - at.outputs()).norm() <= 1e-13 * at.outputs().norm());
   // the same bits for any number of threads, chunks of one sample kept or not
   const int threads = omp_get_max_threads();
   for (const int other : {1, 2, 7})

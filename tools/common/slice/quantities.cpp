@@ -92,7 +92,7 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
   try {
     const Linearization<double> at(setup_.point.at_weights(weights), {.memory = memory_});
     set("gradient_norm", at.gradient().stableNorm());  // squares overflow first
-    if (wants("train_acc")) set("train_acc", accuracy(at.outputs(), *setup_.point.data, at.counting_rows()));
+    if (wants("train_acc")) set("train_acc", accuracy(at, *setup_.point.data));
     if (wants("min_eig")) {
       const SpectrumEnds ends = spectrum_ends(HessianOperator(at), eigenvectors, {.seed = seed_});
       set("eig_converged", ends.status.converged ? 1 : 0);
