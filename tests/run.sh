@@ -4,8 +4,8 @@
 #                        of the library whose tests are quickly compiled (label `quick`); some minutes
 #   tests/run.sh --all   who has changed something: every test that does not take long
 #   tests/run.sh --ci    before a change lands: --all with warnings as errors, and the benchmarks compile, format and
-#                        clang-tidy are kept, and the tests pass under the sanitizers; half an hour
-#   tests/run.sh --long  what takes hours: thousands of draws, many kills, each header alone
+#                        clang-tidy are kept, and tests pass under the sanitizers (label `sanitized`); half an hour
+#   tests/run.sh --long  what takes hours: thousands of draws, many kills, each header alone, all under the sanitizers
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/common/prepare.sh
@@ -17,11 +17,17 @@ case "$tier" in
 esac
 
 # shellcheck disable=SC2086  # lists of words
-install $basin_packages catch2 python3-mpmath $([ "$tier" = --ci ] && echo libbenchmark-dev clang-format clang-tidy)
+install $basin_packages catch2 python3-mpmath \
+  $(case "$tier" in --ci | --long) echo clang libomp-dev libclang-rt-dev ;; esac) \
+  $([ "$tier" = --ci ] && echo libbenchmark-dev clang-format clang-tidy)
 case "$tier" in
   "") target=quick build release -DBASIN_TESTS=ON; exec ctest --preset release -L quick ;;
   --all) build release -DBASIN_TESTS=ON; exec ctest --preset release ;;
-  --long) build release -DBASIN_TESTS=ON; exec ctest --preset release -C long -L long ;;
+  --long)
+    build release -DBASIN_TESTS=ON
+    ctest --preset release -C long -L long
+    build sanitize
+    exec ctest --preset sanitize ;;
 esac
 
 sources=$(git ls-files '*.cpp' '*.h')
@@ -38,5 +44,5 @@ python3 -c 'import json; print(*(c["file"] for c in json.load(open("build/tidy/c
   grep -E '/(lib|tools)/.*\.c(pp|xx)$' |
   xargs -P "$(nproc)" -n 1 clang-tidy -p build/tidy --quiet --checks=-bugprone-suspicious-include \
     --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-unused-command-line-argument --extra-arg=-Wno-shadow 2>/dev/null
-build sanitize
-ctest --preset sanitize
+target=sanitized build sanitize
+ctest --preset sanitize -L sanitized

@@ -83,7 +83,7 @@ TEST_CASE("control groups at a place with blanks in its name, and texts that are
 TEST_CASE("the memory that is available: limits of the process are in it") {
   const double all = available_memory();
   REQUIRE(all > 1e8);
-#ifndef __SANITIZE_ADDRESS__  // which maps terabytes for itself
+#ifndef BASIN_SANITIZE  // which maps terabytes for itself
   CHECK(available_under(RLIMIT_AS, 100'000'000) == 100);
   CHECK(available_under(RLIMIT_DATA, 90'000'000) == 90);
 #endif

@@ -93,7 +93,7 @@ TEST_CASE("a gain that makes the residual vanish is found all the same", "[many]
       CAPTURE(kernel_name(kind), block);
       CHECK_FALSE(bounds.excludes(gain / 1.1, gain * 1.1));
       CHECK_FALSE(bounds.excludes(gain, gain));
-      const auto certify = [&](double g) { return s.certify(block, g); };
+      const auto certify = [&, block = block](double g) { return s.certify(block, g); };
       const auto with = passing_gain(certify, 4, [&](double a, double b) { return bounds.excludes(a, b); });
       CHECK(with == passing_gain(certify, 4));
     }

@@ -52,15 +52,15 @@ TEST_CASE("descents from beside a strict minimum return; from further away not a
 
 TEST_CASE("the way down from a saddle is followed; a minimum has none") {
   const ModelLoss loss = small_trap({"W_Q", "W_K"});
-  const StartRecord saddle = judged(loss).starts[0];
-  REQUIRE(saddle.kind == PointKind::saddle);
-  const FollowedEscape followed = follow_escape(loss, saddle, flow_from_beside());
-  CHECK(followed.loss - saddle.loss == Approx(saddle.escape_fall));
+  const StartRecord start = judged(loss).starts[0];
+  REQUIRE(start.kind == PointKind::saddle);
+  const FollowedEscape followed = follow_escape(loss, start, flow_from_beside());
+  CHECK(followed.loss - start.loss == Approx(start.escape_fall));
   CHECK(followed.end.loss <= followed.loss);
   CHECK(followed.end.kind == PointKind::zero_loss);
   ModelLoss there = loss;
   there.point.weights = followed.weights;
-  CHECK((there.point.theta() - loss.point.theta()).norm() == Approx(std::abs(saddle.escape_step)));
+  CHECK((there.point.theta() - loss.point.theta()).norm() == Approx(std::abs(start.escape_step)));
   const ModelLoss minimum = small_trap({"W_Q"});
   CHECK_THROWS_AS(follow_escape(minimum, judged(minimum).starts[0], flow_from_beside()), InputError);
 }
