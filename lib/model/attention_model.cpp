@@ -30,13 +30,6 @@ std::shared_ptr<const Model<S>> build_single_attention(const AttentionSpec& spec
                                           std::make_unique<SquaredLoss<S>>(), trainable);
 }
 
-template <class S>
-std::shared_ptr<const Model<S>> make_plain_attention_model(const AttentionSpec& spec,
-                                                           const std::vector<std::string>& trainable) {
-  return std::make_shared<const Model<S>>(single_attention(spec), make_plain_attention<S>(spec),
-                                          std::make_unique<SquaredLoss<S>>(), trainable);
-}
-
 std::optional<AttentionSpec> single_attention(const ModelPoint<double>& point) {
   if (point.data && !point.data->mask.empty()) return std::nullopt;
   return single_attention(point.model->architecture());
@@ -46,7 +39,5 @@ template std::shared_ptr<const Model<double>> build_single_attention(const Atten
                                                                      const std::vector<std::string>&);
 template std::shared_ptr<const Model<float>> build_single_attention(const AttentionSpec&,
                                                                     const std::vector<std::string>&);
-template std::shared_ptr<const Model<double>> make_plain_attention_model(const AttentionSpec&,
-                                                                         const std::vector<std::string>&);
 
 }  // namespace basin

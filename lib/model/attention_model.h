@@ -16,12 +16,6 @@ template <class S>
 std::shared_ptr<const Model<S>> build_single_attention(
     const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());
 
-/// The same model from the plain layer, each line a formula: slower, and what the tests compare with; in
-/// double.
-template <class S>
-std::shared_ptr<const Model<S>> make_plain_attention_model(
-    const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());
-
 /// The layer, if the network is one attention layer under squared loss and no token is masked; nothing for
 /// other points.
 std::optional<AttentionSpec> single_attention(const ModelPoint<double>& point);

@@ -18,12 +18,12 @@ namespace basin {
 /// weight 0 in A, and costs nothing; a query that sees no key gets zeros. With bilinear scores, tangents and
 /// adjoints of X M stand for those of Q and K.
 ///
-/// The same mathematics as the plain layer (network/attention.h); what differs is that nothing of size n x n
-/// is kept. A sample is processed in tiles of some query rows against all keys, small enough for the arrays
-/// of all heads to stay in the second-level cache; the attention weights and their adjoints are computed
-/// again whenever a tile is visited, which costs less than reading them from memory. `gradient` and `hessian`
-/// go through the loss tile by tile, so that forward and backward pass share a visit. See
-/// network/PERFORMANCE.md.
+/// Nothing of size n x n is kept (as it is by the plain rules that tests compare with,
+/// tests/support/plain_attention.h). A sample is processed in tiles of some query rows against all keys,
+/// small enough for the arrays of all heads to stay in the second-level cache; the attention weights and
+/// their adjoints are computed again whenever a tile is visited, which costs less than reading them from
+/// memory. `gradient` and `hessian` go through the loss tile by tile, so that forward and backward pass share
+/// a visit. See network/PERFORMANCE.md.
 template <class S>
 class AttentionCore {
  public:

@@ -2,12 +2,9 @@
 
 #include <cmath>
 
-#include "basin/network/attention.h"
 #include "basin/network/attention_reparametrisation.h"
-#include "basin/network/gaussian_kernel.h"
 #include "basin/network/linear.h"
 #include "basin/network/sequential.h"
-#include "basin/network/softmax_kernel.h"
 #include "basin/network/tile_kernels.h"
 
 namespace basin {
@@ -53,21 +50,7 @@ std::unique_ptr<const Layer<S>> make_attention(const AttentionSpec& spec, ScoreR
   return std::make_unique<Sequential<S>>(std::move(layers), std::vector<std::string>{}, std::move(weights));
 }
 
-template <class S>
-std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec) {
-  check_sizes(spec);
-  std::shared_ptr<const AttentionKernel<S>> kernel;
-  if (spec.kernel == KernelKind::softmax)
-    kernel = std::make_shared<SoftmaxKernel<S>>(spec.head_dim);
-  else
-    kernel = std::make_shared<GaussianKernel<S>>(static_cast<S>(spec.sigma()));
-  return std::make_unique<Attention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads, spec.head_dim,
-                                        spec.outputs, kernel, spec.options);
-}
-
 template std::unique_ptr<const Layer<double>> make_attention(const AttentionSpec&, ScoreRules);
 template std::unique_ptr<const Layer<float>> make_attention(const AttentionSpec&, ScoreRules);
-template std::unique_ptr<const Layer<double>> make_plain_attention(const AttentionSpec&);
-template std::unique_ptr<const Layer<long double>> make_plain_attention(const AttentionSpec&);
 
 }  // namespace basin

@@ -39,9 +39,10 @@ struct InputMaps {
 ///
 /// where Q_h are the columns of head h, and g = h G / H, rounded down, the keys and values that it shares
 /// with others, if G < H. When heads are summed, only the first `outputs` <= e columns are given.
-/// AttentionOptions are those of the plain layer (network/attention.h); biases b_Q: (H d), b_K: (G d), b_V:
-/// (G e) come after the weights. What becomes of the heads, and with that the bias of the outputs, is another
-/// layer's.
+/// AttentionOptions add biases to X W, b_Q: (H d), b_K: (G d), b_V: (G e), which come after the weights, turn
+/// queries and keys by rotary positions, and hide later tokens. Masked tokens are no keys: their weight in A
+/// is 0. As queries they are like others. A token that sees none has a row of zeros. What becomes of the
+/// heads, and with that the bias of the outputs, is another layer's.
 ///
 /// Linear maps around an AttentionCore, which does all the rest.
 ///

@@ -5,7 +5,7 @@ import subprocess
 
 import h5py
 import numpy as np
-from support import BLOCKS, ROOT, ToolTest, random_problem, theta_of, weights_at, write_problem
+from support import BLOCKS, ROOT, ToolTest, long_test, random_problem, theta_of, weights_at, write_problem
 
 
 def attention(layer, w, x, mask):
@@ -361,6 +361,43 @@ class Networks(ToolTest):
         self.assertLess(high - low, 1e-2 * values[-1])
         self.assertLessEqual(low, values[-1] + 1e-13 * values[0])
         self.assertGreaterEqual(high, values[-1] - 1e-13 * values[0])
+
+    def test_the_same_bits_with_little_memory_and_any_threads(self):
+        LanguageModel().write(self.path("c.h5"))
+        results = []
+        for number, (memory, threads) in enumerate((("10G", 2), ("100", 2), ("100", 1), ("3K", 5))):
+            self.done("basin-evaluate", "c.h5", "-o", f"{number}.h5", "--random", 3, "--memory", memory, "--threads", threads)
+            with h5py.File(self.path(f"{number}.h5")) as file:
+                results.append({name: item[()] for name, item in file["entry/evaluation"].items() if isinstance(item, h5py.Dataset)})
+        for result in results[1:]:
+            for name, values in results[0].items():
+                np.testing.assert_array_equal(result[name], values, name)
+
+    @long_test
+    def test_outputs_of_a_large_vocabulary_are_written_on_demand(self):
+        classes, rows = 1 << 20, 33  # of logits 2^25 and more
+        description = {"inputs": {"type": "vectors", "tokens": rows, "width": 1}, "layers": [{"type": "linear", "outputs": classes, "bias": False}],
+                       "loss": {"type": "cross-entropy"}}
+        rng = np.random.default_rng(4)
+        X, W, labels = rng.standard_normal((1, rows, 1)), rng.standard_normal((1, classes)), rng.integers(0, classes, (1, rows))
+        with h5py.File(self.path("large.h5"), "w") as file:
+            file["model/architecture"] = json.dumps(description)
+            file["data/X"], file["data/labels"], file["parameters/W"] = X, labels, W
+        first = self.done("basin-evaluate", "large.h5", "-o", "few.h5", "--random", 1)
+        self.assertIn(f"left out, as the outputs are {classes * rows} numbers: outputs, J v, J^T u; --outputs writes them", first)
+        self.assertIn("1 direction: G v and H v written", first)
+        self.done("basin-evaluate", "large.h5", "-o", "all.h5", "--outputs", "--direction", "few.h5:/entry/evaluation/directions")
+        few, every = (h5py.File(self.path(name))["entry/evaluation"] for name in ("few.h5", "all.h5"))
+        self.assertEqual({"outputs", "jvp"}, set(every) - set(few))
+        F = X[0] @ W
+        np.testing.assert_allclose(every["outputs"][0], F, rtol=1e-15)
+        p = np.exp(F - F.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        dF = X[0] @ few["directions"][()].reshape(1, -1)
+        Hv = X[0].T @ (p * (dF - (p * dF).sum(axis=1, keepdims=True))) / rows
+        for result in (few, every):
+            self.assertLess(np.linalg.norm(result["hessian_products"][0] - Hv[0]), 1e-12 * np.linalg.norm(Hv))
+            self.assertEqual(result["accuracy"][()], 100 * np.mean(F.argmax(axis=1) == labels[0]))
 
     def test_products_by_tensor_and_directions_by_name(self):
         net = LanguageModel()

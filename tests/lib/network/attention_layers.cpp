@@ -10,6 +10,7 @@
 #include "support/check_layer.h"
 #include "support/check_precision.h"
 #include "support/named_layer.h"
+#include "support/plain_attention.h"
 
 using namespace basin;
 using namespace basin::test;

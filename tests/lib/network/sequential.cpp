@@ -1,10 +1,10 @@
 #include "basin/network/sequential.h"
 
 #include "basin/linalg/errors.h"
-#include "basin/network/attention.h"
 #include "basin/network/gaussian_kernel.h"
 #include "basin/network/softmax_kernel.h"
 #include "support/check_layer.h"
+#include "support/plain_attention.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -14,12 +14,12 @@ namespace {
 /// Three attention layers, Gaussian between softmax: every path through inputs that move is taken.
 Sequential<double> three_layers() {
   Sequential<double>::Layers layers;
-  layers.push_back(
-      std::make_unique<Attention<double>>(Shape{3, 4}, 2, 2, 5, std::make_shared<SoftmaxKernel<double>>(2)));
-  layers.push_back(std::make_unique<Attention<double>>(Shape{3, 5}, 1, 3, 2,
-                                                       std::make_shared<GaussianKernel<double>>(1.5)));
-  layers.push_back(
-      std::make_unique<Attention<double>>(Shape{3, 2}, 2, 2, 2, std::make_shared<SoftmaxKernel<double>>(2)));
+  layers.push_back(std::make_unique<PlainAttention<double>>(Shape{3, 4}, 2, 2, 5,
+                                                            std::make_shared<SoftmaxKernel<double>>(2)));
+  layers.push_back(std::make_unique<PlainAttention<double>>(Shape{3, 5}, 1, 3, 2,
+                                                            std::make_shared<GaussianKernel<double>>(1.5)));
+  layers.push_back(std::make_unique<PlainAttention<double>>(Shape{3, 2}, 2, 2, 2,
+                                                            std::make_shared<SoftmaxKernel<double>>(2)));
   return Sequential<double>(std::move(layers));
 }
 
@@ -49,8 +49,8 @@ TEST_CASE("a chain prefixes the names of its blocks, and refuses layers that do 
   CHECK_THROWS_WITH(Sequential<double>({}), "a model needs at least one layer");
   Sequential<double>::Layers layers;
   for (const Index outputs : {3, 4})
-    layers.push_back(std::make_unique<Attention<double>>(Shape{2, 4}, 1, 1, outputs,
-                                                         std::make_shared<SoftmaxKernel<double>>(1)));
+    layers.push_back(std::make_unique<PlainAttention<double>>(Shape{2, 4}, 1, 1, outputs,
+                                                              std::make_shared<SoftmaxKernel<double>>(1)));
   CHECK_THROWS_WITH(Sequential<double>(std::move(layers)),
                     "layer 2 takes (tokens, width) = (2, 4), but the layer before it gives (2, 3)");
 }

@@ -4,6 +4,7 @@
 #include "basin/network/linear.h"
 #include "basin/network/tile_kernels.h"
 #include "support/check_layer.h"
+#include "support/plain_attention.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -42,7 +43,7 @@ void check_against_plain(const Case& c) {
   CAPTURE(describe(c));
   const ModelPoint<double> tiled = make_instance(c);
   ModelPoint<double> plain = tiled;
-  plain.model = make_plain_attention_model<double>(c.spec(), c.trainable);
+  plain.model = make_plain_attention_model(c.spec(), c.trainable);
   const LinearizationOptions options = {.chunk_rows = 2 * c.n};
   const TiledProducts found = all_products(tiled.linearize(options)),
                       expected = all_products(plain.linearize(options));
@@ -130,7 +131,7 @@ TEST_CASE("the Gaussian kernel takes differences where squares would lose digits
   tiled.weights.head(size) *= 1e4;
   tiled.weights.segment(size, size) = tiled.weights.head(size) * (1 + 1e-5);
   ModelPoint<double> plain = tiled;
-  plain.model = make_plain_attention_model<double>(c.spec(), c.trainable);
+  plain.model = make_plain_attention_model(c.spec(), c.trainable);
   const TiledProducts found = all_products(tiled.linearize()), expected = all_products(plain.linearize());
   // The rounding of Q and K, eps 1e4, decides: 1e-12 in the exponent, and its derivatives are 1e4 as large.
   CHECK((found.JV - expected.JV).norm() <= 1e-8 * expected.JV.norm());

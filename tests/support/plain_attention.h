@@ -1,15 +1,14 @@
-/// Multi-head attention.
+/// Multi-head attention as it is written: what the layers of the library are compared with.
 #pragma once
 
 #include <array>
 #include <memory>
 
+#include "basin/model/attention_model.h"
 #include "basin/network/attention_kernel.h"
-#include "basin/network/attention_options.h"
-#include "basin/network/layer.h"
 #include "basin/network/rotary.h"
 
-namespace basin {
+namespace basin::test {
 
 /// Multi-head attention (paper, equation 1), per sample X in R^{n x D}:
 ///
@@ -22,13 +21,13 @@ namespace basin {
 /// queries and keys by rotary positions, and hide later tokens. Masked tokens are no keys: their weight in A
 /// is 0. As queries they are like others. A token that sees none has a row of zeros (and b_O).
 ///
-/// This is the plain layer: each line is the formula above it, in whole-matrix operations.
+/// Each line is the formula above it, in whole-matrix operations; in double and long double.
 template <class S>
-class Attention final : public Layer<S> {
+class PlainAttention final : public Layer<S> {
  public:
   /// Throws InputError unless all sizes are positive, and as check_options.
-  Attention(Shape input, Index heads, Index head_dim, Index outputs,
-            std::shared_ptr<const AttentionKernel<S>> kernel, const AttentionOptions& options = {});
+  PlainAttention(Shape input, Index heads, Index head_dim, Index outputs,
+                 std::shared_ptr<const AttentionKernel<S>> kernel, const AttentionOptions& options = {});
 
   std::vector<ParameterBlock> blocks() const override;
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override;
@@ -61,4 +60,12 @@ class Attention final : public Layer<S> {
   std::array<std::size_t, 4> bias_{};
 };
 
-}  // namespace basin
+/// The layer of a specification. Throws InputError as check_sizes.
+template <class S>
+std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec);
+
+/// The model of build_single_attention with that layer.
+std::shared_ptr<const Model<double>> make_plain_attention_model(
+    const AttentionSpec& spec, const std::vector<std::string>& trainable = attention_blocks());
+
+}  // namespace basin::test

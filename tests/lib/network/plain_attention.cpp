@@ -1,4 +1,4 @@
-#include "basin/network/attention.h"
+#include "support/plain_attention.h"
 
 #include "basin/linalg/errors.h"
 #include "basin/network/attention_layers.h"
@@ -25,7 +25,7 @@ std::shared_ptr<const AttentionKernel<double>> kernel(KernelKind kind, Index d) 
 TEST_CASE("attention obeys the four rules for every set of blocks, with input moving and fixed") {
   const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
   const bool input_moves = GENERATE(true, false);
-  const Attention<double> layer({4, 5}, 2, 3, 2, kernel(kind, 3));
+  const PlainAttention<double> layer({4, 5}, 2, 3, 2, kernel(kind, 3));
   for (const auto& trainable : all_trainable_sets()) {
     std::vector<std::string> frozen;
     for (const std::string& b : attention_blocks())
@@ -40,7 +40,7 @@ TEST_CASE("attention obeys the four rules in degenerate shapes") {
   for (const auto& [n, D, H, d, D_out] : std::vector<std::array<Index, 5>>{
            {1, 3, 2, 2, 2}, {3, 1, 1, 1, 1}, {1, 1, 1, 1, 1}, {3, 2, 1, 4, 2}, {17, 3, 1, 2, 1}}) {
     CAPTURE(kernel_name(kind), n, D, H, d, D_out);
-    check_layer(Attention<double>({n, D}, H, d, D_out, kernel(kind, d)), 3, true, {});
+    check_layer(PlainAttention<double>({n, D}, H, d, D_out, kernel(kind, d)), 3, true, {});
   }
 }
 
@@ -119,7 +119,7 @@ TEST_CASE("plain rules hold to the last digits, and compile for long double") {
       kernel = std::make_shared<GaussianKernel<S>>(S(1.3));
     typename Sequential<S>::Layers layers;
     layers.push_back(std::make_unique<Linear<S>>(Shape{5, 4}, 6, "W"));
-    layers.push_back(std::make_unique<Attention<S>>(Shape{5, 6}, 2, 3, 4, kernel));
+    layers.push_back(std::make_unique<PlainAttention<S>>(Shape{5, 6}, 2, 3, 4, kernel));
     return std::make_unique<Sequential<S>>(std::move(layers));
   };
   CAPTURE(kernel_name(kind));
@@ -183,6 +183,6 @@ TEST_CASE("the Gaussian kernel keeps its digits where queries are close to keys 
 }
 
 TEST_CASE("attention refuses empty shapes") {
-  CHECK_THROWS_AS(Attention<double>({0, 3}, 1, 1, 1, kernel(KernelKind::softmax, 1)), InputError);
-  CHECK_THROWS_AS(Attention<double>({2, 3}, 0, 1, 1, kernel(KernelKind::softmax, 1)), InputError);
+  CHECK_THROWS_AS(PlainAttention<double>({0, 3}, 1, 1, 1, kernel(KernelKind::softmax, 1)), InputError);
+  CHECK_THROWS_AS(PlainAttention<double>({2, 3}, 0, 1, 1, kernel(KernelKind::softmax, 1)), InputError);
 }

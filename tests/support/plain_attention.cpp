@@ -1,11 +1,12 @@
-#include "basin/network/attention.h"
+#include "support/plain_attention.h"
 
 #include <array>
 
 #include "basin/linalg/errors.h"
-#include "basin/network/attention_spec.h"
+#include "basin/network/gaussian_kernel.h"
+#include "basin/network/softmax_kernel.h"
 
-namespace basin {
+namespace basin::test {
 namespace {
 
 // What the rules save under the numbers of the parameter blocks (AttentionBlock), for k vectors, H heads (or
@@ -29,8 +30,9 @@ void resize(Saved<S>& saved, std::size_t b, bool wanted, Index count, Index rows
 }  // namespace
 
 template <class S>
-Attention<S>::Attention(Shape input, Index heads, Index head_dim, Index outputs,
-                        std::shared_ptr<const AttentionKernel<S>> kernel, const AttentionOptions& options)
+PlainAttention<S>::PlainAttention(Shape input, Index heads, Index head_dim, Index outputs,
+                                  std::shared_ptr<const AttentionKernel<S>> kernel,
+                                  const AttentionOptions& options)
     : Layer<S>(input, {input.tokens, outputs}),
       heads_(heads),
       head_dim_(head_dim),
@@ -48,17 +50,17 @@ Attention<S>::Attention(Shape input, Index heads, Index head_dim, Index outputs,
 }
 
 template <class S>
-Index Attention<S>::count(std::size_t b) const {
+Index PlainAttention<S>::count(std::size_t b) const {
   return (b == kK || b == kV) && options_.kv_heads != 0 ? options_.kv_heads : heads_;
 }
 
 template <class S>
-bool Attention<S>::turns(std::size_t b) const {
+bool PlainAttention<S>::turns(std::size_t b) const {
   return b != kV && rotary_.any();
 }
 
 template <class S>
-std::vector<ParameterBlock> Attention<S>::blocks() const {
+std::vector<ParameterBlock> PlainAttention<S>::blocks() const {
   return attention_blocks({.tokens = this->input().tokens,
                            .embedding = this->input().width,
                            .heads = heads_,
@@ -68,7 +70,7 @@ std::vector<ParameterBlock> Attention<S>::blocks() const {
 }
 
 template <class S>
-Matrix<S> Attention<S>::sees(const Saved<S>& value, Index i) const {
+Matrix<S> PlainAttention<S>::sees(const Saved<S>& value, Index i) const {
   const Index n = this->input().tokens;
   const auto mask = value.context.mask;
   if (mask.empty() && !options_.causal) return {};
@@ -81,7 +83,8 @@ Matrix<S> Attention<S>::sees(const Saved<S>& value, Index i) const {
 }
 
 template <class S>
-void Attention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const {
+void PlainAttention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value,
+                              Batch<S>& y) const {
   const Index n = this->input().tokens, B = x.rows() / n, H = heads_;
   value.input = x;
   value.values.resize(kSaved);
@@ -110,8 +113,8 @@ void Attention<S>::value(BlockView<const S> w, BatchView<const S> x, Saved<S>& v
 }
 
 template <class S>
-void Attention<S>::tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
-                           BlockView<const S> dw, Saved<S>& tangent, Batch<S>& dy) const {
+void PlainAttention<S>::tangent(BlockView<const S> w, const Saved<S>& value, BatchView<const S> dx,
+                                BlockView<const S> dw, Saved<S>& tangent, Batch<S>& dy) const {
   const BatchView<const S> x = value.input;
   const Index n = this->input().tokens, B = x.rows() / n, H = heads_, k = dw.count();
   tangent.input = dx;
@@ -158,8 +161,8 @@ void Attention<S>::tangent(BlockView<const S> w, const Saved<S>& value, BatchVie
 }
 
 template <class S>
-void Attention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar,
-                           Saved<S>& adjoint, BlockView<S> wbar, Batch<S>* xbar) const {
+void PlainAttention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, BatchView<const S> ybar,
+                                Saved<S>& adjoint, BlockView<S> wbar, Batch<S>* xbar) const {
   const BatchView<const S> x = value.input;
   const Index n = this->input().tokens, B = x.rows() / n, H = heads_, k = ybar.count();
   const bool want_QK = wbar.has(kQ) || wbar.has(kK) || has_bias(wbar, kQ) || has_bias(wbar, kK) || xbar;
@@ -204,9 +207,10 @@ void Attention<S>::adjoint(BlockView<const S> w, const Saved<S>& value, BatchVie
 }
 
 template <class S>
-void Attention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value, const Saved<S>& adjoint,
-                                      Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
-                                      BlockView<S> dwbar, Batch<S>* dxbar) const {
+void PlainAttention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& value,
+                                           const Saved<S>& adjoint, Saved<S>& tangent, BlockView<const S> dw,
+                                           BatchView<const S> dybar, BlockView<S> dwbar,
+                                           Batch<S>* dxbar) const {
   const BatchView<const S> x = value.input, ybar = adjoint.input, dx = tangent.input;
   const Index n = this->input().tokens, B = x.rows() / n, H = heads_, k = dybar.count();
   const bool want_QK = dwbar.has(kQ) || dwbar.has(kK) || has_bias(dwbar, kQ) || has_bias(dwbar, kK) || dxbar;
@@ -266,7 +270,27 @@ void Attention<S>::tangent_of_adjoint(BlockView<const S> w, const Saved<S>& valu
   }
 }
 
-template class Attention<double>;
-template class Attention<long double>;
+template <class S>
+std::unique_ptr<const Layer<S>> make_plain_attention(const AttentionSpec& spec) {
+  check_sizes(spec);
+  std::shared_ptr<const AttentionKernel<S>> kernel;
+  if (spec.kernel == KernelKind::softmax)
+    kernel = std::make_shared<SoftmaxKernel<S>>(spec.head_dim);
+  else
+    kernel = std::make_shared<GaussianKernel<S>>(static_cast<S>(spec.sigma()));
+  return std::make_unique<PlainAttention<S>>(Shape{spec.tokens, spec.embedding}, spec.heads, spec.head_dim,
+                                             spec.outputs, kernel, spec.options);
+}
 
-}  // namespace basin
+std::shared_ptr<const Model<double>> make_plain_attention_model(const AttentionSpec& spec,
+                                                                const std::vector<std::string>& trainable) {
+  return std::make_shared<const Model<double>>(single_attention(spec), make_plain_attention<double>(spec),
+                                               std::make_unique<SquaredLoss<double>>(), trainable);
+}
+
+template class PlainAttention<double>;
+template class PlainAttention<long double>;
+template std::unique_ptr<const Layer<double>> make_plain_attention(const AttentionSpec&);
+template std::unique_ptr<const Layer<long double>> make_plain_attention(const AttentionSpec&);
+
+}  // namespace basin::test
