@@ -38,7 +38,8 @@ directions of the model (in which it does not change; see lib/single_layer/MATHE
 --counts tells how many eigenvalues are negative, zero and positive, of both: exactly, by inertia, while the matrix
 fits --memory (8 P^2 bytes, twice; P = 27000 in 12 GB) and P <= --dense-limit, else of the restriction, from the
 smallest eigenvalues. --density is stochastic Lanczos quadrature with error bars, --norms the norms of all blocks and
-traces. --operator all does the same for the parts of H = G + R, G = J^T J: negative curvature comes from R alone.
+traces. --operator all does the same for the parts of H = G + R, G = J^T H_l J (J^T J for
+squared loss): negative curvature comes from R alone.
 --full assembles the matrix and finds all eigenvalues (16 P^2 bytes, 36 P^2 with eigenvectors).
 
 With --resume every product goes to RESULT.h5.journal (8 P bytes each); a run that was killed and is started again with

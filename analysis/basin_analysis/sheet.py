@@ -14,7 +14,7 @@ from .units import exponent_for, in_units, unit_text
 # Matrix -> (short name, colour, line style).
 MATRIX_LOOK = {
     "hessian": ("$H$", BLACK, "-"),
-    "gauss-newton": (r"$G = J^T J$", BLUE, "--"),
+    "gauss-newton": (r"$G = J^T H_\ell J$", BLUE, "--"),  # J^T J for squared loss
     "residual": (r"$R = H - G$", VERMILION, ":"),
 }
 # What is counted -> (colour, hatch, name).

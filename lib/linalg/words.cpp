@@ -28,6 +28,17 @@ std::string shown(const std::string& word) {
   return "'" + (word.size() <= kShown ? word : word.substr(0, kShown) + "...") + "'";
 }
 
+std::vector<std::string> nearest(const std::string& word, const std::vector<std::string>& known,
+                                 std::size_t count) {
+  const std::string start = word.substr(0, kShown);
+  std::vector<std::pair<std::size_t, std::size_t>> order;  // how far, and which
+  for (const std::string& k : known) order.emplace_back(distance(start, k), order.size());
+  std::sort(order.begin(), order.end());
+  std::vector<std::string> first;
+  for (std::size_t i = 0; i < std::min(count, order.size()); ++i) first.push_back(known[order[i].second]);
+  return first;
+}
+
 std::string meant(const std::string& word, const std::vector<std::string>& known) {
   std::string list;
   const std::string* nearest = nullptr;

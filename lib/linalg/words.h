@@ -14,6 +14,10 @@ std::string shown(const std::string& word);
 /// "; did you mean 'heads'?" if that is near by, else "; expected one of " all that there is.
 std::string meant(const std::string& word, const std::vector<std::string>& known);
 
+/// So many of these, the nearest to the word first.
+std::vector<std::string> nearest(const std::string& word, const std::vector<std::string>& known,
+                                 std::size_t count);
+
 /// "(3, 4, 5)", and "(3,)" for one number.
 std::string shape_text(const std::vector<Index>& shape);
 

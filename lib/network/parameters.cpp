@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/words.h"
 
 namespace basin {
 
@@ -14,6 +15,16 @@ Index ParameterBlock::size() const {
 }
 
 namespace {
+
+[[noreturn]] void throw_unknown(const std::string& name, const std::vector<std::string>& known) {
+  constexpr std::size_t kMostInLine = 12, kNearest = 5;
+  const bool all = known.size() <= kMostInLine;
+  std::string names;
+  for (const std::string& k : all ? known : nearest(name, known, kNearest))
+    names += (names.empty() ? "" : ", ") + k;
+  throw InputError("unknown parameter block '" + name + "'; the model has " +
+                   (all ? names : std::to_string(known.size()) + ", the nearest: " + names));
+}
 
 /// Whether the text is what the pattern stands for.
 bool fits(std::string_view pattern, std::string_view text) {
@@ -31,9 +42,9 @@ bool fits(std::string_view pattern, std::string_view text) {
 std::vector<std::string> matching_blocks(const std::vector<std::string>& patterns,
                                          const std::vector<ParameterBlock>& blocks) {
   std::vector<std::string> names;
-  std::string all;
+  std::vector<std::string> all;
   for (const ParameterBlock& b : blocks)
-    if (b.tied_to.empty()) all += (all.empty() ? "" : ", ") + b.name;
+    if (b.tied_to.empty()) all.push_back(b.name);
   for (const std::string& pattern : patterns) {
     const std::size_t before = names.size();
     for (const ParameterBlock& b : blocks) {
@@ -46,7 +57,7 @@ std::vector<std::string> matching_blocks(const std::vector<std::string>& pattern
     }
     if (names.size() == before &&
         std::none_of(blocks.begin(), blocks.end(), [&](const auto& b) { return fits(pattern, b.name); }))
-      throw InputError("unknown parameter block '" + pattern + "'; the model has " + all);
+      throw_unknown(pattern, all);
   }
   return names;
 }
@@ -90,12 +101,11 @@ ParameterLayout::ParameterLayout(const std::vector<ParameterBlock>& blocks,
 }
 
 const ParameterLayout::Entry& ParameterLayout::find(const std::string& name) const {
-  std::string names;
-  for (const Entry& e : entries_) {
+  for (const Entry& e : entries_)
     if (e.block.name == name) return e;
-    names += (names.empty() ? "" : ", ") + e.block.name;
-  }
-  throw InputError("unknown parameter block '" + name + "'; the model has " + names);
+  std::vector<std::string> names;
+  for (const Entry& e : entries_) names.push_back(e.block.name);
+  throw_unknown(name, names);
 }
 
 }  // namespace basin

@@ -40,7 +40,8 @@ struct ParameterBlock {
 };
 
 /// The names of the blocks that each pattern stands for, in which `*` is any text: "blocks.*.W_Q". A name
-/// stands for itself. Throws InputError for one that fits no block, listing the names there are.
+/// stands for itself. Throws InputError for one that fits no block, listing the names there are, of many the
+/// nearest.
 std::vector<std::string> matching_blocks(const std::vector<std::string>& patterns,
                                          const std::vector<ParameterBlock>& blocks);
 
@@ -106,7 +107,7 @@ class ParameterLayout {
 
   /// Blocks that are not tied to others.
   const std::vector<Entry>& entries() const { return entries_; }
-  /// Throws InputError, listing the names there are.
+  /// Throws InputError, listing the names there are, of many the nearest.
   const Entry& find(const std::string& name) const;
   Index weight_count() const { return weight_count_; }
   Index theta_size() const { return theta_size_; }  ///< P

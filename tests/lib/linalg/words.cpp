@@ -18,3 +18,13 @@ TEST_CASE("words of a user are shown in quotes, and not at any length") {
   CHECK(shape_text({3}) == "(3,)");
   CHECK(shape_text({}) == "()");
 }
+
+TEST_CASE("the nearest words come first, as many as are asked for") {
+  const std::vector<std::string> known = {"blocks.0.mlp.W", "blocks.0.attention.W_Q",
+                                          "blocks.1.attention.W_Q", "head.W"};
+  CHECK(nearest("blocks.1.attn.W_Q", known, 2) ==
+        std::vector<std::string>{"blocks.1.attention.W_Q", "blocks.0.attention.W_Q"});
+  CHECK(nearest("head", known, 1) == std::vector<std::string>{"head.W"});
+  CHECK(nearest("x", known, 9).size() == 4);
+  CHECK(nearest(std::string(10'000'000, 'x'), known, 1).size() == 1);
+}

@@ -98,7 +98,7 @@ void add_spectrum_options(Command& command) {
       ("norm-probes", po::value<Index>()->default_value(20)->value_name("N"),
        "random vectors for each of these, where the matrix is not assembled")  //
       ("operator", po::value<std::string>()->default_value("hessian")->value_name("NAME"),
-       "hessian; gauss-newton: G = J^T J; residual: H - G; or all of them")  //
+       "hessian; gauss-newton: G = J^T H_l J, J^T J for squared loss; residual: H - G; or all of them")  //
       ("block", po::value<std::string>()->value_name("BLOCK"),
        "the diagonal block of one trained block, e.g. W_Q")  //
       ("modulo-symmetries", po::bool_switch(),

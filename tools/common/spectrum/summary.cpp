@@ -163,13 +163,18 @@ void say_spectrum(Command& command, const SpectrumResults& r, const EigenResult&
 }
 
 void say_norms(Command& command, const SpectrumResults& r) {
+  constexpr std::size_t kMostInLine = 8;
   const BlockNorms& b = *r.norms;
-  command.say("Frobenius norms of the blocks of the " + matrix_title(r, 0) + kind_text(b.estimated) + ":");
+  const bool all = b.blocks.size() <= kMostInLine;
+  command.say("Frobenius norms of the " + std::string(all ? "" : "diagonal ") + "blocks of the " +
+              matrix_title(r, 0) + kind_text(b.estimated) +
+              (all ? ":" : " (those between two blocks are in the file):"));
   for (std::size_t i = 0; i < b.blocks.size(); ++i) {
     std::string line = "  " + b.blocks[i].name + ":";
-    for (std::size_t j = 0; j <= i; ++j) {
+    for (std::size_t j = all ? 0 : i; j <= i; ++j) {
       const auto row = static_cast<Index>(i), column = static_cast<Index>(j);
-      line += "  " + b.blocks[j].name + " " + short_text(b.norms(row, column), b.errors(row, column));
+      line += (all ? "  " + b.blocks[j].name : "") + " " +
+              short_text(b.norms(row, column), b.errors(row, column));
     }
     command.say(line);
   }
