@@ -182,7 +182,7 @@ class Sheet(FileCase):
         pictures = figures(path)
         self.assertIn("Hessian modulo symmetries: 4 largest", pictures["extremes"]._suptitle.get_text())
         ends = pictures["sheet"].axes[0]  # those of the parts are not restricted
-        self.assertEqual([text.get_text() for text in ends.get_xticklabels()], ["$H$\nmod. sym.", "$G = J^T J$", "$R = H - G$"])
+        self.assertEqual([text.get_text() for text in ends.get_xticklabels()], ["$H$\nmod. sym.", r"$G = J^T H_\ell J$", "$R = H - G$"])
 
     def test_the_name_of_the_matrix_is_that_of_the_file(self):
         path = examples.sheet_file(self.path("h.h5"))
@@ -196,7 +196,7 @@ class Sheet(FileCase):
         self.assertIn("Spectrum of the W_Q block of the Hessian", pictures["sheet"]._suptitle.get_text())
         density = next(axes for axes in pictures["sheet"].axes if axes.get_title().startswith("density"))
         labels = [text.get_text() for text in density.get_legend().get_texts()]
-        self.assertEqual(labels, ["$H$ mod. sym.", "$G = J^T J$", "$R = H - G$"])
+        self.assertEqual(labels, ["$H$ mod. sym.", r"$G = J^T H_\ell J$", "$R = H - G$"])
 
     def test_what_was_not_counted_is_not_called_positive(self):
         path = examples.sheet_file(self.path("h.h5"))
