@@ -24,6 +24,7 @@ COUNT_LOOK = {
     "zero": (GREY, "xxx", "zero"),
     "positive": (SIGN_LOOK[1][0], None, "positive"),
 }
+MANY_BLOCKS = 8  # more have no room for their names and numbers
 FEW = 30  # points of a curve that are seen one by one
 UNKNOWN_LOOK = ("#d0d0d0", "///", "not determined")  # where not all could be counted
 
@@ -280,22 +281,35 @@ def draw_density(axes, parts, kind):
 
 
 def draw_norms(axes, part):
-    """The matrix of Frobenius norms of blocks, with relative errors where they are estimates."""
+    """The matrix of Frobenius norms of blocks, with relative errors where they are estimates; of many blocks colours
+    and numbers of the blocks alone."""
     names, norms, errors = part.norms
-    power = int(np.floor(np.log10(norms.max()))) if norms.max() > 0 else 0
-    axes.imshow(norms, cmap=FIELD, vmin=0, vmax=norms.max() or 1)
+    largest = norms.max() or 1
+    power = int(np.floor(np.log10(largest)))
+    image = axes.imshow(norms / 10.0**power, cmap=FIELD, vmin=0, vmax=largest / 10.0**power)
+    unit = f", in $10^{{{power + part.unit}}}$" if power + part.unit else ""
+    axes.set_title(f"norms: {MATRIX_LOOK[part.matrix][0]}{unit}")
+    axes.tick_params(length=0)
+    if len(names) > MANY_BLOCKS:
+        axes.figure.colorbar(image, ax=axes, fraction=0.05)
+        axes.set_xlabel(f"block, 0: {short_name(names[0])}\nto {len(names) - 1}: {short_name(names[-1])}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        return
     for row in range(len(names)):
         for column in range(len(names)):
             text = f"{norms[row, column] / 10.0**power:.2f}"
             if errors[row, column] > 0.0005 * norms[row, column] > 0:
                 text += f"\n\N{PLUS-MINUS SIGN}{percent(errors[row, column] / norms[row, column])}"
-            dark = norms[row, column] < 0.6 * (norms.max() or 1)
+            dark = norms[row, column] < 0.6 * largest
             axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color="white" if dark else "black")
     axes.set_xticks(range(len(names)), [block_label(name) for name in names])
     axes.set_yticks(range(len(names)), [block_label(name) for name in names])
-    axes.tick_params(length=0)
-    unit = f", in $10^{{{power + part.unit}}}$" if power + part.unit else ""
-    axes.set_title(f"norms: {MATRIX_LOOK[part.matrix][0]}{unit}")
+
+
+def short_name(name):
+    """The end of a name that would be wider than its picture."""
+    return name if len(name) <= 20 else "..." + name[-17:]
 
 
 def percent(share):
