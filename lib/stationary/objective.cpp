@@ -37,6 +37,25 @@ void Objective::hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) {
   do_hessian(V, HV);
 }
 
+double jacobian_scale(const Linearization<double>& at, Probes probes) {
+  constexpr Index kProbes = 8;
+  const Index m = at.output_size(), P = at.theta_size();
+  Random random(0, "gradient scale");
+  if (probes == Probes::parameters) {
+    Vectors<double> V(P, kProbes), JtJV(P, kProbes);
+    random.fill_normal(V);
+    at.gram(V, JtJV);
+    return std::sqrt(V.cwiseProduct(JtJV).sum() / (kProbes * static_cast<double>(m)));
+  }
+  Vectors<double> U(m, kProbes), JtU(P, kProbes);
+  random.fill_normal(U);
+  for (auto u : U.colwise()) u.normalize();
+  at.vjp(U, JtU);
+  double square = 0, largest = JtU.cwiseAbs().maxCoeff();
+  if (largest > 0) square = (JtU / largest).squaredNorm() / kProbes;
+  return std::sqrt(square) * largest;
+}
+
 double loss_scale(const ModelPoint<double>& point) {
   return point.scale_at_zero().loss - point.model->loss().facts().infimum;
 }
@@ -89,23 +108,9 @@ const Linearization<double>& ModelObjective::here() const {
 }
 
 double ModelObjective::gradient_scale() const {
-  constexpr Index kProbes = 8;
-  const Index m = here().output_size();
   const double targets = here().point().target_size(), length = targets > 0 ? targets : here().outputs_norm();
-  if (m > kManyOutputs) {  // |J|_F from the other side: mean |J v|^2
-    Vectors<double> V(size(), kProbes), JtJV(size(), kProbes);
-    Random(0, "gradient scale").fill_normal(V);
-    here().gram(V, JtJV);
-    const double square = V.cwiseProduct(JtJV).sum() / kProbes;
-    return std::sqrt(square / static_cast<double>(m)) * length;
-  }
-  Vectors<double> U(m, kProbes), JtU(size(), kProbes);
-  Random(0, "gradient scale").fill_normal(U);
-  for (auto u : U.colwise()) u.normalize();
-  here().vjp(U, JtU);
-  double square = 0, largest = JtU.cwiseAbs().maxCoeff();
-  if (largest > 0) square = (JtU / largest).squaredNorm() / kProbes;
-  return std::sqrt(square) * largest * length;
+  return jacobian_scale(here(), here().output_size() > kManyOutputs ? Probes::parameters : Probes::outputs) *
+         length;
 }
 
 void ModelObjective::do_hessian(ConstVectorsRef<double> V, VectorsRef<double> HV) {

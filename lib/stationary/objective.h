@@ -63,6 +63,13 @@ class Objective {
   Counts counts_;
 };
 
+/// Where random vectors come from: the space of the outputs (m numbers each), or of theta (P).
+enum class Probes { outputs, parameters };
+
+/// |J|_F / sqrt(m), estimated from 8 random vectors: the root mean square of |J^T u| for unit u, or of |J v|
+/// / sqrt(m) for standard normal v.
+double jacobian_scale(const Linearization<double>& at, Probes probes);
+
 /// The loss of outputs 0 above the infimum, |Y|^2 / 2 of a quadratic one: what losses are relative to.
 double loss_scale(const ModelPoint<double>& point);
 

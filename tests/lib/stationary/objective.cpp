@@ -110,6 +110,10 @@ TEST_CASE("gradients are relative to |J| |Y| / sqrt(m)") {
                           std::sqrt(static_cast<double>(x.data->Y.size()));
   CHECK(f.gradient_scale() > expected / 2);
   CHECK(f.gradient_scale() < expected * 2);
+  CHECK(f.gradient_scale() == jacobian_scale(f.here(), Probes::outputs) * x.data->Y.stableNorm());
+  const double other = jacobian_scale(f.here(), Probes::parameters) * x.data->Y.norm();
+  CHECK(other > expected / 2);
+  CHECK(other < expected * 2);
 }
 
 TEST_CASE("sizes whose powers are no numbers are refused in a line, and no descent goes there") {
