@@ -50,6 +50,16 @@ std::string meant(const std::string& word, const std::vector<std::string>& known
   return nearest ? "; did you mean '" + *nearest + "'?" : "; expected one of " + list;
 }
 
+bool fits_pattern(std::string_view pattern, std::string_view text) {
+  const std::size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == text;
+  if (!text.starts_with(pattern.substr(0, star))) return false;
+  const std::string_view rest = pattern.substr(star + 1);
+  for (std::size_t from = star; from <= text.size(); ++from)
+    if (fits_pattern(rest, text.substr(from))) return true;
+  return false;
+}
+
 std::string shape_text(const std::vector<Index>& shape) {
   std::string text;
   for (const Index size : shape) text += std::to_string(size) + (shape.size() == 1 ? "," : ", ");

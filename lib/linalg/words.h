@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "basin/linalg/types.h"
@@ -17,6 +18,9 @@ std::string meant(const std::string& word, const std::vector<std::string>& known
 /// So many of these, the nearest to the word first.
 std::vector<std::string> nearest(const std::string& word, const std::vector<std::string>& known,
                                  std::size_t count);
+
+/// Whether the text is what the pattern stands for, in which `*` is any text.
+bool fits_pattern(std::string_view pattern, std::string_view text);
 
 /// "(3, 4, 5)", and "(3,)" for one number.
 std::string shape_text(const std::vector<Index>& shape);

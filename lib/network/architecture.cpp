@@ -1,5 +1,7 @@
 #include "basin/network/architecture.h"
 
+#include <algorithm>
+
 #include "basin/linalg/errors.h"
 #include "basin/network/layer_types.h"
 #include "basin/network/sequential.h"
@@ -126,6 +128,13 @@ std::vector<ParameterBlock> blocks(const Architecture& architecture) {
   if (all.empty()) throw InputError("the network has no parameters");
   static_cast<void>(ParameterLayout(all, matching_blocks({"*"}, all)));  // refuses two blocks of one name
   return all;
+}
+
+bool pools(const Architecture& architecture) {
+  const std::function<bool(const LayerDescription&)> is_pool = [&](const LayerDescription& layer) {
+    return layer.type == "pool" || std::any_of(layer.layers.begin(), layer.layers.end(), is_pool);
+  };
+  return std::any_of(architecture.layers.begin(), architecture.layers.end(), is_pool);
 }
 
 std::string summary(const Architecture& architecture) {

@@ -74,6 +74,9 @@ std::vector<ParameterBlock> own_blocks(const LayerDescription& layer, Shape inpu
 /// What comes out of it for a sample. Throws InputError as `blocks`.
 Shape output_shape(const Architecture& architecture);
 
+/// Whether a pool leaves one token a sample, so that rows of outputs are samples.
+bool pools(const Architecture& architecture);
+
 /// Its layers in a few words: "2 attention, linear".
 std::string summary(const Architecture& architecture);
 

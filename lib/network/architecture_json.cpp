@@ -4,19 +4,18 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/words.h"
 #include "basin/network/layer_types.h"
 #include "basin/network/loss_options.h"
+#include "basin/network/strict_json.h"
 
 namespace basin {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kDepth = 64;               // of brackets
 constexpr std::size_t kText = 1U << 20;  // bytes; a network of a thousand layers takes a tenth
 constexpr std::size_t kShown = 60;       // characters of a value in a message
 
@@ -247,28 +246,11 @@ Json inputs_of(const Architecture& a) {
   return {{"type", "vectors"}, {"tokens", a.input.tokens}, {"width", a.input.width}};
 }
 
-/// The text as JSON. Depth and keys are looked at before anything is built of them.
 Json parsed(const std::string& text) {
-  if (text.size() > kText) refuse("", std::to_string(text.size()) + " bytes; expected at most 1 MiB");
-  std::vector<std::set<std::string>> keys(kDepth + 1);
-  const Json::parser_callback_t look = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (depth > kDepth) refuse("", "nested deeper than " + std::to_string(kDepth) + " brackets");
-    if (event == Json::parse_event_t::object_start) {
-      if (depth + 1 <= kDepth) keys[static_cast<std::size_t>(depth) + 1].clear();
-    } else if (event == Json::parse_event_t::key) {
-      const std::string key = value.get<std::string>();
-      if (!keys[static_cast<std::size_t>(depth)].insert(key).second)
-        refuse("", "the member " + shown(key) + " stands twice in one object");
-    }
-    return true;
-  };
   try {
-    return Json::parse(text, look);
-  } catch (const Json::exception& error) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 9: ..."
-    const std::string what = error.what();
-    const std::size_t end = what.find("] ");
-    refuse("", "no JSON: " + what.substr(end == std::string::npos ? 0 : end + 2, 160));
+    return strict_json(text, kText);
+  } catch (const InputError& error) {
+    refuse("", error.what());
   }
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
-#include <string_view>
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/words.h"
@@ -26,17 +25,6 @@ namespace {
                    (all ? names : std::to_string(known.size()) + ", the nearest: " + names));
 }
 
-/// Whether the text is what the pattern stands for.
-bool fits(std::string_view pattern, std::string_view text) {
-  const std::size_t star = pattern.find('*');
-  if (star == std::string_view::npos) return pattern == text;
-  if (!text.starts_with(pattern.substr(0, star))) return false;
-  const std::string_view rest = pattern.substr(star + 1);
-  for (std::size_t from = star; from <= text.size(); ++from)
-    if (fits(rest, text.substr(from))) return true;
-  return false;
-}
-
 }  // namespace
 
 std::vector<std::string> matching_blocks(const std::vector<std::string>& patterns,
@@ -48,7 +36,7 @@ std::vector<std::string> matching_blocks(const std::vector<std::string>& pattern
   for (const std::string& pattern : patterns) {
     const std::size_t before = names.size();
     for (const ParameterBlock& b : blocks) {
-      if (!b.tied_to.empty() || !fits(pattern, b.name)) continue;
+      if (!b.tied_to.empty() || !fits_pattern(pattern, b.name)) continue;
       // what two patterns stand for is taken once; a name that is given twice is a slip, which the layout
       // refuses
       const bool pattern_again =
@@ -56,7 +44,7 @@ std::vector<std::string> matching_blocks(const std::vector<std::string>& pattern
       if (!pattern_again) names.push_back(b.name);
     }
     if (names.size() == before &&
-        std::none_of(blocks.begin(), blocks.end(), [&](const auto& b) { return fits(pattern, b.name); }))
+        std::none_of(blocks.begin(), blocks.end(), [&](const auto& b) { return fits_pattern(pattern, b.name); }))
       throw_unknown(pattern, all);
   }
   return names;
