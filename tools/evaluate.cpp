@@ -1,7 +1,6 @@
 /// basin-evaluate: loss, outputs, gradient, and products with the Jacobian and Hessian.
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
@@ -39,19 +38,20 @@ constexpr Index kLargeOutputs = Index{1} << 25U;
 
 /// What vectors are read from besides datasets of their length.
 struct OtherForms {
-  hdf5::Extent shape;  ///< the same numbers in other axes
-  std::function<Vector<double>(const hdf5::Reader&, const std::string&)> group = {};  ///< by name
+  hdf5::Extent shape;                   ///< the same numbers in other axes
+  const NamedVectors* names = nullptr;  ///< by name: a group, or a .safetensors file
 };
 
 /// k vectors as columns, from "FILE:/path": shape (length) or (k, length), or in another form.
 Vectors<double> read_vectors(const std::string& option, const std::string& place, Index length,
                              const char* symbol, const OtherForms& other) {
+  if (other.names && is_safetensors(place)) return other.names->read_safetensors(place);
   const auto colon = place.rfind(":/");
   if (colon == std::string::npos || colon == 0)
     throw InputError("--" + option + " " + place + ": expected FILE:/path");
   const std::string path = place.substr(0, colon), dataset = place.substr(colon + 1);
   const hdf5::Reader file(path);
-  if (other.group && file.has_group(dataset)) return other.group(file, dataset);
+  if (other.names && file.has_group(dataset)) return other.names->read(file, dataset);
   const hdf5::Array array = file.read_array(dataset);
   const auto& shape = array.shape;
   const auto ends_in = [&](const hdf5::Extent& end) {
@@ -67,8 +67,15 @@ Vectors<double> read_vectors(const std::string& option, const std::string& place
 
 Vectors<double> vectors_for(const Command& command, const std::string& option, Index length,
                             const char* symbol, const OtherForms& other) {
-  if (command.given(option))
-    return read_vectors(option, command.get<std::string>(option), length, symbol, other);
+  if (command.given(option)) {
+    Vectors<double> all(length, 0);
+    for (const std::string& place : command.texts(option)) {
+      const Vectors<double> more = read_vectors(option, place, length, symbol, other);
+      all.conservativeResize(Eigen::NoChange, all.cols() + more.cols());
+      all.rightCols(more.cols()) = more;
+    }
+    return all;
+  }
   Vectors<double> random(length, command.get<Index>("random"));
   Random(command.seed(), option).fill_normal(random);
   return random;
@@ -138,12 +145,17 @@ Evaluation evaluate(const Setup& setup, std::size_t memory, bool outputs, const 
 
 void add_options(Command& command) {
   command.options.add_options()  //
-      ("direction", po::value<std::string>()->value_name("FILE:/PATH"),
-       "directions v: a dataset of length P, or (k, P), or a group with an array for each trained block")  //
-      ("cotangent", po::value<std::string>()->value_name("FILE:/PATH"),
-       "cotangents u: a dataset of length m = N n D_out, or (k, m), or of the shape of the outputs")  //
+      ("direction", po::value<std::vector<std::string>>()->composing()->value_name("FILE:/PATH"),
+       "directions v: a dataset of length P, or (k, P), or a group with an array for each trained block, or "
+       "for "
+       "each tensor of the checkpoint; or a .safetensors file with these; repeatable")  //
+      ("cotangent", po::value<std::vector<std::string>>()->composing()->value_name("FILE:/PATH"),
+       "cotangents u: a dataset of length m = N n D_out, or (k, m), or of the shape of the outputs; "
+       "repeatable")  //
       ("by-tensor", po::bool_switch(),
-       "write gradient and products also as groups with an array for each trained block")  //
+       "write gradient and products also as groups with an array for each trained block, or for each tensor "
+       "of "
+       "the checkpoint that the problem came from, in its name and shape")  //
       ("random", po::value<Index>()->default_value(0)->value_name("K"),
        "K standard normal directions and cotangents, where none are given")  //
       ("outputs", po::bool_switch(),
@@ -173,9 +185,7 @@ void write_point(Command& command, hdf5::Writer& file, const Setup& setup, const
   file.write(group + "loss_error", at.rounding.loss);
   file.write(group + "outputs_error", at.rounding.residual);
   file.write(group + "gradient_error", at.rounding.gradient);
-  if (at.outputs.size() > 0)
-    file.write(group + "outputs", at.outputs.data(),
-               {setup.point.data->samples, setup.outputs().tokens, setup.outputs().width});
+  if (at.outputs.size() > 0) file.write(group + "outputs", at.outputs.data(), setup.output_extent());
   if (!std::isnan(at.accuracy)) file.write(group + "accuracy", at.accuracy);
   file.write(group + "gradient", at.gradient);
   write_parameters(file, setup.parameters());
@@ -207,14 +217,14 @@ void write_products(Command& command, hdf5::Writer& file, const Evaluation& at, 
   }
 }
 
-/// Gradient and products once more, one array a block.
-void write_by_tensor(hdf5::Writer& file, const ParameterLayout& parameters, const Evaluation& at) {
+/// Gradient and products once more, one array a block or tensor.
+void write_by_tensor(hdf5::Writer& file, const NamedVectors& names, const Evaluation& at) {
   const std::string group = "/entry/evaluation/by_tensor/";
-  tools::write_by_tensor(file, group + "gradient", parameters, at.gradient);
+  names.write(file, group + "gradient", at.gradient);
   for (const auto& [name, vectors] :
        {std::pair{"hessian_products", &at.HV}, {"gauss_newton_products", &at.GV}, {"vjp", &at.JtU}})
     for (Index k = 0; k < vectors->cols(); ++k)
-      tools::write_by_tensor(file, group + name + "/" + std::to_string(k), parameters, vectors->col(k));
+      names.write(file, group + name + "/" + std::to_string(k), vectors->col(k));
 }
 
 void body(Command& command) {
@@ -228,14 +238,10 @@ void body(Command& command) {
   const Index P = setup.point.theta_size(), m = setup.point.output_size();
   const bool outputs = command.get<bool>("outputs") || m <= kLargeOutputs;
   check_random(command, P, outputs ? m : 0);
-  const auto by_tensor = [&](const hdf5::Reader& from, const std::string& group) {
-    return read_by_tensor(from, group, setup.parameters());
-  };
-  const Shape out = setup.outputs();
-  const Vectors<double> V = vectors_for(command, "direction", P, "P", {{}, by_tensor}),
+  const NamedVectors names(setup);
+  const Vectors<double> V = vectors_for(command, "direction", P, "P", {{}, &names}),
                         U = outputs || command.given("cotangent")
-                                ? vectors_for(command, "cotangent", m, "m",
-                                              {{setup.point.data->samples, out.tokens, out.width}})
+                                ? vectors_for(command, "cotangent", m, "m", {setup.output_extent()})
                                 : Vectors<double>(m, 0);
 
   const bool single = command.single_precision();
@@ -257,7 +263,7 @@ void body(Command& command) {
                 "; --outputs writes them");
   write_point(command, file, setup, at);
   write_products(command, file, at, V, U);
-  if (command.get<bool>("by-tensor")) write_by_tensor(file, setup.parameters(), at);
+  if (command.get<bool>("by-tensor")) write_by_tensor(file, names, at);
   write_frame(file, command, setup, kIntroduction.name, "Loss, gradient and products", "evaluation");
   file.commit();
 }

@@ -170,8 +170,9 @@ void body(Command& command) {
       stationarity_at(at, *setup.theory, parts.get(HessianPart::gauss_newton), command.seed());
 
   hdf5::Writer file(output.path(), output.may_replace());
+  const NamedVectors names(setup);
   say_and_write(command, file, all, symmetries.get(), point,
-                {request.with_vectors, command.get<bool>("by-tensor") ? &setup.parameters() : nullptr});
+                {request.with_vectors, command.get<bool>("by-tensor") ? &names : nullptr});
   if (symmetries) write_symmetries(file, *symmetries, setup.theory->generic_modes(setup.point));
   write_point(file, all.front(), point);
   if (journal && journal->replayed() > 0)

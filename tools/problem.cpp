@@ -1,7 +1,4 @@
 /// basin-problem: writes problem files.
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <sstream>
 
 #include "basin/hdf5/minimum_file.h"
@@ -14,6 +11,8 @@
 #include "common/command/problems.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
+#include "common/problem/checkpoint.h"
+#include "common/problem/files.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -31,6 +30,8 @@ Usage: basin-problem KIND -o PROBLEM.h5 [options]
   import        NumPy .npy arrays
   construct     stationary points that are not global minima, known exactly
   architecture  any network, described in JSON, on given or random data
+  checkpoint    a trained Transformer: .safetensors of PyTorch, Hugging Face, nanoGPT, timm, ...
+  export        the reverse: weights, or a vector over them, as .safetensors
 
 basin-problem KIND --help explains each.
 
@@ -128,34 +129,11 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
   write(command, file, made.problem, command.provenance(folder, sha256));
 }
 
-/// One a line.
-std::string lines(const std::vector<std::string>& files) {
-  std::string text;
-  for (const std::string& file : files) text += (text.empty() ? "" : "\n") + file;
-  return text;
-}
-
 /// A JSON text of a network.
 Architecture read_architecture(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) throw InputError(path + ": cannot be read: " + std::strerror(errno));
+  const std::string text = text_of_file(path);
   try {
-    return described_network(text.str());
-  } catch (const InputError& error) {
-    throw InputError(path + ": " + error.what());
-  }
-}
-
-/// Has `take` take an array of a file, whose errors are of that file.
-template <class Take>
-void take_file(const std::string& path, NpyNumbers numbers, std::vector<std::string>& read,
-               const Take& take) {
-  const NpyArray array = read_npy(path, numbers);
-  read.push_back(path);
-  try {
-    take(array.shape, array.values);
+    return described_network(text);
   } catch (const InputError& error) {
     throw InputError(path + ": " + error.what());
   }
@@ -378,6 +356,8 @@ int main(int argc, char** argv) {
                     {"text", text},
                     {"import", import},
                     {"construct", construct},
-                    {"architecture", architecture}},
+                    {"architecture", architecture},
+                    {"checkpoint", checkpoint_problem},
+                    {"export", export_checkpoint}},
                    argc, argv);
 }

@@ -7,6 +7,7 @@
 #include "basin/linalg/errors.h"
 #include "common/command/run.h"
 #include "common/command/run_output.h"
+#include "common/command/tensors.h"
 #include "common/descent/checkpoint.h"
 #include "common/descent/file.h"
 #include "common/descent/global_minimum.h"
@@ -157,8 +158,14 @@ class Trainer {
 
   /// The problem with the last weights.
   void write_final() {
+    const Vector<double> weights = objective_.point_at(run_.run.at.theta).weights;
+    if (is_safetensors(final_->path())) {
+      command_.say(write_weights_at(final_->path(), final_->may_replace(), setup_, weights,
+                                    specification_text(specification_)));
+      return;
+    }
     hdf5::Writer file(final_->path(), final_->may_replace());
-    write_problem_at(file, command_, setup_, objective_.point_at(run_.run.at.theta).weights);
+    write_problem_at(file, command_, setup_, weights);
     write_specification(file, "/provenance", specification_);
     file.commit();
   }
@@ -185,6 +192,9 @@ void body(Command& command) {
   std::optional<RunOutput> final;
   if (command.given("final")) final.emplace(command, command.get<std::string>("final"), "/provenance");
   const Setup setup = read_setup(command);
+  if (final && is_safetensors(final->path()) && !setup.checkpoint)
+    throw InputError("--final " + final->path() + ": " + setup.input +
+                     " came from no checkpoint; expected a name that ends in .h5");
   use_one_thread_for_small_work(setup, command.get<bool>("ntk") || command.get<bool>("certify") ||
                                            command.get<std::string>("step") == "guaranteed");
   Trainer(command, setup, std::move(output), std::move(final)).go();

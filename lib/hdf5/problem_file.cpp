@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "basin/checkpoint/checkpoint_map.h"
 #include "basin/hdf5/provenance.h"
 #include "basin/hdf5/result_file.h"
 #include "basin/linalg/errors.h"
@@ -108,17 +109,59 @@ std::optional<Vector<double>> read_described_weights(const Reader& file, const s
   return weights;
 }
 
+constexpr const char* kLayout = "/model/checkpoint/layout";
+const std::string kKept = "/model/checkpoint/kept";
+
+/// What is kept of the checkpoint that the weights are from.
+std::shared_ptr<const CheckpointLayout> read_checkpoint(const Reader& file,
+                                                        const std::vector<ParameterBlock>& blocks) {
+  if (!file.has("/model/checkpoint")) return nullptr;
+  check_names(file, "/model/checkpoint", {"layout", "kept"}, {});
+  auto layout = std::make_shared<CheckpointLayout>();
+  try {
+    *layout = checkpoint_layout_from_json(file.read_string(kLayout));
+    if (file.has(kKept))
+      for (const std::string& name : file.members(kKept)) {
+        const Array bytes = file.read_numbers(kKept + "/" + name);
+        std::string& kept = layout->kept[name];
+        for (const double byte : bytes.values) {
+          if (!(byte >= 0 && byte <= 255)) file.refuse(kKept + "/" + name, "expected bytes");
+          kept.push_back(static_cast<char>(static_cast<unsigned char>(byte)));
+        }
+      }
+    check_layout(*layout, blocks, kLayout);
+    for (const StoredTensor& tensor : layout->tensors)
+      if (const auto kept = layout->kept.find(tensor.name);
+          kept != layout->kept.end() && kept->second.size() != tensor.end - tensor.begin)
+        throw InputError("tensor " + tensor.name + ": found " + std::to_string(kept->second.size()) +
+                         " bytes kept of it; expected " + std::to_string(tensor.end - tensor.begin));
+  } catch (const InputError& error) {
+    const std::string what = error.what();
+    if (what.starts_with(file.path() + ": ")) throw;
+    file.refuse(kLayout, shortened(what, 400));
+  }
+  return layout;
+}
+
+void write_checkpoint(Writer& file, const CheckpointLayout& layout) {
+  file.write(kLayout, to_json(layout));
+  for (const auto& [name, bytes] : layout.kept)
+    file.write_bytes(kKept + "/" + name, {bytes.begin(), bytes.end()}, {static_cast<Index>(bytes.size())});
+}
+
 DescribedNetwork read_described(const Reader& file) {
   DescribedNetwork net;
   const std::string path = "/model/architecture";
-  check_names(file, "/model", {"architecture"}, {});
+  check_names(file, "/model", {"architecture", "checkpoint"}, {});
   const std::string description = file.read_string(path);
   try {
     net.architecture = described_network(description);
   } catch (const InputError& error) {
     throw InputError(file.path() + ": " + path + ": " + shortened(error.what(), 400));
   }
-  net.weights = read_described_weights(file, "/parameters", blocks(net.architecture));
+  const std::vector<ParameterBlock> all = blocks(net.architecture);
+  net.weights = read_described_weights(file, "/parameters", all);
+  net.checkpoint = read_checkpoint(file, all);
   for (const char* group : {"/teacher", "/minimum"})
     if (file.has(group))
       file.refuse(group,
@@ -181,6 +224,7 @@ void write_described_data(Writer& file, const Architecture& a, const Data<double
 void write_described(Writer& file, const DescribedNetwork& net) {
   file.write("/model/architecture", to_json(net.architecture));
   file.group("/parameters");
+  if (net.checkpoint) write_checkpoint(file, *net.checkpoint);
   if (!net.weights) return;
   const auto all = blocks(net.architecture);
   const ParameterLayout layout(all, matching_blocks({"*"}, all));

@@ -38,6 +38,20 @@ void check_whole(const Extent& shape, const Vector<double>& values, Index most) 
                        std::to_string(most));
 }
 
+/// Token ids of shape (N, n).
+void check_ids(const Extent& shape, const Vector<double>& values, Index vocabulary) {
+  for (Index k = 0; k < values.size(); ++k)
+    if (!(values[k] >= 0 && values[k] < static_cast<double>(vocabulary) &&
+          values[k] == std::floor(values[k]))) {
+      std::ostringstream text;
+      text.precision(values[k] == std::floor(values[k]) ? 20 : 6);
+      text << "token " << values[k] << " at sample " << k / shape[1] << ", position " << k % shape[1]
+           << "; the vocabulary has " << vocabulary << ", expected whole numbers from 0 to "
+           << vocabulary - 1;
+      throw InputError(text.str());
+    }
+}
+
 Matrix<double> as_rows(const Vector<double>& values, Index width) {
   return Eigen::Map<const Matrix<double>>(values.data(), values.size() / width, width);
 }
@@ -67,7 +81,7 @@ void NetworkData::take_inputs(const Extent& shape, const Vector<double>& values)
   check_positive(shape);
   data_.samples = N;
   if (a.vocabulary > 0) {
-    check_whole(shape, values, a.vocabulary - 1);
+    check_ids(shape, values, a.vocabulary);
     data_.ids.assign(values.begin(), values.end());
     data_.X.resize(N * n, 0);
     if (a.token_types > 0) data_.types.assign(static_cast<std::size_t>(N * n), 0);
@@ -126,7 +140,12 @@ void NetworkData::take_labels(Extent shape, const Vector<double>& values) {
     any = any || label >= 0;
     data_.labels.push_back(static_cast<std::int32_t>(label));
   }
-  if (!any) throw InputError("all labels are negative, so that no row counts in the loss");
+  if (!any)
+    throw InputError("no target counts: all are " +
+                     (values.minCoeff() == values.maxCoeff()
+                          ? std::to_string(static_cast<long long>(values[0]))
+                          : std::string("negative")) +
+                     ", so that the mean is 0/0; expected at least one label from 0");
 }
 
 }  // namespace basin

@@ -248,7 +248,7 @@ NpyArray read_npy(const std::string& path, NpyNumbers numbers) {
   if (!file) fail(path, std::string("cannot be opened: ") + std::strerror(errno));
   const Header header = read_header(path, file, fs::file_size(path), numbers);
   require_memory(path + ": shape " + shortened(shape_text(header.shape)), 8 * header.count());
-  NpyArray array{header.shape, Vector<double>(static_cast<Index>(header.count()))};
+  NpyArray array{header.shape, Vector<double>(static_cast<Index>(header.count())), header.kind == 'f'};
   FortranPlaces places(header.shape);
   std::vector<char> buffer(std::size_t{1} << 20U);
   for (Index i = 0; i < array.values.size();) {

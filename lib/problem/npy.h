@@ -11,6 +11,7 @@ namespace basin {
 struct NpyArray {
   std::vector<Index> shape;
   Vector<double> values;  ///< in C order
+  bool floating = true;   ///< else they are stored as integers or booleans
 };
 
 /// What the numbers of a file may be.

@@ -1,10 +1,12 @@
 /// What a problem file holds.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "basin/checkpoint/checkpoint_map.h"
 #include "basin/model/attention_model.h"
 
 namespace basin {
@@ -27,6 +29,7 @@ struct Network {
 struct DescribedNetwork {
   Architecture architecture;
   std::optional<Vector<double>> weights;
+  std::shared_ptr<const CheckpointLayout> checkpoint = {};  ///< where they are from, if that is known
 };
 
 struct Problem {

@@ -237,7 +237,7 @@ class Networks(ToolTest):
         self.done("basin-train", "p.h5", "-o", "t.h5", "--steps", 0, "--final", "again.h5")
         self.done("basin-evaluate", "again.h5", "-o", "s.h5")
         np.testing.assert_array_equal(self.results("s.h5", "entry/evaluation/gradient"), gradient)
-        for place, value, message in (("data/tokens", 6, "/data/tokens: found 6 at (0, 1); expected whole numbers from 0 to 5"),
+        for place, value, message in (("data/tokens", 6, "/data/tokens: token 6 at sample 0, position 1; the vocabulary has 6"),
                                       ("data/mask", 2, "/data/mask: found 2 at (0, 1); expected whole numbers from 0 to 1")):
             net.write(self.path("bad.h5"))
             with h5py.File(self.path("bad.h5"), "a") as file:
@@ -543,7 +543,7 @@ class Networks(ToolTest):
         refused("/data/labels: found 1.5 at (0, 1); expected whole numbers", changed(0, 1, 1.5))
         refused("/data/labels: found nan at (0, 1); expected whole numbers", changed(0, 1, np.nan))
         refused("/data/labels: found 2 at (1, 3), where the mask says that there is no token", changed(1, 3, 2))
-        refused("/data/labels: all labels are negative", net.labels * 0 - 1)
+        refused("/data/labels: no target counts: all are -1", net.labels * 0 - 1)
         refused("/data/labels: found shape (3, 2); expected (3, 4)", net.labels[:, :2])
         refused("/data/Y: found beside /data/labels; the loss cross-entropy reads that alone", Y=net.Y)
         refused("/data/labels: the loss squared takes /data/Y, which is missing", loss={"type": "squared"})

@@ -55,10 +55,12 @@ TEST_CASE("what does not fit is refused with what was expected") {
                     "found shape (0, 4); expected at least 1 everywhere");
   CHECK_THROWS_WITH(data.take_inputs({}, Vector<double>::Zero(1)),
                     Catch::Matchers::StartsWith("found shape (); expected"));
-  CHECK_THROWS_WITH(data.take_inputs({1, 4}, Vector<double>{{0, 5, 0, 0}}),
-                    "found 5 at (0, 1); expected whole numbers from 0 to 4");
-  CHECK_THROWS_WITH(data.take_inputs({1, 4}, Vector<double>{{0, 0.5, 0, 0}}),
-                    "found 0.5 at (0, 1); expected whole numbers from 0 to 4");
+  CHECK_THROWS_WITH(
+      data.take_inputs({1, 4}, Vector<double>{{0, 5, 0, 0}}),
+      "token 5 at sample 0, position 1; the vocabulary has 5, expected whole numbers from 0 to 4");
+  CHECK_THROWS_WITH(
+      data.take_inputs({1, 4}, Vector<double>{{0, 0.5, 0, 0}}),
+      "token 0.5 at sample 0, position 1; the vocabulary has 5, expected whole numbers from 0 to 4");
   data.take_inputs({2, 4}, zeros);
   CHECK_THROWS_WITH(data.take_token_types({2, 4}, Vector<double>::Constant(8, 2)),
                     "found 2 at (0, 0); expected whole numbers from 0 to 1");

@@ -4,6 +4,7 @@
 
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "common/command/tensors.h"
 #include "common/command/words.h"
 
 namespace basin::tools {
@@ -38,6 +39,7 @@ Place place_of(const std::string& option, const std::string& where) {
 
 /// Row by row. starts: rows of the trained blocks alone will do.
 std::vector<Given> read_one(const Place& place, const Setup& setup, bool starts) {
+  if (is_safetensors(place.path)) return {{NamedVectors(setup).read_weights(place.path), place.where, -1}};
   const hdf5::Reader file(place.path);
   if (place.dataset.empty()) {
     const Problem problem = hdf5::read_problem(file);

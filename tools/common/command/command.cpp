@@ -90,7 +90,7 @@ Command::Command(Introduction introduction, int argc, const char* const* argv, i
   declare(Identity::none)  //
       ("threads", po::value<int>()->default_value(0)->value_name("T"),
        "number of threads; 0: OMP_NUM_THREADS if set, or all cores. The results do not depend on it")  //
-      ("config", po::value<std::string>()->value_name("FILE"),
+      (introduction_.options_file.c_str(), po::value<std::string>()->value_name("FILE"),
        "read options from a file, one 'name = value' a line; the command line wins")     //
       ("quiet,q", po::bool_switch(), "print nothing but errors")                         //
       ("verbose,v", po::bool_switch(), "print version and every resolved option first")  //
@@ -133,8 +133,8 @@ void Command::check_assertions() const {
 }
 
 void Command::read_configuration() {
-  if (values_.count("config") == 0) return;
-  const std::string path = values_["config"].as<std::string>();
+  if (values_.count(introduction_.options_file) == 0) return;
+  const std::string path = values_[introduction_.options_file].as<std::string>();
   std::istringstream file(unmarked(path, read_bytes(path)));
   if (file.str().empty()) throw InputError(path + ": the configuration file is empty");
   try {
@@ -176,7 +176,8 @@ bool Command::parse() {
   parsed_.push_back(parsed);
   read_configuration();
   po::notify(values_);
-  if (values_.count("output") == 0) throw InputError("no output file: give -o FILE");
+  const bool prints = !printing_option_.empty() && get<bool>(printing_option_);
+  if (values_.count("output") == 0 && !prints) throw InputError("no output file: give -o FILE");
 
   check_numbers(values_);
   set_threads();
@@ -204,6 +205,11 @@ bool Command::parse() {
 void Command::add_output_option(const std::string& name, const std::string& help) {
   add_options(Identity::none)(name, po::value<std::string>()->value_name("FILE"), help.c_str());
   outputs_.push_back(name);
+}
+
+void Command::add_printing_option(const std::string& name, const std::string& help) {
+  options.add_options()(name.c_str(), po::bool_switch(), help.c_str());
+  printing_option_ = name;
 }
 
 Specification Command::identity() const {

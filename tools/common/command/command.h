@@ -25,6 +25,7 @@ struct Introduction {
   std::string usage;    ///< after the name
   std::string details;  ///< paragraphs, already wrapped
   std::string example;
+  std::string options_file = "config";  ///< the option that names a file of options
 };
 
 /// The command line of a tool.
@@ -58,6 +59,8 @@ class Command : public OptionValues {
 
   /// An option with the name of one more file to write; before parse().
   void add_output_option(const std::string& name, const std::string& help);
+  /// An option whose answer is printed: no output is needed with it; before parse().
+  void add_printing_option(const std::string& name, const std::string& help);
   std::size_t memory() const { return memory_; }  ///< bytes, after add_memory_option
 
   /// Adds --precision: for tools whose answers are numbers, not signs or bounds.
@@ -113,6 +116,7 @@ class Command : public OptionValues {
   std::vector<po::parsed_options> parsed_;  ///< command line and configuration file; they refer to all_
   std::size_t memory_ = 0;
   std::vector<std::string> outputs_ = {"output"};  ///< the options that name files to write
+  std::string printing_option_;
   Assertions assertions_;
   std::string summary_, start_time_;
   double start_seconds_ = 0;

@@ -15,12 +15,25 @@ std::string out_of_memory() {
          (memory_can_be_chosen() ? "; a smaller --memory makes it recompute more" : "");
 }
 
+/// One line, whatever it quotes; but indented lines that follow are a recipe, and stay lines.
+std::string as_line(const std::string& message) {
+  static const std::string kIndented = "\n    ";
+  std::string text;
+  for (std::size_t from = 0;;) {
+    const std::size_t end = message.find(kIndented, from);
+    text += escaped(message.substr(from, end - from), true);
+    if (end == std::string::npos) return text;
+    text += kIndented;
+    from = end + kIndented.size();
+  }
+}
+
 }  // namespace
 
 int run(const std::string& name, const std::function<void()>& body) {
   handle_interrupts(name);
   const auto fail = [&](const std::string& message, ExitCode code) {
-    std::cerr << name << ": " << escaped(message, true) << std::endl;  // one line, whatever it quotes
+    std::cerr << name << ": " << as_line(message) << std::endl;
     return code;
   };
   try {

@@ -4,6 +4,7 @@
 
 #include "basin/hdf5/file_names.h"
 #include "basin/linalg/errors.h"
+#include "common/command/tensors.h"
 
 namespace basin::tools {
 namespace {
@@ -13,6 +14,7 @@ constexpr const char* kSpecification = "/specification";
 /// The specification in a file; empty when it is no result or has none.
 std::string specification_in(const std::string& path, const std::string& dataset) {
   try {
+    if (is_safetensors(path)) return specification_of_safetensors(path);
     const hdf5::Reader file(path);
     return file.has(dataset) ? file.read_string(dataset) : "";
   } catch (const InputError&) {

@@ -8,6 +8,7 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "basin/linalg/words.h"
 #include "basin/problem/encoding.h"
 #include "basin/single_layer/attention_view.h"
 #include "basin/single_layer/theory.h"
@@ -24,6 +25,26 @@ Network resolve_network(const Command& command, const Problem& problem) {
   if (command.given("kernel")) net.kernel = kernel_from_name(command.get<std::string>("kernel"));
   if (command.given("bandwidth")) net.bandwidth = checked_bandwidth(command, "bandwidth", net.kernel);
   return net;
+}
+
+/// Patterns of blocks; in the place of one that fits tensors of a checkpoint alone, the blocks in them.
+std::vector<std::string> of_blocks(const std::vector<std::string>& patterns,
+                                   const std::vector<ParameterBlock>& all,
+                                   const CheckpointLayout* checkpoint) {
+  std::vector<std::string> names;
+  for (const std::string& pattern : patterns) {
+    const bool block = std::any_of(all.begin(), all.end(),
+                                   [&](const ParameterBlock& b) { return fits_pattern(pattern, b.name); });
+    const std::size_t before = names.size();
+    if (!block && checkpoint != nullptr)
+      for (const BlockSource& source : checkpoint->blocks)
+        if (std::any_of(source.parts.begin(), source.parts.end(),
+                        [&](const TensorPart& part) { return fits_pattern(pattern, part.tensor); }) &&
+            std::find(names.begin(), names.end(), source.block) == names.end())
+          names.push_back(source.block);
+    if (names.size() == before) names.push_back(pattern);
+  }
+  return names;
 }
 
 /// What the options of the initialisation say.
@@ -99,8 +120,9 @@ void set_described_point(Command& command, Problem& problem, Draws draws, Setup&
     }
   }
   setup.described = true;
+  setup.checkpoint = net.checkpoint;
   const std::vector<ParameterBlock> all = blocks(net.architecture);
-  setup.point.model = build<double>(net.architecture, trained_blocks(command, all));
+  setup.point.model = build<double>(net.architecture, trained_blocks(command, all, net.checkpoint.get()));
   if (takes_weights_of_file(command, net.weights.has_value(), draws, {"gain"})) {
     setup.weights_origin = kFromFile;
     setup.point.weights = std::move(*net.weights);
@@ -128,14 +150,17 @@ void add_train_option(po::options_description& options) {
   options.add_options()(
       "train",
       po::value<std::string>()->default_value(joined(attention_blocks()), "all blocks")->value_name("BLOCKS"),
-      "trainable blocks, e.g. W_Q,W_K or W_Q+W_K, or patterns, W_*; the others are held fixed");
+      "trainable blocks, e.g. W_Q,W_K or W_Q+W_K, or patterns, W_*, or tensors of the checkpoint that the "
+      "problem "
+      "came from; the others are held fixed");
 }
 
-std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all) {
+std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all,
+                                        const CheckpointLayout* checkpoint) {
   if (!command.given("train")) return matching_blocks({"*"}, all);
   const auto train = command.get<std::string>("train");
   try {
-    std::vector<std::string> names = matching_blocks(parse_blocks(train), all);
+    std::vector<std::string> names = matching_blocks(of_blocks(parse_blocks(train), all, checkpoint), all);
     static_cast<void>(ParameterLayout(all, names));  // refuses what cannot be trained
     return names;
   } catch (const InputError& error) {
@@ -210,6 +235,12 @@ std::string Setup::text() const {
   }
   out << "; P = " << point.theta_size() << " trained (" << shortened(trainable(), 60) << ")";
   return out.str();
+}
+
+hdf5::Extent Setup::output_extent() const {
+  const Index N = point.data->samples;
+  if (pools(architecture())) return {N, outputs().width};
+  return {N, outputs().tokens, outputs().width};
 }
 
 std::vector<std::pair<const char*, Index>> Setup::sizes() const {
@@ -301,7 +332,7 @@ void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& s
   if (const auto s = setup.described ? std::nullopt : setup.single_attention())
     problem.network = {s->kernel, s->bandwidth, AttentionWeights{s->heads, s->head_dim, weights}};
   else
-    problem.described = {setup.architecture(), weights};
+    problem.described = {setup.architecture(), weights, setup.checkpoint};
   hdf5::write_problem(file, problem);
   if (setup.minimum) hdf5::write_minimum(file, *setup.minimum, problem.embedding(), problem.outputs());
   hdf5::write_provenance(file, "/provenance", command.provenance(setup.input, setup.input_sha256));

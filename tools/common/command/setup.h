@@ -33,9 +33,10 @@ void check_weights_fit(const std::string& options, Index embedding, Index output
 /// Adds --train.
 void add_train_option(po::options_description& options);
 
-/// The blocks that --train names, by name or pattern ("blocks.*.W_Q"); all of them without it. Throws
-/// InputError.
-std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all);
+/// The blocks that --train names, by name or pattern ("blocks.*.W_Q"), or by tensors of the checkpoint that
+/// they are in; all of them without it. Throws InputError.
+std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all,
+                                        const CheckpointLayout* checkpoint = nullptr);
 
 /// Reads a list of blocks, "W_Q,W_K" or "W_Q+W_K".
 std::vector<std::string> parse_blocks(const std::string& blocks);
@@ -47,9 +48,10 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
 struct Setup {
   std::string input, input_sha256;  ///< the problem file, and its checksum when it was read
   ModelPoint<double> point;
-  std::shared_ptr<const NetworkTheory> theory;  ///< what is known of the network
-  bool described = false;                       ///< the file describes its network (format 2)
-  std::string weights_origin;                   ///< where the weights are from, one line
+  std::shared_ptr<const NetworkTheory> theory;         ///< what is known of the network
+  bool described = false;                              ///< the file describes its network (format 2)
+  std::shared_ptr<const CheckpointLayout> checkpoint;  ///< where its weights are from, if that is known
+  std::string weights_origin;                          ///< where the weights are from, one line
   std::optional<KnownMinimum> minimum;  ///< what the file says of the global minimum, of whatever model
   std::optional<KnownMinimum> teacher;  ///< where its teacher is, in files that say nothing of a minimum
 
@@ -62,6 +64,8 @@ struct Setup {
   /// The same for what is known of it alone. Throws InputError for another network.
   AttentionSpec spec() const;
   std::string trainable() const { return joined(parameters().trained()); }  ///< "W_Q,W_K"
+  /// (N, n, D_out), or (N, D_out) behind a pool.
+  hdf5::Extent output_extent() const;
   /// Sizes by which trajectories are told apart: H and d of one attention layer, D, D_out.
   std::vector<std::pair<const char*, Index>> sizes() const;
   /// The weights of all blocks that another problem has, if it has some. Throws InputError, "of another

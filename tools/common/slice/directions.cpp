@@ -1,6 +1,7 @@
 #include "common/slice/directions.h"
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <memory>
 
@@ -13,6 +14,7 @@
 #include "basin/single_layer/gauge.h"
 #include "basin/spectrum/eigenpairs.h"
 #include "common/command/checksum.h"
+#include "common/command/tensors.h"
 #include "common/command/words.h"
 
 namespace basin::tools {
@@ -32,40 +34,33 @@ Index parse_count(const std::string& option, const std::string& text) {
   return k;
 }
 
-/// theta of another file minus theta here.
-Vector<double> towards(const std::string& path, const Setup& setup) {
+/// The weights of all blocks that a file has: a problem, tensors of the checkpoint, or FILE:/GROUP of either.
+Vector<double> weights_at(const std::string& path, const Setup& setup) {
+  if (is_safetensors(path)) return NamedVectors(setup).read_weights(path);
+  std::error_code error;
+  if (const auto colon = path.rfind(":/");
+      colon != std::string::npos && !std::filesystem::exists(path, error))
+    return NamedVectors(setup).read_weights(hdf5::Reader(path.substr(0, colon)), path.substr(colon + 1));
   const Problem problem = hdf5::read_problem(hdf5::Reader(path));
   std::optional<Vector<double>> weights;
   try {
     weights = setup.weights_of(problem);
-  } catch (const InputError& error) {
-    throw InputError(path + ": " + error.what());
+  } catch (const InputError& refused) {
+    throw InputError(path + ": " + refused.what());
   }
   if (!weights) throw InputError(path + ": the file has no weights; expected a point to go to");
-  const Vector<double>& there = *weights;
+  return *weights;
+}
+
+/// theta of another file minus theta here.
+Vector<double> towards(const std::string& path, const Setup& setup) {
+  const Vector<double> there = weights_at(path, setup);
   for (const auto& e : setup.parameters().entries())
     if (!e.trainable() &&
         there.segment(e.offset, e.block.size()) != setup.point.weights.segment(e.offset, e.block.size()))
       throw InputError(path + ": its " + e.block.name + " differs from that of " + setup.input +
                        ", but is not trained; add it to --train");
   return setup.parameters().extract(there) - setup.point.theta();
-}
-
-/// A vector of P numbers in a file, or a row of a matrix with that many columns.
-Vector<double> from_file(const std::string& path, std::string dataset, Index P) {
-  Index row = 1;
-  if (const std::size_t colon = dataset.rfind(':'); colon != std::string::npos) {
-    row = parse_count(path + ":" + dataset, dataset.substr(colon + 1));
-    dataset = dataset.substr(0, colon);
-  }
-  if (dataset.empty() || dataset[0] != '/') dataset = "/" + dataset;
-  const hdf5::Array array = hdf5::Reader(path).read_array(dataset);
-  const Index rows = array.shape.size() == 2 ? array.shape[0] : 1;
-  if (array.shape.empty() || array.shape.size() > 2 || array.shape.back() != P || row > rows)
-    throw InputError(path + ": " + dataset + ": found shape " + hdf5::text(array.shape) + "; expected (" +
-                     std::to_string(P) + ",), or row " + std::to_string(row) + " of (k, " +
-                     std::to_string(P) + ")");
-  return array.values.segment((row - 1) * P, P);
 }
 
 class Maker {
@@ -136,11 +131,12 @@ class Maker {
       if (!trajectory_) throw InputError(what + ": give --trajectory FILE");
       return principal(parse_count(what, rest));
     }
+    if (is_safetensors(text)) return of(NamedVectors(setup_).read_safetensors(text), text);
     if (rest.empty())
       throw InputError(what +
                        ": expected random[:LINE], none, gradient, largest[:K], smallest[:K], symmetry, "
-                       "pca:K, to:FILE or FILE:DATASET");
-    return of(from_file(kind, rest, setup_.parameters().theta_size()), text);
+                       "pca:K, to:FILE, FILE:DATASET or FILE.safetensors");
+    return of(vector_from(setup_, kind, rest), text);
   }
 
   static Direction of(Vector<double> vector, std::string origin) {
@@ -216,11 +212,12 @@ void add_direction_options(Command& command) {
        "first direction: random (random:LINE: one of --lines), gradient, largest[:K] or smallest[:K] "
        "(Hessian "
        "eigenvectors), symmetry, pca:K (of --trajectory), to:FILE (another point, at a = 1), or "
-       "FILE:DATASET[:ROW]")  //
+       "FILE:DATASET[:ROW], FILE:/GROUP of arrays by name, or FILE.safetensors")  //
       ("v", po::value<std::string>()->default_value("random")->value_name("DIRECTION"),
        "second direction, likewise, or none for a line")  //
       ("to", po::value<std::vector<std::string>>()->composing()->value_name("FILE"),
-       "towards the weights of another problem file: a line; given twice, the plane through three points")  //
+       "towards the weights of another problem file, or of a .safetensors file with the tensors of the "
+       "checkpoint: a line; given twice, the plane through three points")  //
       ("normalise", po::value<std::string>()->value_name("NAME"),
        "none, filter, block, vector or gauge (default: filter for random directions, none for others)")     //
       ("orthogonalise", po::bool_switch(), "remove the component along u from v")                           //

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstdint>
 
-#include "common/command/tensors.h"
 #include "common/spectrum/density_file.h"
 
 namespace basin::tools {
@@ -48,8 +47,7 @@ void write_eigenvalues(hdf5::Writer& file, const std::string& group, const std::
   if (vectors.arrays) file.dimensions(group + "/eigenvectors", {group + "/index", ""});
   if (vectors.by_tensor)
     for (Index k = 0; k < r.eigenvectors.cols(); ++k)
-      write_by_tensor(file, group + "/by_tensor/" + std::to_string(k), *vectors.by_tensor,
-                      r.eigenvectors.col(k));
+      vectors.by_tensor->write(file, group + "/by_tensor/" + std::to_string(k), r.eigenvectors.col(k));
 }
 
 void write_counts(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
@@ -144,9 +142,29 @@ void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumRe
   file.write(norms + "/frobenius", b.norms.data(), {count, count});
   file.write(norms + "/frobenius_errors", b.errors.data(), {count, count});
   hdf5::name_dimensions(file, norms, {"frobenius", "frobenius_errors"}, {"row", "column"});
+  for (const auto& [name, values] : {std::pair{"/trace", &b.traces}, {"/trace_errors", &b.trace_errors}})
+    file.write(norms + name, *values);
+  hdf5::name_dimensions(file, norms, {"trace", "trace_errors"}, {"row"});
   file.attribute(norms, "errors", error_kind(b.estimated));
   file.write(norms + "/title", "Frobenius norms of the blocks of the " + matrix_title(r, 0));
   for (const std::string& group : {traces, norms}) name_matrix(file, group, r, 0);
+}
+
+/// Traces and norms of the diagonal blocks of tensors of the checkpoint, by their names.
+void write_tensor_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r,
+                        const NamedVectors& names) {
+  std::vector<std::string> blocks;
+  for (const BlockRange& block : r.norms->blocks) blocks.push_back(block.name);
+  const BlockNorms tensors = grouped(*r.norms, names.groups(blocks));
+  const std::string group = prefix + "/by_tensor/";
+  for (std::size_t t = 0; t < tensors.blocks.size(); ++t) {
+    const auto at = static_cast<Index>(t);
+    const std::string& name = tensors.blocks[t].name;
+    file.write(group + "block_trace/" + name, tensors.traces[at]);
+    file.write(group + "block_trace_errors/" + name, tensors.trace_errors[at]);
+    file.write(group + "block_frobenius/" + name, tensors.norms(at, at));
+    file.write(group + "block_frobenius_errors/" + name, tensors.errors(at, at));
+  }
 }
 
 void write_ends(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
@@ -178,6 +196,7 @@ void write_results(hdf5::Writer& file, const std::string& prefix, const Spectrum
   }
   if (r.quadrature) write_density(file, prefix, r);
   if (r.norms) write_norms(file, prefix, r);
+  if (r.norms && vectors.by_tensor) write_tensor_norms(file, prefix, r, *vectors.by_tensor);
 }
 
 std::string picture_of(const SpectrumResults& r) {

@@ -7,6 +7,7 @@
 #include "basin/curvature/symmetries.h"
 #include "basin/hdf5/result_file.h"
 #include "basin/stationary/stationarity.h"
+#include "common/command/tensors.h"
 #include "common/spectrum/results.h"
 
 namespace basin::tools {
@@ -14,10 +15,10 @@ namespace basin::tools {
 /// Which matrix the numbers of a group are of, with so many directions set aside: its attributes.
 void name_matrix(hdf5::Writer& file, const std::string& group, const SpectrumResults& results, Index removed);
 
-/// Whether eigenvectors are written, and of which blocks they are where they are written by name, too.
+/// Whether eigenvectors are written, and what they are made of where they are written by name, too.
 struct WrittenVectors {
   bool arrays = false;
-  const ParameterLayout* by_tensor = nullptr;
+  const NamedVectors* by_tensor = nullptr;
 };
 
 /// Writes to the groups `prefix`/largest, ..., with `prefix` = "/entry" or "/entry/parts/NAME".

@@ -70,7 +70,7 @@ void check_effects(const Command& command, const SpectrumRequest& r) {
   needs(r.norms, {"norm-probes"}, "--norms");
   needs(pairs || r.full || r.density, {"modulo-symmetries"}, "--largest, --smallest, --full or --density");
   needs(pairs || r.full, {"eigenvectors"}, "--largest, --smallest or --full");
-  needs(r.with_vectors, {"by-tensor"}, "--eigenvectors");
+  needs(r.with_vectors || r.norms, {"by-tensor"}, "--eigenvectors or --norms");
 }
 
 }  // namespace
@@ -107,7 +107,9 @@ void add_spectrum_options(Command& command) {
        "whole matrix")                                                    //
       ("eigenvectors", po::bool_switch(), "write the eigenvectors, too")  //
       ("by-tensor", po::bool_switch(),
-       "with --eigenvectors, each also as a group with an array for each trained block")  //
+       "eigenvectors also as groups with an array for each trained block, or for each tensor of the "
+       "checkpoint "
+       "that the problem came from; traces and norms also by these names")  //
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
        "converged when |A x - lambda x| <= T |A|")  //
       ("max-restarts", po::value<Index>()->default_value(300)->value_name("R"),
