@@ -1,4 +1,5 @@
 """Start a command under an interpreter that has its packages."""
+import importlib
 import logging
 import os
 import sys
@@ -7,17 +8,17 @@ import warnings
 SYSTEM_PYTHON = "/usr/bin/python3"  # the interpreter that Debian's packages serve
 
 
-def with_packages(script):
-    """Return if h5py and matplotlib are there, else start `script` again under Debian's interpreter, or say
-    what to install."""
+def with_packages(script, modules=("h5py", "matplotlib")):
+    """Return if the modules are there, else start `script` again under Debian's interpreter, or say what to install."""
     try:
-        import h5py  # noqa: F401
-        import_matplotlib()
+        for module in modules:
+            import_matplotlib() if module == "matplotlib" else importlib.import_module(module)
     except Exception as error:  # a numpy of another version raises more than ImportError
         if sys.executable != SYSTEM_PYTHON and os.access(SYSTEM_PYTHON, os.X_OK):
             os.execv(SYSTEM_PYTHON, [SYSTEM_PYTHON, os.path.abspath(script), *sys.argv[1:]])
         reason = str(error).partition("\n")[0]
-        sys.exit(f"{os.path.basename(script)}: {reason}; install the Debian packages python3-h5py python3-matplotlib")
+        packages = " ".join(f"python3-{module}" for module in modules)
+        sys.exit(f"{os.path.basename(script)}: {reason}; install the Debian packages {packages}")
 
 
 def import_matplotlib():
