@@ -1,6 +1,7 @@
 /// basin-evaluate: loss, outputs, gradient, and products with the Jacobian and Hessian.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
@@ -10,6 +11,7 @@
 #include "common/command/run.h"
 #include "common/command/setup.h"
 #include "common/command/tensors.h"
+#include "common/command/words.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -49,7 +51,13 @@ Vectors<double> read_vectors(const std::string& option, const std::string& place
   const auto colon = place.rfind(":/");
   if (colon == std::string::npos || colon == 0)
     throw InputError("--" + option + " " + place + ": expected FILE:/path");
-  const std::string path = place.substr(0, colon), dataset = place.substr(colon + 1);
+  const std::string path = place.substr(0, colon);
+  std::string dataset = place.substr(colon + 1);
+  std::optional<Index> row;  // of a matrix, from 1
+  if (const auto last = dataset.rfind(':'); last != std::string::npos) {
+    row = parse_index(dataset.substr(last + 1)).value_or(0);
+    dataset.resize(last);
+  }
   const hdf5::Reader file(path);
   if (other.names && file.has_group(dataset)) return other.names->read(file, dataset);
   const hdf5::Array array = file.read_array(dataset);
@@ -62,7 +70,11 @@ Vectors<double> read_vectors(const std::string& option, const std::string& place
     throw InputError(path + ": " + dataset + ": found shape " + hdf5::text(shape) + "; expected (" +
                      std::to_string(length) + ",) or (k, " + std::to_string(length) + "), as " + symbol +
                      " = " + std::to_string(length));
-  return Eigen::Map<const Vectors<double>>(array.values.data(), length, array.values.size() / length);
+  const Index count = array.values.size() / length;
+  if (!row) return Eigen::Map<const Vectors<double>>(array.values.data(), length, count);
+  if (*row < 1 || *row > count)
+    throw InputError("--" + option + " " + place + ": expected a row from 1 to " + std::to_string(count));
+  return array.values.segment((*row - 1) * length, length);
 }
 
 Vectors<double> vectors_for(const Command& command, const std::string& option, Index length,

@@ -92,6 +92,9 @@ class Trainer {
     CheckpointFiles files(output_.path(), specification_, setup_.point.weights.size(),
                           command_.get<bool>("resume"));
     if (output_.finished()) {
+      if (final_ && !final_->finished())
+        throw InputError("--final " + final_->path() + ": " + output_.path() +
+                         " is finished, and was not written with it; expected --overwrite, to run again");
       files.remove();
       command_.message(command_.output() + " is finished");
       return;

@@ -111,13 +111,9 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
 }
 
 void Checkpoint::open_index() {
-  std::map<std::string, std::set<std::string>> wanted;  // by shard
-  std::vector<std::string> order;
-  for (const auto& [tensor, file] : weight_map(path_)) {
-    if (!wanted.contains(file)) order.push_back(file);
-    wanted[file].insert(tensor);
-  }
-  for (const std::string& file : order) {
+  std::map<std::string, std::set<std::string>> wanted;  // by shard, in the order of their names
+  for (const auto& [tensor, file] : weight_map(path_)) wanted[file].insert(tensor);
+  for (const auto& [file, names] : wanted) {
     const std::string shard = folder() + file;
     std::error_code error;
     if (!fs::exists(shard, error))
@@ -125,7 +121,7 @@ void Checkpoint::open_index() {
     shards_.emplace_back(shard);
     files_.push_back(shard);
     if (shards_.size() == 1) metadata_ = shards_.front().metadata();
-    std::set<std::string> missing = wanted[file];
+    std::set<std::string> missing = names;
     for (const StoredTensor& tensor : shards_.back().tensors())
       if (missing.erase(tensor.name) == 0)
         throw InputError(shard + ": has the tensor " + quoted(tensor.name) + ", which " + path_ +

@@ -23,7 +23,7 @@ class Checkpoint {
   /// All that was opened, in order.
   const std::vector<std::string>& files() const { return files_; }
 
-  /// Those of all files, as if these stood one after another in a single one.
+  /// Those of all files, as if these stood one after another, in the order of their names, in a single one.
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
   /// Null where there is none of that name.

@@ -1,8 +1,10 @@
 #include "basin/checkpoint/checkpoint_map.h"
 
 #include <algorithm>
+#include <iomanip>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
@@ -148,9 +150,9 @@ class Taken {
     view.for_each([&](Index, Index place) {
       auto& by = by_[static_cast<std::size_t>(place)];
       if (by != kNobody)
-        throw InputError("tensor " + tensor_.name + ": its entry " + std::to_string(place) +
-                         " (C order) is in " + blocks[static_cast<std::size_t>(by)].block + " and in " +
-                         blocks[block].block + "; expected each in one block");
+        throw MapError("tensor " + tensor_.name + ": its entry " + std::to_string(place) +
+                       " (C order) is in " + blocks[static_cast<std::size_t>(by)].block + " and in " +
+                       blocks[block].block + "; expected each in one block");
       by = static_cast<std::int32_t>(block);
     });
   }
@@ -158,9 +160,9 @@ class Taken {
     const auto left = std::count(by_.begin(), by_.end(), kNobody);
     if (left == 0) return;
     const auto first = std::find(by_.begin(), by_.end(), kNobody) - by_.begin();
-    throw InputError("tensor " + tensor_.name + ": " + std::to_string(left) + " of its " +
-                     std::to_string(by_.size()) + " entries are in no block, the first " +
-                     std::to_string(first) + " (C order)");
+    throw MapError("tensor " + tensor_.name + ": " + std::to_string(left) + " of its " +
+                   std::to_string(by_.size()) + " entries are in no block, the first " +
+                   std::to_string(first) + " (C order)");
   }
 
  private:
@@ -187,15 +189,15 @@ void check_extents(const BlockSource& source, const std::vector<TensorView>& vie
     const std::vector<Index>& more = views[p].extents();
     if (together.empty() || more.size() != together.size() ||
         !std::equal(more.begin() + 1, more.end(), together.begin() + 1))
-      throw InputError("block " + block.name + ": its parts have shapes " +
-                       shape_text(views.front().extents()) + " and " + shape_text(more) +
-                       ", which do not follow one another along the first axis");
+      throw MapError("block " + block.name + ": its parts have shapes " +
+                     shape_text(views.front().extents()) + " and " + shape_text(more) +
+                     ", which do not follow one another along the first axis");
     together[0] += more[0];
   }
   if (together != block.shape)
-    throw InputError("block " + block.name + ": what the map takes of " + source.parts.front().tensor +
-                     (views.size() > 1 ? " and others" : "") + " has shape " + shape_text(together) +
-                     "; expected " + shape_text(block.shape));
+    throw MapError("block " + block.name + ": what the map takes of " + source.parts.front().tensor +
+                   (views.size() > 1 ? " and others" : "") + " has shape " + shape_text(together) +
+                   "; expected " + shape_text(block.shape));
 }
 
 TensorView view_of(const TensorPart& part, const std::vector<StoredTensor>& tensors, const std::string& why) {
@@ -249,6 +251,12 @@ std::vector<std::vector<Use>> uses_of(const std::vector<StoredTensor>& tensors,
   return uses;
 }
 
+std::string digits(double value) {
+  std::ostringstream text;
+  text << std::setprecision(17) << value;
+  return text.str();
+}
+
 /// Takes the numbers of a tensor to where its parts stand in `to`, by the offsets of the blocks there.
 void gather(const Vector<double>& tensor, const TensorView& view, double* to) {
   view.for_each([&](Index k, Index place) { to[k] = tensor[place]; });
@@ -263,6 +271,7 @@ CheckpointMap checkpoint_map_from_json(const std::string& text) {
     if (!json.contains(name)) throw InputError("'" + std::string(name) + "' is missing");
   CheckpointMap map;
   map.architecture = architecture_from_json(json["architecture"].dump());
+  map.says_loss = json["architecture"].contains("loss");
   map.blocks = blocks_at(json["blocks"]);
   if (json.contains("copies")) map.copies = words_at(json["copies"], "copies");
   if (json.contains("skipped")) {
@@ -335,17 +344,17 @@ void check_layout(const CheckpointLayout& layout, const std::vector<ParameterBlo
       std::vector<std::string> names;
       for (const ParameterBlock& b : blocks)
         if (b.tied_to.empty()) names.push_back(b.name);
-      throw InputError("block " + shown(source.block) + " is none of the network; the nearest is " +
-                       nearest(source.block, names, 1).front());
+      throw MapError("block " + shown(source.block) + " is none of the network; the nearest is " +
+                     nearest(source.block, names, 1).front());
     }
-    if (!sources.insert(source.block).second) throw InputError("block " + source.block + " stands twice");
+    if (!sources.insert(source.block).second) throw MapError("block " + source.block + " stands twice");
     std::vector<TensorView> views;
     for (const TensorPart& part : source.parts) views.push_back(view_of(part, layout.tensors, why));
     check_extents(source, views, *block);
   }
   for (const ParameterBlock& block : blocks)
     if (block.tied_to.empty() && !sources.contains(block.name))
-      throw InputError("block " + block.name + " of the network has no tensor in " + why);
+      throw MapError("block " + block.name + " of the network has no tensor in " + why);
 
   const auto uses = uses_of(layout.tensors, layout.blocks, why);
   for (std::size_t t = 0; t < layout.tensors.size(); ++t) {
@@ -358,8 +367,9 @@ void check_layout(const CheckpointLayout& layout, const std::vector<ParameterBlo
       continue;
     }
     if (copy || kept)
-      throw InputError("tensor " + tensor.name + " is " + (copy ? "a copy" : "no parameter") +
-                       " by the map, but gives block " + layout.blocks[uses[t].front().block].block);
+      throw MapError("tensor " + tensor.name + " is " +
+                     (copy ? "a copy by the map" : "named as no parameter, or as unused") +
+                     ", but gives block " + layout.blocks[uses[t].front().block].block);
     Taken taken(tensor);
     for (const Use& use : uses[t]) taken.take(use.view, use.block, layout.blocks);
     taken.check_all();
@@ -367,9 +377,9 @@ void check_layout(const CheckpointLayout& layout, const std::vector<ParameterBlo
   for (const auto& [copy, original] : layout.copies) {
     const StoredTensor *here = find(layout.tensors, copy), *there = find(layout.tensors, original);
     if (here == nullptr || there == nullptr)
-      throw InputError("copies: tensor " + (here == nullptr ? copy : original) + " is missing");
+      throw MapError("copies: tensor " + (here == nullptr ? copy : original) + " is missing");
     if (layout.copies.contains(original))
-      throw InputError("copies: " + original + " is a copy itself; expected the tensor that gives the block");
+      throw MapError("copies: " + original + " is a copy itself; expected the tensor that gives the block");
     if (here->type != there->type || here->shape != there->shape)
       throw InputError("tensor " + copy + " " + here->type + " " + shape_text(here->shape) + " is tied to " +
                        original + " " + there->type + " " + shape_text(there->shape) +
@@ -387,14 +397,10 @@ ImportedCheckpoint import_checkpoint(const Checkpoint& checkpoint, const Checkpo
     layout.metadata = checkpoint.metadata();
     layout.blocks = map.blocks;
     for (const auto& [copy, original] : map.copies)
-      if (checkpoint.find(copy) != nullptr) layout.copies[copy] = original;
+      if (checkpoint.find(copy) != nullptr && !fits(unused, copy)) layout.copies[copy] = original;
     std::set<std::string> used;
     for (const BlockSource& source : map.blocks)
       for (const TensorPart& part : source.parts) used.insert(part.tensor);
-    for (const std::string& pattern : unused)
-      if (std::none_of(layout.tensors.begin(), layout.tensors.end(),
-                       [&](const StoredTensor& t) { return fits_pattern(pattern, t.name); }))
-        throw InputError("unused: there is no tensor " + shown(pattern));
     for (const StoredTensor& t : layout.tensors)
       if (fits(unused, t.name) ||
           (!used.contains(t.name) && !layout.copies.contains(t.name) && fits(map.skipped, t.name)))
@@ -419,10 +425,12 @@ ImportedCheckpoint import_checkpoint(const Checkpoint& checkpoint, const Checkpo
         Index k = 0;
         while (k + 1 < here.size() && here[k] == there[k]) ++k;
         throw InputError("tensor " + copy + " is tied to " + original + ", but they differ, first in entry " +
-                         std::to_string(k) + " (C order): " + std::to_string(here[k]) + " and " +
-                         std::to_string(there[k]) + "; expected them equal bit for bit");
+                         std::to_string(k) + " (C order): " + digits(here[k]) + " and " + digits(there[k]) +
+                         "; expected them equal bit for bit");
       }
     return imported;
+  } catch (const MapError& error) {
+    throw InputError(why + ": " + printable(error.what(), 600));
   } catch (const InputError& error) {
     const std::string what = error.what();
     if (std::any_of(checkpoint.files().begin(), checkpoint.files().end(),

@@ -25,6 +25,7 @@ struct CheckpointMap {
   Architecture architecture;
   std::vector<BlockSource> blocks;
   std::map<std::string, std::string> copies = {};  ///< a tensor that stands there twice -> the one it equals
+  bool says_loss = false;  ///< the loss of the architecture is meant, and not left to the data
   std::vector<std::string> skipped =
       {};  ///< tensors that are no parameters, or patterns of them ("*.inv_freq")
 

@@ -1,5 +1,6 @@
 #include "basin/checkpoint/configuration.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -157,6 +158,17 @@ std::vector<std::string> Configuration::unread() const {
       refuse(key, "unknown" + slip);
     keys.push_back(key);
   }
+  return keys;
+}
+
+std::vector<std::string> Configuration::unread_with(const std::vector<std::string>& words) const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : json_->items())
+    if (!asked_->contains(key) && !value.is_null() &&
+        std::any_of(words.begin(), words.end(), [&, &name = key](const std::string& word) {
+          return name.find(word) != std::string::npos;
+        }))
+      keys.push_back(where_ + key);
   return keys;
 }
 

@@ -50,6 +50,8 @@ class Configuration {
   void pass(const std::vector<std::string>& keys) const;
   /// The keys that nobody has asked for. Throws InputError for one that is a slip of one that is known.
   std::vector<std::string> unread() const;
+  /// Those of them in which one of these words is; of configurations that say much more than the network.
+  std::vector<std::string> unread_with(const std::vector<std::string>& words) const;
 
  private:
   const nlohmann::ordered_json* find(const std::string& key) const;

@@ -62,6 +62,11 @@ FamilyMap family_map(const Configuration& config, const Checkpoint& checkpoint, 
   if (family->own_keys) {
     config.pass({"model_type", "architectures", "torch_dtype", "dtype", "transformers_version"});
     made.unread = config.unread();
+  } else {
+    // what would change the network, if it were read
+    static const std::vector<std::string> kWords = {"eps",  "act",  "norm", "rope", "rotary", "head",
+                                                    "bias", "scal", "tie_", "pool", "window"};
+    made.unread = config.unread_with(kWords);
   }
   return made;
 }

@@ -20,7 +20,7 @@ struct DataFacts {
 struct FamilyMap {
   CheckpointMap map;
   std::string family;               ///< "nanoGPT"
-  std::vector<std::string> unread;  ///< keys of a configuration of ours that say nothing here
+  std::vector<std::string> unread;  ///< keys of the configuration that say nothing here, but look as if
 };
 
 /// Chooses the family by the configuration (`model_type`; `architecture` of timm). Throws InputError, naming

@@ -30,10 +30,7 @@ CheckpointMap llama_map(const Configuration& config, MapBuilder made, const Data
     blocks.attention_bias = config.flag("attention_bias", false) ? "qkvo" : "";
 
   // positions: every feature is turned, pair i with i + d / 2
-  const Configuration rope = config.object("rope_parameters");
-  if (const std::string kind = rope.word({"rope_type"}, "default"); kind != "default")
-    config.refuse("rope_parameters", "found rope_type " + shown(kind) + "; expected 'default'");
-  config.expect_absent("rope_scaling");
+  const Configuration rope = default_rope(config);
   if (config.number({"partial_rotary_factor"}, 1) != 1 || rope.number({"partial_rotary_factor"}, 1) != 1)
     config.refuse("partial_rotary_factor", "expected 1: every feature is turned");
   blocks.attention = {{"causal", true},

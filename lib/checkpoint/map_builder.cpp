@@ -232,6 +232,15 @@ Index layer_count(const Configuration& config, const std::vector<std::string>& k
   return layers;
 }
 
+Configuration default_rope(const Configuration& config) {
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const Configuration rope = config.object(key);
+    if (const std::string kind = rope.word({"rope_type", "type"}, "default"); kind != "default")
+      config.refuse(key, "found rope_type " + shown(kind) + ", which no layer here does; expected 'default'");
+  }
+  return config.object("rope_parameters");
+}
+
 std::string activation_of(const Configuration& config, const std::vector<std::string>& keys,
                           const std::string& fallback) {
   static const std::vector<std::pair<std::string, std::string>> kNames = {

@@ -125,6 +125,9 @@ Index head_dimension(const Configuration& config, const std::string& heads_key, 
 Index layer_count(const Configuration& config, const std::vector<std::string>& keys,
                   const TensorNames& names);
 
+/// Refuses rotary positions of another kind than the usual: `rope_parameters` (returned) and `rope_scaling`.
+Configuration default_rope(const Configuration& config);
+
 /// The name that layers here have for an activation, by Hugging Face's: "gelu_new" -> "gelu-tanh".
 std::string activation_of(const Configuration& config, const std::vector<std::string>& keys,
                           const std::string& fallback);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "basin/checkpoint/family_maps.h"
 
 namespace basin {
@@ -17,16 +19,17 @@ CheckpointMap neox_map(const Configuration& config, MapBuilder made, const DataF
                                                             : TransformerBlocks::Order::pre;
   blocks.attention_bias = config.flag("attention_bias", true) ? "qkvo" : "";
   blocks.fused = Fused::heads;
-  config.expect_absent("rope_scaling");
-  const Configuration rope = config.object("rope_parameters");
+  const Configuration rope = default_rope(config);
   const double share = rope.number({"partial_rotary_factor"}, config.number({"rotary_pct"}, 0.25)),
                turned = static_cast<double>(blocks.head_dim) * share;
-  if (!(turned >= 0 && turned <= static_cast<double>(blocks.head_dim)) || static_cast<Index>(turned) % 2 != 0)
-    config.refuse("rotary_pct", "turns " + std::to_string(turned) + " of the " +
+  const auto dimensions =
+      static_cast<Index>(std::clamp(turned, -1.0, 2.0 * static_cast<double>(blocks.head_dim)));
+  if (dimensions < 0 || dimensions > blocks.head_dim || dimensions % 2 != 0)
+    config.refuse("rotary_pct", "turns " + std::to_string(dimensions) + " of the " +
                                     std::to_string(blocks.head_dim) +
                                     " features of a head; expected an even number of them");
-  blocks.attention = {{"causal", true}, {"rotary.dimensions", static_cast<Index>(turned)}};
-  if (static_cast<Index>(turned) > 0)
+  blocks.attention = {{"causal", true}, {"rotary.dimensions", dimensions}};
+  if (dimensions > 0)
     blocks.attention["rotary.base"] =
         rope.number({"rope_theta"}, config.number({"rotary_emb_base", "rope_theta"}, 10000));
   const Index most = config.size({"max_position_embeddings"}, std::max<Index>(data.tokens, 1));

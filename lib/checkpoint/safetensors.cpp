@@ -478,6 +478,8 @@ SafetensorsFile::SafetensorsFile(std::string path)
   std::string start(std::min<std::uint64_t>(size, 9), '\0');
   file_->read(0, start.data(), start.size());
   if (looks_like_pickle(start)) refuse(path_, pickle_recipe(path_));
+  if (start == "version h")  // of "version https://git-lfs.github.com/spec/v1"
+    refuse(path_, "a pointer of Git LFS, not the file itself; expected what 'git lfs pull' puts there");
   if (size < 8)
     refuse(path_, "found " + std::to_string(size) + " bytes; expected 8 with the length of the header");
   const auto length = from_little_endian<std::uint64_t>(start.data());

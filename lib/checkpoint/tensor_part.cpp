@@ -4,7 +4,6 @@
 #include <functional>
 #include <numeric>
 
-#include "basin/linalg/errors.h"
 #include "basin/linalg/words.h"
 
 namespace basin {
@@ -20,7 +19,7 @@ double product(const std::vector<Index>& shape) {  // not as an integer: a file 
 
 TensorView::TensorView(const TensorPart& part, const std::vector<Index>& shape) {
   const auto refuse = [&](const std::string& what) {
-    throw InputError("tensor " + part.tensor + " of shape " + shape_text(shape) + ": " + what);
+    throw MapError("tensor " + part.tensor + " of shape " + shape_text(shape) + ": " + what);
   };
   const std::vector<Index>& whole = part.reshape.empty() ? shape : part.reshape;
   if (product(whole) != product(shape))

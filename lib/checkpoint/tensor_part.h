@@ -5,9 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "basin/linalg/errors.h"
 #include "basin/linalg/types.h"
 
 namespace basin {
+
+/// What a map of tensors says cannot be: the map is wrong, whatever the checkpoint.
+class MapError : public InputError {
+  using InputError::InputError;
+};
 
 /// A block, or a piece of one, in NumPy's words:
 ///
@@ -27,7 +33,7 @@ struct TensorPart {
 /// The part as places in the numbers of its tensor.
 class TensorView {
  public:
-  /// Throws InputError, naming the tensor, for a shape that the part cannot be of.
+  /// Throws MapError, naming the tensor, for a shape that the part cannot be of.
   TensorView(const TensorPart& part, const std::vector<Index>& shape);
 
   const std::vector<Index>& extents() const { return extents_; }  ///< the shape of the part

@@ -132,7 +132,10 @@ CheckpointMap timm_map(const Configuration& config, MapBuilder made, const DataF
   args.expect_flag("qk_norm", false);
   args.expect_flag("class_token", true);
   args.expect_flag("dynamic_img_size", false);
+  args.expect_flag("pre_norm", false);
   args.expect_absent("init_values");
+  args.pass({"num_classes", "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate",
+             "attn_drop_rate", "drop_path_rate", "weight_init", "fix_init", "strict_img_size"});
 
   TransformerBlocks blocks;
   blocks.width = args.size({"embed_dim"}, config.has("num_features")
@@ -148,6 +151,8 @@ CheckpointMap timm_map(const Configuration& config, MapBuilder made, const DataF
   blocks.norm = {{"epsilon", args.number({"norm_eps"}, 1e-6)}};
   blocks.attention_bias = args.flag("qkv_bias", true) ? "qkvo" : "o";
   blocks.fused = Fused::thirds;
+  for (const std::string& key : args.unread())
+    args.refuse(key, "is no option of the Vision Transformers here; expected it left out");
   const std::string l = "blocks.{i}.";
   const Index classes = config.size({"num_classes"}, classes_of(names, "head", 1000));
   return vision_map(std::move(made), images, blocks,

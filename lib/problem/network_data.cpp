@@ -112,8 +112,9 @@ void NetworkData::take_mask(const Extent& shape, const Vector<double>& values) {
 void NetworkData::take_targets(const Extent& shape, const Vector<double>& values) {
   if (labels_) return take_labels(shape, values);
   const Shape out = network_->output();
-  const Extent expected = {data_.samples, out.tokens, out.width};
-  if (shape != expected) wrong_shape(shape, shape_text(expected) + ", the outputs of the architecture");
+  const Extent expected = {data_.samples, out.tokens, out.width}, pooled = {data_.samples, out.width};
+  if (shape != expected && !(out.tokens == 1 && shape == pooled))
+    wrong_shape(shape, shape_text(expected) + ", the outputs of the architecture");
   data_.Y = as_rows(values, out.width);
 }
 

@@ -27,8 +27,9 @@ class NetworkData {
   void take_token_types(const std::vector<Index>& shape, const Vector<double>& values);
   /// 0 or 1 (N, tokens); every sample has a real token.
   void take_mask(const std::vector<Index>& shape, const Vector<double>& values);
-  /// Y (N, tokens, width) of the outputs; or labels, (N, tokens), or (N) where that is one: whole numbers
-  /// below the width, negative where a row counts for nothing, as a masked one has to.
+  /// Y (N, tokens, width) of the outputs, or (N, width) where tokens are one; or labels, (N, tokens), or (N)
+  /// where that is one: whole numbers below the width, negative where a row counts for nothing, as a masked
+  /// one has to.
   void take_targets(const std::vector<Index>& shape, const Vector<double>& values);
 
   const Architecture& architecture() const { return architecture_; }

@@ -82,8 +82,8 @@ Command::Command(Introduction introduction, int argc, const char* const* argv, i
   const auto declare = [this](Identity identity) {
     return IdentifiedOptions(common_, identities_, identity);
   };
-  declare(Identity::none)                                                                              //
-      ("output,o", po::value<std::string>()->value_name("FILE"), "the HDF5 file to write (required)")  //
+  declare(Identity::none)                                                                         //
+      ("output,o", po::value<std::string>()->value_name("FILE"), "the file to write (required)")  //
       ("overwrite", po::bool_switch(), "replace the output file if it exists");
   declare(Identity::run)("seed", po::value<Seed>()->default_value(Seed{})->value_name("S"),
                          "seed of all random numbers");

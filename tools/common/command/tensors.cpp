@@ -109,6 +109,9 @@ std::vector<std::pair<std::string, std::vector<Index>>> NamedVectors::groups(
 
 Vector<double> NamedVectors::all_blocks(const hdf5::Reader& file, const std::string& group,
                                         bool every) const {
+  if (!file.has_group(group))
+    file.refuse(group, "expected a group with an array for each " +
+                           std::string(setup_.checkpoint ? "tensor of the checkpoint" : "block"));
   const std::vector<std::string> members = file.members(group);
   const auto there = [&](const std::string& name) {
     return std::find(members.begin(), members.end(), name) != members.end();
@@ -186,16 +189,19 @@ Vector<double> NamedVectors::read_safetensors(const std::string& path) const {
   return trained_part(path, read_weights(path));
 }
 
-Vector<double> vector_from(const Setup& setup, const std::string& path, std::string dataset) {
+Vector<double> vector_from(const Setup& setup, const std::string& path, std::string dataset,
+                           bool row_needed) {
   const Index P = setup.parameters().theta_size();
   const hdf5::Reader file(path);
   if (dataset.starts_with('/') && file.has_group(dataset)) return NamedVectors(setup).read(file, dataset);
   Index row = 1;
+  bool named = false;
   if (const std::size_t colon = dataset.rfind(':'); colon != std::string::npos) {
     const std::string text = dataset.substr(colon + 1);
     row = text.empty() ? 1 : parse_index(text).value_or(0);
     if (row < 1) throw InputError(path + ":" + dataset + ": found '" + text + "'; expected a number from 1");
     dataset = dataset.substr(0, colon);
+    named = true;
   }
   if (dataset.empty() || dataset[0] != '/') dataset = "/" + dataset;
   const hdf5::Array array = file.read_array(dataset);
@@ -204,6 +210,9 @@ Vector<double> vector_from(const Setup& setup, const std::string& path, std::str
     throw InputError(path + ": " + dataset + ": found shape " + hdf5::text(array.shape) + "; expected (" +
                      std::to_string(P) + ",), or row " + std::to_string(row) + " of (k, " +
                      std::to_string(P) + ")");
+  if (row_needed && !named && rows > 1)
+    throw InputError(path + ": " + dataset + ": found " + std::to_string(rows) + " rows; expected " +
+                     dataset + ":ROW, from 1");
   return array.values.segment((row - 1) * P, P);
 }
 

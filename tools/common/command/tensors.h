@@ -49,8 +49,10 @@ class NamedVectors {
 };
 
 /// A vector over theta: P numbers in a dataset of an HDF5 file, a row of a matrix with that many columns
-/// ("/matrix:2", from 1), or a group of arrays by name. Throws InputError.
-Vector<double> vector_from(const Setup& setup, const std::string& path, std::string dataset);
+/// ("/matrix:2", from 1; the first where none is named, unless that is needed), or a group of arrays by name.
+/// Throws InputError.
+Vector<double> vector_from(const Setup& setup, const std::string& path, std::string dataset,
+                           bool row_needed = false);
 
 /// Writes weights of all blocks as the .safetensors file that the problem came from, and says in a line what
 /// their types changed. text: of the run, kept in the metadata. Throws InputError for a problem that came

@@ -1,5 +1,6 @@
 #include "common/problem/checkpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <set>
@@ -95,6 +96,10 @@ Source source_of(const Command& command, const Checkpoint& checkpoint, const Dat
     try {
       CheckpointMap map = checkpoint_map_from_json(text_of_file(path));
       static_cast<void>(blocks(map.architecture));
+      for (const auto& [copy, original] : map.copies)
+        for (const std::string& name : {copy, original})
+          if (checkpoint.find(name) == nullptr)
+            throw InputError("copies: " + checkpoint.path() + " has no tensor " + shown(name));
       return {std::move(map), "a network of one's own", path, {}};
     } catch (const InputError& error) {
       const std::string what = error.what();
@@ -160,6 +165,24 @@ std::string listed(const std::vector<std::string>& names) {
   return list;
 }
 
+ImportedCheckpoint import_with_options(const Command& command, const Checkpoint& checkpoint,
+                                       const Source& source) {
+  std::vector<std::string> unused;
+  if (command.given("unused")) unused = command.texts("unused");
+  for (const std::string& pattern : unused)
+    if (std::none_of(checkpoint.tensors().begin(), checkpoint.tensors().end(),
+                     [&](const StoredTensor& t) { return fits_pattern(pattern, t.name); }))
+      throw InputError("--unused " + pattern + ": " + checkpoint.path() + " has no such tensor");
+  try {
+    return import_checkpoint(checkpoint, source.map, unused, source.why);
+  } catch (const InputError& error) {
+    const std::string what = error.what();
+    throw InputError(what + (what.find(" is not used by the model") == std::string::npos
+                                 ? ""
+                                 : "; --unused NAME leaves a tensor out"));
+  }
+}
+
 /// What was not taken as a parameter: nothing is left out in silence.
 void say_left_out(Command& command, const CheckpointLayout& layout, const Source& source) {
   std::vector<std::string> kept, copies;
@@ -214,7 +237,7 @@ void checkpoint_problem(int argc, const char* const* argv) {
   Architecture& architecture = source.map.architecture;
   if (command.given("loss"))
     architecture.loss = loss_named(command.get<std::string>("loss"));
-  else if (!command.given("map"))
+  else if (!source.map.says_loss)
     architecture.loss = with_defaults(
         LossDescription{given.targets && given.targets->floating ? "squared" : "cross-entropy"});
   if (command.get<bool>("show-map")) {
@@ -225,9 +248,7 @@ void checkpoint_problem(int argc, const char* const* argv) {
     if (!command.given(option))
       throw InputError("--" + std::string(option) + ": missing; expected a .npy file");
 
-  ImportedCheckpoint imported = import_checkpoint(
-      checkpoint, source.map, command.given("unused") ? command.texts("unused") : std::vector<std::string>(),
-      source.why);
+  ImportedCheckpoint imported = import_with_options(command, checkpoint, source);
   ModelPoint<double> point;
   const std::vector<ParameterBlock> all = blocks(architecture);
   point.model = build<double>(architecture, matching_blocks({"*"}, all));
@@ -239,11 +260,13 @@ void checkpoint_problem(int argc, const char* const* argv) {
   const std::string sha256 = hdf5::sha256_of_files("", read);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const double loss = point.linearize({.keep = false}).loss();
-  if (command.given("expect-loss")) check_expected_loss(command.get<std::string>("expect-loss"), point, loss);
+  std::string agreement;
+  if (command.given("expect-loss"))
+    agreement = ", as expected" + expected_loss(command.get<std::string>("expect-loss"), point, loss);
 
   command.say(command.output() + ": " + source.family + ", " + std::to_string(point.weights.size()) +
               " parameters (" + types_of(imported.layout) + ", exactly); loss f = " + number(loss, 10) +
-              (command.given("expect-loss") ? ", as expected" : ""));
+              agreement);
   command.say(data_text(architecture, data->samples) + "; f = " + point.model->loss().facts().formula);
   say_left_out(command, imported.layout, source);
   Problem problem;
@@ -293,7 +316,7 @@ eigenvector or a direction, with 0 where blocks are not trained (--train).
   const std::size_t colon = place.find(":/");
   if (colon == std::string::npos || colon == 0)
     throw InputError("--vector " + place + ": expected FILE:/PATH or FILE:/PATH:ROW");
-  const Vector<double> vector = vector_from(setup, place.substr(0, colon), place.substr(colon + 1));
+  const Vector<double> vector = vector_from(setup, place.substr(0, colon), place.substr(colon + 1), true);
   command.say(write_vector_at(command.output(), overwrite, setup, vector, type));
 }
 

@@ -7,9 +7,10 @@
 
 namespace basin::tools {
 
-/// Throws InputError unless the loss is the expected one, to the digits that are given of it and to single
-/// precision. The message says what would give the expected one, of the usual reasons that can be tried:
-/// another average, epsilon, GELU, mask; and names the others. expected: as the user wrote it.
-void check_expected_loss(const std::string& expected, const ModelPoint<double>& point, double loss);
+/// Throws InputError unless the loss is the expected one: to the digits that are given of it, or to single
+/// precision where no other way to compute it comes nearer; which is said, else the text is empty. The
+/// message says what would give the expected one, of the usual reasons that can be tried: another average,
+/// epsilon, GELU, mask; or names them all. expected: as the user wrote it.
+std::string expected_loss(const std::string& expected, const ModelPoint<double>& point, double loss);
 
 }  // namespace basin::tools
