@@ -7,7 +7,9 @@
 #include "basin/single_layer/kernel_analysis.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
+#include "common/command/words.h"
 #include "common/ntk/file.h"
+#include "common/ntk/network.h"
 #include "common/ntk/summary.h"
 
 using namespace basin;
@@ -41,6 +43,10 @@ What does not fit in --memory is refused, with what it would need. --kernels sum
 saves most of the time; --kernels unions adds all sets of blocks. --compare does everything for the other kernel
 (softmax or Gaussian) as well, at the same weights, and says what differs.
 
+Of other networks kernels come from all singular values of J, or products with it (matrix-free); under cross-entropy
+first on what residuals see, numbers that add up to 0 over the classes of a row. Rows of outputs that count in no loss are
+left out (--rows all takes them in).
+
 The certificate says whether gradient descent from these weights is proven to reach zero loss: with which step, at
 which rate, within which radius; or by which factor the residual is too large. --suggest looks for the scaling of
 the targets, or of one block's weights, at which it would pass.
@@ -49,14 +55,28 @@ the targets, or of one block's weights, at which it would pass.
   basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
 )"};
 
-/// The sets of trained blocks that --kernels names.
-std::vector<std::vector<std::string>> sets_of(const std::vector<std::string>& trained,
-                                              const std::string& kernels) {
+/// The sets of trained blocks that --kernels names, or that its patterns fit; all of them last.
+std::vector<KernelSet> sets_of(const Setup& setup, const std::string& kernels) {
+  const std::vector<std::string> trained = setup.parameters().trained();
+  std::vector<KernelSet> sets;
   const std::map<std::string, KernelSets> names = {
       {"sum", KernelSets::sum}, {"blocks", KernelSets::blocks}, {"unions", KernelSets::unions}};
-  const auto which = names.find(kernels);
-  if (which == names.end()) throw InputError("--kernels " + kernels + ": expected sum, blocks or unions");
-  return kernel_sets(trained, which->second);
+  if (const auto which = names.find(kernels); which != names.end()) {
+    for (const auto& blocks : kernel_sets(trained, which->second)) sets.push_back({joined(blocks), blocks});
+    sets.back().name = "sum";
+    return sets;
+  }
+  std::vector<ParameterBlock> blocks;
+  for (const std::string& name : trained) blocks.push_back(setup.parameters().find(name).block);
+  try {
+    for (const std::string& pattern : split(kernels, ','))
+      sets.push_back({pattern, matching_blocks(parse_blocks(pattern), blocks)});
+  } catch (const InputError& error) {
+    throw InputError("--kernels " + kernels +
+                     ": expected sum, blocks, unions, or patterns of trained blocks: " + error.what());
+  }
+  sets.push_back({"sum", trained});
+  return sets;
 }
 
 /// Refuses what --memory does not hold.
@@ -172,6 +192,7 @@ void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const Min
 
 void add_options(Command& command) {
   add_model_options(command);
+  add_network_options(command);
   command.add_memory_option();
   command.add_assert_option({{"positive-definite",
                               "the kernel of all trained blocks is, for certain, with lambda_min above "
@@ -181,7 +202,9 @@ void add_options(Command& command) {
       ("method", po::value<std::string>()->default_value("auto")->value_name("METHOD"),
        "auto, dense, formed, singular-values or matrix-free")  //
       ("kernels", po::value<std::string>()->default_value("blocks")->value_name("WHICH"),
-       "sum, blocks (each, and their sum) or unions (of all sets of trained blocks)")  //
+       "sum, blocks (each, and their sum), unions (of all sets of trained blocks), or patterns of blocks, a "
+       "kernel "
+       "each: 'blocks.0.*,blocks.1.*'")  //
       ("max-products", po::value<Index>()->default_value(2000)->value_name("COUNT"),
        "products that matrix-free may spend")                                           //
       ("compare", po::bool_switch(), "also with the other kernel at the same weights")  //
@@ -209,14 +232,17 @@ void body(Command& command) {
   if (!command.parse()) return;
   check_options(command);
   const Setup setup = read_setup(command);
-  if (!setup.single_attention())
-    throw InputError(
-        setup.input +
-        ": the NTK block by block, its conditions and the certificate are known of one attention "
-        "layer under squared loss alone; of other networks, `basin-train --ntk --steps 0` records "
-        "the smallest eigenvalue of the trained blocks' kernel");
-  const auto sets = sets_of(setup.parameters().trained(), command.get<std::string>("kernels"));
+  const std::vector<KernelSet> named = sets_of(setup, command.get<std::string>("kernels"));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
+  if (!setup.single_attention()) {
+    const std::string picture = network_kernels(command, file, setup, named);
+    command.say(setup.text());
+    write_frame(file, command, setup, kIntroduction.name, "Neural tangent kernel", picture);
+    return file.commit();
+  }
+  refuse(command, {"rows"}, "of one attention layer, of which all rows count");
+  std::vector<std::vector<std::string>> sets;
+  for (const KernelSet& set : named) sets.push_back(set.blocks);
 
   const NtkAnalysisOptions options = analysis_options(command, setup, sets);
   const NtkAnalysis found = analyse(command, setup, options, sets);
@@ -229,7 +255,8 @@ void body(Command& command) {
     suggest(command, file, setup, minima_options(options), found.sum(), input, certificate);
   if (found.products) say_products(command, *found.products);
   write_kernels(file, "/entry/summary", found.kernels);
-  write_conditions(file, found.kernels, found.ranks);
+  write_conditions(file, found.kernels);
+  write_ranks(file, found.ranks);
   if (command.get<bool>("compare")) compare(command, file, setup, sets, found);
   command.verdict("positive-definite", found.sum().positive_definite());
   command.verdict("certified", certificate.passes);

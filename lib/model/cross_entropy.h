@@ -32,7 +32,8 @@ class CrossEntropy final : public Loss<S> {
                .quadratic = false,
                .convex = true,
                .infimum = 0,
-               .attained = false} {
+               .attained = false,
+               .centred = true} {
     const std::string average = std::get<std::string>(description.options.at("average"));
     facts_.average = average_from_name(average, {"sum", "rows", "samples"});
     facts_.formula = "cross-entropy -log softmax(F)_y, " +

@@ -31,6 +31,7 @@ struct LossFacts {
   bool convex;          ///< in F: then G = J^T H_l J is positive semidefinite
   double infimum;       ///< of l over all outputs
   bool attained;        ///< by some output: then l = infimum is a global minimum
+  bool centred = false;  ///< r of a row adds up to 0 over its outputs, whatever these are
 };
 
 /// What the outputs of some rows are compared with, as LossFacts::labels says.

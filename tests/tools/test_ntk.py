@@ -1,10 +1,14 @@
 """basin-ntk against NumPy's singular values."""
 
+import re
 import unittest
+from pathlib import Path
 
 import h5py
 import numpy as np
 from support import BLOCKS, ORACLES, ToolTest, jacobian, run, write_problem
+
+CASES = Path(__file__).parent.parent / "checkpoints" / "cases"
 
 
 class Ntk(ToolTest):
@@ -206,6 +210,96 @@ class Ntk(ToolTest):
                     found = result["entry/ntk_" + ours + "/eigenvalue"][()]
                     # the oracle's are eigenvalues of a formed kernel: right to eps times the largest
                     self.assertLessEqual(np.abs(found - expected).max(), 1e-14 * expected[0])
+
+
+class Networks(ToolTest):
+    """Networks of several layers: J from basin-evaluate, whose products are tested by themselves, its kernels from NumPy."""
+
+    def problem_of(self, case):
+        folder = CASES / case
+        options = [word for name in ("inputs", "targets", "mask", "token_type_ids") if (folder / f"{name}.npy").exists()
+                   for word in ("--token-types" if name == "token_type_ids" else f"--{name}", folder / f"{name}.npy")]
+        self.done("basin-problem", "checkpoint", folder, "-o", "p.h5", "--overwrite", *options)
+        with h5py.File(self.path("p.h5")) as file:
+            shape = np.load(folder / "answers.npz")["outputs"].shape
+            labels = file["data/labels"][()].ravel() if "labels" in file["data"] else None
+            counting = labels >= 0 if labels is not None else file["data/mask"][()].ravel() > 0
+        m = int(np.prod(shape))
+        with h5py.File(self.path("eye.h5"), "w") as file:
+            file["u"] = np.eye(m)
+        self.done("basin-evaluate", "p.h5", "-o", "e.h5", "--overwrite", "--cotangent", "eye.h5:/u", "-q")
+        with h5py.File(self.path("e.h5")) as file:
+            evaluation = file["entry/evaluation"]
+            J = evaluation["vjp"][()].reshape(-1, shape[-1], evaluation["gradient"].size)
+            blocks = {name: data.size for name, data in evaluation["gradient_blocks"].items()}
+            order = [line.split(" from ") for line in evaluation["title"].asstr()[()].split(": ", 1)[1].split(", ")]
+            start = {name: int(at) for name, at in order}
+            loss = evaluation["loss"][()]
+        return J, counting, {name: slice(at, at + blocks[name]) for name, at in start.items()}, loss, labels is not None
+
+    def values(self, J):
+        return np.linalg.svd(J.reshape(-1, J.shape[-1]), compute_uv=False)
+
+    def test_kernels_of_blocks_by_pattern_over_the_rows_that_count(self):
+        for case in ("bert_token", "nanogpt_nobias", "torch_post_relu_2_squared_masked", "skyformer_softmax"):
+            J, counting, blocks, loss, labelled = self.problem_of(case)
+            C = J.shape[1]
+            chosen = np.concatenate([np.arange(s.start, s.stop) for name, s in blocks.items() if name.startswith("blocks.0.attention.")])
+            for rows, kept in (("counting", J[counting] if counting.size == len(J) else J), ("all", J)):
+                self.done("basin-ntk", "p.h5", "-o", "r.h5", "--overwrite", "--rows", rows, "--kernels", "blocks.0.attention.*")
+                with h5py.File(self.path("r.h5")) as file:
+                    for name, part in (("sum", kept), ("blocks.0.attention.*", kept[:, :, chosen])):
+                        group, s = file["entry/ntk_" + name], self.values(part)
+                        found = np.zeros(kept.shape[0] * C)
+                        found[: s.size] = s
+                        self.assertLess(np.abs(group["singular_value"][()] - found).max(), 1e-12 * s[0], (case, rows, name))
+                    self.assertEqual(int(file["entry/summary/size"][1]), kept.shape[0] * C)
+                    self.assertEqual("centred" in file["entry"], labelled)
+                    if labelled:
+                        kept = J[counting] if counting.size == len(J) else J
+                        s = self.values(kept - kept.mean(axis=1, keepdims=True))[: len(kept) * (C - 1)]
+                        least = s[-1] ** 2 if s.size == len(kept) * (C - 1) else 0
+                        centred = file["entry/centred"]
+                        self.assertLessEqual(centred["lambda_min_lower"][1], least * (1 + 1e-9))
+                        self.assertGreaterEqual(centred["lambda_min_upper"][1] + 1e-24 * s[0] ** 2, least * (1 - 1e-9))
+                        self.assertAlmostEqual(centred["lambda_max"][1] / s[0] ** 2, 1, places=11)
+
+    def test_what_sizes_and_copies_say(self):
+        self.problem_of("nanogpt_nobias")
+        out = self.done("basin-ntk", "p.h5", "-o", "r.h5")
+        self.assertIn("is singular", out)
+        self.assertIn("cannot be: rank that the last layer leaves", out)
+        self.assertIn("no certificate", out)
+        refuted = run("basin-ntk", "p.h5", "-o", "r.h5", "--overwrite", "--assert", "positive-definite", cwd=self.folder)
+        self.assertEqual(refuted.returncode, 3)
+
+    def test_the_rate_of_cross_entropy(self):
+        J, counting, _, loss, _ = self.problem_of("skyformer_softmax")
+        out = self.done("basin-ntk", "p.h5", "-o", "r.h5", "--kernels", "sum")
+        s, (B, C) = self.values(J - J.mean(axis=1, keepdims=True)), J.shape[:2]
+        mu, F = s[B * (C - 1) - 1] ** 2, B * loss
+        rate = mu * C * ((1 - np.exp(-F)) / F) ** 2 / ((C - 1) * B)
+        found = float(re.search(r"1 / \(1/f\(0\) \+ (\S+) t\)", out)[1])
+        self.assertLessEqual(found, rate * (1 + 1e-9))
+        self.assertGreater(found, 0.98 * rate)
+
+    def test_the_other_kernel_and_products(self):
+        J, counting, _, _, _ = self.problem_of("bert_token")
+        kept = J[counting]
+        out = self.done("basin-ntk", "p.h5", "-o", "r.h5", "--kernels", "sum", "--compare")
+        self.assertIn("The same weights with the gaussian kernel in every attention", out)
+        self.done("basin-ntk", "p.h5", "-o", "g.h5", "--kernels", "sum", "--kernel", "gaussian")
+        for column in ("lambda_min", "lambda_max"):
+            self.assertEqual(self.results("r.h5", f"entry/compared_gaussian/{column}")[0], self.results("g.h5", f"entry/summary/{column}")[0])
+        self.done("basin-ntk", "p.h5", "-o", "f.h5", "--method", "matrix-free", "--max-products", "600")
+        s = self.values(kept)
+        upper, largest = (self.results("f.h5", f"entry/summary/{name}")[0] for name in ("lambda_min_upper", "lambda_max"))
+        self.assertGreaterEqual(upper, s[-1] ** 2 * (1 - 1e-9))
+        self.assertAlmostEqual(largest / s[0] ** 2, 1, places=5)
+        self.refused(2, "--method formed", "basin-ntk", "p.h5", "-o", "x.h5", "--method", "formed")
+        self.refused(2, "--rows some: expected counting or all", "basin-ntk", "p.h5", "-o", "x.h5", "--rows", "some")
+        self.refused(2, "--kernels head.*,nix.*: expected sum, blocks, unions, or patterns", "basin-ntk", "p.h5", "-o", "x.h5", "--kernels", "head.*,nix.*")
+        self.refused(2, "--suggest", "basin-ntk", "p.h5", "-o", "x.h5", "--suggest")
 
 
 if __name__ == "__main__":

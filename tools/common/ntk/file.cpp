@@ -131,8 +131,7 @@ void write_kernels(hdf5::Writer& file, const std::string& group, const std::vect
   hdf5::name_dimensions(file, group, {"kernel", "lambda_min_errors"}, {"block"});
 }
 
-void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels,
-                      const InputRanks& ranks) {
+void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels) {
   struct Row {
     const KernelAnalysis* kernel;
     const Condition* condition;
@@ -163,6 +162,9 @@ void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& ker
     const KernelMinimum& k = r.kernel->minimum;
     return k.lower > 0 ? r.bound->bound.value / k.lambda_min : 0.0;
   });
+}
+
+void write_ranks(hdf5::Writer& file, const InputRanks& ranks) {
   file.group("/entry/inputs", "NXcollection");
   file.write("/entry/inputs/rank_X", static_cast<std::int64_t>(ranks.plain));
   file.write("/entry/inputs/rank_centred", static_cast<std::int64_t>(ranks.centred));

@@ -19,9 +19,11 @@ void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra);
 /// The table of the kernels' ends: /entry/summary.
 void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<KernelAnalysis>& kernels);
 
-/// /entry/conditions, /entry/bounds and /entry/inputs.
-void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels,
-                      const InputRanks& ranks);
+/// /entry/conditions and /entry/bounds.
+void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels);
+
+/// /entry/inputs
+void write_ranks(hdf5::Writer& file, const InputRanks& ranks);
 
 /// /entry/certificate
 void write_certificate(hdf5::Writer& file, const CertificateInput& input, const Certificate& c);
