@@ -185,6 +185,7 @@ std::string Search::leave() {
 
 void Search::write() {
   say_catalogue(command_, data_, catalogue_);
+  if (const std::string text = contradictions_text(setup_); !text.empty()) command_.say(text);
   command_.verdict("global", std::all_of(catalogue_.verdicts.begin(), catalogue_.verdicts.end(),
                                          [](Verdict v) { return v == Verdict::global_minimum; }));
   hdf5::Writer file(output_.path(), output_.may_replace());

@@ -5,6 +5,7 @@
 
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/stationary/separation.h"
 #include "common/command/run.h"
 #include "common/command/run_output.h"
 #include "common/command/tensors.h"
@@ -104,6 +105,7 @@ class Trainer {
     training_.too_large = too_large(command_, setup_, plan_, objective_, training_);
     training_.known = global_minimum(setup_);
     say_training(command_, training_);
+    say_classes();
     command_.say(setup_.text());
     write(files.trajectory());
     files.remove();
@@ -147,6 +149,16 @@ class Trainer {
       report(progress, run_.run.step - begin, steps - begin);
     });
     if (!files.trajectory().contains(run_.run.step)) save(files);
+  }
+
+  /// Under cross-entropy, whether descent is on its way to the infimum, or what keeps it from there.
+  void say_classes() {
+    if (!objective_.at(run_.run.at.theta)) return;
+    if (const Separation s = separation_at(objective_.here()); s.holds())
+      command_.say(
+          "every row is in its class, by a margin of " + with_error(s.margin, s.error) +
+          " or more: no point like that is stationary, as the last layer grows the loss falls strictly to 0");
+    if (const std::string text = contradictions_text(setup_); !text.empty()) command_.say(text);
   }
 
   void write(const std::map<Index, std::vector<double>>& trajectory) {

@@ -10,11 +10,12 @@ from . import conditions
 from .model import footer
 from .results import same_shape
 from .scales import use_log
-from .style import (BLOCK_LOOK, DEFINITENESS_LOOK, GREY, block_label, bound_label, legend_below, new_figure,
+from .style import (BLOCK_LOOK, DEFINITENESS_LOOK, GREY, block_label, block_look, bound_label, legend_below, new_figure,
                     number_label)
 from .units import exponent_for, in_units, unit_text
 
 MARKERS = 16  # on a curve
+MOST = 8  # kernels in a picture
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,12 @@ def pictures(result, scale):
     """(name, figure) of each picture of an NTK result."""
     ends = conditions.read(result)
     lines = footer(result)
+    if len(ends) > MOST and "/entry/rows" in result:
+        lines = [*lines, f"the first {MOST - 1} kernels and the sum, of {len(ends)} in the file"]
+        ends = [*ends[:MOST - 1], ends[-1]]
     drawn = [("conditions", conditions.draw(ends, scale, lines))]
     if "/entry/ntk" in result:  # singular values were computed
-        kernels = [read_kernel(result, end.name) for end in ends if end.name in BLOCK_LOOK]
+        kernels = [read_kernel(result, end.name) for end in ends if end.name in BLOCK_LOOK or "/entry/rows" in result]
         unit = exponent_for(*(kernel.upper for kernel in kernels))
         kernels = [Kernel(kernel.name, *(in_units(values, unit) for values in (kernel.eigenvalues, kernel.lower, kernel.upper)),
                           unit) for kernel in kernels]
@@ -93,7 +97,7 @@ def draw(kernels, scale, lines):
     else:
         axes.set_ylim(0, 1.05 * bounds.max() or 1)
     for position, kernel in enumerate(kernels):
-        draw_kernel(axes, kernel, position / len(kernels))
+        draw_kernel(axes, kernel, block_look(kernel.name, position), position / len(kernels))
     axes.set(xlabel="number of the eigenvalue, descending", ylabel=r"eigenvalue $\lambda$ of K" + unit_text(kernels[0].unit))
     rounding = kernels[-1].rounding
     shaded = (bounds[bounds > 0] <= rounding).any()
@@ -112,10 +116,10 @@ def draw(kernels, scale, lines):
     return figure
 
 
-def draw_kernel(axes, kernel, phase):
+def draw_kernel(axes, kernel, look, phase):
     """One spectrum: a line with its band where eigenvalues are above 0, triangles at the upper bounds of
     those that cannot be told from 0. `phase` in [0, 1) sets markers of different curves apart."""
-    colour, line, marker = BLOCK_LOOK[kernel.name]
+    colour, line, marker = look
     number = np.arange(1, kernel.eigenvalues.size + 1)
     every = max(1, number.size // MARKERS)
     known = kernel.nonzero
@@ -131,8 +135,8 @@ def draw_kernel(axes, kernel, phase):
 def legend_handles(kernels):
     """A handle for each kernel, then one for each kind of mark that occurs."""
     handles = []
-    for kernel in kernels:
-        colour, line, marker = BLOCK_LOOK[kernel.name]
+    for position, kernel in enumerate(kernels):
+        colour, line, marker = block_look(kernel.name, position)
         handles.append(Line2D([], [], color=colour, linestyle=line, marker=marker, markerfacecolor="none",
                               label=kernel.label))
     if any(kernel.nonzero.any() for kernel in kernels):

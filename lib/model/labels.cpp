@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 namespace basin {
 namespace {
@@ -67,6 +68,26 @@ double accuracy(const Linearization<S>& at, const Data<double>& data) {
 }
 
 template double accuracy(const Linearization<double>&, const Data<double>&);
+double smallest_margin(const Linearization<double>& at) {
+  const std::vector<std::int32_t>& labels = at.point().data->labels;
+  const Mask& counting = at.counting_rows();
+  double smallest = kInfinity;
+  std::mutex changing;
+  at.sum_over_outputs([&](Index first, ConstMatrixRef<double> F) {
+    double least = kInfinity;
+    for (Index row = 0; row < F.rows(); ++row) {
+      const auto k = static_cast<std::size_t>(first + row);
+      if (!counting.empty() && counting[k] == 0) continue;
+      for (Index c = 0; c < F.cols(); ++c)
+        if (c != labels[k]) least = std::min(least, F(row, labels[k]) - F(row, c));
+    }
+    const std::lock_guard lock(changing);
+    smallest = std::min(smallest, least);
+    return 0.0;
+  });
+  return smallest;
+}
+
 template double accuracy(const Linearization<float>&, const Data<double>&);
 
 }  // namespace basin

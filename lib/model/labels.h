@@ -18,4 +18,8 @@ double accuracy(const Matrix<double>& F, const Data<double>& data, const Mask& c
 template <class S>
 double accuracy(const Linearization<S>& at, const Data<double>& data);
 
+/// By how much the output of its class is above all others of its row, in the worst row that counts; negative
+/// where one is in another class. Of labels; infinite without a row that counts.
+double smallest_margin(const Linearization<double>& at);
+
 }  // namespace basin

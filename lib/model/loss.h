@@ -23,14 +23,14 @@ Average average_from_name(const std::string& name, const std::vector<std::string
 /// What is known of a loss beside its numbers. Nothing else in the library assumes a formula: what needs a
 /// quadratic loss, or one whose infimum is attained, asks.
 struct LossFacts {
-  std::string name;     ///< "squared", as an architecture says it
-  std::string formula;  ///< "1/2 |F - Y|^2", the average included
-  Average average;      ///< what the terms of the rows are averaged over
-  bool labels;          ///< targets are classes, one a row; else numbers Y
-  bool quadratic;       ///< l = |F - Y|^2 / 2: H_l = 1, G = J^T J, r = F - Y, l = |r|^2 / 2
-  bool convex;          ///< in F: then G = J^T H_l J is positive semidefinite
-  double infimum;       ///< of l over all outputs
-  bool attained;        ///< by some output: then l = infimum is a global minimum
+  std::string name;      ///< "squared", as an architecture says it
+  std::string formula;   ///< "1/2 |F - Y|^2", the average included
+  Average average;       ///< what the terms of the rows are averaged over
+  bool labels;           ///< targets are classes, one a row; else numbers Y
+  bool quadratic;        ///< l = |F - Y|^2 / 2: H_l = 1, G = J^T J, r = F - Y, l = |r|^2 / 2
+  bool convex;           ///< in F: then G = J^T H_l J is positive semidefinite
+  double infimum;        ///< of l over all outputs
+  bool attained;         ///< by some output: then l = infimum is a global minimum
   bool centred = false;  ///< r of a row adds up to 0 over its outputs, whatever these are
 };
 

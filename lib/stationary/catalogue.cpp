@@ -104,7 +104,7 @@ Verdict verdict_of(const CatalogueItem& item, const Catalogue& c) {
     case PointKind::degenerate:  // a known value decides where second order does not
       return at_lowest && c.lowest_known ? Verdict::global_minimum : Verdict::degenerate;
     case PointKind::valley:
-      return Verdict::valley;
+      return item.to_infimum ? Verdict::global_valley : Verdict::valley;
     case PointKind::not_stationary:
       return Verdict::not_stationary;
     default:
@@ -128,6 +128,8 @@ std::string name_of(Verdict verdict) {
       return "degenerate";
     case Verdict::valley:
       return "valley to infinity";
+    case Verdict::global_valley:
+      return "global valley";
     case Verdict::not_stationary:
       return "not stationary";
     default:

@@ -19,8 +19,9 @@ enum class Verdict {
   valley,
   not_stationary,
   not_finite,
+  global_valley,  ///< to where the loss is at its infimum, which no point attains
 };
-inline constexpr int kVerdicts = 8;
+inline constexpr int kVerdicts = 9;
 std::string name_of(Verdict verdict);
 
 /// What a catalogue needs to know of a point.
@@ -31,6 +32,7 @@ struct CatalogueItem {
   PointSignature function;
   double function_error = 0;
   Index doubtful = 0;  ///< so many more may be negative: eigenvalues that are undecided, or were not counted
+  bool to_infimum = false;  ///< of a valley: f falls along it to its infimum
 };
 
 struct CatalogueEntry {

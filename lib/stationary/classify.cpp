@@ -118,7 +118,8 @@ StationaryPoint look(const NetworkTheory& theory, ModelObjective& f, const Itera
   p.saturation = p.saturation_before = p.function.saturation();
   p.norm = p.norm_before = x.theta.stableNorm();
   if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
-  p.valley = valley_of(p, before.has_value());
+  p.separation = separation_at(f.here());
+  p.valley = p.separation.holds() ? Valley::separated : valley_of(p, before.has_value());
   const double targets = point.target_size();
   p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
   p.gradient_scale = gradient_near(f, p.at.theta);
@@ -126,20 +127,21 @@ StationaryPoint look(const NetworkTheory& theory, ModelObjective& f, const Itera
   return p;
 }
 
-/// That the gradient decides, if it does: the curvature stays unknown.
+/// That margins or the gradient decide, if they do: the curvature stays unknown.
 bool settle(StationaryPoint& p, ModelObjective& f, const Vector<double>& Hg) {
-  if (is_zero(p) || (p.valley != Valley::none && is_flat(p))) return false;
+  const bool separated = p.valley == Valley::separated;
+  if (!separated && (is_zero(p) || (p.valley != Valley::none && is_flat(p)))) return false;
   PointCurvature c;
   c.norm = norm_estimate(HessianOperator(f.here()), 0);
-  if (!is_far(p, f, Hg, c.norm)) return false;
-  const double g = p.at.gradient.stableNorm();
+  if (!separated && !is_far(p, f, Hg, c.norm)) return false;
+  const double scale = c.norm * p.at.gradient.stableNorm();
   c.size = f.size();
   c.from = CountsFrom::none;
   c.exact = false;
-  c.gradient_slope = c.norm > 0 ? Hg.stableNorm() / (c.norm * g) : 0;
+  c.gradient_slope = scale > 0 ? Hg.stableNorm() / scale : 0;
   p.curvature = std::move(c);
   p.loss_error = p.rounding.loss;
-  p.kind = PointKind::not_stationary;
+  p.kind = separated ? PointKind::valley : PointKind::not_stationary;
   return true;
 }
 

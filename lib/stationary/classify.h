@@ -8,6 +8,7 @@
 #include "basin/stationary/point_curvature.h"
 #include "basin/stationary/point_signature.h"
 #include "basin/stationary/polish.h"
+#include "basin/stationary/separation.h"
 
 namespace basin {
 
@@ -27,7 +28,13 @@ enum class PointKind {
 };
 std::string name_of(PointKind kind);
 
-enum class Valley { none, saturated, vanished, exploding };
+enum class Valley {
+  none,
+  saturated,
+  vanished,
+  exploding,
+  separated,  ///< every row is in its class, and the loss falls strictly to its infimum (Separation)
+};
 
 struct StationaryPoint {
   PointKind kind = PointKind::not_finite;
@@ -48,6 +55,7 @@ struct StationaryPoint {
   bool gradient_known = true;  ///< to half of its digits: its allowance is small beside that
   Saturation saturation, saturation_before;
   double norm = 0, norm_before = 0;  ///< |theta|
+  Separation separation;             ///< of classes
 };
 
 /// How descent got there: what had been growing on the way.
@@ -56,9 +64,9 @@ struct Before {
   double norm = 0;  ///< |theta|
 };
 
-/// The verdict where the gradient, its rounding and a few products settle it, without the curvature: the
-/// point is not stationary, and no point next to it is (MATHEMATICS.md, "What is computed first"). f is left
-/// at x.
+/// The verdict where margins, the gradient, its rounding and a few products settle it, without the curvature:
+/// classes are separated, or the point is not stationary, and no point next to it is (MATHEMATICS.md, "What
+/// is computed first"). f is left at x.
 std::optional<StationaryPoint> settled_by_gradient(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
                                                    const std::optional<Before>& before = std::nullopt);
 

@@ -68,6 +68,7 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.counts_exact = c.exact ? 1 : 0, r.counts_from = static_cast<double>(c.from);
   r.count_tolerance = known(c.tolerance), r.smallest_eigenvalue = known(c.smallest);
   r.smallest_eigenvalue_bound = known(c.smallest_bound);
+  r.margin = p.separation.margin, r.margin_error = p.separation.error;
   r.saturation = p.saturation, r.before = p.saturation_before;
   const RowPlace sharpest = row_place(p.saturation.sharpest, shape.rows, shape.tokens),
                  weakest = row_place(p.saturation.weakest, shape.rows, shape.tokens);
@@ -129,10 +130,15 @@ CatalogueItem item_of(const StartRecord& r, const RecordShape& s) {
   const auto count = [](double eigenvalues) {
     return std::isnan(eigenvalues) ? Index{0} : static_cast<Index>(eigenvalues);
   };
-  return {r.kind,           count(r.negative),
-          count(r.zero),    r.loss,
-          r.loss_error,     PointSignature::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
-          r.function_error, count(r.undecided + r.uncounted)};
+  return {r.kind,
+          count(r.negative),
+          count(r.zero),
+          r.loss,
+          r.loss_error,
+          PointSignature::from_flat(r.function, s.rows, s.tokens, s.heads, s.outputs),
+          r.function_error,
+          count(r.undecided + r.uncounted),
+          r.valley == Valley::separated};
 }
 
 }  // namespace basin

@@ -40,6 +40,7 @@ struct StartRecord {
   /// NaN, as `saturation`, where attention is not known (NetworkTheory).
   double sharpest_head = 0, sharpest_sample = 0, sharpest_token = 0;
   double weakest_head = 0, weakest_sample = 0, weakest_token = 0;
+  double margin = kNaN, margin_error = kNaN;  ///< Separation
   double norm = 0, norm_before = 0, distance = 0, polish_length = 0;
   double descent_steps = 0, finish_steps = 0, polish_steps = 0, escapes = 0;
   double not_finite = 0, rose = 0, safe_step = 0;
@@ -105,6 +106,7 @@ void StartRecord::numbers(Record& r, const Visit& visit) {
       visit("largest_weight_before", r.before.largest_weight);
   visit("attention_range_before", r.before.range), visit("smallest_row_sum_before", r.before.smallest_sum);
   visit("largest_row_sum_before", r.before.largest_sum);
+  visit("margin", r.margin), visit("margin_error", r.margin_error);
   visit("norm", r.norm), visit("norm_before", r.norm_before);
   visit("distance", r.distance), visit("polish_length", r.polish_length);
   visit("descent_steps", r.descent_steps), visit("finish_steps", r.finish_steps);

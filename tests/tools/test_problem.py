@@ -100,7 +100,7 @@ class Teacher(ToolTest):
                               (["--no-weights", "--targets", "random", "-H", 4], "--heads: without effect under --no-weights"),
                               (["--no-weights", "--gain", "W_O=1"], "--gain: without effect under --no-weights")):
             self.refused(2, message, "basin-problem", "teacher", "-o", "p.h5", *args)
-        self.refused(2, "unknown kind of problem 'student'; expected teacher, text, import, construct or architecture", "basin-problem", "student")
+        self.refused(2, "unknown kind of problem 'student'; expected teacher, text, import, construct, architecture, checkpoint or export", "basin-problem", "student")
         self.refused(2, "no kind of problem given", "basin-problem")
         self.no_leftovers()
 

@@ -87,7 +87,7 @@ class Torch(ToolTest):
                 file["parameters/" + name] = map(state[tensor].detach().numpy())
             file["direction"] = vector(direction)
         self.done("basin-evaluate", "t.h5", "-o", "r.h5", "--direction", f"{self.path('t.h5')}:/direction", "--overwrite")
-        for name, value, tolerance in (("loss", loss.item(), 1e-13), ("outputs", F.detach().numpy()[:, None], 1e-13),
+        for name, value, tolerance in (("loss", loss.item(), 1e-13), ("outputs", F.detach().numpy(), 1e-13),
                                        ("gradient", vector(dict(zip(names, gradient))), 1e-12), ("hessian_products", vector(dict(zip(names, product)))[None], 1e-11)):
             found = self.results("r.h5", "entry/evaluation/" + name)
             np.testing.assert_allclose(found, value, rtol=0, atol=tolerance * np.abs(value).max(), err_msg=name)

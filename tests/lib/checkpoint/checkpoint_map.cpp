@@ -142,10 +142,14 @@ TEST_CASE("what a map says wrongly is refused with its place") {
 
 TEST_CASE("checkpoints that are not what the map says are refused by tensor or block") {
   const TemporaryFolder folder;
+  // the map is blamed for what it says, the checkpoint for what it has
   const auto refused = [&](const auto& change, const std::string& words, const std::string& map = kMap) {
     std::vector<NamedTensor> all = tensors();
     change(all);
-    CHECK_THROWS_WITH(imported(folder, all, map), Contains("m.safetensors: ") && Contains(words));
+    CHECK_THROWS_WITH(imported(folder, all, map),
+                      Contains(map == kMap && words.find("reshape") == std::string::npos ? "m.safetensors: "
+                                                                                         : "map.json: ") &&
+                          Contains(words));
   };
   const auto nothing = [](std::vector<NamedTensor>&) {};
   using All = std::vector<NamedTensor>;
@@ -191,6 +195,8 @@ TEST_CASE("tensors may be named as unused, and come back") {
   std::ostringstream back;
   write_weights(back, got.layout, blocks(checkpoint_map_from_json(kMap).architecture), got.weights);
   CHECK(back.str() == file_text(folder / "m.safetensors"));
-  CHECK_THROWS_WITH(imported(folder, all, kMap, {"adapter.*", "nothing"}),
-                    Contains("there is no tensor 'nothing'"));
+  // a copy that is left out may differ
+  all[5].values[4] = 7;
+  CHECK_THROWS_WITH(imported(folder, all, kMap, {"adapter.*"}), Contains("lm_head is tied to wte"));
+  CHECK(imported(folder, all, kMap, {"adapter.*", "lm_head"}).weights == got.weights);
 }

@@ -319,7 +319,7 @@ void read_codes(const hdf5::Reader& file, CatalogueData& data) {
   };
   const std::vector<Index> origins = codes("search_code", static_cast<Index>(Origin::from)),
                            kinds = codes("kind_code", static_cast<Index>(PointKind::not_finite)),
-                           valleys = codes("valley_code", static_cast<Index>(Valley::exploding));
+                           valleys = codes("valley_code", static_cast<Index>(Valley::separated));
   data.starts.resize(seeds.size());
   for (std::size_t i = 0; i < seeds.size(); ++i) {
     StartRecord& r = data.starts[i];

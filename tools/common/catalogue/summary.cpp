@@ -53,6 +53,7 @@ void say_steps(Command& command, const CatalogueData& data) {
 std::string given_text(const StartRecord& r, Verdict verdict, const std::string& point) {
   constexpr double kSame = 1e-8;  // of |theta|: digits that a file written by hand has
   if (verdict == Verdict::not_stationary || verdict == Verdict::not_finite) return point + " is ";
+  if (verdict == Verdict::global_valley) return point + " is in a ";  // which is no point near by
   const std::string article = verdict == Verdict::degenerate ? "" : "a ";
   if (r.distance <= kSame * r.norm) return point + " is " + article;
   return point + ", f = " + number(r.start_loss, 7) + ", is at a distance of " + number(r.distance, 3) +

@@ -27,6 +27,9 @@ std::string valley_text(const StartRecord& r) {
              ": its sum " + change(r.before.smallest_sum, r.saturation.smallest_sum);
     case Valley::exploding:
       return "the weights grow: |theta| " + change(r.norm_before, r.norm);
+    case Valley::separated:
+      return "every row is in its class, by a margin of " + with_error(r.margin, r.margin_error) +
+             " or more: as the last layer grows the loss falls strictly to 0, its infimum";
     default:
       return "";
   }
@@ -105,6 +108,8 @@ std::string describe_point(const StartRecord& r, Verdict verdict, const Catalogu
       return std::string(r.uncounted > 0 ? "not decided by the eigenvalues that were counted: "
                                          : "degenerate, not decided by second order: ") +
              loss + gap + "; " + slope + ", " + counts_text(r) + ", " + smallest_text(r);
+    case Verdict::global_valley:
+      return "valley to the global infimum: " + loss + "; " + valley_text(r) + "; " + slope;
     case Verdict::valley:
       return "valley to infinity: " + loss + gap + "; " + valley_text(r) + "; " + slope + ", " +
              counts_text(r);
@@ -139,7 +144,8 @@ std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalo
   if (const double above = r.loss - catalogue.lowest; above > r.loss_error)
     text += catalogue.lowest_known ? " (gap " + number(above, 4) + ")"
                                    : " (" + number(above, 4) + " above the lowest)";
-  if (verdict == Verdict::valley) return text + ": " + valley_text(r) + ", " + slope_text(r);
+  if (verdict == Verdict::valley || verdict == Verdict::global_valley)
+    return text + ": " + valley_text(r) + ", " + slope_text(r);
   if (r.valley != Valley::none) text += " (" + valley_text(r) + ")";
   text += ", " + slope_text(r);
   if (verdict == Verdict::not_stationary) return text;
@@ -153,7 +159,8 @@ std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalo
 
 std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& catalogue,
                      const std::string& minimum_source) {
-  const bool said = verdict == Verdict::valley || verdict == Verdict::saddle || r.valley == Valley::none ||
+  const bool said = verdict == Verdict::valley || verdict == Verdict::global_valley ||
+                    verdict == Verdict::saddle || r.valley == Valley::none ||
                     r.origin != Origin::given;  // of a given point its rows are named, whatever it is
   return describe_point(r, verdict, catalogue, minimum_source) + (said ? "" : "; " + valley_text(r));
 }

@@ -9,6 +9,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/linalg/words.h"
+#include "basin/model/row_copies.h"
 #include "basin/problem/encoding.h"
 #include "basin/single_layer/attention_view.h"
 #include "basin/single_layer/theory.h"
@@ -322,6 +323,13 @@ std::string kinks_text(Index kinks) {
          " at the kink of ReLU, exactly 0: gradient and products are those of the piece where it is 0, on "
          "the "
          "other side they differ";
+}
+
+std::string contradictions_text(const Setup& setup) {
+  const double least = least_loss_of_labels(setup.point);
+  if (!(least > 0)) return "";
+  return "the loss cannot be below " + number_below(least, 8) +
+         ": rows of outputs that are copies, of equal inputs, have different labels";
 }
 
 void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,

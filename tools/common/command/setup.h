@@ -96,6 +96,9 @@ std::string data_text(const Architecture& architecture, Index samples);
 /// "3 numbers are at the kink of ReLU, exactly 0: ...", of a point where some are.
 std::string kinks_text(Index kinks);
 
+/// "the loss cannot be below 0.3: ...", of labels that contradict each other; empty where none do.
+std::string contradictions_text(const Setup& setup);
+
 /// Everything a result file holds besides the results.
 void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,
                  const std::string& title, const std::string& default_group);

@@ -151,11 +151,10 @@ Vector<double> NamedVectors::all_blocks(const hdf5::Reader& file, const std::str
     }
   } else {
     for (const auto& e : all_.entries()) {
+      if (!every && !setup_.parameters().find(e.block.name).trainable()) continue;
       names.push_back(e.block.name);
-      if (there(e.block.name))
-        all.segment(e.theta_offset, e.block.size()) = array(e.block.name, e.block.shape);
-      else if (every || setup_.parameters().find(e.block.name).trainable())
-        missing(e.block.name, "block");
+      if (!there(e.block.name)) missing(e.block.name, "block");
+      all.segment(e.theta_offset, e.block.size()) = array(e.block.name, e.block.shape);
     }
   }
   hdf5::check_names(file, group, names, {});

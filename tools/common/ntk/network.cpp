@@ -7,7 +7,7 @@
 #include "basin/linalg/memory.h"
 #include "basin/network/attention_spec.h"
 #include "basin/ntk/head_rank.h"
-#include "basin/ntk/row_copies.h"
+#include "basin/model/row_copies.h"
 #include "basin/ntk/trained_kernel.h"
 #include "common/ntk/file.h"
 #include "common/ntk/summary.h"

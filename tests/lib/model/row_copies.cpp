@@ -1,4 +1,4 @@
-#include "basin/ntk/row_copies.h"
+#include "basin/model/row_copies.h"
 
 #include <catch2/catch.hpp>
 
