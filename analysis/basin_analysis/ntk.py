@@ -88,7 +88,7 @@ def read_kernel(result, name):
 
 def draw(kernels, scale, lines):
     """The figure of the spectra of Kernels."""
-    figure = new_figure(4.6 + 0.16 * len(kernels), "Spectrum of the neural tangent kernel K = J J\u1d40",
+    figure = new_figure(4.6 + (0.25 if long_names(kernels) else 0.16) * len(kernels), "Spectrum of the neural tangent kernel K = J J\u1d40",
                         lines)
     axes = figure.add_subplot()
     bounds = np.concatenate([kernel.upper for kernel in kernels])
@@ -112,8 +112,13 @@ def draw(kernels, scale, lines):
     if shaded:
         handles.append(Patch(color=DEFINITENESS_LOOK["in theory only"], alpha=0.25, linewidth=0,
                              label=rf"below rounding of $\lambda_\mathrm{{max}}$ ({block_label(kernels[-1].name)})"))
-    legend_below(axes, handles)
+    legend_below(axes, handles, columns=1 if long_names(kernels) else 2)
     return figure
+
+
+def long_names(kernels):
+    """Whether two of their labels do not fit beside each other."""
+    return any(len(kernel.name) > 8 for kernel in kernels)
 
 
 def draw_kernel(axes, kernel, look, phase):

@@ -1,6 +1,7 @@
 """Problem files that describe their network layer by layer (format 2.0), through the tools."""
 
 import json
+import re
 import subprocess
 
 import h5py
@@ -552,6 +553,51 @@ class Networks(ToolTest):
                 loss={"type": "crossentropy"})
         refused("/model/architecture: loss.average: found 'element'; expected one of sum, rows, samples",
                 loss={"type": "cross-entropy", "average": "element"})
+
+    def classifier(self, X, labels):
+        """p.h5: tokens of width 4, tanh, three classes each."""
+        network = {"inputs": {"type": "vectors", "tokens": X.shape[1], "width": X.shape[2]},
+                   "layers": [{"type": "linear", "name": "in", "outputs": 12}, {"type": "activation", "function": "tanh"},
+                              {"type": "linear", "name": "head", "outputs": 3}],
+                   "loss": {"type": "cross-entropy"}}
+        with h5py.File(self.path("p.h5"), "w") as file:
+            file["model/architecture"], file["data/X"], file["data/labels"] = json.dumps(network), X, labels
+
+    def test_separated_classes_and_labels_that_contradict_each_other(self):
+        rng = np.random.default_rng(2)
+        X, labels = rng.standard_normal((4, 2, 4)), rng.integers(0, 3, (4, 2))
+        self.classifier(X, labels)
+        out = self.done("basin-train", "p.h5", "-o", "t.h5", "--method", "lbfgs", "--steps", 400, "--final", "end.h5")
+        margin = float(re.search(r"every row is in its class, by a margin of (\S+) \+-", out)[1])
+        with h5py.File(self.path("end.h5")) as file:
+            W, b, V, c = (file["parameters/" + name][()] for name in ("in.W", "in.b", "head.W", "head.b"))
+        z = np.tanh(X @ W + b) @ V + c
+        others = z - 1e300 * np.eye(3)[labels]
+        self.assertAlmostEqual(margin, (np.take_along_axis(z, labels[..., None], -1)[..., 0] - others.max(-1)).min(), delta=1e-9 * margin)
+        out = self.done("basin-stationary", "p.h5", "-o", "s.h5", "--at", "end.h5", "--starts", 2)
+        self.assertIn("the given point is in a valley to the global infimum", out)
+        verdicts, codes, margins = self.results("s.h5", "entry/starts/verdict", "entry/starts/verdict_code", "entry/starts/margin")
+        self.assertEqual({v.decode() for v in verdicts}, {"global valley"})
+        self.assertEqual(set(codes), {8})
+        self.assertTrue((margins > 0).all())
+        self.assertEqual(subprocess.run([ROOT / "analysis/basin-plot", "s.h5", "-o", "pics"], cwd=self.folder, capture_output=True).returncode, 0)
+        # with the last layer held fixed margins decide nothing
+        self.done("basin-stationary", "end.h5", "-o", "f.h5", "--at", "end.h5", "--starts", 0, "--train", "in.*")
+        self.assertTrue(np.isnan(self.results("f.h5", "entry/starts/margin")).all())
+
+        X[2:] = X[:2]  # two copies of two samples, of which three rows disagree
+        labels[2:] = labels[:2]
+        labels[2, 0], labels[3, 0], labels[3, 1] = (labels[[0, 1, 1], [0, 0, 1]] + 1) % 3
+        self.classifier(X, labels)
+        bound = 6 * np.log(2) / 8
+        out = self.done("basin-train", "p.h5", "-o", "u.h5", "--method", "lbfgs", "--steps", 400, "--final", "end2.h5")
+        self.assertNotIn("every row is in its class", out)
+        said = float(re.search(r"the loss cannot be below (\S+):", out)[1])
+        self.assertAlmostEqual(said, bound, delta=1e-7)
+        self.assertLessEqual(said, bound)
+        self.assertGreaterEqual(self.results("u.h5", "entry/run/loss")[-1], bound * (1 - 1e-12))
+        self.assertLess(self.results("u.h5", "entry/run/loss")[-1], bound + 1e-3)
+        self.assertIn("the loss cannot be below", self.done("basin-stationary", "p.h5", "-o", "v.h5", "--at", "end2.h5", "--starts", 0))
 
     def test_what_is_known_of_one_attention_layer_alone(self):
         """Is refused in one line, or left out, which is said."""

@@ -1,14 +1,14 @@
 """basin-ntk against NumPy's singular values."""
 
 import re
+import subprocess
 import unittest
-from pathlib import Path
 
 import h5py
 import numpy as np
-from support import BLOCKS, ORACLES, ToolTest, jacobian, run, write_problem
+from support import BLOCKS, ORACLES, ROOT, ToolTest, jacobian, run, write_problem
 
-CASES = Path(__file__).parent.parent / "checkpoints" / "cases"
+CASES = ROOT / "tests/checkpoints/cases"
 
 
 class Ntk(ToolTest):
@@ -282,6 +282,13 @@ class Networks(ToolTest):
         found = float(re.search(r"1 / \(1/f\(0\) \+ (\S+) t\)", out)[1])
         self.assertLessEqual(found, rate * (1 + 1e-9))
         self.assertGreater(found, 0.98 * rate)
+
+    def test_pictures(self):
+        self.problem_of("bert_token")
+        for name, kernels in (("all.h5", "blocks"), ("some.h5", "blocks.0.attention.*,blocks.0.mlp.*")):
+            self.done("basin-ntk", "p.h5", "-o", name, "--kernels", kernels)
+            drawn = subprocess.run([ROOT / "analysis/basin-plot", name, "-o", "pics", "--format", "png", "--dpi", "50"], cwd=self.folder, capture_output=True)
+            self.assertEqual(drawn.returncode, 0, drawn.stderr)
 
     def test_the_other_kernel_and_products(self):
         J, counting, _, _, _ = self.problem_of("bert_token")
