@@ -36,7 +36,7 @@ class Checkpoints(ToolTest):
     def close(self, found, expected, name, tolerance=1e-10):
         """Relative to the largest number; by tensor, to at least 1e-4 of the largest of all: some vanish in exact arithmetic."""
         if not isinstance(expected, h5py.Group):
-            found, expected = np.ravel(found[()]), np.ravel(expected[()])
+            found, expected = np.ravel(found if isinstance(found, np.ndarray) else found[()]), np.ravel(expected[()])
             return np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max(), err_msg=name)
         self.assertEqual(set(found), set(expected), name)
         floor = 1e-4 * max(np.abs(v[()]).max() for v in expected.values())
@@ -62,10 +62,20 @@ class Checkpoints(ToolTest):
                     self.close(found["jvp"][k], expected[f"jvp/{k}"], "jvp")
                     for name, there in (("hessian_products", "hvp"), ("gauss_newton_products", "ggn"), ("vjp", "vjp")):
                         self.close(found[f"by_tensor/{name}/{k}"], expected[f"{there}/{k}"], f"{name}/{k}")
+            self.done("basin-hessian", "p.h5", "-o", "h.h5", "--full", "--norms", "--by-tensor", "-q")
             spectrum = np.sort(expected["hessian_eigenvalues"][()])
-        self.done("basin-hessian", "p.h5", "-o", "h.h5", "--full", "-q")
-        found = np.sort(self.results("h.h5", "entry/spectrum/eigenvalue"))
-        np.testing.assert_allclose(found, spectrum, rtol=0, atol=1e-10 * np.abs(spectrum).max(), err_msg=case)
+            with h5py.File(self.path("h.h5")) as file:
+                found = np.sort(file["entry/spectrum/eigenvalue"][()])
+                np.testing.assert_allclose(found, spectrum, rtol=0, atol=1e-10 * np.abs(spectrum).max(), err_msg=case)
+                for name in ("block_trace", "block_frobenius"):
+                    self.close(file["entry/by_tensor"][name], expected[name], name)
+            kernel = np.sort(expected["ntk_eigenvalues"][()])
+            self.done("basin-ntk", "p.h5", "-o", "k.h5", "--rows", "all", "--kernels", "sum", "-q")
+            np.testing.assert_allclose(np.sort(self.results("k.h5", "entry/ntk/sum")), kernel, rtol=0, atol=1e-12 * kernel[-1], err_msg=case)
+            x, y = (f"{a[0]!r}:{a[-1]!r}:{len(a)}" for a in (expected[f"plane/{axis}"][()].tolist() for axis in ("alpha", "beta")))
+            u, v = (f"{folder}/expected.h5:/direction/{k}" for k in (0, 1))
+            self.done("basin-slice", "p.h5", "-o", "s.h5", "--u", u, "--v", v, f"--x={x}", f"--y={y}", "-q")
+            self.close(self.results("s.h5", "train_loss").T.copy(), expected["plane/loss"], "plane", 1e-13)
 
     def test_skyformer(self):
         self.check("skyformer_gaussian_masked")
