@@ -14,6 +14,7 @@ SHIFT = 0.06  # between the intervals of kernels, of the distance of widths
 ALL = "all blocks"
 TEACHER = (1, 0)  # in slices around traps
 MOST_RUNS = 8  # curves in a panel
+VERDICTS = [name for name in VERDICT_LOOK if name != "global valley"]  # studies are of squared loss
 
 
 class Study:
@@ -39,7 +40,7 @@ class Study:
 
     def read_counts(self, name, cells):
         """Verdict -> (cells) of starts."""
-        paths = {verdict: f"/entry/cells/{name}/{verdict.replace(' ', '_')}" for verdict in VERDICT_LOOK}
+        paths = {verdict: f"/entry/cells/{name}/{verdict.replace(' ', '_')}" for verdict in VERDICTS}
         counts = {verdict: self.result.numbers(path, 1) for verdict, path in paths.items()}
         same_shape((cells,), **{path: counts[verdict] for verdict, path in paths.items()})
         return counts
@@ -185,7 +186,7 @@ def mark_full_rank(axes, study):
 
 def draw_verdicts(study):
     """What the ends are, against D: a bar for each kernel, suboptimal ends on top."""
-    shown = [name for name in VERDICT_LOOK
+    shown = [name for name in VERDICTS
              if any(row["others"][name] + row["suboptimal"][name] for row in study.cells.values())]
     handles = [Patch(facecolor=VERDICT_LOOK[name][0], hatch=VERDICT_LOOK[name][2], edgecolor="white", label=name)
                for name in shown]

@@ -39,7 +39,7 @@ VERDICT_LOOK = {
     "valley to infinity": (BLUE, ">", "//"),
     "not stationary": (GREY, "+", ""),
     "not finite": (BLACK, "1", ""),
-    "global valley": (GREEN, ">", "//"),
+    "global valley": ("#00574b", ">", "//"),  # of cross-entropy
 }
 
 # Verdict on a kernel -> colour, in the order of the files' codes.

@@ -43,8 +43,8 @@ std::vector<std::string> matching_blocks(const std::vector<std::string>& pattern
           pattern != b.name && std::find(names.begin(), names.end(), b.name) != names.end();
       if (!pattern_again) names.push_back(b.name);
     }
-    if (names.size() == before &&
-        std::none_of(blocks.begin(), blocks.end(), [&](const auto& b) { return fits_pattern(pattern, b.name); }))
+    if (names.size() == before && std::none_of(blocks.begin(), blocks.end(),
+                                               [&](const auto& b) { return fits_pattern(pattern, b.name); }))
       throw_unknown(pattern, all);
   }
   return names;

@@ -39,7 +39,9 @@ void add_training_options(Command& command) {
       ("ntk", po::bool_switch(), "record the smallest eigenvalue of the NTK of the trained blocks")        //
       ("certify", po::bool_switch(), "record the ball certificate (implies --ntk)");
   command.add_options(Identity::none)("resume", po::bool_switch(), "go on with a run that did not finish");
-  command.add_output_option("final", "write the last weights as a problem file, or to FILE.safetensors as the checkpoint that they came from");
+  command.add_output_option("final",
+                            "write the last weights as a problem file, or to FILE.safetensors as the "
+                            "checkpoint that they came from");
 }
 
 TrainingOptions read_training_options(Command& command, const DescentPlan& plan, Index weights) {

@@ -5,9 +5,9 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "basin/model/row_copies.h"
 #include "basin/network/attention_spec.h"
 #include "basin/ntk/head_rank.h"
-#include "basin/model/row_copies.h"
 #include "basin/ntk/trained_kernel.h"
 #include "common/ntk/file.h"
 #include "common/ntk/summary.h"
