@@ -7,7 +7,7 @@ namespace {
 
 /// The name of a classifier's tensors: what the configuration says, or one of the usual.
 std::string head_name(const Configuration& config, const TensorNames& names) {
-  const std::string given = config.word({"head"}, "");
+  std::string given = config.word({"head"}, "");
   if (!given.empty()) return given;
   for (const char* usual : {"classifier", "head", "fc", "linear", "out", "output", "decoder"})
     if (names.has(std::string(usual) + ".weight")) return usual;

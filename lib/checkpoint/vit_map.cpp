@@ -115,7 +115,7 @@ CheckpointMap timm_map(const Configuration& config, MapBuilder made, const DataF
   if (args.has("img_size") || under == std::string::npos) {
     std::tie(images.height, images.width) = args.sides("img_size");
   } else {
-    const std::string side = name.substr(under + 1, name.find_first_of(".", under + 1) - under - 1);
+    const std::string side = name.substr(under + 1, name.find('.', under + 1) - under - 1);
     if (side.empty() || side.size() > 5 || side.find_first_not_of("0123456789") != std::string::npos)
       config.refuse("architecture", "found " + shown(name) + "; expected 'img_size' in 'model_args'");
     images.height = images.width = std::stoll(side);

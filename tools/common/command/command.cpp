@@ -90,7 +90,7 @@ Command::Command(Introduction introduction, int argc, const char* const* argv, i
   declare(Identity::none)  //
       ("threads", po::value<int>()->default_value(0)->value_name("T"),
        "number of threads; 0: OMP_NUM_THREADS if set, or all cores. The results do not depend on it")  //
-      (introduction_.options_file.c_str(), po::value<std::string>()->value_name("FILE"),
+      (introduction_.options_file, po::value<std::string>()->value_name("FILE"),
        "read options from a file, one 'name = value' a line; the command line wins")     //
       ("quiet,q", po::bool_switch(), "print nothing but errors")                         //
       ("verbose,v", po::bool_switch(), "print version and every resolved option first")  //

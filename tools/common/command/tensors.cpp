@@ -14,7 +14,7 @@
 namespace basin::tools {
 namespace {
 
-constexpr const char* kSpecification = "basin_specification";
+constexpr const char* kSpecificationKey = "basin_specification";
 
 std::vector<ParameterBlock> blocks_of(const Setup& setup) {
   return blocks(setup.architecture());
@@ -220,14 +220,14 @@ std::string write_weights_at(const std::string& path, bool may_replace, const Se
   const CheckpointLayout& layout = layout_of(path, setup);
   return write_and_compare(path, may_replace, setup, weights, [&](std::ostream& out) {
     write_weights(out, layout, blocks_of(setup), weights,
-                  specification.empty() ? Metadata() : Metadata{{kSpecification, specification}});
+                  specification.empty() ? Metadata() : Metadata{{kSpecificationKey, specification}});
   });
 }
 
 std::string specification_of_safetensors(const std::string& path) {
   const SafetensorsFile file(path);
   for (const auto& [key, value] : file.metadata())
-    if (key == kSpecification) return value;
+    if (key == kSpecificationKey) return value;
   return "";
 }
 
