@@ -25,7 +25,7 @@ const Introduction kIntroduction = {
 (J^T J for 1/2 |F - Y|^2) and H the Hessian of f, writes
   loss, gradient                                 always
   outputs                                        up to 2^25 numbers, or with --outputs
-  accuracy                                       where targets are labels, in % of the rows that count
+  accuracy                                       where targets are labels: the share of the rows that count
   J v, G v, H v    for every direction v         (--direction or --random)
   J^T u            for every cotangent u         (--cotangent or --random)
 to /entry/evaluation. theta holds the trained blocks in the order W_Q, W_K, W_V, W_O, each in C order;
@@ -198,7 +198,7 @@ void write_point(Command& command, hdf5::Writer& file, const Setup& setup, const
   file.write(group + "outputs_error", at.rounding.residual);
   file.write(group + "gradient_error", at.rounding.gradient);
   if (at.outputs.size() > 0) file.write(group + "outputs", at.outputs.data(), setup.output_extent());
-  if (!std::isnan(at.accuracy)) file.write(group + "accuracy", at.accuracy);
+  if (!std::isnan(at.accuracy)) file.write(group + "accuracy", at.accuracy / 100);
   file.write(group + "gradient", at.gradient);
   write_parameters(file, setup.parameters());
   for (const auto& e : setup.parameters().entries())

@@ -169,7 +169,7 @@ class Values(CheckpointTest):
                 if np.isnan(answers["accuracy"]):
                     self.assertNotIn("accuracy", found)
                 else:
-                    self.assertAlmostEqual(found["accuracy"][()], 100 * answers["accuracy"], delta=1e-10)
+                    self.assertAlmostEqual(found["accuracy"][()], answers["accuracy"], delta=1e-12)
                 self.assertEqual(found["outputs"].shape, answers["outputs"].shape)
                 for key in ("outputs", "jvp"):
                     np.testing.assert_allclose(np.ravel(found[key]), answers[key].ravel(), rtol=0, atol=1e-10 * np.abs(answers[key]).max())

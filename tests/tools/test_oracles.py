@@ -55,7 +55,7 @@ class Checkpoints(ToolTest):
             with h5py.File(self.path("r.h5")) as file:
                 found = file["entry/evaluation"]
                 self.close(found["loss"], expected["loss"], "loss", 1e-13)
-                self.assertAlmostEqual(found["accuracy"][()], 100 * expected["accuracy"][()], delta=1e-10)
+                self.assertAlmostEqual(found["accuracy"][()], expected["accuracy"][()], delta=1e-12)
                 self.close(found["outputs"], expected["outputs"], "outputs", 1e-12)
                 self.close(found["by_tensor/gradient"], expected["gradient"], "gradient")
                 for k in (0, 1):
