@@ -22,13 +22,15 @@ CheckpointMap torch_encoder_map(const Configuration& config, MapBuilder made, co
   TensorNames& names = made.names();
   // the encoder, and what stands beside it
   std::string encoder = config.word({"prefix"}, ""), layer = "layers.{i}.";
-  if (encoder.empty()) {
-    names.find_prefix({""}, {"layers.0.self_attn.in_proj_weight", "layers.0.norm1.weight",
-                             "self_attn.in_proj_weight", "norm1.weight"});
-    encoder = names.prefix();
-    names.set_prefix("");
-  } else if (!encoder.ends_with('.')) {
-    encoder += '.';
+  if (!encoder.empty() && !encoder.ends_with('.')) encoder += '.';
+  names.find_prefix({encoder}, {"layers.0.self_attn.in_proj_weight", "layers.0.norm1.weight",
+                                "self_attn.in_proj_weight", "norm1.weight"});
+  if (encoder.empty() && !names.prefix().empty()) {
+    // "model.encoder.": the encoder is a part of a model, and what stands beside it has the prefix "model."
+    const std::string whole = names.prefix();
+    const std::size_t dot = whole.rfind('.', whole.size() - 2);
+    names.set_prefix(dot == std::string::npos ? "" : whole.substr(0, dot + 1));
+    encoder = whole.substr(names.prefix().size());
   }
   const bool alone = names.has(encoder + "self_attn.in_proj_weight");
   if (alone) layer = "";

@@ -266,6 +266,18 @@ class Files(CheckpointTest):
         for loss, name in ((0.5 * (F**2).sum(), "squared"), ((F**2).mean(), "mse")):
             self.take(CASES / "vit_hf", "--loss", name, "--expect-loss", repr(float(loss)), targets=np.zeros(F.shape))
 
+    def test_an_encoder_inside_a_model(self):
+        folder, loss = CASES / "torch_prefix_ce", Answers("torch_prefix_ce")["loss"]
+        tensors = safetensors_io.read(folder)
+        config = json.loads((folder / "config.json").read_text())
+        for prefix, given in (("model.", True), ("model.", False), ("net.part.", True), ("", False)):
+            with self.subTest(prefix=prefix, given=given):
+                here = self.path(f"inside{len(prefix)}{given}")
+                shutil.copytree(folder, here)
+                safetensors_io.write(here / "model.safetensors", {prefix + n.removeprefix("_orig_mod."): t for n, t in tensors.items()})
+                (here / "config.json").write_text(json.dumps(config if given else {k: v for k, v in config.items() if k != "prefix"}))
+                self.assertAlmostEqual(self.loss(self.take(here)), loss, delta=1e-8)
+
     def test_prefixes_and_a_buffer_that_is_not_aligned(self):
         for name in ("gpt2_hub", "torch_layer_alone"):
             self.problem_of(name)
