@@ -1,6 +1,7 @@
 /// basin-problem: writes problem files.
 #include <sstream>
 
+#include "basin/checkpoint/text_file.h"
 #include "basin/hdf5/minimum_file.h"
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
@@ -131,7 +132,7 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
 
 /// A JSON text of a network.
 Architecture read_architecture(const std::string& path) {
-  const std::string text = text_of_file(path);
+  const std::string text = text_of_file(path, kMostDescription);
   try {
     return described_network(text);
   } catch (const InputError& error) {

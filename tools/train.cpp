@@ -153,7 +153,7 @@ class Trainer {
 
   /// Under cross-entropy, whether descent is on its way to the infimum, or what keeps it from there.
   void say_classes() {
-    if (!objective_.at(run_.run.at.theta)) return;
+    if (!objective_.facts().centred || !objective_.at(run_.run.at.theta)) return;
     if (const Separation s = separation_at(objective_.here()); s.holds())
       command_.say(
           "every row is in its class, by a margin of " + with_error(s.margin, s.error) +

@@ -1,14 +1,12 @@
 #include "basin/checkpoint/checkpoint.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "basin/checkpoint/text_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/network/strict_json.h"
 
@@ -50,27 +48,15 @@ std::string file_in(const std::string& folder) {
   if (!list.empty())
     throw InputError(folder + ": found " + list +
                      "; expected one .safetensors file, or one index of shards: name the one that is meant");
-  if (!pickles.empty()) throw InputError(pickle_recipe(prefix + pickles.front()));
+  if (!pickles.empty()) throw PickleError(pickle_recipe(prefix + pickles.front()));
   throw InputError(folder + ": found no .safetensors file and no .safetensors.index.json");
-}
-
-std::string text_of(const std::string& path, std::size_t most) {
-  std::error_code error;
-  if (!fs::is_regular_file(fs::status(path, error)))
-    throw InputError(path + ": cannot be opened: not a regular file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw InputError(path + ": cannot be opened: " + std::strerror(errno));
-  if (fs::file_size(path) > most)
-    throw InputError(path + ": has " + std::to_string(fs::file_size(path)) + " bytes; expected at most " +
-                     std::to_string(most));
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 /// Name of a tensor -> name of its file.
 std::vector<std::pair<std::string, std::string>> weight_map(const std::string& path) {
   Json index;
   try {
-    index = strict_json(text_of(path, kMostIndex), kMostIndex);
+    index = strict_json(text_of_file(path, kMostIndex), kMostIndex);
   } catch (const InputError& error) {
     const std::string what = error.what();
     throw InputError(what.starts_with(path) ? what : path + ": " + what);

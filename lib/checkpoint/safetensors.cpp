@@ -477,7 +477,7 @@ SafetensorsFile::SafetensorsFile(std::string path)
   if (size == 0) refuse(path_, "the file is empty; expected a .safetensors file");
   std::string start(std::min<std::uint64_t>(size, 9), '\0');
   file_->read(0, start.data(), start.size());
-  if (looks_like_pickle(start)) refuse(path_, pickle_recipe(path_));
+  if (looks_like_pickle(start)) throw PickleError(path_ + ": " + pickle_recipe(path_));
   if (start == "version h")  // of "version https://git-lfs.github.com/spec/v1"
     refuse(path_, "a pointer of Git LFS, not the file itself; expected what 'git lfs pull' puts there");
   if (size < 8)

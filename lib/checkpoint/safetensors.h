@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "basin/linalg/errors.h"
 #include "basin/linalg/types.h"
 
 namespace basin {
@@ -82,6 +83,11 @@ std::string encoded(const Vector<double>& values, const std::string& type, const
 /// written, and WorkError if a tensor's bytes are not as many as it says, or the stream takes no more.
 void write_safetensors(std::ostream& out, const std::vector<StoredTensor>& tensors, const Metadata& metadata,
                        const std::function<std::string(std::size_t)>& bytes);
+
+/// A file of PyTorch's: the message is a line, and then the indented lines of pickle_recipe.
+class PickleError : public InputError {
+  using InputError::InputError;
+};
 
 /// Do these first bytes of a file (9 or more, if it has them) begin what torch.save writes, a zip archive or
 /// a pickle? A header length can have the same bytes: then '{' follows.

@@ -266,6 +266,35 @@ class Files(CheckpointTest):
         for loss, name in ((0.5 * (F**2).sum(), "squared"), ((F**2).mean(), "mse")):
             self.take(CASES / "vit_hf", "--loss", name, "--expect-loss", repr(float(loss)), targets=np.zeros(F.shape))
 
+    def test_rotary_positions_of_another_kind_are_refused(self):
+        for name, change, key in (("neox_parallel", {"rope_parameters": {"rope_type": "linear", "factor": 2}}, "rope_parameters"),
+                                  ("llama_gqa", {"rope_scaling": {"type": "dynamic", "factor": 2}}, "rope_scaling"),
+                                  ("llama_gqa", {"partial_rotary_factor": 0.5}, "partial_rotary_factor")):
+            with self.subTest(name=name, key=key):
+                here = self.path(key)
+                shutil.copytree(CASES / name, here)
+                (here / "config.json").write_text(json.dumps(json.loads((here / "config.json").read_text()) | change))
+                self.not_taken(f"config.json: {key}: ", here)
+        default = self.path("default")
+        shutil.copytree(CASES / "llama_gqa", default)
+        (default / "config.json").write_text(json.dumps(json.loads((default / "config.json").read_text()) | {"rope_scaling": {"rope_type": "default"}}))
+        self.assertAlmostEqual(float(self.loss(self.take(default))), float(Answers("llama_gqa")["loss"]), delta=1e-8)
+
+    def test_traces_and_norms_by_tensor_make_up_the_whole(self):
+        self.problem_of("nanogpt_nobias")
+        self.done("basin-hessian", "p.h5", "-o", "h.h5", "--full", "--norms", "--by-tensor", "-q")
+        with h5py.File(self.path("h.h5")) as file:
+            traces = {name: value[()] for name, value in file["entry/by_tensor/block_trace"].items()}
+            self.assertEqual(set(traces), set(Answers("nanogpt_nobias").names))
+            whole = file["entry/traces/trace"][()]
+            self.assertAlmostEqual(sum(traces.values()) / whole, 1, places=10)
+            norms = file["entry/block_norms/frobenius"][()]
+            names = [name.decode() for name in file["entry/block_norms/blocks"][()]]
+            fused = [k for k, name in enumerate(names) if name.startswith("blocks.0.attention.W_") and not name.endswith("O")]
+            self.assertEqual(len(fused), 3)
+            found = file["entry/by_tensor/block_frobenius/_orig_mod.transformer.h.0.attn.c_attn.weight"][()]
+            self.assertAlmostEqual(found / np.linalg.norm(norms[np.ix_(fused, fused)]), 1, places=12)
+
     def test_an_encoder_inside_a_model(self):
         folder, loss = CASES / "torch_prefix_ce", Answers("torch_prefix_ce")["loss"]
         tensors = safetensors_io.read(folder)

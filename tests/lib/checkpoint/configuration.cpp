@@ -55,6 +55,11 @@ TEST_CASE("keys that nobody asks for are listed, and slips are refused") {
   CHECK(c.flag("norm_first", false));
   c.pass({"dropout"});
   CHECK(c.unread() == std::vector<std::string>{"comment"});
+  const Configuration foreign("config.json",
+                              R"({"layer_norm_eps": 1e-5, "dropout": 0.1, "use_cache": true, "act": null})");
+  CHECK(foreign.unread_with({"eps", "act"}) == std::vector<std::string>{"layer_norm_eps"});
+  CHECK(foreign.number({"layer_norm_eps"}, 0) == 1e-5);
+  CHECK(foreign.unread_with({"eps", "act"}).empty());
   const Configuration slip("config.json", R"({"norm_frist": true})");
   CHECK_FALSE(slip.flag("norm_first", false));
   CHECK_THROWS_WITH(slip.unread(), Contains("norm_frist") && Contains("did you mean 'norm_first'"));

@@ -110,6 +110,24 @@ TEST_CASE("norms of blocks, exact and estimated") {
   const Vector<double> rounding = row_rounding(A, nullptr);
   CHECK(exact.norms(0, 2) == Approx(M.block(0, 80, 20, 10).norm()).epsilon(1e-13));
   CHECK(exact.norms.norm() == Approx(M.norm()).epsilon(1e-13));
+  for (Index b = 0; b < 3; ++b) {
+    const double trace = M.diagonal().segment(blocks[b].first, blocks[b].size).sum();
+    REQUIRE(std::abs(trace) > 1e-3);
+    CHECK(std::abs(exact.traces[b] - trace) <= exact.trace_errors[b]);
+    CHECK(exact.trace_errors[b] <= 1e-11);
+  }
+  // the first and last block as one
+  const BlockNorms together = grouped(exact, {{"ends", {0, 2}}, {"middle", {1}}});
+  Vectors<double> ends(30, 30);
+  ends << M.block(0, 0, 20, 20), M.block(0, 80, 20, 10), M.block(80, 0, 10, 20), M.block(80, 80, 10, 10);
+  CHECK(together.blocks[0].name == "ends");
+  CHECK(together.blocks[0].size == 30);
+  CHECK(together.norms(0, 0) == Approx(ends.norm()).epsilon(1e-13));
+  CHECK(together.norms(1, 1) == exact.norms(1, 1));
+  CHECK(together.norms.norm() == Approx(M.norm()).epsilon(1e-13));
+  CHECK(std::abs(together.traces[0] - ends.trace()) <= together.trace_errors[0]);
+  CHECK(together.errors(0, 0) >= exact.errors(0, 0));
+  Vector<double> squared_traces = Vector<double>::Zero(3);
   Vectors<double> squared = Vectors<double>::Zero(3, 3);
   const Index runs = 60;
   for (Index seed = 0; seed < runs; ++seed) {
@@ -117,10 +135,14 @@ TEST_CASE("norms of blocks, exact and estimated") {
     CHECK(found.estimated);
     CHECK(found.products == 60);
     CHECK(found.norms(1, 0) == found.norms(0, 1));
+    squared_traces.array() +=
+        ((found.traces - exact.traces).array() / found.trace_errors.array()).square() / runs;
     squared.array() += ((found.norms - exact.norms).array() / found.errors.array()).square() / runs;
   }
   CHECK(squared.maxCoeff() < 0.7);  // of half the width of 95 % intervals, 2.1 standard errors
   CHECK(squared.minCoeff() > 0.05);
+  CHECK(squared_traces.maxCoeff() < 0.7);
+  CHECK(squared_traces.minCoeff() > 0.05);
   CHECK_THROWS_AS(estimated_block_norms(A, rounding, blocks, 1), InputError);
 }
 

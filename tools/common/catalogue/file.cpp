@@ -246,6 +246,8 @@ bool is_later(std::string_view name) {
                                                    "smallest_row_sum_head",
                                                    "smallest_row_sum_sample",
                                                    "smallest_row_sum_token",
+                                                   "margin",
+                                                   "margin_error",
                                                    "first_step",
                                                    "first_step_share",
                                                    "smallest_step",

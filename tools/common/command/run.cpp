@@ -2,6 +2,7 @@
 
 #include <iostream>
 
+#include "basin/checkpoint/safetensors.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/problem/encoding.h"
@@ -15,8 +16,8 @@ std::string out_of_memory() {
          (memory_can_be_chosen() ? "; a smaller --memory makes it recompute more" : "");
 }
 
-/// One line, whatever it quotes; but indented lines that follow are a recipe, and stay lines.
-std::string as_line(const std::string& message) {
+/// A line and the indented ones of a recipe, each whatever it quotes.
+std::string recipe_lines(const std::string& message) {
   static const std::string kIndented = "\n    ";
   std::string text;
   for (std::size_t from = 0;;) {
@@ -32,9 +33,12 @@ std::string as_line(const std::string& message) {
 
 int run(const std::string& name, const std::function<void()>& body) {
   handle_interrupts(name);
-  const auto fail = [&](const std::string& message, ExitCode code) {
-    std::cerr << name << ": " << as_line(message) << std::endl;
+  const auto say = [&](const std::string& lines, ExitCode code) {
+    std::cerr << name << ": " << lines << std::endl;
     return code;
+  };
+  const auto fail = [&](const std::string& message, ExitCode code) {
+    return say(escaped(message, true), code);  // one line, whatever it quotes
   };
   try {
     body();
@@ -43,6 +47,8 @@ int run(const std::string& name, const std::function<void()>& body) {
     return kDone;
   } catch (const RefutedAssertion& error) {
     return fail(error.what(), kRefuted);
+  } catch (const PickleError& error) {
+    return say(recipe_lines(error.what()), kWrongInput);
   } catch (const InputError& error) {
     return fail(error.what(), kWrongInput);
   } catch (const po::error& error) {

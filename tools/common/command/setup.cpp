@@ -318,6 +318,16 @@ std::string data_text(const Architecture& architecture, Index samples) {
          std::to_string(out.tokens) + " x " + std::to_string(out.width);
 }
 
+KernelKind other_kernel(const Architecture& architecture) {
+  bool gaussian = false;
+  for_each_layer(architecture, [&](const LayerDescription& layer, Shape, const std::string&) {
+    const auto kernel = layer.options.find("kernel");
+    if (layer.type == "attention" && kernel != layer.options.end())
+      gaussian = gaussian || kernel->second == LayerOption(kernel_name(KernelKind::gaussian));
+  });
+  return gaussian ? KernelKind::softmax : KernelKind::gaussian;
+}
+
 std::string kinks_text(Index kinks) {
   return std::to_string(kinks) + (kinks == 1 ? " number is" : " numbers are") +
          " at the kink of ReLU, exactly 0: gradient and products are those of the piece where it is 0, on "

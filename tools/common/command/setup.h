@@ -93,6 +93,9 @@ void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& s
 /// "N = 16, inputs 4 token ids of 6, outputs 4 x 6": the data of a described network.
 std::string data_text(const Architecture& architecture, Index samples);
 
+/// The kernel that attention does not have there: softmax where some layer is Gaussian.
+KernelKind other_kernel(const Architecture& architecture);
+
 /// "3 numbers are at the kink of ReLU, exactly 0: ...", of a point where some are.
 std::string kinks_text(Index kinks);
 

@@ -142,13 +142,7 @@ KernelRows rows_of(const Command& command) {
 /// The same with the other kernel of attention.
 void compare(Command& command, hdf5::Writer& file, const Setup& setup, const std::vector<KernelSet>& sets,
              const Kernels& here, KernelRows rows) {
-  bool gaussian = false;
-  for_each_layer(setup.architecture(), [&](const LayerDescription& layer, Shape, const std::string&) {
-    const auto kernel = layer.options.find("kernel");
-    if (layer.type == "attention" && kernel != layer.options.end())
-      gaussian = gaussian || std::get<std::string>(kernel->second) == "gaussian";
-  });
-  const KernelKind kind = gaussian ? KernelKind::softmax : KernelKind::gaussian;
+  const KernelKind kind = other_kernel(setup.architecture());
   Setup other = setup;
   try {
     other.point.model =

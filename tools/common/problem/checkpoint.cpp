@@ -6,6 +6,7 @@
 #include <set>
 
 #include "basin/checkpoint/families.h"
+#include "basin/checkpoint/text_file.h"
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/memory.h"
 #include "basin/linalg/words.h"
@@ -94,7 +95,7 @@ Source source_of(const Command& command, const Checkpoint& checkpoint, const Dat
     const auto path = command.get<std::string>("map");
     read.push_back(path);
     try {
-      CheckpointMap map = checkpoint_map_from_json(text_of_file(path));
+      CheckpointMap map = checkpoint_map_from_json(text_of_file(path, kMostDescription));
       static_cast<void>(blocks(map.architecture));
       for (const auto& [copy, original] : map.copies)
         for (const std::string& name : {copy, original})
@@ -115,7 +116,7 @@ Source source_of(const Command& command, const Checkpoint& checkpoint, const Dat
                      "--config FILE, or --map FILE for a network of one's own");
   read.push_back(path);
   const std::string name = std::filesystem::path(path).filename().string();
-  FamilyMap family = family_map(Configuration(path, text_of_file(path)), checkpoint, facts);
+  FamilyMap family = family_map(Configuration(path, text_of_file(path, kMostDescription)), checkpoint, facts);
   try {
     static_cast<void>(blocks(family.map.architecture));
   } catch (const InputError& error) {

@@ -7,7 +7,9 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/model/linearization.h"
+#include "basin/network/attention_spec.h"
 #include "common/command/numbers.h"
+#include "common/command/setup.h"
 #include "common/command/words.h"
 
 namespace basin::tools {
@@ -81,11 +83,10 @@ std::vector<Difference> differences(const ModelPoint<double>& point) {
           if (layer.type != "attention") return;
           if (causal || layer.options.contains("causal")) layer.options["causal"] = causal;
         }));
-  add("the other kernel of attention", changed(here, [&](LayerDescription& layer) {
-        if (layer.type != "attention") return;
-        const bool gaussian = layer.options.contains("kernel");
-        layer.options["kernel"] = std::string(gaussian ? "softmax" : "gaussian");
-      }));
+  try {
+    add("the other kernel of attention", with_kernel(here, other_kernel(here), 0));
+  } catch (const InputError&) {  // there is no attention
+  }
   const std::vector<std::int32_t>& ids = point.data->ids;
   if (point.data->mask.empty() && std::find(ids.begin(), ids.end(), 0) != ids.end()) {
     Difference padded = {"a mask, of tokens that are not 0", point};

@@ -13,8 +13,8 @@ namespace basin::tools {
 /// One a line.
 std::string lines(const std::vector<std::string>& files);
 
-/// The bytes of a file of at most so many. Throws InputError.
-std::string text_of_file(const std::string& path);
+/// Most bytes of a description of a network, or of a map of tensors.
+inline constexpr std::size_t kMostDescription = std::size_t{1} << 26U;
 
 /// Has `take` take an array of a file, whose errors are of that file. Adds it to `read`.
 template <class Take>
