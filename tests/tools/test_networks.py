@@ -492,7 +492,7 @@ class Networks(ToolTest):
         self.refused(2, "--samples: without effect when inputs are given", *given, "-o", "x.h5", "-N", 3)
         self.refused(2, "--targets: expected --inputs with it", "basin-problem", "architecture", "net.json", "-o", "x.h5", "--targets", "labels.npy")
         self.refused(2, "unknown initialisation 'kaiming'", "basin-problem", "architecture", "net.json", "-o", "x.h5", "--init", "kaiming")
-        self.refused(2, "none.json: cannot be read", "basin-problem", "architecture", "none.json", "-o", "x.h5")
+        self.refused(2, "none.json: cannot be opened", "basin-problem", "architecture", "none.json", "-o", "x.h5")
         self.path("bad.json").write_text(json.dumps(net.description).replace('"epsilon"', '"epsilom"'))
         self.refused(2, "bad.json: architecture: layers[2].layers[0].layers[0]: layer-norm: unknown member 'epsilom'; did you mean 'epsilon'?",
                      "basin-problem", "architecture", "bad.json", "-o", "x.h5")
