@@ -1,6 +1,4 @@
 /// basin-ntk: eigenvalues of the neural tangent kernel, block by block, and the conditions they hang on.
-#include <map>
-
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/model/attention_model.h"
@@ -9,6 +7,7 @@
 #include "common/command/setup.h"
 #include "common/command/words.h"
 #include "common/ntk/file.h"
+#include "common/ntk/layer.h"
 #include "common/ntk/network.h"
 #include "common/ntk/summary.h"
 
@@ -45,7 +44,10 @@ saves most of the time; --kernels unions adds all sets of blocks. --compare does
 
 Of other networks kernels come from all singular values of J, or products with it (matrix-free); under cross-entropy
 first on what residuals see, numbers that add up to 0 over the classes of a row. Rows of outputs that count in no loss are
-left out (--rows all takes them in).
+left out (--rows all takes them in). --layer blocks.1.attention asks of one layer inside: K = G K_own G^T, K_own being the
+kernel of its own outputs and G the derivative of the network's outputs in those, block by block; the conditions on
+what that layer sees; and with --compare the other kernel in this layer alone. Where the last layer alone is trained
+(--train head.*), outputs are linear in it: under squared loss the certificate is then exact.
 
 The certificate says whether gradient descent from these weights is proven to reach zero loss: with which step, at
 which rate, within which radius; or by which factor the residual is too large. --suggest looks for the scaling of
@@ -54,30 +56,6 @@ the targets, or of one block's weights, at which it would pass.
     R"(  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64
   basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
 )"};
-
-/// The sets of trained blocks that --kernels names, or that its patterns fit; all of them last.
-std::vector<KernelSet> sets_of(const Setup& setup, const std::string& kernels) {
-  const std::vector<std::string> trained = setup.parameters().trained();
-  std::vector<KernelSet> sets;
-  const std::map<std::string, KernelSets> names = {
-      {"sum", KernelSets::sum}, {"blocks", KernelSets::blocks}, {"unions", KernelSets::unions}};
-  if (const auto which = names.find(kernels); which != names.end()) {
-    for (const auto& blocks : kernel_sets(trained, which->second)) sets.push_back({joined(blocks), blocks});
-    sets.back().name = "sum";
-    return sets;
-  }
-  std::vector<ParameterBlock> blocks;
-  for (const std::string& name : trained) blocks.push_back(setup.parameters().find(name).block);
-  try {
-    for (const std::string& pattern : split(kernels, ','))
-      sets.push_back({pattern, matching_blocks(parse_blocks(pattern), blocks)});
-  } catch (const InputError& error) {
-    throw InputError("--kernels " + kernels +
-                     ": expected sum, blocks, unions, or patterns of trained blocks: " + error.what());
-  }
-  sets.push_back({"sum", trained});
-  return sets;
-}
 
 /// Refuses what --memory does not hold.
 void check_memory(const Command& command, const std::string& method, const Setup& setup, double needed) {
@@ -232,15 +210,18 @@ void body(Command& command) {
   if (!command.parse()) return;
   check_options(command);
   const Setup setup = read_setup(command);
-  const std::vector<KernelSet> named = sets_of(setup, command.get<std::string>("kernels"));
+  const std::vector<KernelSet> named =
+      kernel_sets_of(setup.parameters(), command.get<std::string>("kernels"));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   if (!setup.single_attention()) {
-    const std::string picture = network_kernels(command, file, setup, named);
+    const std::string picture = command.given("layer") ? layer_kernels(command, file, setup)
+                                                       : network_kernels(command, file, setup, named);
     command.say(setup.text());
     write_frame(file, command, setup, kIntroduction.name, "Neural tangent kernel", picture);
     return file.commit();
   }
   refuse(command, {"rows"}, "of one attention layer, of which all rows count");
+  refuse(command, {"layer"}, "where the network is one layer, which is analysed without it");
   std::vector<std::vector<std::string>> sets;
   for (const KernelSet& set : named) sets.push_back(set.blocks);
 

@@ -45,8 +45,7 @@ struct KernelMinimum {
   Index rank = -1;       ///< singular values that are certainly positive; -1 if only the ends are known
   double lambda_min = 0, lower = 0, upper = 0;  ///< lower <= the smallest eigenvalue <= upper
   double lambda_max = 0, largest_lower = 0, largest_upper = 0;
-  bool proven_by_conditions =
-      false;  ///< the lower bound comes from the conditions (single_layer/kernel_conditions.h)
+  bool proven_by_conditions = false;  ///< the lower bound comes from the conditions (conditions.h)
   /// log10 of a lower bound that underflows, `lower` being 0.
   double log10_underflow = -std::numeric_limits<double>::infinity();
 

@@ -56,6 +56,21 @@ Index kernel_size(const Linearization<double>& at, KernelRows rows) {
   return count * (outputs_of_a_row(at) - (rows == KernelRows::centred ? 1 : 0));
 }
 
+Vectors<double> rows_of_kernel(const Linearization<double>& at, ConstVectorsRef<double> Jt, KernelRows rows) {
+  const Index C = outputs_of_a_row(at), width = C - (rows == KernelRows::centred ? 1 : 0);
+  const Vectors<double> Q = rows == KernelRows::centred ? helmert(C) : Vectors<double>();
+  Vectors<double> kept(Jt.rows(), kernel_size(at, rows));
+  Index first = 0;
+  for_each_row(at, rows, [&](Index row) {
+    if (rows == KernelRows::centred)
+      kept.middleCols(first, width).noalias() = Jt.middleCols(C * row, C) * Q;
+    else
+      kept.middleCols(first, width) = Jt.middleCols(C * row, C);
+    first += width;
+  });
+  return kept;
+}
+
 double trained_jacobian_bytes(const Linearization<double>& at) {
   // J, and a copy that is factorised
   return ntk_bytes(at.parameters(), at.output_size(), at.samples()) +
@@ -77,23 +92,15 @@ TrainedJacobian::TrainedJacobian(const Linearization<double>& at, double memory)
 
 std::vector<NtkSpectrum> TrainedJacobian::spectra(const std::vector<std::vector<std::string>>& sets,
                                                   KernelRows rows) const {
-  const Index C = outputs_of_a_row(at_), width = C - (rows == KernelRows::centred ? 1 : 0);
-  if (width < 1) throw InputError("one class alone: no output differs from another one");
-  Vectors<double> Jt(Jt_.rows(), kernel_size(at_, rows));
+  if (kernel_size(at_, rows) < 1) throw InputError("one class alone: no output differs from another one");
+  Vectors<double> Jt = rows_of_kernel(at_, Jt_, rows);
   std::vector<double> rounding = rounding_;
-  Index kept = 0;
   if (rows == KernelRows::centred) {
-    const Vectors<double> Q = helmert(C);
-    for_each_row(at_, rows, [&](Index row) {
-      Jt.middleCols(width * kept++, width).noalias() = Jt_.middleCols(C * row, C) * Q;
-    });
     std::size_t b = 0;  // the products' own rounding
     for (const auto& e : at_.parameters().entries())
       if (e.trainable())
-        rounding[b++] +=
-            static_cast<double>(C) * kEps * Jt_.middleRows(e.theta_offset, e.block.size()).norm();
-  } else {
-    for_each_row(at_, rows, [&](Index row) { Jt.middleCols(C * kept++, C) = Jt_.middleCols(C * row, C); });
+        rounding[b++] += static_cast<double>(outputs_of_a_row(at_)) * kEps *
+                         Jt_.middleRows(e.theta_offset, e.block.size()).norm();
   }
   return ntk_spectra(Jt, at_.parameters(), rounding, sets);
 }

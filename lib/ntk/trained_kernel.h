@@ -24,6 +24,9 @@ std::string to_string(KernelRows rows);
 /// Eigenvalues of a kernel of such rows: their number.
 Index kernel_size(const Linearization<double>& at, KernelRows rows);
 
+/// The columns of J^T (any rows x m) that belong to such rows of J; of the centred ones in coordinates.
+Vectors<double> rows_of_kernel(const Linearization<double>& at, ConstVectorsRef<double> Jt, KernelRows rows);
+
 /// J of all trained blocks, once for the kernels of any of them.
 class TrainedJacobian {
  public:

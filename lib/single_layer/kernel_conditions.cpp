@@ -24,19 +24,6 @@ Index divide_up(Index a, Index b) {
   return (a + b - 1) / b;
 }
 
-Condition condition(std::string name, std::string statement, Role role, Index measured, Index threshold,
-                    bool exact, std::string remedy) {
-  Condition c = {std::move(name),
-                 std::move(statement),
-                 role,
-                 static_cast<double>(measured),
-                 static_cast<double>(threshold),
-                 exact,
-                 ""};
-  if (!c.holds()) c.remedy = std::move(remedy);
-  return c;
-}
-
 /// The rows of each sample in coordinates without their mean: U^T X_i, n - 1 rows each, U an orthonormal
 /// basis of the complement of 1 (Helmert's).
 Matrix<double> centred_coordinates(const Matrix<double>& X, Index n) {
@@ -200,23 +187,6 @@ MeasuredValues measured_values(const MeasuredFactors& f, const Make& make) {
   return measured_values(make(f.factors), at_perturbed(f, make));
 }
 
-MeasuredValues measured_values(const Matrix<double>& A, const std::vector<Matrix<double>>& perturbed,
-                               double underflow) {
-  MeasuredValues result;
-  result.values = Vector<double>::Zero(A.rows());
-  if (A.size() == 0) return result;
-  Vectors<double> factor = A.rows() < A.cols() ? Vectors<double>(A.transpose()) : Vectors<double>(A);
-  const Vector<double> values = singular_values(triangular_factor(factor));
-  result.values.head(values.size()) = values;
-  double distance = 0;
-  for (const Matrix<double>& there : perturbed) distance = std::max(distance, (A - there).stableNorm());
-  result.error =
-      10 * static_cast<double>(std::max(A.rows(), A.cols())) * kEps * values[0] + 4 * distance + underflow;
-  result.rank = (result.values.array() > result.error).count();
-  result.smallest = Below::of(result.values[A.rows() - 1] - result.error);
-  return result;
-}
-
 MeasuredValues measured_attention_values(const MeasuredFactors& f, const Make& make) {
   const Matrix<double> plain = make(f.factors);
   MeasuredValues result = measured_values(plain, at_perturbed(f, make), kUnderflowError);
@@ -238,33 +208,6 @@ MeasuredValues measured_attention_values(const MeasuredFactors& f, const Make& m
     result.smallest =
         std::max(result.smallest, Below::of_log10(of_rows.smallest.log10 + log10_of_rows - 1e-10));
   return result;
-}
-
-const Condition* KernelConditions::obstacle() const {
-  for (const Condition& c : conditions)
-    if (c.role != Role::sufficient && !c.holds()) return &c;
-  return nullptr;
-}
-
-const Condition* KernelConditions::refutation() const {
-  for (const Condition& c : conditions)
-    if (c.exact && c.role != Role::sufficient && !c.holds()) return &c;
-  return nullptr;
-}
-
-bool KernelConditions::sufficient() const {
-  bool proves = false;
-  for (const Condition& c : conditions) {
-    if (!c.holds()) return false;
-    proves |= c.role != Role::necessary;
-  }
-  return proves;
-}
-
-Below KernelConditions::lower_bound() const {
-  Below largest;
-  for (const LowerBound& b : bounds) largest = std::max(largest, b.bound);
-  return largest;
 }
 
 InitialisationConditions::InitialisationConditions(const MeasuredFactors& factors)

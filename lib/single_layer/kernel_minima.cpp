@@ -30,42 +30,10 @@ bool is_output(const std::vector<std::string>& blocks) {
 
 }  // namespace
 
-KernelMinimum with_conditions(KernelMinimum k, const KernelConditions& conditions) {
-  k.largest_upper = std::min(k.largest_upper, conditions.upper_bound);
-  k.upper = std::min(k.upper, k.largest_upper);
-  const Below proven = conditions.lower_bound();
-  if (conditions.refuted()) {
-    k.lambda_min = k.lower = k.upper = 0;
-  } else if (k.lower_bound() < proven && k.upper > 0) {
-    k.lower = std::min(k.upper, proven.value);
-    if (k.lower == 0) k.log10_underflow = proven.log10;
-    if (k.lambda_min < k.lower) k.lambda_min = k.lower;  // unless it is not known at all
-    k.rank = k.size;
-    k.proven_by_conditions = true;
-  }
-  return k;
-}
-
 KernelMinimum output_minimum(const MeasuredFactors& measured) {
-  const AttentionFactors& f = measured.factors;
-  const MeasuredValues A = measured_attention_values(measured, output_factor);
-  const auto squared = [](double x) { return x > 0 ? x * x : 0.0; };
-  const auto squared_up = [](double x) { return std::max(x * x, std::numeric_limits<double>::min()); };
-  const double smallest = A.values[A.values.size() - 1], largest = A.values[0];
-  const Index width = f.spec.heads * f.spec.head_dim;
-  KernelMinimum m = {"W_O",
-                     "factor A",
-                     f.outputs(),
-                     width * f.spec.outputs,
-                     A.rank * f.spec.outputs,
-                     squared(smallest),
-                     squared(smallest - A.error),
-                     squared_up(smallest + A.error),
-                     squared(largest),
-                     squared(largest - A.error),
-                     squared_up(largest + A.error)};
-  if (width < f.tokens()) m.upper = 0;  // A has fewer columns than rows: exactly singular
-  return m;
+  const AttentionSpec& spec = measured.factors.spec;
+  return minimum_of("W_O", measured_attention_values(measured, output_factor), spec.heads * spec.head_dim,
+                    spec.outputs);
 }
 
 std::vector<std::optional<KernelMinimum>> formed_minima(const MeasuredFactors& measured,

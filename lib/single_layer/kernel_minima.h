@@ -15,15 +15,6 @@
 
 namespace basin {
 
-/// With what conditions prove, where that is more: either end, and that a kernel is exactly singular.
-KernelMinimum with_conditions(KernelMinimum minimum, const KernelConditions& conditions);
-
-/// All that is known of a kernel: the ends of its spectrum, and the conditions on them.
-struct KernelAnalysis {
-  KernelMinimum minimum;
-  KernelConditions conditions;
-};
-
 /// The kernel of W_O from A = [A_1 .. A_H]: the squares of its singular values, each D_out times. Rank
 /// included.
 KernelMinimum output_minimum(const MeasuredFactors& f);

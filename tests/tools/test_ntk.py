@@ -7,6 +7,7 @@ import unittest
 import h5py
 import numpy as np
 from support import BLOCKS, ORACLES, ROOT, ToolTest, jacobian, run, write_problem
+from test_networks import Net, layers_outputs
 
 CASES = ROOT / "tests/checkpoints/cases"
 
@@ -311,3 +312,81 @@ class Networks(ToolTest):
 
 if __name__ == "__main__":
     unittest.main()
+
+    def test_one_layer_on_the_outputs_of_the_network(self):
+        for case, path in (("bert_token", "blocks.0.attention"), ("nanogpt_nobias", "blocks.1.attention"), ("skyformer_softmax", "blocks.1.attention"),
+                           ("skyformer_softmax", "blocks.0.mlp.in")):
+            J, counting, blocks, _, labelled = self.problem_of(case)
+            kept = J[counting] if counting.size == len(J) else J
+            if labelled:
+                kept = kept - kept.mean(axis=1, keepdims=True)
+            out = self.done("basin-ntk", "p.h5", "-o", "r.h5", "--overwrite", "--layer", path)
+            self.assertIn(f"NTK of the trained blocks of {path} on the outputs that count", out.splitlines()[0])
+            self.assertIn(f"What {path} sees: ", out)
+            m = kept.shape[0] * (kept.shape[1] - labelled)
+            with h5py.File(self.path("r.h5")) as file:
+                names = file["entry/summary/block"].asstr()[()]
+                for row, name in enumerate(names):
+                    own = [f"{path}.{b}" for b in name.split(",")] if name != "sum" else [b for b in blocks if b.startswith(path + ".")]
+                    s = self.values(kept[:, :, np.concatenate([np.arange(blocks[b].start, blocks[b].stop) for b in own])])
+                    least = s[m - 1] ** 2 if s.size >= m else 0
+                    self.assertEqual(file["entry/summary/size"][row], m)
+                    self.assertLessEqual(file["entry/summary/lambda_min_lower"][row], least * (1 + 1e-9), (case, path, name))
+                    self.assertGreaterEqual(file["entry/summary/lambda_min_upper"][row] + 1e-24 * s[0] ** 2, least * (1 - 1e-9), (case, path, name))
+                    self.assertAlmostEqual(file["entry/summary/lambda_max"][row] / s[0] ** 2, 1, places=10)
+
+    def test_one_layer_alone(self):
+        """The paper's layer inside a network: what basin-ntk says of it as a problem of its own."""
+        net = Net()
+        net.write(self.path("net.h5"))
+        first = layers_outputs(net.layers[:1], net.weights, net.X, np.ones(net.X.shape[:2]))
+        with h5py.File(self.path("own.h5"), "w") as file:
+            file["data/X"], file["data/Y"] = first, np.zeros((*first.shape[:2], 4))
+            file["model/kernel"], file["model/bandwidth"] = "gaussian", 1.5
+            for name in BLOCKS:
+                file["parameters/" + name] = net.weights["second." + name]
+        out = self.done("basin-ntk", "net.h5", "-o", "r.h5", "--layer", "second", "--compare")
+        self.assertIn("The same weights with the softmax kernel in second alone", out)
+        self.done("basin-ntk", "own.h5", "-o", "o.h5", "--compare")
+        for ours, theirs in (("alone", "summary"), ("alone_compared_softmax", "compared_softmax")):
+            for column in ("lambda_min", "lambda_max", "proven_upper_bound", "rank"):
+                a, b = self.results("r.h5", f"entry/{ours}/{column}"), self.results("o.h5", f"entry/{theirs}/{column}")
+                if ours == "alone" or column != "lambda_min":  # both default bandwidths are those of d
+                    self.assertLess(np.abs(a - b).max(), 1e-10 * np.abs(b).max(), (ours, column))
+        for column in ("name", "measured", "threshold"):
+            a, b = self.results("r.h5", f"entry/alone_conditions/{column}"), self.results("o.h5", f"entry/conditions/{column}")
+            self.assertTrue((a == b).all(), column)
+        # the derivative of the network's outputs in the layer's, by the last layer's weights
+        J = self.results("r.h5", "entry/ntk_sum/singular_value")
+        blocks = ["second." + name for name in BLOCKS]
+        expected = np.linalg.svd(net.jacobian(blocks, net.theta(blocks)), compute_uv=False)
+        self.assertLess(np.abs(J[: expected.size] - expected).max(), 1e-12 * expected[0])
+
+    def test_the_last_layer_alone(self):
+        net = Net(N=2, n=2, outputs=3)
+        net.write(self.path("net.h5"))
+        A = layers_outputs(net.layers[:2], net.weights, net.X, np.ones(net.X.shape[:2])).reshape(4, -1)
+        least, most = (s**2 for s in np.linalg.svd(A, compute_uv=False)[[-1, 0]])
+        for options in (("--layer", "head"), ("--train", "head.*"), ("--layer", "head", "--train", "head.W")):
+            out = self.done("basin-ntk", "net.h5", "-o", "r.h5", "--overwrite", "--assert", "positive-definite,certified", *options)
+            self.assertIn("converges to zero loss from anywhere: proven", out)
+            self.assertAlmostEqual(self.results("r.h5", "entry/summary/lambda_min")[-1] / least, 1, places=9)
+            self.assertAlmostEqual(self.results("r.h5", "entry/certificate/step") * most, 1, places=9)
+            rate = self.results("r.h5", "entry/certificate/rate")
+            self.assertAlmostEqual(rate, (1 - least / most) ** 2, places=9)
+        large = Net(N=3, n=4)  # 12 rows of 4 numbers
+        large.write(self.path("large.h5"))
+        out = self.done("basin-ntk", "large.h5", "-o", "l.h5", "--layer", "head")
+        self.assertIn("is singular", out)
+        self.assertIn("that its loss is zero is not proven", out)
+
+    def test_layers_that_are_refused(self):
+        Net().write(self.path("net.h5"))
+        path, _ = self.problem()
+        for message, *options in (("--layer: net.h5: unknown layer 'third'; expected one of first, second, head", "net.h5", "--layer", "third"),
+                                  ("--layer: net.h5: first: none of its blocks is trained; add them to --train", "net.h5", "--layer", "first", "--train", "head.W"),
+                                  ("--kernels: without effect with --layer", "net.h5", "--layer", "first", "--kernels", "sum"),
+                                  ("--compare: head is a linear layer, which has no kernel", "net.h5", "--layer", "head", "--compare"),
+                                  ("--layer: without effect where the network is one layer", path, "--layer", "attention")):
+            self.refused(2, message, "basin-ntk", options[0], "-o", "x.h5", *options[1:])
+

@@ -131,7 +131,8 @@ void write_kernels(hdf5::Writer& file, const std::string& group, const std::vect
   hdf5::name_dimensions(file, group, {"kernel", "lambda_min_errors"}, {"block"});
 }
 
-void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels) {
+void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels,
+                      const std::string& beginning) {
   struct Row {
     const KernelAnalysis* kernel;
     const Condition* condition;
@@ -142,7 +143,7 @@ void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& ker
     for (const Condition& c : k.conditions.conditions) conditions.push_back({&k, &c, nullptr});
     for (const LowerBound& b : k.conditions.bounds) bounds.push_back({&k, nullptr, &b});
   }
-  Table table(file, "/entry/conditions");
+  Table table(file, beginning + "conditions");
   table.column("block", conditions, [](const Row& r) { return r.kernel->minimum.name; });
   table.column("name", conditions, [](const Row& r) { return r.condition->name; });
   table.column("statement", conditions, [](const Row& r) { return r.condition->statement; });
@@ -152,7 +153,7 @@ void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& ker
   table.column("exact", conditions, [](const Row& r) { return r.condition->exact; });
   table.column("holds", conditions, [](const Row& r) { return r.condition->holds(); });
   table.column("remedy", conditions, [](const Row& r) { return r.condition->remedy; });
-  Table lower(file, "/entry/bounds");
+  Table lower(file, beginning + "bounds");
   lower.column("block", bounds, [](const Row& r) { return r.kernel->minimum.name; });
   lower.column("name", bounds, [](const Row& r) { return r.bound->name; });
   lower.column("formula", bounds, [](const Row& r) { return r.bound->formula; });

@@ -19,8 +19,9 @@ void write_spectra(hdf5::Writer& file, const std::vector<NtkSpectrum>& spectra);
 /// The table of the kernels' ends: /entry/summary.
 void write_kernels(hdf5::Writer& file, const std::string& group, const std::vector<KernelAnalysis>& kernels);
 
-/// /entry/conditions and /entry/bounds.
-void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels);
+/// /entry/conditions and /entry/bounds, or behind another beginning.
+void write_conditions(hdf5::Writer& file, const std::vector<KernelAnalysis>& kernels,
+                      const std::string& beginning = "/entry/");
 
 /// /entry/inputs
 void write_ranks(hdf5::Writer& file, const InputRanks& ranks);

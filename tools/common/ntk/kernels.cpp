@@ -1,0 +1,210 @@
+#include "common/ntk/kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "basin/linalg/errors.h"
+#include "basin/linalg/memory.h"
+#include "basin/ntk/linear_certificate.h"
+#include "basin/single_layer/kernel_analysis.h"
+#include "common/command/words.h"
+#include "common/ntk/summary.h"
+
+namespace basin::tools {
+namespace {
+
+constexpr double kMostOperations = 2e13;  // for singular values of J: some minutes
+
+/// Which method, by what is asked and what fits.
+bool takes_jacobian(const Command& command, const Linearization<double>& at, const std::string& input) {
+  const auto method = command.get<std::string>("method");
+  if (method == "formed")
+    throw InputError("--method formed: kernels are formed of one attention layer's factors; " + input +
+                     " is another network: singular-values, matrix-free or auto");
+  if (method == "matrix-free") return false;
+  const double bytes = trained_jacobian_bytes(at), memory = static_cast<double>(command.memory());
+  const auto m = static_cast<double>(at.output_size()), P = static_cast<double>(at.theta_size());
+  if (method != "auto") {
+    if (bytes > memory)
+      throw InputError("--method " + method + " with m = " + std::to_string(at.output_size()) +
+                       " outputs and P = " + std::to_string(at.theta_size()) + " parameters needs " +
+                       bytes_text(bytes) + ", --memory allows " + bytes_text(memory));
+    return true;
+  }
+  const bool fits = bytes <= memory && 2 * m * std::min(m, P) * std::max(m, P) <= kMostOperations;
+  if (!fits)
+    command.message("the Jacobian would take " + bytes_text(bytes) +
+                    " and its singular values minutes and more: going on matrix-free, with the sum alone");
+  return fits;
+}
+
+ConditionsOf conditions_in(const Linearization<double>& at) {
+  return [&at](const KernelSet& set, KernelRows rows) {
+    KernelConditions known = network_conditions(at, set.blocks, rows);
+    known.blocks = set.name;
+    return known;
+  };
+}
+
+}  // namespace
+
+std::vector<KernelSet> kernel_sets_of(const ParameterLayout& parameters, const std::string& kernels) {
+  const std::vector<std::string> trained = parameters.trained();
+  std::vector<KernelSet> sets;
+  const std::map<std::string, KernelSets> names = {
+      {"sum", KernelSets::sum}, {"blocks", KernelSets::blocks}, {"unions", KernelSets::unions}};
+  if (const auto which = names.find(kernels); which != names.end()) {
+    for (const auto& blocks : kernel_sets(trained, which->second)) sets.push_back({joined(blocks), blocks});
+    sets.back().name = "sum";
+    return sets;
+  }
+  std::vector<ParameterBlock> blocks;
+  for (const std::string& name : trained) blocks.push_back(parameters.find(name).block);
+  try {
+    for (const std::string& pattern : split(kernels, ','))
+      sets.push_back({pattern, matching_blocks(parse_blocks(pattern), blocks)});
+  } catch (const InputError& error) {
+    throw InputError("--kernels " + kernels +
+                     ": expected sum, blocks, unions, or patterns of trained blocks: " + error.what());
+  }
+  sets.push_back({"sum", trained});
+  return sets;
+}
+
+NetworkKernels network_kernels(const TrainedJacobian& J, const std::vector<KernelSet>& sets, KernelRows rows,
+                               const ConditionsOf& conditions) {
+  NetworkKernels found;
+  std::vector<std::vector<std::string>> blocks;
+  for (const KernelSet& set : sets) blocks.push_back(set.blocks);
+  found.spectra = J.spectra(blocks, rows);
+  for (std::size_t k = 0; k < sets.size(); ++k) {
+    found.spectra[k].name = sets[k].name;
+    KernelConditions known = conditions(sets[k], rows);
+    found.kernels.push_back({with_conditions(minimum_of(found.spectra[k]), known), std::move(known)});
+  }
+  return found;
+}
+
+NetworkKernels network_kernels(const Linearization<double>& at, const TrainedJacobian& J,
+                               const std::vector<KernelSet>& sets, KernelRows rows) {
+  return network_kernels(J, sets, rows, conditions_in(at));
+}
+
+KernelSource::KernelSource(Command& command, const std::string& input, const ModelPoint<double>& point)
+    : command_(command), at_(point.linearize({.memory = command.memory() / 2})) {
+  if (takes_jacobian(command, at_, input)) J_.emplace(at_, static_cast<double>(command.memory()));
+}
+
+KernelSource::KernelSource(Command& command, const ModelPoint<double>& point, bool takes_jacobian)
+    : command_(command), at_(point.linearize({.memory = command.memory() / 2})) {
+  if (takes_jacobian) J_.emplace(at_, static_cast<double>(command.memory()));
+}
+
+Kernels KernelSource::kernels(const std::vector<KernelSet>& sets, KernelRows rows,
+                              const ConditionsOf& conditions) const {
+  if (J_) return {network_kernels(*J_, sets, rows, conditions), {}};
+  Kernels found;
+  found.products = kernel_by_products(at_, rows, command_.get<Index>("max-products"), command_.seed(),
+                                      command_.progress("products with the kernel"));
+  KernelConditions known = conditions(sets.back(), rows);
+  found.kernels = {{with_conditions(found.products->kernel, known), std::move(known)}};
+  return found;
+}
+
+Kernels KernelSource::kernels(const std::vector<KernelSet>& sets, KernelRows rows) const {
+  return kernels(sets, rows, conditions_in(at_));
+}
+
+KernelRows rows_of(const Command& command) {
+  const auto rows = command.get<std::string>("rows");
+  if (rows != "counting" && rows != "all") throw InputError("--rows " + rows + ": expected counting or all");
+  return rows == "all" ? KernelRows::all : KernelRows::counting;
+}
+
+bool is_centred(const Linearization<double>& at) {
+  return at.loss_facts().centred && at.model().network().output().width > 1;
+}
+
+void say_kernels(Command& command, const Kernels& found, const std::string& of, bool reasons) {
+  command.say("NTK of " + of + " is " + verdict(found.sum()));
+  if (const std::string why = reason(found.kernels.back()); !why.empty()) command.say("  " + why);
+  constexpr std::size_t kMostInLines = 12;
+  const std::size_t others = found.kernels.size() - 1;
+  for (std::size_t k = 0; k < std::min(others, kMostInLines); ++k) {
+    command.say("  " + found.kernels[k].minimum.name + " alone: " + verdict(found.kernels[k].minimum));
+    if (const std::string why = reason(found.kernels[k]); reasons && !why.empty()) command.say("    " + why);
+  }
+  if (others > kMostInLines)
+    command.say("  and " + std::to_string(others - kMostInLines) + " more in the file, /entry/summary");
+}
+
+std::string rate_text(const Linearization<double>& at, const KernelMinimum& centred) {
+  const LossFacts& facts = at.loss_facts();
+  const auto C = static_cast<double>(at.model().network().output().width);
+  const Mask& counting = at.counting_rows();
+  const double B = counting.empty()
+                       ? static_cast<double>(at.output_size()) / C
+                       : static_cast<double>(std::count_if(counting.begin(), counting.end(),
+                                                           [](std::uint8_t row) { return row != 0; }));
+  double divisor = 1;
+  if (facts.average == Average::rows) divisor = B;
+  if (facts.average == Average::samples) divisor = static_cast<double>(at.samples());
+  const double F = at.loss() * divisor;  // no row's loss is more, while the loss falls
+  const double kappa = F > 0 ? -std::expm1(-F) / F : 1;
+  const double rate = centred.lower * C * kappa * kappa / ((C - 1) * B);
+  return "while it stays above " + number_below(centred.lower, 3) +
+         ", no point is stationary, and gradient flow has f(t) <= 1 / (1/f(0) + " + number_below(rate, 3) +
+         " t): a rate 1/t, as cross-entropy has no minimum to converge to";
+}
+
+void say_products(Command& command, const Kernels& found) {
+  if (found.products)
+    command.say("  by " + std::to_string(found.products->products) +
+                " products: " + (found.products->converged ? "converged" : "not converged") +
+                "; that no eigenvalue is smaller is not proven by products");
+}
+
+void say_comparison(Command& command, const Kernels& here, const Kernels& there, const std::string& theirs) {
+  for (std::size_t k = 0; k < here.kernels.size(); ++k) {
+    const KernelMinimum &a = here.kernels[k].minimum, &b = there.kernels[k].minimum;
+    command.say(
+        "  " + a.name + ": lambda_min " + short_text(a) + " here, " + short_text(b) + " (" + theirs + ")" +
+        (a.known_to(0.1) && b.known_to(0.1) ? ", ratio " + number(a.lambda_min / b.lambda_min, 4) : ""));
+  }
+}
+
+bool say_last_layer(Command& command, hdf5::Writer& file, const Linearization<double>& at,
+                    const KernelMinimum& sum) {
+  if (!trains_last_layer_alone(at.model())) return false;
+  const auto certificate = linear_certificate(at, sum);
+  if (!certificate) {
+    command.say(
+        at.loss_facts().convex
+            ? "the last layer alone is trained: f is convex in it, and every stationary point is a "
+              "global minimum"
+            : "the last layer alone is trained: the outputs are linear in it, and so this kernel is the "
+              "same everywhere");
+    return true;
+  }
+  command.say(
+      certificate->passes
+          ? "gradient descent with step " + number(certificate->step, 4) +
+                " converges to zero loss from anywhere: proven, as the last layer alone is trained and "
+                "this kernel is the same everywhere (each step leaves at most " +
+                number_above(certificate->rate, 6) + " of f)"
+          : "f is convex in the last layer, which alone is trained: gradient descent converges to a "
+            "global minimum; that its loss is zero is not proven, as the NTK is not known to be "
+            "positive definite");
+  command.verdict("certified", certificate->passes);
+  const std::string group = "/entry/certificate/";
+  file.group("/entry/certificate", "NXcollection");
+  file.write_bytes(group + "passes", {static_cast<std::uint8_t>(certificate->passes ? 1 : 0)}, {});
+  file.write(group + "step", certificate->step);
+  file.write(group + "rate", certificate->rate);
+  file.write(group + "loss_curvature", certificate->curvature);
+  file.write(group + "curvature", 0.0);
+  return true;
+}
+
+}  // namespace basin::tools
