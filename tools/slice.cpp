@@ -19,9 +19,11 @@ const Introduction kIntroduction = {
     "PROBLEM.h5 -o RESULT.h5 [--x MIN:MAX:NX] [--y MIN:MAX:NY] [options]\n"
     "       basin-slice merge PART1.h5 PART2.h5 ... -o RESULT.h5",
     R"(Writes f(theta + a u + b v) for a on the x axis and b on the y axis. By default u and v are random: independent
-normal entries, every filter (one head and one index along the first axis of a block) scaled to the norm of the
-weights' filter (Li et al., NeurIPS 2018). The point itself is at (0, 0). The result opens in the plot scripts of
-tomgoldstein/loss-landscape, in NeXus viewers such as h5web and silx, and in ParaView.
+normal entries, every filter scaled to the norm of the weights' filter (Li et al., NeurIPS 2018): what reaches one
+output unit of a matrix, the row of a token or position; biases and gains block by block, or not at all with --ignore.
+(Of one attention layer alone, a filter is one head and one index along the first axis of a block.) The point itself is
+at (0, 0). The result opens in the plot scripts of tomgoldstein/loss-landscape, in NeXus viewers such as h5web and silx,
+and in ParaView.
 
 Finished points are kept in RESULT.h5.journal, and RESULT.h5 itself is renewed as a whole from time to time, marked as
 incomplete. A run that was stopped or killed goes on with --resume. --part 2/5 computes the second fifth of the grid,
@@ -29,6 +31,7 @@ for instance on another machine; basin-slice merge joins the shares.
 )",
     R"(  basin-problem teacher -o problem.h5
   basin-slice problem.h5 -o slice.h5 --x -1:1:51 --y -1:1:51
+  basin-slice deep.h5 -o parts.h5 --u-blocks 'blocks.*.attention.*' --v-blocks 'blocks.*.mlp.*' --ignore biases,gains
   basin-slice problem.h5 -o curvature.h5 --u largest --v smallest --quantities eigenvalues --x -1:1:11 --y -1:1:11
 )"};
 
@@ -42,7 +45,9 @@ void add_options(Command& command) {
   command.options.add_options()  //
       ("quantities", po::value<std::string>()->default_value("loss")->value_name("LIST"),
        "what is measured besides the loss: gradient (its norm), eigenvalues (smallest and largest of the "
-       "Hessian), ntk (smallest eigenvalue), accuracy (percentage of tokens, for labelled data)");
+       "Hessian), ntk (smallest eigenvalue), accuracy (percentage of rows of the outputs, tokens or samples, "
+       "in "
+       "the right class)");
   command.add_options(Identity::none)                                                       //
       ("resume", po::bool_switch(), "go on with the journal of a run that did not finish")  //
       ("write-every", po::value<double>()->default_value(30)->value_name("S"),

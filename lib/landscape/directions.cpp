@@ -6,6 +6,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/orthogonal.h"
+#include "basin/model/attention_model.h"
 
 namespace basin {
 namespace {
@@ -16,17 +17,68 @@ const std::array<std::pair<const char*, Normalisation>, 5> kNames = {{{"none", N
                                                                       {"vector", Normalisation::vector},
                                                                       {"gauge", Normalisation::gauge}}};
 
-/// Parts of `length` numbers (0: the block) of every trained block to the norms of the weights' parts.
-template <class Length>
-void normalise_parts(const ModelPoint<double>& point, const Length& length_of, Vector<double>& direction) {
-  for (const auto& e : point.parameters().entries()) {
-    if (!e.trainable()) continue;
-    const Index length = length_of(e.block);
-    for (Index i = 0; i < e.block.size(); i += length) {
-      auto part = direction.segment(e.theta_offset + i, length);
-      const double norm = part.norm();
-      if (norm > 0) part *= point.weights.segment(e.offset + i, length).norm() / norm;
-    }
+/// Numbers of a block, `stride` apart from the first on.
+struct Numbers {
+  Index first, count, stride;
+};
+
+template <class Part, class WeightsPart>
+void scale(Part part, const WeightsPart& weights) {
+  const double norm = part.norm();
+  if (norm > 0) part *= weights.norm() / norm;
+}
+
+/// Each part of `direction`, at `theta_offset`, to the norm of that of the weights, at `offset`.
+void normalise_part(const Vector<double>& weights, Index offset, const Numbers& part,
+                    Vector<double>& direction, Index theta_offset) {
+  offset += part.first, theta_offset += part.first;
+  if (part.stride == 1)
+    return scale(direction.segment(theta_offset, part.count), weights.segment(offset, part.count));
+  const Eigen::InnerStride<> apart(part.stride);
+  scale(
+      Eigen::Map<Vector<double>, 0, Eigen::InnerStride<>>(direction.data() + theta_offset, part.count, apart),
+      Eigen::Map<const Vector<double>, 0, Eigen::InnerStride<>>(weights.data() + offset, part.count, apart));
+}
+
+/// Every trained block by the parts that parts_of(block) names.
+template <class PartsOf>
+void normalise_parts(const ModelPoint<double>& point, const PartsOf& parts_of, Vector<double>& direction) {
+  for (const auto& e : point.parameters().entries())
+    if (e.trainable())
+      for (const Numbers& part : parts_of(e.block))
+        normalise_part(point.weights, e.offset, part, direction, e.theta_offset);
+}
+
+std::vector<Numbers> whole(const ParameterBlock& block) {
+  return {{0, block.size(), 1}};
+}
+
+/// The last axis: of a table a row of it.
+std::vector<Numbers> rows(const ParameterBlock& block) {
+  std::vector<Numbers> all;
+  for (Index i = 0; i < block.size(); i += block.cols()) all.push_back({i, block.cols(), 1});
+  return all;
+}
+
+/// What reaches one output unit: a column of each of these matrices, or of all of them if they add up.
+std::vector<Numbers> output_units(const ParameterBlock& block) {
+  const bool add_up = block.role == BlockRole::stacked_map;
+  const Index height = block.rows() * (add_up ? block.slices() : 1);
+  std::vector<Numbers> all;
+  for (Index first = 0; first < block.size(); first += height * block.cols())
+    for (Index unit = 0; unit < block.cols(); ++unit) all.push_back({first + unit, height, block.cols()});
+  return all;
+}
+
+std::vector<Numbers> filters(const ParameterBlock& block) {
+  switch (block.role) {
+    case BlockRole::map:
+    case BlockRole::stacked_map:
+      return output_units(block);
+    case BlockRole::table:
+      return rows(block);
+    default:
+      return whole(block);
   }
 }
 
@@ -53,11 +105,10 @@ void normalise(const ModelPoint<double>& point, Normalisation kind, Vector<doubl
     case Normalisation::none:
       return;
     case Normalisation::filter:
-      return normalise_parts(
-          point, [](const ParameterBlock& block) { return block.cols(); }, direction);
+      return normalise_parts(point, single_attention(point.model->architecture()) ? rows : filters,
+                             direction);
     case Normalisation::block:
-      return normalise_parts(
-          point, [](const ParameterBlock& block) { return block.size(); }, direction);
+      return normalise_parts(point, whole, direction);
     case Normalisation::vector: {
       const double norm = direction.norm();
       if (norm > 0) direction *= point.theta().norm() / norm;

@@ -14,13 +14,15 @@ namespace basin {
 ///
 ///     none      as it is
 ///     filter    every filter to the norm of the weights' filter (Li et al., "Visualizing the Loss Landscape
-///               of Neural Nets", NeurIPS 2018, section 4): a row of a slice of a block, one head and one
+///               of Neural Nets", NeurIPS 2018, section 4): the weights that reach one output unit of a
+///               linear map, in attention one of a head's queries, keys or values, and one output of all
+///               heads together; one row of a table (a token, a position); biases and gains a block at a
+///               time. Of the single attention layer it is a row of a slice of a block, one head and one
 ///               index along the first axis of its matrix, e.g. W_Q[h, i, :]
 ///     block     every block to the norm of the weights' block
 ///     vector    the whole to the norm of the trained weights
 ///     gauge     as filter, in the canonical gauge of the point: two points that are the same up to a gauge
-///     get the
-///               same slice
+///               get the same slice
 ///
 /// What is zero in the weights becomes zero.
 enum class Normalisation { none, filter, block, vector, gauge };

@@ -8,7 +8,7 @@
 
 #include "basin/landscape/grid.h"
 #include "basin/linalg/progress.h"
-#include "basin/model/model_point.h"
+#include "basin/model/forward_pass.h"
 
 namespace basin {
 
@@ -34,6 +34,9 @@ class PlaneLoss {
   /// The losses of some pieces, one after the other. They may be infinite or NaN far out. `progress` counts
   /// units of work. The more pieces at once, the less is computed again: `pieces_at_once` are enough.
   virtual Vector<double> losses(std::span<const Index> pieces, const Progress& progress = {}) = 0;
+  /// The accuracies (model/labels.h) at the points of the last call of `losses`, NaN where outputs are not
+  /// finite. Empty where they are not asked for, or a way makes no outputs.
+  const Vector<double>& accuracies() const { return accuracies_; }
   virtual Index pieces_at_once() const { return static_cast<Index>(pieces_.size()); }
 
   /// The weights at a point.
@@ -44,6 +47,9 @@ class PlaneLoss {
   const Grid& grid() const { return grid_; }
   const Vector<double>& u() const { return u_; }
   const Vector<double>& v() const { return v_; }
+  void set_accuracies(Vector<double> of_points) { accuracies_ = std::move(of_points); }
+  /// The weights at a point, in memory that is there.
+  void set_weights(double a, double b, Vector<double>& weights) const;
   /// Of some pieces.
   Index points(std::span<const Index> pieces) const;
   /// Calls body(number, a, b) for the points of pieces, in order.
@@ -57,19 +63,39 @@ class PlaneLoss {
 
  private:
   ModelPoint<double> point_;
-  Vector<double> u_, v_;
+  Vector<double> u_, v_, accuracies_;
   Grid grid_;
   std::vector<Piece> pieces_;
 };
 
-/// The model, point by point: any network.
+/// The model, point by point: any network. What no direction moves is evaluated once (ForwardPass).
 class PlainPlane final : public PlaneLoss {
  public:
-  using PlaneLoss::PlaneLoss;
+  /// memory: bytes; half of them for what is evaluated once, the others for weights of points that are
+  /// evaluated at once. Of one point at least; where few fit, threads share them. accuracy: whether that is
+  /// counted, too; it throws InputError for data without labels.
+  PlainPlane(const ModelPoint<double>& point, const Vector<double>& u, const Vector<double>& v,
+             const Grid& grid, std::size_t memory = std::size_t{2} << 30U, bool accuracy = false);
   std::string way() const override { return "plain"; }
   Vector<double> losses(std::span<const Index> pieces, const Progress& progress = {}) override;
   /// Nothing is shared by points: few, so that what is done is told and kept soon.
   Index pieces_at_once() const override { return std::min<Index>(4, static_cast<Index>(pieces().size())); }
+
+  /// How many points are evaluated at once.
+  Index points_at_once() const;
+  const ForwardPass<double>& forward() const { return forward_; }
+
+ private:
+  /// The network's own parameters at a point.
+  void network_weights_at(double a, double b, Vector<double>& weights) const;
+
+  std::size_t memory_;
+  ForwardPass<double> forward_;
+  Mask counting_;  // of the rows of outputs, where the accuracy is counted
+  bool accuracy_;
+  // Working memory: weights of points that are evaluated at once, and of each thread.
+  std::vector<Vector<double>> weights_;
+  std::vector<ForwardPass<double>::Workspace> work_;
 };
 
 }  // namespace basin

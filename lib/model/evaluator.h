@@ -1,10 +1,9 @@
 /// The loss alone, for many parameter vectors.
 #pragma once
 
-#include <memory>
 #include <vector>
 
-#include "basin/model/model_point.h"
+#include "basin/model/forward_pass.h"
 
 namespace basin {
 
@@ -22,11 +21,8 @@ class LossEvaluator {
 
  private:
   std::shared_ptr<const Model<S>> model_;
-  std::shared_ptr<const Data<S>> data_;
-  DataLoss<S> loss_;
-  Index samples_per_chunk_;
-  Saved<S> saved_;
-  Batch<S> outputs_;
+  ForwardPass<S> forward_;
+  typename ForwardPass<S>::Workspace work_;
   Vector<S> made_;         // weights that the rules take, where they are others
   std::vector<S> losses_;  // of the chunks
 };

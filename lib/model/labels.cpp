@@ -15,12 +15,20 @@ bool is_above(const Row& row, Index target) {
   return true;
 }
 
-/// How many rows of F, which is from this row on, are in the right class, of those that count.
+}  // namespace
+
+bool labelled(const Data<double>& data) {
+  if (!data.labels.empty()) return true;
+  const Matrix<double>& Y = data.Y;
+  if (Y.cols() == 1) return (Y.array().abs() == 1).all();
+  return (Y.array() == 0 || Y.array() == 1).all() && (Y.rowwise().sum().array() == 1).all();
+}
+
 template <class S>
-Index right_rows(Index first, ConstMatrixRef<S> F, const Data<double>& data, const Mask& counting) {
+Index right_rows(Index first_row, ConstMatrixRef<S> F, const Data<double>& data, const Mask& counting) {
   Index right = 0;
   for (Index row = 0; row < F.rows(); ++row) {
-    const Index at = first + row;
+    const Index at = first_row + row;
     if (!counting.empty() && counting[at] == 0) continue;
     Index target = 0;
     if (!data.labels.empty()) {
@@ -36,25 +44,16 @@ Index right_rows(Index first, ConstMatrixRef<S> F, const Data<double>& data, con
   return right;
 }
 
-double percentage(Index right, Index rows, const Mask& counting) {
+double accuracy(Index right, Index rows, const Mask& counting) {
   const auto all = counting.empty()
                        ? rows
                        : std::count_if(counting.begin(), counting.end(), [](auto c) { return c != 0; });
   return 100 * static_cast<double>(right) / static_cast<double>(all);
 }
 
-}  // namespace
-
-bool labelled(const Data<double>& data) {
-  if (!data.labels.empty()) return true;
-  const Matrix<double>& Y = data.Y;
-  if (Y.cols() == 1) return (Y.array().abs() == 1).all();
-  return (Y.array() == 0 || Y.array() == 1).all() && (Y.rowwise().sum().array() == 1).all();
-}
-
 double accuracy(const Matrix<double>& F, const Data<double>& data, const Mask& counting) {
   if (!F.allFinite()) return std::nan("");
-  return percentage(right_rows<double>(0, F, data, counting), F.rows(), counting);
+  return accuracy(right_rows<double>(0, F, data, counting), F.rows(), counting);
 }
 
 template <class S>
@@ -64,10 +63,9 @@ double accuracy(const Linearization<S>& at, const Data<double>& data) {
   const double right = at.sum_over_outputs([&](Index first, ConstMatrixRef<S> F) {
     return static_cast<double>(right_rows<S>(first, F, data, counting));
   });
-  return percentage(static_cast<Index>(right), rows, counting);
+  return accuracy(static_cast<Index>(right), rows, counting);
 }
 
-template double accuracy(const Linearization<double>&, const Data<double>&);
 double smallest_margin(const Linearization<double>& at) {
   const std::vector<std::int32_t>& labels = at.point().data->labels;
   const Mask& counting = at.counting_rows();
@@ -88,6 +86,9 @@ double smallest_margin(const Linearization<double>& at) {
   return smallest;
 }
 
+template Index right_rows(Index, ConstMatrixRef<double>, const Data<double>&, const Mask&);
+template Index right_rows(Index, ConstMatrixRef<float>, const Data<double>&, const Mask&);
+template double accuracy(const Linearization<double>&, const Data<double>&);
 template double accuracy(const Linearization<float>&, const Data<double>&);
 
 }  // namespace basin

@@ -9,6 +9,14 @@ namespace basin {
 /// one 1 among zeros.
 bool labelled(const Data<double>& data);
 
+/// Among the rows of outputs F, which are from first_row on those of the network, how many count
+/// (counting_rows) and are in the right class (accuracy).
+template <class S>
+Index right_rows(Index first_row, ConstMatrixRef<S> F, const Data<double>& data, const Mask& counting);
+
+/// The percentage of so many right ones among the rows that count of all these.
+double accuracy(Index right, Index rows, const Mask& counting);
+
 /// The percentage of the rows of outputs F that are in the right class, among those that count
 /// (counting_rows): f y > 0 for one output and targets Y, else the class's output above all others. NaN where
 /// F is not finite.

@@ -18,6 +18,8 @@ class Repeat final : public Layer<S> {
   /// names: one for each copy. Throws InputError when there is none, or one changes the shape.
   Repeat(Layers copies, std::vector<std::string> names);
 
+  const LayerList<S>& copies() const { return copies_.layers(); }
+
   std::vector<ParameterBlock> blocks() const override { return copies_.blocks(); }
   const Reparametrisation<S>* reparametrisation() const override { return copies_.reparametrisation(); }
   void mask(Mask& mask) const override { copies_.mask(mask); }

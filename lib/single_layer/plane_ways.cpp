@@ -179,7 +179,7 @@ std::unique_ptr<PlaneLoss> plane_loss(const ModelPoint<double>& point, const Vec
     case PlaneWay::polynomial:
       return std::make_unique<PolynomialPlane>(point, u, v, grid);
     default:
-      return std::make_unique<PlainPlane>(point, u, v, grid);
+      return std::make_unique<PlainPlane>(point, u, v, grid, options.memory, options.accuracy);
   }
 }
 

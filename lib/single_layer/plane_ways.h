@@ -22,8 +22,10 @@ struct PlaneOptions {
   /// Automatic: polynomial where it applies; else structured where it takes fewer operations and its working
   /// memory is there; else plain. Networks other than a single attention layer have the plain way only.
   PlaneWay way = PlaneWay::automatic;
-  /// Bytes that may be kept from call to call; projections beyond it are computed again, with the same bits.
+  /// Bytes that may be kept from call to call; what goes beyond is computed again, with the same bits.
   std::size_t memory = std::size_t{2} << 30U;
+  /// Whether accuracies are counted, too, where the way makes outputs: the plain one.
+  bool accuracy = false;
 };
 
 /// The loss of any network on a plane, by the best way that it has (PlaneOptions). u, v: P. Throws InputError

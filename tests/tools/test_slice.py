@@ -316,7 +316,7 @@ class Directions(ToolTest):
         for message, *args in (("the direction is zero", "--u", "d.h5:zero"), ("d.h5: /short: found shape", "--u", "d.h5:short"),
                                ("--u to:problem.h5: the direction is zero", "--to", "problem.h5"),
                                ("the directions are parallel", "--u", "gradient", "--v", "gradient"),
-                               ("wide.h5: of another model: found H = 2, d = 4", "--to", "wide.h5"),
+                               ("--u to:wide.h5: the weights are of another model: found H = 2, d = 4", "--to", "wide.h5"),
                                ("--u wrong: expected random[:LINE], none", "--u", "wrong"), ("give --trajectory FILE", "--u", "pca:1"),
                                ("unknown normalisation 'layer'; expected one of none, filter", "--normalise", "layer"),
                                ("found 'test'; expected some of loss, gradient", "--quantities", "test"),

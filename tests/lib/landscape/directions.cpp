@@ -4,6 +4,7 @@
 
 #include "basin/linalg/errors.h"
 #include "support/cases.h"
+#include "support/deep_network.h"
 #include "support/two_layers.h"
 
 using namespace basin;
@@ -61,6 +62,41 @@ TEST_CASE("directions of another network: all but those of a gauge") {
   CHECK(random_direction(point, Normalisation::block, random).norm() == Approx(theta.norm()));
   CHECK_THROWS_WITH(random_direction(point, Normalisation::gauge, random),
                     "normalisation gauge: no canonical gauge of this network is known");
+}
+
+TEST_CASE("filters of a network: output units of maps, rows of tables, biases and gains as a whole") {
+  const ModelPoint<double> point = test::deep_classifier();
+  Random random(1, "direction");
+  const Vector<double> raw = random_direction(point, Normalisation::none, random);
+  Vector<double> direction = raw;
+  normalise(point, Normalisation::filter, direction);
+  const auto part = [&](const Vector<double>& of, const std::string& name, bool theta, Index first,
+                        Index count, Index stride) {
+    const auto& e = point.parameters().find(name);
+    Vector<double> numbers(count);
+    for (Index i = 0; i < count; ++i)
+      numbers[i] = of[(theta ? e.theta_offset : e.offset) + first + i * stride];
+    return numbers;
+  };
+  const auto check = [&](const std::string& name, Index first, Index count, Index stride) {
+    INFO(name << " from " << first);
+    const Vector<double> moved = part(direction, name, true, first, count, stride);
+    CHECK(moved.norm() ==
+          Approx(part(point.weights, name, false, first, count, stride).norm()).epsilon(1e-14));
+    CHECK(cosine(moved, part(raw, name, true, first, count, stride)) == Approx(1));
+  };
+  for (Index unit = 0; unit < 6; ++unit) check("blocks.1.mlp.in.W", unit, 4, 6);  // (4, 6): a column
+  for (Index h = 0; h < 2; ++h)
+    for (Index unit = 0; unit < 3; ++unit) check("blocks.0.attention.W_Q", 12 * h + unit, 4, 3);  // (2, 4, 3)
+  for (Index unit = 0; unit < 4; ++unit)
+    check("blocks.2.attention.W_O", unit, 6, 4);  // (2, 3, 4): heads add up
+  for (Index row = 0; row < 5; ++row) check("embedding.E", 4 * row, 4, 1);
+  for (Index row = 0; row < 4; ++row) check("positions.Pos", 4 * row, 4, 1);
+  check("class-token.token", 0, 4, 1);
+  check("blocks.0.attention.b_Q", 0, 6, 1);
+  check("blocks.0.norm1.g", 0, 4, 1);
+  check("blocks.0.norm1.beta", 0, 4, 1);
+  CHECK(direction.norm() == Approx(point.theta().norm()));
 }
 
 TEST_CASE("orthogonalised directions are orthogonal; parallel ones are refused") {

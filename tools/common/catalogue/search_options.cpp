@@ -7,7 +7,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/linalg/parallel.h"
 #include "basin/network/architecture_json.h"
-#include "common/catalogue/given_weights.h"
+#include "common/command/given_weights.h"
 #include "common/command/checksum.h"
 #include "common/command/problems.h"
 #include "common/descent/global_minimum.h"

@@ -161,12 +161,17 @@ std::vector<std::string> trained_blocks(const Command& command, const std::vecto
   if (!command.given("train")) return matching_blocks({"*"}, all);
   const auto train = command.get<std::string>("train");
   try {
-    std::vector<std::string> names = matching_blocks(of_blocks(parse_blocks(train), all, checkpoint), all);
+    std::vector<std::string> names = listed_blocks(train, all, checkpoint);
     static_cast<void>(ParameterLayout(all, names));  // refuses what cannot be trained
     return names;
   } catch (const InputError& error) {
     throw InputError("--train " + train + ": " + error.what());
   }
+}
+
+std::vector<std::string> listed_blocks(const std::string& list, const std::vector<ParameterBlock>& all,
+                                       const CheckpointLayout* checkpoint) {
+  return matching_blocks(of_blocks(parse_blocks(list), all, checkpoint), all);
 }
 
 std::vector<std::string> parse_blocks(const std::string& blocks) {

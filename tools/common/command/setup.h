@@ -38,6 +38,10 @@ void add_train_option(po::options_description& options);
 std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all,
                                         const CheckpointLayout* checkpoint = nullptr);
 
+/// The blocks that a list of names, patterns or tensors stands for, likewise.
+std::vector<std::string> listed_blocks(const std::string& list, const std::vector<ParameterBlock>& all,
+                                       const CheckpointLayout* checkpoint);
+
 /// Reads a list of blocks, "W_Q,W_K" or "W_Q+W_K".
 std::vector<std::string> parse_blocks(const std::string& blocks);
 

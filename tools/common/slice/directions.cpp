@@ -1,19 +1,24 @@
 #include "common/slice/directions.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <memory>
+#include <set>
 
 #include "basin/curvature/operators.h"
-#include "basin/hdf5/problem_file.h"
 #include "basin/landscape/trajectory.h"
 #include "basin/linalg/errors.h"
 #include "basin/model/perturbation.h"
+#include "basin/problem/encoding.h"
 #include "basin/single_layer/flat_direction.h"
 #include "basin/single_layer/gauge.h"
+#include "basin/single_layer/theory.h"
 #include "basin/spectrum/eigenpairs.h"
 #include "common/command/checksum.h"
+#include "common/command/given_weights.h"
 #include "common/command/tensors.h"
 #include "common/command/words.h"
 
@@ -34,33 +39,83 @@ Index parse_count(const std::string& option, const std::string& text) {
   return k;
 }
 
-/// The weights of all blocks that a file has: a problem, tensors of the checkpoint, or FILE:/GROUP of either.
-Vector<double> weights_at(const std::string& path, const Setup& setup) {
-  if (is_safetensors(path)) return NamedVectors(setup).read_weights(path);
+/// The points that a file names, all blocks: of a run without a dataset those of its trajectory.
+std::vector<Given> points_in(const std::string& option, const std::string& where, const Setup& setup) {
   std::error_code error;
-  if (const auto colon = path.rfind(":/");
-      colon != std::string::npos && !std::filesystem::exists(path, error))
-    return NamedVectors(setup).read_weights(hdf5::Reader(path.substr(0, colon)), path.substr(colon + 1));
-  const Problem problem = hdf5::read_problem(hdf5::Reader(path));
-  std::optional<Vector<double>> weights;
-  try {
-    weights = setup.weights_of(problem);
-  } catch (const InputError& refused) {
-    throw InputError(path + ": " + refused.what());
-  }
-  if (!weights) throw InputError(path + ": the file has no weights; expected a point to go to");
-  return *weights;
+  const bool file = std::filesystem::is_regular_file(where, error) && !is_safetensors(where);
+  const std::string theta = "/trajectory/theta";
+  const bool run = file && [&] {
+    const hdf5::Reader reader(where);
+    return reader.has(theta) && !reader.has("/data");
+  }();
+  return read_rows("--" + option + " to:", run ? where + ":" + theta : where, setup, true);
 }
 
-/// theta of another file minus theta here.
-Vector<double> towards(const std::string& path, const Setup& setup) {
-  const Vector<double> there = weights_at(path, setup);
-  for (const auto& e : setup.parameters().entries())
-    if (!e.trainable() &&
-        there.segment(e.offset, e.block.size()) != setup.point.weights.segment(e.offset, e.block.size()))
-      throw InputError(path + ": its " + e.block.name + " differs from that of " + setup.input +
-                       ", but is not trained; add it to --train");
-  return setup.parameters().extract(there) - setup.point.theta();
+/// The blocks that may move, of those that are trained, where an option says so; nothing: all of them.
+class MovingBlocks {
+ public:
+  MovingBlocks(const Command& command, const Setup& setup) : command_(command), setup_(setup) {
+    if (command.given("ignore")) read_ignored(command.get<std::string>("ignore"));
+  }
+
+  /// u or v. Throws InputError.
+  std::optional<std::vector<std::string>> of(const std::string& direction) const {
+    const std::string option = direction + "-blocks";
+    if (!command_.given(option) && ignored_.empty()) return std::nullopt;
+    std::vector<std::string> moving = setup_.parameters().trained();
+    if (command_.given(option)) moving = listed(option, command_.get<std::string>(option));
+    std::erase_if(moving, [&](const std::string& name) { return ignored_.contains(name); });
+    if (moving.empty())
+      throw InputError("--ignore " + command_.get<std::string>("ignore") +
+                       ": nothing is left to move along " + direction);
+    return moving;
+  }
+
+ private:
+  void read_ignored(const std::string& list) {
+    const std::map<std::string, BlockRole> known = {{"biases", BlockRole::shift},
+                                                    {"gains", BlockRole::scale}};
+    for (const std::string& word : split(list, ',')) {
+      const auto role = known.find(word);
+      if (role == known.end())
+        throw InputError("--ignore " + list + ": found '" + word + "'; expected biases, gains or both");
+      for (const auto& e : setup_.parameters().entries())
+        if (e.trainable() && e.block.role == role->second) ignored_.insert(e.block.name);
+    }
+    if (ignored_.empty()) throw InputError("--ignore " + list + ": there are none among the trained blocks");
+  }
+  /// Each pattern stands for one trained block at least.
+  std::vector<std::string> listed(const std::string& option, const std::string& list) const {
+    const std::vector<ParameterBlock> all = blocks(setup_.architecture());
+    std::vector<std::string> moving;
+    try {
+      for (const std::string& pattern : parse_blocks(list)) {
+        const std::size_t before = moving.size();
+        const std::vector<std::string> names = listed_blocks(pattern, all, setup_.checkpoint.get());
+        for (const std::string& name : names)
+          if (setup_.parameters().find(name).trainable()) moving.push_back(name);
+        if (moving.size() == before) throw InputError(pattern + " is not trained; add it to --train");
+      }
+    } catch (const InputError& error) {
+      throw InputError("--" + option + " " + list + ": " + error.what());
+    }
+    if (moving.empty()) throw InputError("--" + option + ": expected names or patterns of blocks");
+    std::sort(moving.begin(), moving.end());
+    moving.erase(std::unique(moving.begin(), moving.end()), moving.end());
+    return moving;
+  }
+
+  const Command& command_;
+  const Setup& setup_;
+  std::set<std::string> ignored_;
+};
+
+/// The same point with these blocks trained alone.
+Setup with_trained(const Setup& setup, const std::vector<std::string>& names) {
+  Setup part = setup;
+  part.point = setup.point.with_trainable(names);
+  part.theory = theory_of(part.point);
+  return part;
 }
 
 class Maker {
@@ -71,37 +126,46 @@ class Maker {
         trajectory_(trajectory),
         symmetries_(setup.theory->symmetries(setup.point)) {
     if (command.given("normalise")) given_ = normalisation_from_name(command.get<std::string>("normalise"));
+    const MovingBlocks moving(command, setup);
+    for (const char* direction : {"u", "v"})
+      if (const auto blocks = moving.of(direction)) parts_.emplace(direction, with_trained(setup, *blocks));
   }
 
-  /// What an option asks for; `stream` names the random numbers.
+  /// What an option asks for; `stream` names the random numbers. Where some blocks alone may move, the
+  /// direction is that of the point with these trained.
   Direction make(const std::string& option, const std::string& text, std::string stream) const {
     const auto [kind, rest] = split_kind(text);
-    const Index P = setup_.parameters().theta_size();
+    const auto part = parts_.find(option);
+    const Setup& at = part == parts_.end() ? setup_ : part->second;
     Direction d;
     Normalisation normalisation = given_.value_or(Normalisation::none);
     if (kind == "random") {
       normalisation = given_.value_or(Normalisation::filter);
       if (!rest.empty()) stream = "line " + std::to_string(parse_count("--" + option + " " + text, rest));
       Random random(command_.seed(), stream);
-      d.vector = random_direction(setup_.point, normalisation, random, canonical_gauge);
+      d.vector = random_direction(at.point, normalisation, random, canonical_gauge);
       d.origin = "random";
     } else if (kind == "none") {
-      return {"none", "none", Vector<double>::Zero(P), 0};
+      return {"none", "none", Vector<double>::Zero(setup_.parameters().theta_size()), 0};
     } else if (kind == "to") {
       if (given_) throw InputError("--normalise: without effect on a direction towards a point");
-      if (rest.empty()) throw InputError("--" + option + " to: expected to:FILE");
-      d.vector = towards(rest, setup_);
-      d.origin = "to " + rest;
+      d = towards(at, option, rest);
     } else {
       if (normalisation == Normalisation::gauge)
         throw InputError("--normalise gauge: of random directions only; found --" + option + " " + text);
-      d = computed(option, text, kind, rest, stream);
-      normalise(setup_.point, normalisation, d.vector);
+      d = computed(at, option, text, kind, rest, stream);
+      normalise(at.point, normalisation, d.vector);
+    }
+    if (&at != &setup_) {
+      d.vector = setup_.parameters().extract(over_all_blocks(at, d.vector));
+      d.origin += restriction(option);
     }
     d.normalisation = normalisation_name(normalisation);
     if (!(d.vector.stableNorm() > 0))
       throw InputError("--" + option + " " + text + ": the direction is zero" +
-                       (kind == "random" ? ": all trained weights are zero" : ""));
+                       (kind != "random" ? ""
+                        : &at == &setup_ ? ": all trained weights are zero"
+                                         : ": all weights that it moves are zero"));
     const double square = d.vector.squaredNorm();
     if (!std::isfinite(square))
       throw InputError("--" + option + " " + text + ": the direction is too large: its norm overflows");
@@ -119,24 +183,50 @@ class Maker {
   }
 
  private:
+  /// In words, which blocks alone move.
+  std::string restriction(const std::string& option) const {
+    std::string text;
+    if (command_.given(option + "-blocks"))
+      text += ", in " + shortened(command_.get<std::string>(option + "-blocks"), 60) + " alone";
+    if (command_.given("ignore")) text += ", without " + command_.get<std::string>("ignore");
+    return text;
+  }
+
+  /// theta of another point minus theta here.
+  Direction towards(const Setup& at, const std::string& option, const std::string& where) const {
+    if (where.empty()) throw InputError("--" + option + " to: expected to:FILE");
+    const std::vector<Given> points = points_in(option, where, setup_);
+    const Vector<double>& there = points.back().weights;
+    for (const auto& e : setup_.parameters().entries())
+      if (&at == &setup_ && !e.trainable() &&
+          there.segment(e.offset, e.block.size()) != setup_.point.weights.segment(e.offset, e.block.size()))
+        throw InputError(where + ": its " + e.block.name + " differs from that of " + setup_.input +
+                         ", but is not trained; add it to --train");
+    return of(at.parameters().extract(there) - at.point.theta(),
+              "to " + where + (points.size() > 1 ? ", the last of its points" : ""));
+  }
+
   /// Its vector and where that is from. what: the option and its text.
-  Direction computed(const std::string& option, const std::string& text, const std::string& kind,
-                     const std::string& rest, const std::string& stream) const {
+  Direction computed(const Setup& at, const std::string& option, const std::string& text,
+                     const std::string& kind, const std::string& rest, const std::string& stream) const {
     const std::string what = "--" + option + " " + text;
     if (kind == "gradient")
-      return of(setup_.point.linearize({.memory = command_.memory()}).gradient(), "gradient");
-    if (kind == "symmetry") return symmetric(what, stream);
-    if (kind == "largest" || kind == "smallest") return eigenvector(what, kind, parse_count(what, rest));
+      return of(at.point.linearize({.memory = command_.memory()}).gradient(), "gradient");
+    if (kind == "symmetry") return symmetric(at, what, stream);
+    if (kind == "largest" || kind == "smallest") return eigenvector(at, what, kind, parse_count(what, rest));
     if (kind == "pca") {
       if (!trajectory_) throw InputError(what + ": give --trajectory FILE");
-      return principal(parse_count(what, rest));
+      return principal(at, parse_count(what, rest));
     }
-    if (is_safetensors(text)) return of(NamedVectors(setup_).read_safetensors(text), text);
+    const auto given = [&](const Vector<double>& vector) {
+      return of(at.parameters().extract(over_all_blocks(setup_, vector)), text);
+    };
+    if (is_safetensors(text)) return given(NamedVectors(setup_).read_safetensors(text));
     if (rest.empty())
       throw InputError(what +
                        ": expected random[:LINE], none, gradient, largest[:K], smallest[:K], symmetry, "
                        "pca:K, to:FILE, FILE:DATASET or FILE.safetensors");
-    return of(vector_from(setup_, kind, rest), text);
+    return given(vector_from(setup_, kind, rest));
   }
 
   static Direction of(Vector<double> vector, std::string origin) {
@@ -146,30 +236,31 @@ class Maker {
     return d;
   }
 
-  Direction symmetric(const std::string& what, const std::string& stream) const {
-    if (symmetries_.modes() == 0)
-      throw InputError(what + (symmetries_.left_out().empty()
+  Direction symmetric(const Setup& at, const std::string& what, const std::string& stream) const {
+    const Symmetries symmetries = at.theory->symmetries(at.point);
+    if (symmetries.modes() == 0)
+      throw InputError(what + (symmetries.left_out().empty()
                                    ? ": there is no symmetry with these trained blocks"
-                                   : ": symmetries left out: " + symmetries_.left_out()));
+                                   : ": symmetries left out: " + symmetries.left_out()));
     Random random(command_.seed(), stream);
-    Direction d = of(flat_direction(setup_.point, random), "symmetry: the loss is constant along it");
+    Direction d = of(flat_direction(at.point, random), "symmetry: the loss is constant along it");
     if (d.vector.norm() == 0) {
-      const Index P = setup_.parameters().theta_size();
+      const Index P = at.parameters().theta_size();
       Vectors<double> noise(P, 1), inside(P, 1);
       random.fill_normal(noise);
-      symmetries_.project(noise, inside);
+      symmetries.project(noise, inside);
       d = of(inside.col(0), "symmetry: flat to first order only");
     }
-    d.vector *= setup_.point.theta().norm() / d.vector.norm();
+    d.vector *= at.point.theta().norm() / d.vector.norm();
     return d;
   }
 
   /// The k-th of the Hessian from that end.
-  Direction eigenvector(const std::string& what, const std::string& end, Index k) const {
-    if (const Index P = setup_.parameters().theta_size(); k > P)
+  Direction eigenvector(const Setup& setup, const std::string& what, const std::string& end, Index k) const {
+    if (const Index P = setup.parameters().theta_size(); k > P)
       throw InputError(what + ": expected at most P = " + std::to_string(P));
-    const Linearization<double> at = setup_.point.linearize({.memory = command_.memory()});
-    const std::vector<Linearization<double>> perturbed = linearize_perturbed(setup_.point);
+    const Linearization<double> at = setup.point.linearize({.memory = command_.memory()});
+    const std::vector<Linearization<double>> perturbed = linearize_perturbed(setup.point);
     const HessianOperator H(at);
     const PerturbedHessians at_perturbed(H, perturbed);
     EigenOptions options;
@@ -184,15 +275,14 @@ class Maker {
   }
 
   /// The k-th principal direction of the trajectory.
-  Direction principal(Index k) const {
-    Vectors<double> path(setup_.parameters().theta_size(), trajectory_->weights.cols());
+  Direction principal(const Setup& at, Index k) const {
+    Vectors<double> path(at.parameters().theta_size(), trajectory_->weights.cols());
     for (Index t = 0; t < path.cols(); ++t)
-      path.col(t) = setup_.parameters().extract<double>(trajectory_->weights.col(t));
+      path.col(t) = at.parameters().extract<double>(trajectory_->weights.col(t));
     const Vector<double> direction = principal_directions(path, k).directions.col(k - 1);
-    const double share =
-        project_path(trajectory_->weights, setup_.point.weights, over_all_blocks(setup_, direction),
-                     Vector<double>::Zero(setup_.point.weights.size()))
-            .u_share;
+    const double share = project_path(trajectory_->weights, at.point.weights, over_all_blocks(at, direction),
+                                      Vector<double>::Zero(at.point.weights.size()))
+                             .u_share;
     return of(direction, "principal direction " + std::to_string(k) + " of the trajectory: " +
                              number(100 * share, 4) + " % of the variance of all its weights");
   }
@@ -202,6 +292,7 @@ class Maker {
   const Trajectory* trajectory_;
   Symmetries symmetries_;
   std::optional<Normalisation> given_;
+  std::map<std::string, Setup> parts_;  // of u and v, where some blocks alone move
 };
 
 }  // namespace
@@ -211,13 +302,22 @@ void add_direction_options(Command& command) {
       ("u", po::value<std::string>()->default_value("random")->value_name("DIRECTION"),
        "first direction: random (random:LINE: one of --lines), gradient, largest[:K] or smallest[:K] "
        "(Hessian "
-       "eigenvectors), symmetry, pca:K (of --trajectory), to:FILE (another point, at a = 1), or "
-       "FILE:DATASET[:ROW], FILE:/GROUP of arrays by name, or FILE.safetensors")  //
+       "eigenvectors), symmetry, pca:K (of --trajectory), to:FILE[:DATASET[:ROW]] (another point, at a = 1, "
+       "as "
+       "basin-stationary --at has it, rows from 0; of a run its last), or FILE:DATASET[:ROW] (rows from 1), "
+       "FILE:/GROUP of arrays by name, or FILE.safetensors")  //
       ("v", po::value<std::string>()->default_value("random")->value_name("DIRECTION"),
        "second direction, likewise, or none for a line")  //
       ("to", po::value<std::vector<std::string>>()->composing()->value_name("FILE"),
-       "towards the weights of another problem file, or of a .safetensors file with the tensors of the "
-       "checkpoint: a line; given twice, the plane through three points")  //
+       "towards the weights of another problem file, of a run, or of a .safetensors file with the tensors of "
+       "the checkpoint, as to:FILE: a line; given twice, the plane through three points")  //
+      ("u-blocks", po::value<std::string>()->value_name("BLOCKS"),
+       "the trained blocks that u moves, as --train has them; the direction is as if they alone were "
+       "trained")                                                                    //
+      ("v-blocks", po::value<std::string>()->value_name("BLOCKS"), "likewise of v")  //
+      ("ignore", po::value<std::string>()->value_name("WHAT"),
+       "biases, gains or biases,gains (those of LayerNorm and the like): neither direction moves them; both "
+       "are the biasbn of tomgoldstein/loss-landscape")  //
       ("normalise", po::value<std::string>()->value_name("NAME"),
        "none, filter, block, vector or gauge (default: filter for random directions, none for others)")     //
       ("orthogonalise", po::bool_switch(), "remove the component along u from v")                           //
@@ -248,12 +348,13 @@ Directions make_directions(const Command& command, const Setup& setup, const Tra
     lines = command.get<Index>("lines");
     if (lines < 1 || lines > 100000)
       throw InputError("--lines " + std::to_string(lines) + ": expected 1 to 100000");
-    for (const char* option : {"u", "v", "to", "y", "orthogonalise", "trajectory"})
+    for (const char* option : {"u", "v", "v-blocks", "to", "y", "orthogonalise", "trajectory"})
       if (command.given(option))
         throw InputError("--" + std::string(option) + ": without effect with --lines, which are random");
     u = "random:1", v = "none";
   }
   if (u == "none") throw InputError("--u none: expected a direction");
+  if (v == "none" && command.given("v-blocks")) throw InputError("--v-blocks: without effect on a line");
   const auto maker = std::make_shared<const Maker>(command, setup, trajectory);
   Directions directions{
       maker->make("u", u, "x direction"), maker->make("v", v, "y direction"), std::max<Index>(lines, 1),

@@ -11,7 +11,8 @@
 
 namespace basin::tools {
 
-/// Adds --u, --v, --to, --normalise, --orthogonalise, --trajectory and --lines.
+/// Adds --u, --v, --to, --u-blocks, --v-blocks, --ignore, --normalise, --orthogonalise, --trajectory and
+/// --lines.
 void add_direction_options(Command& command);
 
 struct Direction {

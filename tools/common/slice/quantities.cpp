@@ -7,6 +7,7 @@
 #include "basin/curvature/operators.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "basin/linalg/parallel.h"
 #include "basin/linalg/spectrum_ends.h"
 #include "basin/model/evaluator.h"
 #include "basin/model/labels.h"
@@ -63,36 +64,65 @@ bool SliceMeasurement::wants(const std::string& quantity) const {
   return std::find(quantities_.begin(), quantities_.end(), quantity) != quantities_.end();
 }
 
+bool SliceMeasurement::counts_on_plane() const {
+  return wants("train_acc") && !setup_.single_attention();
+}
+
+bool SliceMeasurement::linearizes() const {
+  return std::any_of(quantities_.begin(), quantities_.end(), [&](const std::string& name) {
+    return name != "train_loss" && !(name == "train_acc" && counts_on_plane());
+  });
+}
+
+Index SliceMeasurement::pieces_at_once(const PlaneLoss& plane) const {
+  if (!linearizes()) return plane.pieces_at_once();
+  const Index threads = thread_slots(), in_chunk = LinearizationOptions{}.chunk_rows;
+  const bool share = setup_.point.data->X.rows() > in_chunk * (threads - 1);
+  const double vectors = 20;  // of theta, that a point needs
+  const double room =
+      static_cast<double>(memory_) / (8 * vectors * static_cast<double>(setup_.point.weights.size()));
+  return share || wants("min_ntk") || room < static_cast<double>(threads) ? 1 : threads;
+}
+
 std::vector<std::vector<double>> SliceMeasurement::measure(PlaneLoss& plane, const Grid& grid,
                                                            std::span<const Index> pieces) {
   const Vector<double> losses = plane.losses(pieces);
   std::vector<std::vector<double>> measured;
   Index number = 0;
   for (const Index p : pieces) {
-    const Piece& piece = plane.pieces()[p];
     std::vector<double> values(quantities_.size() * kLongestPiece, std::nan(""));
-    Vectors<double> eigenvectors = center_vectors_;
-    for (Index j = 0; j < piece.count; ++j) {
-      values[j] = losses[number++];
-      if (expensive())
-        measure_point(plane.weights_at(grid.x.at(piece.first + j), grid.y.at(piece.row)), eigenvectors, j,
-                      values);
+    for (Index j = 0; j < plane.pieces()[p].count; ++j, ++number) {
+      values[j] = losses[number];
+      if (counts_on_plane()) set("train_acc", plane.accuracies()[number], j, values);
     }
     measured.push_back(std::move(values));
   }
+  if (!linearizes()) return measured;
+  const std::size_t memory = memory_ / pieces.size();
+  parallel_for(static_cast<Index>(pieces.size()), [&](Index i, Index) {
+    const Piece& piece = plane.pieces()[pieces[i]];
+    Vectors<double> eigenvectors = center_vectors_;
+    for (Index j = 0; j < piece.count; ++j)
+      measure_point(plane.weights_at(grid.x.at(piece.first + j), grid.y.at(piece.row)), memory, eigenvectors,
+                    j, measured[i]);
+  });
   return measured;
 }
 
-void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<double>& eigenvectors,
-                                     Index place, std::vector<double>& values) {
-  const auto set = [&](const std::string& name, double value) {
-    for (std::size_t q = 0; q < quantities_.size(); ++q)
-      if (quantities_[q] == name) values[q * kLongestPiece + static_cast<std::size_t>(place)] = value;
-  };
+void SliceMeasurement::set(const std::string& name, double value, Index place,
+                           std::vector<double>& values) const {
+  for (std::size_t q = 0; q < quantities_.size(); ++q)
+    if (quantities_[q] == name) values[q * kLongestPiece + static_cast<std::size_t>(place)] = value;
+}
+
+void SliceMeasurement::measure_point(const Vector<double>& weights, std::size_t memory,
+                                     Vectors<double>& eigenvectors, Index place,
+                                     std::vector<double>& values) const {
+  const auto set = [&](const std::string& name, double value) { this->set(name, value, place, values); };
   try {
-    const Linearization<double> at(setup_.point.at_weights(weights), {.memory = memory_});
+    const Linearization<double> at(setup_.point.at_weights(weights), {.memory = memory});
     set("gradient_norm", at.gradient().stableNorm());  // squares overflow first
-    if (wants("train_acc")) set("train_acc", accuracy(at, *setup_.point.data));
+    if (wants("train_acc") && !counts_on_plane()) set("train_acc", accuracy(at, *setup_.point.data));
     if (wants("min_eig")) {
       const SpectrumEnds ends = spectrum_ends(HessianOperator(at), eigenvectors, {.seed = seed_});
       set("eig_converged", ends.status.converged ? 1 : 0);
@@ -101,7 +131,7 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
       eigenvectors = ends.vectors;
     }
     if (wants("min_ntk")) {
-      const KernelMinimum k = ntk_minimum(at);
+      const KernelMinimum k = ntk_minimum(at, memory);
       // Where rounding hides the value it would be noise.
       set("min_ntk", k.known_to(0.1) ? k.lambda_min : k.upper);
       set("ntk_definiteness", static_cast<double>(k.definiteness()));
@@ -111,9 +141,9 @@ void SliceMeasurement::measure_point(const Vector<double>& weights, Vectors<doub
 }
 
 /// Of the sum over the trained blocks.
-KernelMinimum SliceMeasurement::ntk_minimum(const Linearization<double>& at) const {
+KernelMinimum SliceMeasurement::ntk_minimum(const Linearization<double>& at, std::size_t memory) const {
   const ModelPoint<double>& point = at.point();
-  if (!is_single_attention(point)) return setup_.theory->trained_kernel(at, static_cast<double>(memory_));
+  if (!is_single_attention(point)) return setup_.theory->trained_kernel(at, static_cast<double>(memory));
   const auto trained = point.parameters().trained();
   const MeasuredFactors factors = measured_factors(point);
   const Minima found = kernel_minima(point, factors, {trained});

@@ -26,13 +26,21 @@ class SliceMeasurement {
   /// For each piece, every quantity in kLongestPiece places. NaN for what is not finite.
   std::vector<std::vector<double>> measure(PlaneLoss& plane, const Grid& grid, std::span<const Index> pieces);
   bool wants(const std::string& quantity) const;
-  /// Whether anything but the loss is measured.
-  bool expensive() const { return quantities_.size() > 1; }
+  /// Whether the plane is to count accuracies, too: with the losses, where outputs are at hand. (The single
+  /// attention layer has ways that make none.)
+  bool counts_on_plane() const;
+  /// Enough to share what is computed once for several; or one for each thread, where a point has no work for
+  /// several threads and there is memory.
+  Index pieces_at_once(const PlaneLoss& plane) const;
 
  private:
-  void measure_point(const Vector<double>& weights, Vectors<double>& eigenvectors, Index place,
-                     std::vector<double>& values);
-  KernelMinimum ntk_minimum(const Linearization<double>& at) const;
+  /// Whether anything is measured that takes derivatives at the points.
+  bool linearizes() const;
+  /// Puts a quantity, if it is asked for, in its place among the values of a piece.
+  void set(const std::string& name, double value, Index place, std::vector<double>& values) const;
+  void measure_point(const Vector<double>& weights, std::size_t memory, Vectors<double>& eigenvectors,
+                     Index place, std::vector<double>& values) const;
+  KernelMinimum ntk_minimum(const Linearization<double>& at, std::size_t memory) const;
 
   const Setup& setup_;
   std::vector<std::string> quantities_;

@@ -124,7 +124,8 @@ std::optional<PathOnPlane> SliceRun::path_on() const {
 
 std::unique_ptr<PlaneLoss> SliceRun::plane_of(Index line) const {
   return plane_loss(setup_.point, directions_.lines > 1 ? directions_.line(line) : directions_.u.vector,
-                    directions_.v.vector, grid_of_plane(), {.memory = command_.memory()});
+                    directions_.v.vector, grid_of_plane(),
+                    {.memory = command_.memory(), .accuracy = measurement_.counts_on_plane()});
 }
 
 Specification SliceRun::of_this_share() const {
@@ -150,11 +151,6 @@ std::vector<Index> SliceRun::missing_pieces() const {
   return missing;
 }
 
-Index SliceRun::pieces_at_once() const {
-  if (measurement_.expensive()) return 1;
-  return plane_->pieces_at_once();
-}
-
 std::vector<Index> SliceRun::next(const std::vector<Index>& missing, std::size_t first, Index most) const {
   std::vector<Index> pieces;
   for (std::size_t i = first; i < missing.size() && static_cast<Index>(pieces.size()) < most; ++i) {
@@ -167,7 +163,7 @@ std::vector<Index> SliceRun::next(const std::vector<Index>& missing, std::size_t
 void SliceRun::measure() {
   const std::vector<Index> missing = missing_pieces();
   const Progress progress = command_.progress("pieces of the grid");
-  const Index at_once = pieces_at_once();
+  const Index at_once = measurement_.pieces_at_once(*plane_);
   double last_write = seconds();
   for (std::size_t done = 0; done < missing.size();) {
     const std::vector<Index> pieces = next(missing, done, at_once);

@@ -62,7 +62,6 @@ class SliceRun {
   /// Takes over what the journal has.
   void resume();
   std::vector<Index> missing_pieces() const;
-  Index pieces_at_once() const;
   /// The next pieces from `first` that are measured together: at most so many, of one line.
   std::vector<Index> next(const std::vector<Index>& missing, std::size_t first, Index most) const;
   void measure(const std::vector<Index>& pieces);

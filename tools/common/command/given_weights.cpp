@@ -1,4 +1,4 @@
-#include "common/catalogue/given_weights.h"
+#include "common/command/given_weights.h"
 
 #include <filesystem>
 
@@ -10,22 +10,24 @@
 namespace basin::tools {
 namespace {
 
-/// What --at or --from names.
+/// What an option names.
 struct Place {
-  std::string option, where;       ///< as given
+  std::string what, where;         ///< the option, and what it is given
   std::string path, dataset, row;  ///< empty where there is none
-  InputError error(const std::string& why) const {
-    return InputError("--" + option + " " + where + ": " + why);
-  }
+  InputError error(const std::string& why) const { return InputError(what + where + ": " + why); }
 };
 
 /// FILE, FILE:DATASET or FILE:DATASET:ROW, of which the first may have colons.
-Place place_of(const std::string& option, const std::string& where) {
-  Place place = {option, where, where, "", ""};
-  for (std::size_t colon = 0; !std::filesystem::exists(place.path);) {
+Place place_of(const std::string& what, const std::string& where) {
+  Place place = {what, where, where, "", ""};
+  const auto exists = [](const std::string& path) {
+    std::error_code error;  // of names that are too long: no such file
+    return std::filesystem::exists(path, error);
+  };
+  for (std::size_t colon = 0; !exists(place.path);) {
     colon = where.find(':', colon + 1);
     if (colon == std::string::npos) break;
-    if (!std::filesystem::exists(where.substr(0, colon))) continue;
+    if (!exists(where.substr(0, colon))) continue;
     place.path = where.substr(0, colon);
     place.dataset = where.substr(colon + 1);
     if (const auto second = place.dataset.find(':'); second != std::string::npos) {
@@ -37,8 +39,11 @@ Place place_of(const std::string& option, const std::string& where) {
   return place;
 }
 
-/// Row by row. starts: rows of the trained blocks alone will do.
-std::vector<Given> read_one(const Place& place, const Setup& setup, bool starts) {
+}  // namespace
+
+std::vector<Given> read_rows(const std::string& what, const std::string& where, const Setup& setup,
+                             bool partial) {
+  const Place place = place_of(what, where);
   if (is_safetensors(place.path)) return {{NamedVectors(setup).read_weights(place.path), place.where, -1}};
   const hdf5::Reader file(place.path);
   if (place.dataset.empty()) {
@@ -52,14 +57,16 @@ std::vector<Given> read_one(const Place& place, const Setup& setup, bool starts)
     if (!weights) throw place.error("the file has no weights");
     return {{std::move(*weights), place.where, -1}};
   }
+  if (place.dataset[0] == '/' && file.has_group(place.dataset))
+    return {{NamedVectors(setup).read_weights(file, place.dataset), place.where, -1}};
   const hdf5::Array array = file.read_array(place.dataset);
   const Index size = setup.point.weights.size(), P = setup.parameters().theta_size();
   const Index width = array.shape.empty() ? 0 : array.shape.back();
-  if (array.shape.size() > 2 || (width != size && !(starts && width == P)))
+  if (array.shape.size() > 2 || (width != size && !(partial && width == P)))
     throw place.error(
         "found shape " + hdf5::text(array.shape) + "; expected (" + std::to_string(size) +
         ") or rows of so many weights" +
-        (starts && P != size ? ", or of the " + std::to_string(P) + " of the trained blocks" : ""));
+        (partial && P != size ? ", or of the " + std::to_string(P) + " of the trained blocks" : ""));
   const Index rows = array.values.size() / width;
   if (rows == 0) throw place.error("found shape " + hdf5::text(array.shape) + "; expected at least one row");
   Index first = 0, last = rows;
@@ -81,14 +88,12 @@ std::vector<Given> read_one(const Place& place, const Setup& setup, bool starts)
   return given;
 }
 
-}  // namespace
-
 std::vector<Given> read_given(const Command& command, const std::string& option, const Setup& setup,
-                              bool starts) {
+                              bool partial) {
   std::vector<Given> all;
   if (!command.given(option)) return all;
   for (const std::string& where : command.get<std::vector<std::string>>(option))
-    for (Given& g : read_one(place_of(option, where), setup, starts)) {
+    for (Given& g : read_rows("--" + option + " ", where, setup, partial)) {
       for (const auto& e : setup.parameters().entries())
         if (!e.trainable() && g.weights.segment(e.offset, e.block.size()) !=
                                   setup.point.weights.segment(e.offset, e.block.size()))

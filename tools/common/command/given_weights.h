@@ -1,0 +1,29 @@
+/// Weights from files, for basin-stationary --at and --from and for directions towards points.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/command/setup.h"
+
+namespace basin::tools {
+
+/// Weights that are given, and where they are from.
+struct Given {
+  Vector<double> weights;  ///< of all blocks
+  std::string source;      ///< FILE or FILE:DATASET
+  Index row;               ///< -1: there are none
+};
+
+/// Row by row the weights that `where` names: FILE (a problem, or tensors of the checkpoint), FILE:DATASET,
+/// FILE:DATASET:ROW from 0, or FILE:/GROUP of arrays by name. what: what stands before it in messages,
+/// "--at ". partial: rows of the trained blocks alone will do. Throws InputError.
+std::vector<Given> read_rows(const std::string& what, const std::string& where, const Setup& setup,
+                             bool partial);
+
+/// All that an option names, likewise. Blocks that are held fixed must be where the problem has them. Throws
+/// InputError.
+std::vector<Given> read_given(const Command& command, const std::string& option, const Setup& setup,
+                              bool partial);
+
+}  // namespace basin::tools
