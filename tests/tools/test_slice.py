@@ -12,6 +12,7 @@ import unittest
 import h5py
 import numpy as np
 from support import BIN, BLOCKS, ToolTest, attributes, gradient, many_runs, outputs, theta_of, weights_at, write_problem, wait_for_record
+from test_networks import LanguageModel, TokenNet
 
 
 def loss(problem, theta, blocks=BLOCKS):
@@ -327,6 +328,196 @@ class Directions(ToolTest):
                                ("--u d.h5:tiny: the direction is too small: its norm underflows", "--u", "d.h5:tiny"), ("nowhere.h5: no such file", "--u", "nowhere.h5:x")):
             self.refused(2, message, "basin-slice", "problem.h5", "-o", "r.h5", *args)
         self.no_leftovers("problem.h5", "d.h5", "wide.h5")
+
+
+def filters(name, shape):
+    """Index sets of the filters of a block: one output unit of a matrix, one row of a table, else the whole block."""
+    index = np.arange(np.prod(shape)).reshape(shape)
+    kind = name.rpartition(".")[2]
+    if kind in ("W_Q", "W_K", "W_V"):
+        return [index[h, :, unit] for h in range(shape[0]) for unit in range(shape[2])]
+    if kind == "W_O":  # heads add up to one matrix
+        return [index[:, :, unit].ravel() for unit in range(shape[2])]
+    if kind == "W":
+        return list(index.T)
+    return list(index) if kind in ("E", "Pos") else [index.ravel()]
+
+
+class SquaredNet(TokenNet):
+    """The masked classifier of token ids with a tied head, under squared loss."""
+
+    def loss(self, weights=None):
+        return ((self.outputs(weights) - self.Y) ** 2).sum() / 2
+
+    gradient = LanguageModel.gradient
+
+
+class Networks(ToolTest):
+    """Networks of many layers with token ids, masks, norms and a tied head; under cross-entropy and squared loss."""
+
+    def both(self):
+        for net in (LanguageModel(), SquaredNet()):
+            net.write(self.path("p.h5"))
+            with self.subTest(net=type(net).__name__):
+                yield net
+
+    def slice(self, *args, expected=None):
+        """The loss, the steps and the directions of a slice."""
+        out = self.done("basin-slice", "p.h5", "-o", "r.h5", "--overwrite", *args)
+        if expected:
+            self.assertIn(expected, out)
+        with h5py.File(self.path("r.h5")) as file:
+            y = file["ycoordinates"][()] if "ycoordinates" in file else np.zeros(1)
+            return (np.atleast_2d(file["train_loss"][()]), file["xcoordinates"][()], y,
+                    file["entry/directions/x"][()], file["entry/directions/y"][()])
+
+    def check_losses(self, net, f, x, y, u, v):
+        blocks = list(net.weights)
+        theta = net.theta(blocks)
+        for (j, i), found in np.ndenumerate(f):
+            np.testing.assert_allclose(found, net.loss(net.at(blocks, theta + x[i] * u + y[j] * v)), rtol=1e-12)
+
+    def test_filters_are_output_units_of_matrices_and_rows_of_tables(self):
+        for net in self.both():
+            _, _, _, u, v = self.slice("--x", "0:0:1", "--y", "0:0:1", "--normalise", "none")
+            f, x, y, *directions = self.slice("--x", "-1:1:3", "--y", "-0.5:1:2")
+            self.check_losses(net, f, x, y, *directions)
+            for raw, found in zip((u, v), directions):
+                raw, found = net.at(list(net.weights), raw), net.at(list(net.weights), found)
+                for name, weights in net.weights.items():
+                    expected = raw[name].ravel().copy()
+                    for part in filters(name, weights.shape):
+                        expected[part] *= np.linalg.norm(weights.ravel()[part]) / np.linalg.norm(expected[part])
+                    np.testing.assert_allclose(found[name].ravel(), expected, rtol=1e-13, err_msg=name)
+
+    def test_each_direction_in_blocks_of_its_own(self):
+        for net in self.both():
+            f, x, y, u, v = self.slice("--u-blocks", "blocks.*.attention.*", "--v-blocks", "blocks.1.mlp.*,embedding.E", "--ignore", "biases,gains",
+                                       "--x", "-1:1:3", "--y", "-1:1:2", "--quantities", "gradient",
+                                       expected="u: random, in blocks.*.attention.* alone, without biases,gains, normalised by filter")
+            self.check_losses(net, f, x, y, u, v)
+            blocks = list(net.weights)
+            at = net.at(blocks, u), net.at(blocks, v)
+            moving = [{name for name in blocks if direction[name].any()} for direction in at]
+            self.assertEqual(moving[0], {name for name in blocks if ".attention.W" in name})
+            self.assertEqual(moving[1], {"embedding.E", "blocks.1.mlp.in.W", "blocks.1.mlp.out.W"})
+            norms = self.results("r.h5", "gradient_norm")  # of all that is trained
+            expected = np.linalg.norm(net.gradient(blocks, net.theta(blocks) + x[2] * u + y[1] * v))
+            np.testing.assert_allclose(norms[1, 2], expected, rtol=1e-12)
+
+    def test_last_blocks_alone_have_the_bits_of_the_whole(self):
+        """What comes before is evaluated once, as far as memory goes; with the tied embedding nothing is."""
+        for net in self.both():
+            for patterns in ("blocks.1.mlp.*,head.b", "head.b", "embedding.E"):
+                args = ["--u-blocks", patterns, "--v-blocks", patterns, "--x", "-1:1:3", "--y", "-1:1:3"]
+                f, x, y, u, v = self.slice(*args)
+                self.check_losses(net, f, x, y, u, v)
+                np.testing.assert_array_equal(self.slice(*args, "--memory", "1K")[0], f)
+                with h5py.File(self.path("d.h5"), "w") as file:  # the same plane beside another that moves all
+                    file["u"], file["v"] = u, v
+                np.testing.assert_array_equal(self.slice("--u", "d.h5:u", "--v", "d.h5:v", *args[4:])[0], f)
+
+    def test_gradient_and_eigenvectors(self):
+        for net in self.both():
+            trained = ["blocks.0.attention.W_V", "blocks.1.mlp.in.b", "head.b"]
+            theta = net.theta(trained)
+            g = net.gradient(trained, theta)
+            h = 1e-3
+            d = lambda j, t: net.gradient(trained, theta + t * h * np.eye(theta.size)[j])
+            H = np.array([(8 * (d(j, 1) - d(j, -1)) - (d(j, 2) - d(j, -2))) / (12 * h) for j in range(theta.size)])
+            values, vectors = np.linalg.eigh((H + H.T) / 2)
+            args = ["--train", ",".join(trained), "--x", "-1:1:3", "--y", "0:0:1"]
+            u, v = self.slice("--u", "gradient", "--v", "largest", "--quantities", "eigenvalues", *args)[3:]
+            np.testing.assert_allclose(u, g, rtol=0, atol=1e-12 * np.linalg.norm(g))
+            self.assertAlmostEqual(abs(v @ vectors[:, -1]), 1, delta=1e-8)
+            low, high = self.results("r.h5", "min_eig", "max_eig")
+            size = abs(values).max()  # differences of fourth order are right to 1e-8 of that
+            self.assertAlmostEqual(low[0, 1], values[0], delta=2e-7 * size)
+            self.assertAlmostEqual(high[0, 1], values[-1], delta=2e-7 * size)
+            # of some blocks: the gradient there, and the eigenvector of their diagonal block of the Hessian
+            u, v = self.slice("--u", "gradient", "--u-blocks", "head.b", "--v", "smallest", "--v-blocks", "*.W_V", *args)[3:]
+            n = net.weights["blocks.0.attention.W_V"].size
+            np.testing.assert_allclose(u[-6:], g[-6:], rtol=0, atol=1e-12 * np.linalg.norm(g))
+            self.assertFalse(u[:-6].any() or v[n:].any())
+            self.assertAlmostEqual(abs(v[:n] @ np.linalg.eigh((H + H.T)[:n, :n] / 2)[1][:, 0]), 1, delta=1e-7)
+
+    def test_towards_points_and_along_a_run(self):
+        for net in self.both():
+            self.done("basin-train", "p.h5", "-o", "run.h5", "--overwrite", "--steps", 6, "--final", "end.h5")
+            theta, steps = self.results("run.h5", "trajectory/theta", "trajectory/step")
+            blocks = list(net.weights)
+            for where, row in (("run.h5", -1), ("end.h5", -1), ("run.h5:/trajectory/theta", -1), ("run.h5:/trajectory/theta:3", 3)):
+                f, x, y, u, _ = self.slice("--to", where, "--x", "0:2:3")
+                np.testing.assert_array_equal(u, theta[row] - theta[0], err_msg=where)
+                self.check_losses(net, f, x, y, u, 0 * u)
+            # some blocks alone go there
+            f, x, y, u, _ = self.slice("--to", "run.h5", "--u-blocks", "blocks.*", "--x", "0:1:2")
+            expected = net.at(blocks, theta[-1] - theta[0])
+            expected = np.concatenate([(1 if name.startswith("blocks.") else 0) * expected[name].ravel() for name in blocks])
+            np.testing.assert_array_equal(u, expected)
+            self.check_losses(net, f, x, y, u, 0 * u)
+            f, x, y, u, v = self.slice("--trajectory", "run.h5", "--u", "pca:1", "--v", "pca:2", "--x", "-0.1:0.1:3", "--y", "0:0.1:2")
+            self.check_losses(net, f, x, y, u, v)
+            centred = theta - theta.mean(axis=0)
+            _, sizes, principal = np.linalg.svd(centred, full_matrices=False)
+            for direction, expected in zip((u, v), principal):  # the second is what eps leaves of squares of the sizes
+                self.assertAlmostEqual(abs(direction @ expected), 1, delta=1e-10)
+            path, share = self.results("r.h5", "entry/trajectory/loss", "entry/trajectory/variance_share")
+            self.assertEqual(path.size, steps.size)
+            np.testing.assert_allclose(path, [net.loss(net.at(blocks, t)) for t in theta], rtol=1e-12)
+            self.assertAlmostEqual(share, (sizes[:2] ** 2).sum() / (sizes**2).sum(), delta=1e-10)
+
+    def test_accuracy_counts_rows_with_labels(self):
+        for pool in (False, True):
+            net = LanguageModel(pool=pool)
+            net.write(self.path("p.h5"))
+            f, x, y, u, v = self.slice("--x", "-1:1:5", "--y", "-1:1:4", "--quantities", "accuracy")
+            found, blocks = self.results("r.h5", "train_acc"), list(net.weights)
+            for (j, i), share in np.ndenumerate(found):
+                F = net.outputs(net.at(blocks, net.theta(blocks) + x[i] * u + y[j] * v))
+                right = (F.argmax(axis=2) == net.labels)[net.labels >= 0]
+                self.assertAlmostEqual(share, 100 * right.mean(), places=12)
+            self.assertGreater(np.unique(found).size, 1)
+            for extra in ("loss,accuracy,gradient", "accuracy,eigenvalues"):
+                again = self.slice("--x", "-1:1:5", "--y", "-1:1:4", "--quantities", extra)[0]
+                np.testing.assert_array_equal(again, f)
+                np.testing.assert_array_equal(self.results("r.h5", "train_acc"), found)
+
+    def test_same_bits_for_any_threads_and_memory(self):
+        net = LanguageModel()
+        net.write(self.path("p.h5"))
+        args = ["basin-slice", "p.h5", "--x", "-1:1:23", "--y", "-1:1:2", "--quantities", "gradient,eigenvalues,accuracy", "--train", "blocks.1.*,head.b"]
+        names = ("train_loss", "train_acc", "gradient_norm", "min_eig", "max_eig")
+        found = []
+        for threads, memory in ((1, "1G"), (3, "1G"), (3, "2K")):
+            subprocess.run([BIN / args[0], *args[1:], "-o", "t.h5", "--overwrite", "--memory", memory, "-q"], cwd=self.folder, check=True,
+                           env={**os.environ, "OMP_NUM_THREADS": str(threads)}, capture_output=True)
+            found.append(self.results("t.h5", *names))
+        for other in found[1:]:
+            for name, a, b in zip(names, found[0], other):
+                np.testing.assert_array_equal(a, b, err_msg=name)
+
+    def test_refused(self):
+        net = LanguageModel()
+        net.write(self.path("p.h5"))
+        self.problem(name="single.h5")
+        for message, *args in (
+                ("--u symmetry: symmetries left out: those of this network", "--u", "symmetry"),
+                ("a canonical gauge is known for a single attention layer under squared loss only", "--normalise", "gauge"),
+                ("--u-blocks nix: unknown parameter block 'nix'; the model has 33, the nearest: ", "--u-blocks", "nix"),
+                ("--u-blocks blocks.*,head.*: head.* is not trained; add it to --train", "--train", "blocks.*", "--u-blocks", "blocks.*,head.*"),
+                ("--v-blocks: without effect on a line", "--v", "none", "--v-blocks", "head.b"),
+                ("--v-blocks: without effect with --lines", "--lines", 3, "--v-blocks", "head.b"),
+                ("--ignore tables: found 'tables'; expected biases, gains or both", "--ignore", "tables"),
+                ("--ignore gains: there are none among the trained blocks", "--train", "head.b", "--ignore", "gains"),
+                ("--ignore biases: nothing is left to move along v", "--v-blocks", "head.b", "--ignore", "biases"),
+                ("--u random: the direction is zero: all weights that it moves are zero", "--u-blocks", "positions.Pos"),
+                ("--u to:single.h5: the weights are of another model", "--to", "single.h5")):
+            if "positions.Pos" in args:
+                net.weights["positions.Pos"] *= 0
+                net.write(self.path("p.h5"))
+            self.refused(2, message, "basin-slice", "p.h5", "-o", "r.h5", *args)
+        self.no_leftovers("p.h5", "single.h5")
 
 
 class LongRuns(ToolTest):
