@@ -1,14 +1,13 @@
 /// basin-problem: writes problem files.
 #include <sstream>
 
-#include "basin/checkpoint/text_file.h"
 #include "basin/hdf5/minimum_file.h"
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/problem/constructions.h"
-#include "basin/problem/drawn_data.h"
 #include "basin/problem/npy.h"
+#include "common/command/network_problems.h"
 #include "common/command/problems.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
@@ -130,46 +129,6 @@ the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and 
   write(command, file, made.problem, command.provenance(folder, sha256));
 }
 
-/// A JSON text of a network.
-Architecture read_architecture(const std::string& path) {
-  const std::string text = text_of_file(path, kMostDescription);
-  try {
-    return described_network(text);
-  } catch (const InputError& error) {
-    throw InputError(path + ": " + error.what());
-  }
-}
-
-/// What the options give of the data, and the rest drawn. Adds the files to `read`.
-NetworkData data_of_network(Command& command, const Architecture& architecture,
-                            std::vector<std::string>& read) {
-  NetworkData data(architecture);
-  const auto numbers = [](bool whole) { return whole ? NpyNumbers::whole : NpyNumbers::floating; };
-  if (command.given("inputs")) {
-    refuse(command, {"samples", "input-scale", "data-seed"}, "when inputs are given");
-    take_file(command.get<std::string>("inputs"), numbers(architecture.vocabulary > 0), read,
-              [&](const auto&... array) { data.take_inputs(array...); });
-  } else {
-    refuse(command, {"mask", "token-types"}, "without --inputs");
-    draw_inputs(command, data);
-  }
-  if (command.given("token-types"))
-    take_file(command.get<std::string>("token-types"), NpyNumbers::whole, read,
-              [&](const auto&... array) { data.take_token_types(array...); });
-  if (command.given("mask"))
-    take_file(command.get<std::string>("mask"), NpyNumbers::whole, read,
-              [&](const auto&... array) { data.take_mask(array...); });
-  if (command.given("targets")) {
-    if (!command.given("inputs")) throw InputError("--targets: expected --inputs with it");
-    refuse(command, {"target-init", "target-gain", "target-seed"}, "when targets are given");
-    take_file(command.get<std::string>("targets"), numbers(data.labels()), read,
-              [&](const auto&... array) { data.take_targets(array...); });
-  } else {
-    draw_targets(data, teacher_initialisation(command));
-  }
-  return data;
-}
-
 void architecture(int argc, const char* const* argv) {
   Command command(
       {kName + " architecture", "a problem of any network, described in JSON",
@@ -179,49 +138,36 @@ example. Data are .npy files: --inputs (N, tokens, width), token ids (N, tokens)
 width), --mask (N, tokens) of 0 and 1, --targets (N, tokens, width) of what comes out, or labels (N, tokens) or (N)
 under cross-entropy, negative where a row counts for nothing. Without inputs, numbers are N(0, s^2) and token ids
 uniform; without targets they are the outputs of a teacher, a network of the same architecture with weights of its
-own, or the class of its largest output. Weights are drawn by --init.
+own, or the class of its largest output. Weights are drawn by --init. Where the description declares variables,
+--set gives them other values; --kernel replaces the kernel of every attention.
 )",
-       R"(  basin-problem architecture data/classifier.json -o classifier.h5 -N 32
+       R"(  basin-problem architecture data/classifier.json -o classifier.h5 -N 32 --set depth=3
   basin-problem architecture network.json -o network.h5 --inputs X.npy --targets labels.npy --init pytorch
 )"},
       argc, argv, 2);
-  command.options.add_options()  //
-      ("network", po::value<std::string>()->required()->value_name("FILE"),
-       "the network (first argument)")                                                               //
-      ("inputs", po::value<std::string>()->value_name("FILE"), "inputs, a .npy file")                //
-      ("token-types", po::value<std::string>()->value_name("FILE"), "token types (default: all 0)")  //
-      ("mask", po::value<std::string>()->value_name("FILE"), "which tokens are real")                //
-      ("targets", po::value<std::string>()->value_name("FILE"), "numbers or labels");
+  command.options.add_options()("network", po::value<std::string>()->required()->value_name("FILE"),
+                                "the network (first argument)");
+  add_network_file_options(command.options);
   command.positional.add("network", 1);
-  add_drawn_data_options(command.options);
-  command.options.add_options()("init-seed", po::value<Seed>()->value_name("S"),
-                                "seed of the initial weights (default --seed)");
-  add_initialisation_options(command.options, "gaussian");
+  add_network_problem_options(command.options);
   command.options.add_options()("no-weights", po::bool_switch(),
                                 "leave the weights to the tools that read the file");
   if (!command.parse()) return;
 
-  const auto path = command.get<std::string>("network");
-  std::vector<std::string> read = {path};
-  DescribedNetwork net = {read_architecture(path), {}};
-  Problem problem;
-  problem.tokens = net.architecture.input.tokens;
-  problem.data = data_of_network(command, net.architecture, read).take();
+  NetworkFiles files(command.get<std::string>("network"));
+  Problem problem = network_problem(command, files);
+  DescribedNetwork& net = *problem.described;
+  const std::vector<std::string> read = network_files(command, files);
   const std::string sha256 = hdf5::sha256_of_files("", read);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
-  Index count = 0;
-  for (const ParameterBlock& block : blocks(net.architecture))
-    if (block.tied_to.empty()) count += block.size();
-  if (command.get<bool>("no-weights")) {
+  if (command.get<bool>("no-weights"))
     refuse(command, {"init", "gain", "init-seed"}, "under --no-weights");
-  } else {
-    require_memory(path + ": drawing the weights", 2 * 8 * static_cast<double>(count));
-    net.weights = draw_weights(net.architecture, student_initialisation(command));
-  }
-  command.say(command.output() + ": " + summary(net.architecture) + "; " + std::to_string(count) +
+  else
+    draw_network_weights(command, files.path(), net);
+  command.say(command.output() + ": " + summary(net.architecture) + "; " +
+              std::to_string(parameter_count(net.architecture)) +
               (net.weights ? " weights" : " parameters, no weights") + "; " +
               data_text(net.architecture, problem.data.samples));
-  problem.described = std::move(net);
   hdf5::write_problem(file, problem);
   hdf5::write_provenance(file, "/provenance", command.provenance(lines(read), sha256));
   file.commit();

@@ -16,8 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kText = 1U << 20;  // bytes; a network of a thousand layers takes a tenth
-constexpr std::size_t kShown = 60;       // characters of a value in a message
+constexpr std::size_t kShown = 60;  // characters of a value in a message
 
 [[noreturn]] void refuse(const std::string& where, const std::string& what) {
   throw InputError("architecture: " + (where.empty() ? what : where + ": " + what));
@@ -248,7 +247,7 @@ Json inputs_of(const Architecture& a) {
 
 Json parsed(const std::string& text) {
   try {
-    return strict_json(text, kText);
+    return strict_json(text, kMostDescriptionText);
   } catch (const InputError& error) {
     refuse("", error.what());
   }
@@ -279,9 +278,10 @@ Json to_json(const std::vector<LayerDescription>& layers) {
 
 }  // namespace
 
-Architecture architecture_from_json(const std::string& text) {
-  const Json json = parsed(text);
+Architecture architecture_from_json(const std::string& text, const VariableValues& variables) {
+  Json json = parsed(text);
   object_at(json, "");
+  substitute_variables(json, variables);
   check_members(json, "", {"inputs", "layers", "loss"});
   Architecture architecture;
   read_inputs(object_at(member(json, "", "inputs"), "inputs"), architecture);

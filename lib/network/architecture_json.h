@@ -4,8 +4,12 @@
 #include <string>
 
 #include "basin/network/architecture.h"
+#include "basin/network/architecture_variables.h"
 
 namespace basin {
+
+/// Most bytes of a description; a network of a thousand layers takes a tenth.
+inline constexpr std::size_t kMostDescriptionText = std::size_t{1} << 20U;
 
 /// Reads
 ///
@@ -20,8 +24,9 @@ namespace basin {
 /// its own is an object whose `type` is its value, and some options are objects themselves (rotary). Throws
 /// InputError, naming the place (layers[1].outputs) and, for a word that is not known, the nearest one that
 /// is: for what is no JSON, a key that stands twice or is unknown, a value of another kind, and more layers
-/// or deeper nesting than any network has. Nothing is built.
-Architecture architecture_from_json(const std::string& text);
+/// or deeper nesting than any network has. Nothing is built. A member `variables` declares variables, which
+/// have these values (substitute_variables).
+Architecture architecture_from_json(const std::string& text, const VariableValues& variables = {});
 
 /// The canonical text, with every default written out and numbers to their last digit: of two descriptions of
 /// the same network the same.

@@ -166,6 +166,18 @@ void fill(const Distribution& of, const ParameterBlock& block, Random& random, d
         map.stacked ? W.block(h * rows, 0, rows, cols) : W.block(0, h * cols, rows, cols);
 }
 
+/// The gain of every block that a pattern of them fits.
+std::map<std::string, double> gains_by_block(const std::map<std::string, double>& gains,
+                                             const std::vector<ParameterBlock>& all) {
+  std::map<std::string, double> of_block;
+  for (const auto& [pattern, gain] : gains) {
+    if (!std::isfinite(gain)) throw InputError("gain of " + pattern + ": expected a finite number");
+    for (const std::string& name : matching_blocks({pattern}, all))
+      if (!of_block.emplace(name, gain).second) throw InputError("gain of " + name + ": given twice");
+  }
+  return of_block;
+}
+
 }  // namespace
 
 std::string initialisation_methods() {
@@ -174,12 +186,7 @@ std::string initialisation_methods() {
 
 Vector<double> draw_weights(const Architecture& architecture, const Initialisation& initialisation) {
   const std::vector<ParameterBlock> all = blocks(architecture);
-  std::map<std::string, double> gains;
-  for (const auto& [pattern, gain] : initialisation.gains) {
-    if (!std::isfinite(gain)) throw InputError("gain of " + pattern + ": expected a finite number");
-    for (const std::string& name : matching_blocks({pattern}, all))
-      if (!gains.emplace(name, gain).second) throw InputError("gain of " + name + ": given twice");
-  }
+  const std::map<std::string, double> gains = gains_by_block(initialisation.gains, all);
   const Distributions of = distributions(architecture, all, initialisation.method);
   const ParameterLayout layout(all, matching_blocks({"*"}, all));
   Vector<double> weights(layout.weight_count());
@@ -190,6 +197,16 @@ Vector<double> draw_weights(const Architecture& architecture, const Initialisati
     if (const auto gain = gains.find(block.name); gain != gains.end()) values *= gain->second;
   }
   return weights;
+}
+
+void apply_gains(const Architecture& architecture, const std::map<std::string, double>& gains,
+                 Vector<double>& weights) {
+  const std::vector<ParameterBlock> all = blocks(architecture);
+  const std::map<std::string, double> factors = gains_by_block(gains, all);
+  const ParameterLayout layout(all, matching_blocks({"*"}, all));
+  for (const auto& [block, offset, theta_offset] : layout.entries())
+    if (const auto gain = factors.find(block.name); gain != factors.end())
+      weights.segment(offset, block.size()) *= gain->second;
 }
 
 AttentionWeights draw_weights(const AttentionSpec& spec, const Initialisation& initialisation) {

@@ -40,6 +40,11 @@ std::string initialisation_methods();
 /// two gains for one block.
 Vector<double> draw_weights(const Architecture& architecture, const Initialisation& initialisation);
 
+/// Multiplies blocks of the weights of a network by gains, as Initialisation::gains. Throws InputError as
+/// draw_weights.
+void apply_gains(const Architecture& architecture, const std::map<std::string, double>& gains,
+                 Vector<double>& weights);
+
 /// Those of one attention layer.
 AttentionWeights draw_weights(const AttentionSpec& spec, const Initialisation& initialisation);
 

@@ -58,8 +58,8 @@ Matrix<double> as_rows(const Vector<double>& values, Index width) {
 
 }  // namespace
 
-Architecture described_network(const std::string& json) {
-  Architecture architecture = architecture_from_json(json);
+Architecture described_network(const std::string& json, const VariableValues& variables) {
+  Architecture architecture = architecture_from_json(json, variables);
   static_cast<void>(blocks(architecture));
   static_cast<void>(make_loss<double>(architecture.loss));
   return architecture;

@@ -5,12 +5,13 @@
 #include <vector>
 
 #include "basin/model/model.h"
+#include "basin/network/architecture_variables.h"
 
 namespace basin {
 
-/// A network from its JSON description (network/architecture_json.h), layers and loss checked. Throws
-/// InputError for what cannot be built.
-Architecture described_network(const std::string& json);
+/// A network from its JSON description (network/architecture_json.h), its variables with these values, layers
+/// and loss checked. Throws InputError for what cannot be built.
+Architecture described_network(const std::string& json, const VariableValues& variables = {});
 
 /// The data of a network, taken from arrays in C order of any shape and whatever numbers, one after another:
 /// inputs, then the mask, if there is one, then targets. Throws InputError, "found ...; expected ...", for

@@ -19,9 +19,10 @@ namespace basin::tools {
 namespace {
 
 constexpr const char* kFromFile = "from the problem file";
+constexpr const char* kWeightsOfFile = "file";  // --init
 
 /// The file's network with the options applied.
-Network resolve_network(const Command& command, const Problem& problem) {
+Network resolve_network(const OptionValues& command, const Problem& problem) {
   Network net = problem.network;
   if (command.given("kernel")) net.kernel = kernel_from_name(command.get<std::string>("kernel"));
   if (command.given("bandwidth")) net.bandwidth = checked_bandwidth(command, "bandwidth", net.kernel);
@@ -48,99 +49,117 @@ std::vector<std::string> of_blocks(const std::vector<std::string>& patterns,
   return names;
 }
 
+/// "gain W_O=2, ..."
+std::string gains_text(const std::map<std::string, double>& gains) {
+  std::string text;
+  for (const auto& [block, gain] : gains) text += ", gain " + block + "=" + number(gain, 17);
+  return text;
+}
+
+std::map<std::string, double> gains_of(const OptionValues& values) {
+  return parse_gains(values.get<std::vector<std::string>>("gain"));
+}
+
 /// What the options of the initialisation say.
-Initialisation initialisation_of(const Command& command, std::string& origin) {
+Initialisation initialisation_of(const OptionValues& values, std::string& origin) {
   Initialisation init;
-  init.method = command.get<std::string>("init");
-  init.gains = parse_gains(command.get<std::vector<std::string>>("gain"));
-  init.seed = command.seed();
-  origin = "drawn: " + init.method + ", seed " + std::to_string(init.seed);
-  for (const auto& [block, gain] : init.gains) origin += ", gain " + block + "=" + number(gain, 17);
+  init.method = values.get<std::string>("init");
+  init.gains = gains_of(values);
+  init.seed = values.seed();
+  origin = "drawn: " + init.method + ", seed " + std::to_string(init.seed) + gains_text(init.gains);
   return init;
 }
 
 /// Whether the weights of the file are those of the point. Refuses options that then have no effect.
-bool takes_weights_of_file(const Command& command, bool has_weights, Draws draws,
+bool takes_weights_of_file(const OptionValues& values, const std::string& path, bool has_weights, Draws draws,
                            const std::vector<const char*>& options) {
-  if (!has_weights || (draws == Draws::weights && command.given("init"))) return false;
-  for (const char* option : options)
-    if (command.given(option) && (draws == Draws::weights || std::string(option) != "gain"))
-      throw InputError(
-          "--" + std::string(option) + ": " + command.get<std::string>("problem") + " has weights" +
-          (draws == Draws::starts ? ", which fix it"
-                                  : "; it takes effect only when they are drawn anew with --init"));
+  const bool asked = draws == Draws::weights && values.given("init");
+  const bool of_file = asked && values.get<std::string>("init") == kWeightsOfFile;
+  if (of_file && !has_weights) throw InputError("--init file: " + path + " has no weights");
+  if (!has_weights || (asked && !of_file)) return false;
+  for (const std::string option : options) {
+    if (!values.given(option) || (option == "gain" && (of_file || draws == Draws::starts))) continue;
+    throw InputError("--" + option + ": " + path + " has weights" +
+                     (draws == Draws::starts ? ", which fix it"
+                      : option == "gain"
+                          ? "; it takes effect only with --init file, or when they are drawn anew with --init"
+                          : "; it takes effect only when they are drawn anew with --init"));
+  }
   return true;
 }
 
+/// The weights of the file, times the gains that --init file has.
+Vector<double> weights_of_file(const OptionValues& values, const Architecture& network,
+                               Vector<double> weights, Draws draws, std::string& origin) {
+  origin = kFromFile;
+  if (draws == Draws::starts || !values.given("gain")) return weights;
+  const std::map<std::string, double> gains = gains_of(values);
+  apply_gains(network, gains, weights);
+  origin += gains_text(gains);
+  return weights;
+}
+
 /// The weights of the file, or drawn ones; says which.
-AttentionWeights resolve_weights(Command& command, const Problem& problem, const Network& net,
+AttentionWeights resolve_weights(const OptionValues& values, const ProblemFile& file, const Network& net,
                                  std::string& origin, Draws draws) {
-  if (takes_weights_of_file(command, net.weights.has_value(), draws, {"gain", "heads", "head-dim"})) {
-    origin = kFromFile;
-    return *net.weights;
+  const Problem& problem = file.problem;
+  if (takes_weights_of_file(values, file.path, net.weights.has_value(), draws, {"gain", "heads", "head-dim"})) {
+    AttentionWeights weights = *net.weights;
+    weights.values =
+        weights_of_file(values, single_attention(problem.spec(net, weights.heads, weights.head_dim)),
+                        std::move(weights.values), draws, origin);
+    return weights;
   }
-  if (!net.weights && !(command.given("heads") && command.given("head-dim")))
-    throw InputError(command.get<std::string>("problem") +
-                     ": the file has no weights; give --heads and --head-dim to draw some");
-  const Index heads = command.given("heads") ? command.get<Index>("heads") : net.weights->heads;
-  const Index head_dim = command.given("head-dim") ? command.get<Index>("head-dim") : net.weights->head_dim;
-  const Initialisation init = initialisation_of(command, origin);
+  if (!net.weights && !(values.given("heads") && values.given("head-dim")))
+    throw InputError(file.path + ": the file has no weights; give --heads and --head-dim to draw some");
+  const Index heads = values.given("heads") ? values.get<Index>("heads") : net.weights->heads;
+  const Index head_dim = values.given("head-dim") ? values.get<Index>("head-dim") : net.weights->head_dim;
+  const Initialisation init = initialisation_of(values, origin);
   check_weights_fit("--heads " + std::to_string(heads) + ", --head-dim " + std::to_string(head_dim),
                     problem.embedding(), problem.outputs(), heads, head_dim);
   return draw_weights(problem.spec(net, heads, head_dim), init);
 }
 
 /// The point of a file with one attention layer that is said by kernel and blocks (format 1).
-void set_attention_point(Command& command, Problem& problem, Draws draws, Setup& setup) {
-  const Network net = resolve_network(command, problem);
-  AttentionWeights weights = resolve_weights(command, problem, net, setup.weights_origin, draws);
-  const AttentionSpec spec = problem.spec(net, weights.heads, weights.head_dim);
+void set_attention_point(const OptionValues& values, const ProblemFile& file, Draws draws, Setup& setup) {
+  const Network net = resolve_network(values, file.problem);
+  AttentionWeights weights = resolve_weights(values, file, net, setup.weights_origin, draws);
+  const AttentionSpec spec = file.problem.spec(net, weights.heads, weights.head_dim);
   const Architecture layer = single_attention(spec);
-  setup.point.model = build<double>(layer, trained_blocks(command, blocks(layer)));
+  setup.point.model = build<double>(layer, trained_blocks(values, blocks(layer)));
   setup.point.weights = std::move(weights.values);
 }
 
 /// The point of a file that describes its network (format 2).
-void set_described_point(Command& command, Problem& problem, Draws draws, Setup& setup) {
-  DescribedNetwork& net = *problem.described;
+void set_described_point(const OptionValues& values, ProblemFile& file, Draws draws, Setup& setup) {
+  DescribedNetwork& net = *file.problem.described;
   for (const char* option : {"heads", "head-dim"})
-    if (command.given(option))
+    if (values.given(option))
       throw InputError("--" + std::string(option) + ": " + setup.input +
                        " describes its network, which fixes it");
-  if (command.given("kernel") || command.given("bandwidth")) {
-    std::optional<KernelKind> kernel;
-    if (command.given("kernel")) kernel = kernel_from_name(command.get<std::string>("kernel"));
-    double bandwidth = 0;
-    if (command.given("bandwidth"))
-      bandwidth = checked_bandwidth(command, "bandwidth", kernel.value_or(KernelKind::gaussian));
-    try {
-      net.architecture = with_kernel(net.architecture, kernel, bandwidth);
-    } catch (const InputError& error) {
-      throw InputError((command.given("kernel") ? "--kernel: " : "--bandwidth: ") + setup.input + ": " +
-                       error.what());
-    }
-  }
+  net.architecture = with_kernel_options(values, std::move(net.architecture), setup.input);
   setup.described = true;
   setup.checkpoint = net.checkpoint;
   const std::vector<ParameterBlock> all = blocks(net.architecture);
-  setup.point.model = build<double>(net.architecture, trained_blocks(command, all, net.checkpoint.get()));
-  if (takes_weights_of_file(command, net.weights.has_value(), draws, {"gain"})) {
-    setup.weights_origin = kFromFile;
-    setup.point.weights = std::move(*net.weights);
+  setup.point.model = build<double>(net.architecture, trained_blocks(values, all, net.checkpoint.get()));
+  if (takes_weights_of_file(values, file.path, net.weights.has_value(), draws, {"gain"})) {
+    setup.point.weights =
+        weights_of_file(values, net.architecture, std::move(*net.weights), draws, setup.weights_origin);
     return;
   }
   double count = 0;
   for (const ParameterBlock& block : all) count += static_cast<double>(block.size());
   require_memory(setup.input + ": drawing the weights of its network", 2 * 8 * count);
-  setup.point.weights = draw_weights(net.architecture, initialisation_of(command, setup.weights_origin));
+  setup.point.weights = draw_weights(net.architecture, initialisation_of(values, setup.weights_origin));
 }
 
 }  // namespace
 
-void add_initialisation_options(po::options_description& options, const std::string& init_default) {
+void add_initialisation_options(po::options_description& options, const std::string& init_default,
+                                const std::string& more) {
   options.add_options()  //
       ("init", po::value<std::string>()->default_value("gaussian", init_default)->value_name("METHOD"),
-       ("how weights are drawn, one of " + initialisation_methods() + "; gaussian is N(0, 1/fan-in)")
+       ("how weights are drawn, one of " + initialisation_methods() + "; gaussian is N(0, 1/fan-in)" + more)
            .c_str())  //
       ("gain",
        po::value<std::vector<std::string>>()->default_value({}, "")->composing()->value_name("BLOCK=G"),
@@ -156,7 +175,7 @@ void add_train_option(po::options_description& options) {
       "came from; the others are held fixed");
 }
 
-std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all,
+std::vector<std::string> trained_blocks(const OptionValues& command, const std::vector<ParameterBlock>& all,
                                         const CheckpointLayout* checkpoint) {
   if (!command.given("train")) return matching_blocks({"*"}, all);
   const auto train = command.get<std::string>("train");
@@ -184,17 +203,41 @@ void add_model_options(Command& command) {
   command.add_options(Identity::none)  //
       ("problem", po::value<std::string>()->required()->value_name("FILE"),
        "the problem file (first argument)");
-  add_train_option(command.options);
-  command.options.add_options()  //
+  add_point_options(command.options, "the file's weights, or gaussian if it has none");
+  command.positional.add("problem", 1);
+}
+
+void add_point_options(po::options_description& options, const std::string& init_default) {
+  add_train_option(options);
+  add_kernel_options(options);
+  add_initialisation_options(options, init_default, "; file: those of the file, times --gain");
+  options.add_options()                                                                                   //
+      ("heads", po::value<Index>()->value_name("H"), "heads of drawn weights (default: as in the file)")  //
+      ("head-dim", po::value<Index>()->value_name("d"), "their dimension (default: as in the file)");
+}
+
+void add_kernel_options(po::options_description& options) {
+  options.add_options()  //
       ("kernel", po::value<std::string>()->value_name("KERNEL"),
        "softmax or gaussian, instead of the one in the file")  //
       ("bandwidth", po::value<double>()->value_name("SIGMA"),
        "sigma of the Gaussian kernel (default: the file's, or sigma^2 = sqrt(d))");
-  add_initialisation_options(command.options, "the file's weights, or gaussian if it has none");
-  command.options.add_options()                                                                           //
-      ("heads", po::value<Index>()->value_name("H"), "heads of drawn weights (default: as in the file)")  //
-      ("head-dim", po::value<Index>()->value_name("d"), "their dimension (default: as in the file)");
-  command.positional.add("problem", 1);
+}
+
+Architecture with_kernel_options(const OptionValues& values, Architecture architecture,
+                                 const std::string& input) {
+  if (!values.given("kernel") && !values.given("bandwidth")) return architecture;
+  std::optional<KernelKind> kernel;
+  if (values.given("kernel")) kernel = kernel_from_name(values.get<std::string>("kernel"));
+  double bandwidth = 0;
+  if (values.given("bandwidth"))
+    bandwidth = checked_bandwidth(values, "bandwidth", kernel.value_or(KernelKind::gaussian));
+  try {
+    return with_kernel(std::move(architecture), kernel, bandwidth);
+  } catch (const InputError& error) {
+    throw InputError((values.given("kernel") ? "--kernel: " : "--bandwidth: ") +
+                     (input.empty() ? "" : input + ": ") + error.what());
+  }
 }
 
 double checked_bandwidth(const OptionValues& values, const std::string& option, KernelKind kernel) {
@@ -283,35 +326,67 @@ std::optional<Vector<double>> Setup::weights_of(const Problem& problem) const {
   return problem.described->weights;
 }
 
-Setup read_setup(Command& command, Draws draws) {
-  Setup setup;
-  setup.input = command.get<std::string>("problem");
-  const hdf5::Reader file(setup.input);
-  Problem problem = hdf5::read_problem(file);
-  if (!problem.described) {
-    setup.minimum = hdf5::read_minimum(file, problem.embedding(), problem.outputs());
-    problem.teacher = hdf5::read_teacher(file, problem);
+ProblemFile read_problem_file(const std::string& path) {
+  const hdf5::Reader reader(path);
+  ProblemFile file;
+  file.path = path;
+  file.problem = hdf5::read_problem(reader);
+  if (!file.problem.described) {
+    file.minimum = hdf5::read_minimum(reader, file.problem.embedding(), file.problem.outputs());
+    file.problem.teacher = hdf5::read_teacher(reader, file.problem);
   }
-  if (!setup.minimum && problem.teacher && problem.teacher->weights)
-    setup.teacher = teacher_minimum(problem, 1);
-  setup.input_sha256 = hdf5::sha256_of(file);
-  if (problem.described)
-    set_described_point(command, problem, draws, setup);
+  file.sha256 = hdf5::sha256_of(reader);
+  return file;
+}
+
+Setup setup_of(OptionValues& values, ProblemFile file, Draws draws) {
+  Setup setup;
+  setup.input = file.path;
+  setup.input_sha256 = file.sha256;
+  setup.minimum = file.minimum;
+  if (!setup.minimum && file.problem.teacher && file.problem.teacher->weights)
+    setup.teacher = teacher_minimum(file.problem, 1);
+  if (file.problem.described)
+    set_described_point(values, file, draws, setup);
   else
-    set_attention_point(command, problem, draws, setup);
-  setup.point.data = std::make_shared<Data<double>>(std::move(problem.data));
+    set_attention_point(values, file, draws, setup);
+  setup.point.data = std::make_shared<Data<double>>(std::move(file.problem.data));
   setup.theory = theory_of(setup.point);
 
   if (const auto spec = setup.single_attention()) {
-    command.resolve("kernel", kernel_name(spec->kernel));
-    if (spec->kernel == KernelKind::gaussian) command.resolve("bandwidth", number(spec->sigma(), 17));
-    command.resolve("heads", std::to_string(spec->heads));
-    command.resolve("head-dim", std::to_string(spec->head_dim));
+    values.resolve("kernel", kernel_name(spec->kernel));
+    if (spec->kernel == KernelKind::gaussian) values.resolve("bandwidth", number(spec->sigma(), 17));
+    values.resolve("heads", std::to_string(spec->heads));
+    values.resolve("head-dim", std::to_string(spec->head_dim));
   }
-  command.resolve("train", setup.trainable());
+  values.resolve("train", setup.trainable());
   if (setup.weights_origin == kFromFile && draws == Draws::weights)
-    command.resolve("init", "weights of the problem file");
+    values.resolve("init", "weights of the problem file");
   return setup;
+}
+
+Setup setup_at(const OptionValues& values, Problem problem, std::optional<KnownMinimum> minimum) {
+  Setup setup;
+  setup.minimum = std::move(minimum);
+  if (problem.described) {
+    const Architecture& net = problem.described->architecture;
+    setup.described = true;
+    setup.point.model = build<double>(net, trained_blocks(values, blocks(net)));
+    setup.point.weights = std::move(problem.described->weights.value());
+  } else {
+    const AttentionWeights& weights = problem.network.weights.value();
+    const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
+    setup.point.model =
+        build_single_attention<double>(spec, parse_blocks(values.get<std::string>("train")));
+    setup.point.weights = weights.values;
+  }
+  setup.point.data = std::make_shared<Data<double>>(std::move(problem.data));
+  setup.theory = theory_of(setup.point);
+  return setup;
+}
+
+Setup read_setup(Command& command, Draws draws) {
+  return setup_of(command, read_problem_file(command.get<std::string>("problem")), draws);
 }
 
 std::string data_text(const Architecture& architecture, Index samples) {

@@ -20,8 +20,19 @@ namespace basin::tools {
 /// --head-dim.
 void add_model_options(Command& command);
 
-/// --init, --gain, --heads, --head-dim alone. `init_default` is shown in the help.
-void add_initialisation_options(po::options_description& options, const std::string& init_default);
+/// The same without the file. `init_default` is shown in the help.
+void add_point_options(po::options_description& options, const std::string& init_default);
+
+/// --kernel and --bandwidth, in the place of what a file says.
+void add_kernel_options(po::options_description& options);
+/// The network with that kernel in every attention layer. Throws InputError, naming the input if that has a
+/// name, where there is none that it could be for.
+Architecture with_kernel_options(const OptionValues& values, Architecture architecture,
+                                 const std::string& input);
+
+/// --init and --gain alone. `init_default` is shown in the help, and what --init takes `more`.
+void add_initialisation_options(po::options_description& options, const std::string& init_default,
+                                const std::string& more = "");
 
 /// The value of a bandwidth option. Throws InputError unless it is positive and the kernel is Gaussian.
 double checked_bandwidth(const OptionValues& values, const std::string& option, KernelKind kernel);
@@ -35,7 +46,7 @@ void add_train_option(po::options_description& options);
 
 /// The blocks that --train names, by name or pattern ("blocks.*.W_Q"), or by tensors of the checkpoint that
 /// they are in; all of them without it. Throws InputError.
-std::vector<std::string> trained_blocks(const Command& command, const std::vector<ParameterBlock>& all,
+std::vector<std::string> trained_blocks(const OptionValues& values, const std::vector<ParameterBlock>& all,
                                         const CheckpointLayout* checkpoint = nullptr);
 
 /// The blocks that a list of names, patterns or tensors stands for, likewise.
@@ -86,7 +97,23 @@ enum class Draws {
   starts,   ///< starts elsewhere too: weights of the file stay, whatever the options say
 };
 
-/// Throws InputError, naming the file and dataset or the option.
+/// A problem file that was read.
+struct ProblemFile {
+  std::string path, sha256;
+  Problem problem;  ///< with its teacher
+  std::optional<KnownMinimum> minimum;
+};
+/// Throws InputError, naming the file and dataset.
+ProblemFile read_problem_file(const std::string& path);
+
+/// What the model options say of such a file. Throws InputError, naming the file or the option.
+Setup setup_of(OptionValues& values, ProblemFile file, Draws draws = Draws::weights);
+
+/// A problem that was made, at the weights that it has, with the blocks that --train names trained; minimum:
+/// what is known of its global minimum. Throws InputError for what cannot be trained.
+Setup setup_at(const OptionValues& values, Problem problem, std::optional<KnownMinimum> minimum = {});
+
+/// The file that --problem names. Throws InputError, naming the file and dataset or the option.
 Setup read_setup(Command& command, Draws draws = Draws::weights);
 
 /// Writes the problem with other weights: the second result of a tool. What was read of the
