@@ -71,10 +71,14 @@ Vectors<double> rows_of_kernel(const Linearization<double>& at, ConstVectorsRef<
   return kept;
 }
 
-double trained_jacobian_bytes(const Linearization<double>& at) {
+double trained_jacobian_bytes(const ModelPoint<double>& point) {
   // J, and a copy that is factorised
-  return ntk_bytes(at.parameters(), at.output_size(), at.samples()) +
-         8 * static_cast<double>(at.output_size()) * static_cast<double>(at.theta_size());
+  return ntk_bytes(point.parameters(), point.output_size(), point.data->samples) +
+         8 * static_cast<double>(point.output_size()) * static_cast<double>(point.theta_size());
+}
+
+double trained_jacobian_bytes(const Linearization<double>& at) {
+  return trained_jacobian_bytes(at.point());
 }
 
 TrainedJacobian::TrainedJacobian(const Linearization<double>& at, double memory) : at_(at) {

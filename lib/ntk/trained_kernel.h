@@ -45,6 +45,7 @@ class TrainedJacobian {
 };
 
 /// Bytes that takes at its peak.
+double trained_jacobian_bytes(const ModelPoint<double>& point);
 double trained_jacobian_bytes(const Linearization<double>& at);
 
 /// K = J J^T of all trained blocks and the outputs that count in the loss, called "sum", from the singular

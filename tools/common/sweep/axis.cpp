@@ -12,6 +12,7 @@ namespace basin::tools {
 namespace {
 
 constexpr Index kMostValues = 10000;
+constexpr const char* kSet = "set";  // the option that gives variables values
 
 [[noreturn]] void fail(const std::string& axis, const std::string& message) {
   throw InputError("--sweep " + axis + ": " + message);
@@ -24,7 +25,7 @@ std::vector<std::string> split_pairs(const std::string& text) {
   for (std::size_t plus = text.find('+'); plus != std::string::npos; plus = text.find('+', plus + 1)) {
     std::size_t end = plus + 1;
     while (end < text.size() && (std::isalnum(static_cast<unsigned char>(text[end])) != 0 ||
-                                 text[end] == '-' || text[end] == '_' || text[end] == '.'))
+                                 text[end] == '-' || text[end] == '_' || text[end] == '.' || text[end] == '*'))
       ++end;
     if (end == plus + 1 || end == text.size() || text[end] != '=') continue;
     parts.push_back(text.substr(start, plus - start));
@@ -64,41 +65,61 @@ std::vector<std::string> range(const std::string& axis, const std::string& item)
   return values;
 }
 
-/// "samples (N), tokens (n), ..."
 /// Seeds are derived, not swept.
 bool is_seed(const std::string& option) {
   return option == "seed" || (option.size() > 5 && option.compare(option.size() - 5, 5, "-seed") == 0);
 }
 
-std::string names(const po::options_description& sweepable) {
+/// "N" of the option samples,N; empty without a letter.
+std::string letter_of(const po::option_description& option) {
+  const std::string shown = option.canonical_display_name(po::command_line_style::allow_dash_for_short);
+  return shown.size() == 2 && shown[0] == '-' ? shown.substr(1) : "";
+}
+
+/// The option of that long name or letter; null without one.
+const po::option_description* named_option(const std::string& name, const po::options_description& sweepable) {
+  for (const auto& option : sweepable.options())
+    if (name == option->long_name() || name == letter_of(*option)) return option.get();
+  return nullptr;
+}
+
+std::string names(const po::options_description& sweepable, const std::vector<std::string>& variables) {
   std::string list;
+  for (const std::string& variable : variables) list += (list.empty() ? "" : ", ") + variable;
   for (const auto& option : sweepable.options()) {
     if (is_seed(option->long_name())) continue;
-    const std::string shown = option->canonical_display_name(po::command_line_style::allow_dash_for_short);
-    list += (list.empty() ? "" : ", ") + option->long_name() +
-            (shown.size() == 2 && shown[0] == '-' ? " (" + shown.substr(1) + ")" : "");
+    const std::string letter = letter_of(*option);
+    list += (list.empty() ? "" : ", ") + option->long_name() + (letter.empty() ? "" : " (" + letter + ")");
   }
   return list;
 }
 
-/// Finds the option by its long name or its letter; fills option, key and name.
+/// Finds the option by its long name or its letter, or the variable; fills option, key and name.
 SweptOption find_option(const std::string& axis, const std::string& given,
-                        const po::options_description& sweepable) {
+                        const po::options_description& sweepable,
+                        const std::vector<std::string>& variables) {
   const std::size_t dot = given.find('.');
   const std::string base = given.substr(0, dot), key = dot == std::string::npos ? "" : given.substr(dot + 1);
+  const po::option_description* option = named_option(base, sweepable);
+  if (std::find(variables.begin(), variables.end(), given) != variables.end()) {
+    if (option == nullptr) return {kSet, given, given, {}};
+    fail(axis, "'" + given + "' is an option, and a variable of the network; expected set." + given +
+                   " for the variable");
+  }
   if (is_seed(base))
     fail(axis, "seeds cannot be swept: every draw has its own, derived from --seed; see --repeats");
-  for (const auto& option : sweepable.options()) {
-    const std::string shown = option->canonical_display_name(po::command_line_style::allow_dash_for_short);
-    const std::string letter = shown.size() == 2 && shown[0] == '-' ? shown.substr(1) : "";
-    if (base != option->long_name() && base != letter) continue;
-    const bool repeatable = option->semantic()->is_composing();
-    if (repeatable != !key.empty())
-      fail(axis, "found '" + given + "'; expected " +
-                     (repeatable ? base + ".BLOCK, e.g. " + base + ".W_O=0.5:4:*2" : base + " alone"));
-    return {option->long_name(), key, letter.empty() ? given : letter, {}};
-  }
-  fail(axis, "unknown option '" + base + "'; expected one of " + names(sweepable));
+  if (option == nullptr)
+    fail(axis, "unknown option '" + base + "'; expected one of " + names(sweepable, variables));
+  const bool repeatable = option->semantic()->is_composing();
+  const bool variable = option->long_name() == kSet;
+  if (repeatable != !key.empty())
+    fail(axis, "found '" + given + "'; expected " +
+                   (variable     ? std::string("set.VARIABLE, e.g. set.depth=1:4:1")
+                    : repeatable ? base + ".BLOCK, e.g. " + base + ".W_O=0.5:4:*2"
+                                 : base + " alone"));
+  const std::string letter = letter_of(*option);
+  const bool own_name = variable && named_option(key, sweepable) == nullptr;
+  return {option->long_name(), key, own_name ? key : letter.empty() ? given : letter, {}};
 }
 
 }  // namespace
@@ -123,17 +144,19 @@ std::string SweepAxis::text() const {
   return all;
 }
 
-SweepAxis parse_axis(const std::string& text, const po::options_description& sweepable) {
+SweepAxis parse_axis(const std::string& text, const po::options_description& sweepable,
+                     const std::vector<std::string>& variables) {
   SweepAxis axis;
   for (const std::string& part : split_pairs(text)) {
     const std::size_t equals = part.find('=');
     if (equals == std::string::npos || equals == 0)
       fail(text, "found '" + part + "'; expected OPTION=LIST, e.g. D=16:1024:*2 or kernel=softmax,gaussian");
-    SweptOption option = find_option(text, part.substr(0, equals), sweepable);
+    SweptOption option = find_option(text, part.substr(0, equals), sweepable, variables);
+    const bool words = option.option.ends_with("init");  // "normal:0.02" is no range
     for (const std::string& item : split(part.substr(equals + 1), ',')) {
       if (item.empty()) fail(text, "found an empty value; expected a list such as 16,32 or 16:1024:*2");
       const std::vector<std::string> values =
-          item.find(':') == std::string::npos ? std::vector<std::string>{item} : range(text, item);
+          words || item.find(':') == std::string::npos ? std::vector<std::string>{item} : range(text, item);
       option.values.insert(option.values.end(), values.begin(), values.end());
     }
     if (option.values.size() != (axis.options.empty() ? option.values : axis.options[0].values).size())
@@ -157,11 +180,12 @@ SweepAxis parse_axis(const std::string& text, const po::options_description& swe
 }
 
 std::vector<SweepAxis> parse_axes(const std::vector<std::string>& texts,
-                                  const po::options_description& sweepable) {
+                                  const po::options_description& sweepable,
+                                  const std::vector<std::string>& variables) {
   std::vector<SweepAxis> axes;
   std::set<std::string> seen;
   for (const std::string& text : texts) {
-    axes.push_back(parse_axis(text, sweepable));
+    axes.push_back(parse_axis(text, sweepable, variables));
     for (const SweptOption& option : axes.back().options)
       if (!seen.insert(option.long_name()).second)
         fail(text, "found " + option.name + " twice; expected every option in one axis only");

@@ -14,7 +14,7 @@ namespace basin::tools {
 struct SweptOption {
   std::string option;               ///< its long name, "embedding"
   std::string key;                  ///< of a repeatable option BLOCK=VALUE: "W_O" in gain.W_O
-  std::string name;                 ///< for people: "D", "kernel", "gain.W_O"
+  std::string name;                 ///< for people: "D", "kernel", "gain.W_O"; of a variable its own, "depth"
   std::vector<std::string> values;  ///< as on a command line
 
   /// "embedding", "gain.W_O"
@@ -40,11 +40,14 @@ struct SweepAxis {
 /// Reads OPTION=LIST, or several of the same length with + between. OPTION is one of `sweepable`, by its long
 /// name or its letter, or NAME.KEY for a repeatable one. A LIST has items between commas: numbers, words,
 /// ranges a:b:step, a:b:+step or a:b:*factor, which end at b or the last value before it.
-/// Throws InputError, which says what was found and what expected.
-SweepAxis parse_axis(const std::string& text, const po::options_description& sweepable);
+/// The name of one of the `variables` of a network stands for set.NAME. Throws InputError, which says what was
+/// found and what expected.
+SweepAxis parse_axis(const std::string& text, const po::options_description& sweepable,
+                     const std::vector<std::string>& variables = {});
 
 /// The same for several axes, all options different.
 std::vector<SweepAxis> parse_axes(const std::vector<std::string>& texts,
-                                  const po::options_description& sweepable);
+                                  const po::options_description& sweepable,
+                                  const std::vector<std::string>& variables = {});
 
 }  // namespace basin::tools

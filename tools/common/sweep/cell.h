@@ -1,33 +1,32 @@
-/// What is measured of one initialisation (single_layer/initial_kernels.h), by the names that files have.
+/// What is measured of one attention layer at its initial weights (single_layer/initial_kernels.h), by the
+/// names that files have.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "basin/problem/problem.h"
+#include "basin/model/model_point.h"
+#include "common/sweep/quantity.h"
 
 namespace basin::tools {
 
-/// A named number, "sum/lambda_min" or "loss": of a kernel or condition, or of the whole.
-struct Quantity {
-  std::string name;
-  double value;             ///< NaN where it does not apply
-  bool is_verdict = false;  ///< 0 or 1: whether something holds
+/// Which of them.
+struct LayerMeasures {
+  bool kernels = true, conditions = true, certificate = true;
+  bool any() const { return kernels || conditions || certificate; }
 };
 
-struct CellOptions {
-  std::vector<std::string> train;  ///< trainable blocks
-};
+/// The quantities of every draw, in order, all NaN. Names and order depend on nothing that a sweep varies,
+/// the trainable blocks included.
+std::vector<Quantity> layer_quantities(const LayerMeasures& measures);
 
-/// The quantities of every cell with these options, in order, all NaN. Names and order depend on nothing
-/// that a sweep varies, the trainable blocks included.
-std::vector<Quantity> cell_quantities(const CellOptions& options);
+/// Measures loss, gradient and these quantities, which are among `quantities`, at the point. train: its
+/// trained blocks, in the order in which their kernels are added. Throws InputError for another network,
+/// WorkError when a number is not finite.
+void measure_layer(const ModelPoint<double>& point, const std::vector<std::string>& train,
+                   const LayerMeasures& measures, std::vector<Quantity>& quantities);
 
-/// Measures the problem at its weights. Throws InputError for an impossible model, WorkError when a number is
-/// not finite.
-std::vector<Quantity> measure_cell(const Problem& problem, const CellOptions& options);
-
-/// Bytes that measure_cell needs at the peak. Throws InputError for an impossible model.
-double cell_bytes(const Problem& problem, const CellOptions& options);
+/// Bytes that takes at the peak. Throws InputError for another network.
+double layer_bytes(const ModelPoint<double>& point, const std::vector<std::string>& train);
 
 }  // namespace basin::tools

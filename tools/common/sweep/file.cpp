@@ -7,6 +7,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/problem/encoding.h"
+#include "common/sweep/measures.h"
 
 namespace basin::tools {
 namespace {
@@ -130,7 +131,16 @@ void write_draws(hdf5::Writer& file, const SweepResult& result) {
     const std::string path = "/entry/draws/" + plan.quantities[q].name;
     file.write(path, result.values[q].data(), shape);
     file.attribute(path, "verdict", static_cast<std::int64_t>(plan.quantities[q].is_verdict ? 1 : 0));
+    if (plan.measures.empty()) continue;
+    if (const std::string how = certainty(plan.quantities[q].name); !how.empty())
+      file.attribute(path, "certainty", how);
   }
+}
+
+/// Numbers that have a picture besides the smallest eigenvalues of kernels.
+bool has_plot(const std::string& name) {
+  return name == "hessian/largest" || name == "hessian/smallest" || name == "negative/share" ||
+         name == "training/loss";
 }
 
 /// Tables with a number per cell: path under the group -> values.
@@ -165,9 +175,12 @@ void write_cells(hdf5::Writer& file, const SweepResult& result) {
     const auto median = table("median", level(0.5));
     const auto q05 = table("q05", level(0.05)), q25 = table("q25", level(0.25)),
                q75 = table("q75", level(0.75)), q95 = table("q95", level(0.95));
-    if (last_part(quantity.name) == "lambda_min")
+    const std::string& name = quantity.name;
+    const bool eigenvalue = last_part(name) == "lambda_min";
+    if (eigenvalue || has_plot(name))
       write_plot(file, plan, "/entry/median_" + flat(quantity.name), "Median of " + quantity.name,
-                 {"median", median}, {{"q05", q05}, {"q25", q25}, {"q75", q75}, {"q95", q95}}, true);
+                 {"median", median}, {{"q05", q05}, {"q25", q25}, {"q75", q75}, {"q95", q95}},
+                 eigenvalue || name == "training/loss");
   }
 }
 
@@ -245,6 +258,8 @@ void write_sweep(hdf5::Writer& file, const SweepResult& result) {
   file.write_unsigned("/entry/sweep/base_seed", plan.base_seed);
   file.group("/entry/sweep/options", "NXcollection");
   for (const auto& [name, value] : plan.fixed) file.write("/entry/sweep/options/" + name, value);
+  if (!plan.measures.empty()) file.group("/entry/sweep/measures", "NXcollection");
+  for (const auto& [name, value] : plan.measures) file.write("/entry/sweep/measures/" + name, value);
   write_axes(file, plan);
   write_draws(file, result);
   write_cells(file, result);

@@ -4,8 +4,8 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/random.h"
-#include "common/command/problems.h"
-#include "common/command/setup.h"
+#include "basin/linalg/words.h"
+#include "common/sweep/source.h"
 
 namespace basin::tools {
 
@@ -57,16 +57,18 @@ std::uint64_t SweepPlan::seed(Index draw) const {
 }
 
 Specification SweepPlan::specification() const {
+  const bool texts = kind == "teacher" || kind == "text";
   Specification all = {{"version", program_version},
                        {"format", format_version},
                        {"kind", kind},
-                       {"folder", folder},
-                       {"reviews", reviews_sha256},
+                       {texts ? "folder" : "input", input},
+                       {texts ? "reviews" : "checksum", input_sha256},
                        {"seed", std::to_string(base_seed)},
                        {"repeats", std::to_string(repeats)}};
   for (std::size_t a = 0; a < axes.size(); ++a)
     all.emplace_back("axis " + std::to_string(a + 1), axes[a].text());
   for (const auto& [name, value] : fixed) all.emplace_back("option " + name, value);
+  for (const auto& [name, value] : measures) all.emplace_back("measure " + name, value);
   for (const Quantity& quantity : quantities)
     all.emplace_back("quantity " + quantity.name, quantity.is_verdict ? "verdict" : "number");
   return all;
@@ -82,32 +84,26 @@ SweepPlan SweepPlan::from_specification(const Specification& specification) {
     if (name == "version") plan.program_version = value;
     if (name == "format") plan.format_version = value;
     if (name == "kind") plan.kind = value;
-    if (name == "folder") plan.folder = value;
-    if (name == "reviews") plan.reviews_sha256 = value;
+    if (name == "folder" || name == "input") plan.input = value;
+    if (name == "reviews" || name == "checksum") plan.input_sha256 = value;
     if (name == "seed") plan.base_seed = whole_number(name, value);
     if (name == "repeats")
       plan.repeats =
           static_cast<Index>(std::min<std::uint64_t>(whole_number(name, value), hdf5::kLargestIndex));
     if (!after(name, "axis ").empty()) axes.push_back(value);
     if (const auto option = after(name, "option "); !option.empty()) plan.fixed.emplace_back(option, value);
+    if (const auto measure = after(name, "measure "); !measure.empty())
+      plan.measures.emplace_back(measure, value);
     if (const auto quantity = after(name, "quantity "); !quantity.empty())
       plan.quantities.push_back({quantity, 0, value == "verdict"});
   }
+  const std::vector<std::string> kinds = sweep_kinds();
+  if (std::find(kinds.begin(), kinds.end(), plan.kind) == kinds.end())
+    throw InputError("unknown kind " + shown(plan.kind));
   plan.axes = parse_axes(axes, sweepable_options(plan.kind));
   if (plan.repeats < 1 || plan.size() > kMostDraws)
     throw InputError("found " + number(plan.size()) + " draws; expected 1 to " + number(kMostDraws));
   return plan;
-}
-
-po::options_description sweepable_options(const std::string& kind) {
-  po::options_description options("Options of the problem");
-  if (kind == "text")
-    add_text_options(options);
-  else
-    add_teacher_options(options);
-  add_student_options(options);
-  add_train_option(options);
-  return options;
 }
 
 }  // namespace basin::tools

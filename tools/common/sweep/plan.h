@@ -7,7 +7,7 @@
 
 #include "common/command/journal.h"
 #include "common/sweep/axis.h"
-#include "common/sweep/cell.h"
+#include "common/sweep/quantity.h"
 
 namespace basin::tools {
 
@@ -17,13 +17,14 @@ inline constexpr double kMostDraws = 1e7;  ///< of a sweep
 /// cell * repeats + repeat.
 struct SweepPlan {
   std::string program_version = version(), format_version = hdf5::kFormatVersion;
-  std::string kind;            ///< of problem: teacher or text
-  std::string folder;          ///< of texts
-  std::string reviews_sha256;  ///< of what is in it: reviews that change make another sweep
+  std::string kind;          ///< of problem (sweep_kinds)
+  std::string input;         ///< the folder of texts, the description of the network, or the problem file
+  std::string input_sha256;  ///< of all that is read: what changes makes another sweep
   std::vector<SweepAxis> axes;
   Index repeats = 0;
   std::uint64_t base_seed = 0;
   Specification fixed;               ///< the other options of the problem, as resolved
+  Specification measures;            ///< what is measured (Measures::specification)
   std::vector<Quantity> quantities;  ///< measured in every draw; the values do not count
 
   Index cells() const;
@@ -47,8 +48,5 @@ struct SweepPlan {
   Specification specification() const;
   static SweepPlan from_specification(const Specification& specification);
 };
-
-/// The options that a sweep of this kind of problem can vary.
-po::options_description sweepable_options(const std::string& kind);
 
 }  // namespace basin::tools

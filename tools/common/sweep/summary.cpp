@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 
 namespace basin::tools {
 namespace {
@@ -11,21 +12,33 @@ constexpr Index kMostRows = 20, kMostColumns = 8;
 constexpr std::size_t kMostLines = 10;
 constexpr const char *kAbove = "stays at 1/2 or above", *kBelow = "stays below 1/2";
 
+constexpr const char* kCentred = "centred/";
+
 /// What a verdict is about: "W_Q" of "W_Q/positive_definite".
 std::string subject(const std::string& name) {
-  return name.substr(0, name.find('/'));
+  return name.substr(0, name.rfind('/'));
 }
 
 std::string subject_text(const std::string& subject) {
-  return subject == "sum" ? "NTK of the trained blocks" : subject[0] == 'W' ? subject + " alone:" : subject;
+  if (subject == "certificate") return subject;
+  if (subject == "hessian") return "Hessian:";
+  if (subject == "training") return "descent:";
+  const bool centred = subject.starts_with(kCentred);
+  const std::string kernel = subject.substr(centred ? std::string(kCentred).size() : 0);
+  const bool sum = kernel == "sum";
+  return (sum ? "NTK of the trained blocks" : kernel + " alone") +
+         (centred ? " on what residuals of classes see" : "") + (sum && !centred ? "" : ":");
 }
 
 /// "positive definite" of "W_Q/positive_definite"; conditions keep their names.
 std::string verdict_text(const std::string& name) {
-  const std::string what = name.substr(name.find('/') + 1);
-  return what == "positive_definite" ? "positive definite"
-         : what == "in_theory_only"  ? "in theory only"
-                                     : what;
+  const std::string what = name.substr(name.rfind('/') + 1);
+  return what == "positive_definite"      ? "positive definite"
+         : what == "in_theory_only"       ? "in theory only"
+         : what == "negative_curvature"   ? "negative curvature for certain"
+         : what == "reaches_minimum"      ? "reaches the global minimum"
+         : what == "all_margins_positive" ? "ends with every row in its class"
+                                          : what;
 }
 
 std::string share_text(double share) {
@@ -85,39 +98,106 @@ std::vector<Index> cells_at(const SweepPlan& plan, const std::vector<Index>& pla
   return cells;
 }
 
-std::vector<std::string> share_table(const SweepResult& result, std::size_t verdict) {
-  const SweepPlan& plan = result.plan;
+/// What some cells come to, as words.
+using Entries = std::function<std::vector<std::string>(const std::vector<Index>& cells)>;
+
+/// A table along the first axis: of the first entry along the second, if that is short, else of all entries
+/// under their headings.
+std::vector<std::string> table_along(const SweepPlan& plan, const std::string& what,
+                                     const std::vector<std::string>& headings, const Entries& entries) {
   const SweepAxis& first = plan.axes[0];
   const bool columns = plan.axes.size() > 1 && plan.axes[1].size() <= kMostColumns;
   std::vector<Index> places(plan.axes.size(), -1);
   std::vector<std::vector<std::string>> rows(1 + first.size());
-  const int lambda_min = result.find("sum/lambda_min");
-  std::string title = "share of draws, by " + axis_text(first);
+  std::string title = what + ", by " + axis_text(first);
   rows[0] = {axis_text(first)};
   if (columns) {
     title += " and " + axis_text(plan.axes[1]);
     for (Index j = 0; j < plan.axes[1].size(); ++j) rows[0].push_back(point_text(plan.axes[1], j));
   } else {
-    rows[0].insert(rows[0].end(), {"share", "95 % interval"});
-    if (lambda_min >= 0) rows[0].emplace_back("median lambda_min");
+    rows[0].insert(rows[0].end(), headings.begin(), headings.end());
   }
   if (plan.axes.size() > (columns ? 2U : 1U)) title += ", the other axes taken together";
   for (Index i = 0; i < first.size(); ++i) {
     places[0] = i;
     rows[i + 1] = {point_text(first, i)};
-    if (columns) {
+    if (columns)
       for (places[1] = 0; places[1] < plan.axes[1].size(); ++places[1])
-        rows[i + 1].push_back(share_text(result.share(verdict, cells_at(plan, places)).value()));
-      continue;
-    }
-    const std::vector<Index> cells = cells_at(plan, places);
-    const auto share = result.share(verdict, cells);
-    rows[i + 1].push_back(share_text(share.value()));
-    rows[i + 1].push_back(share_text(share.interval().lower) + " to " + share_text(share.interval().upper));
-    if (lambda_min >= 0) rows[i + 1].push_back(number(quantile(result.sorted(lambda_min, cells), 0.5), 4));
+        rows[i + 1].push_back(entries(cells_at(plan, places)).front());
+    else
+      for (const std::string& entry : entries(cells_at(plan, places))) rows[i + 1].push_back(entry);
   }
   std::vector<std::string> lines = {title + ":"};
   for (const std::string& line : table(rows)) lines.push_back(line);
+  return lines;
+}
+
+std::vector<std::string> share_table(const SweepResult& result, std::size_t verdict) {
+  const int lambda_min = result.find(subject(result.plan.quantities[verdict].name) + "/lambda_min");
+  std::vector<std::string> headings = {"share", "95 % interval"};
+  if (lambda_min >= 0) headings.emplace_back("median lambda_min");
+  return table_along(result.plan, "share of draws", headings, [&](const std::vector<Index>& cells) {
+    const auto share = result.share(verdict, cells);
+    std::vector<std::string> entries = {
+        share_text(share.value()),
+        share_text(share.interval().lower) + " to " + share_text(share.interval().upper)};
+    if (lambda_min >= 0) entries.push_back(number(quantile(result.sorted(lambda_min, cells), 0.5), 4));
+    return entries;
+  });
+}
+
+/// A number that is reported besides verdicts.
+struct Reported {
+  const char *name, *words;
+};
+constexpr Reported kReported[] = {{"hessian/largest", "largest eigenvalue of the Hessian"},
+                                  {"hessian/smallest", "smallest eigenvalue of the Hessian"},
+                                  {"negative/share", "share of negative eigenvalues of the Hessian"},
+                                  {"training/loss", "loss after descent"}};
+
+double largest_of(const SweepResult& result, const std::string& name) {
+  const int q = result.find(name);
+  const std::vector<double> all = q < 0 ? std::vector<double>() : result.sorted(q, result.all_cells());
+  return all.empty() ? 0 : all.back();
+}
+
+/// How sure such a number is, over all draws.
+std::string sureness(const SweepResult& result, const std::string& name) {
+  if (name.starts_with("hessian/")) return "bounded, to within " + number(largest_of(result, name + "_error"), 2);
+  if (name != "negative/share") return "computed";
+  const std::vector<double> exact = result.sorted(result.find("negative/exact"), result.all_cells());
+  const auto counted = std::count(exact.begin(), exact.end(), 1.0);
+  if (counted == static_cast<std::ptrdiff_t>(exact.size())) return "counted exactly";
+  double widest = 0;
+  const auto &lower = result.values[result.find("negative/share_lower")],
+             &upper = result.values[result.find("negative/share_upper")];
+  for (std::size_t draw = 0; draw < lower.size(); ++draw)
+    if (upper[draw] - lower[draw] > widest) widest = upper[draw] - lower[draw];
+  return std::string(counted == 0 ? "" : "counted exactly in " + std::to_string(counted) + " draws, else ") +
+         "estimated, to within a 95 % interval of width " + number(widest, 2) + " or less";
+}
+
+/// Median and quantiles of those that were measured, and where on the grid they are what.
+std::vector<std::string> number_lines(const SweepResult& result) {
+  std::vector<std::string> lines;
+  const auto level = [&](int q, const std::vector<Index>& cells, double p) {
+    const std::vector<double> all = result.sorted(q, cells);
+    return all.empty() ? std::string("-") : number(quantile(all, p), 4);
+  };
+  for (const auto& [name, words] : kReported) {
+    const int q = result.find(name);
+    const std::vector<Index> all = result.all_cells();
+    if (q < 0 || result.sorted(q, all).empty()) continue;
+    lines.push_back(std::string(words) + ": median " + level(q, all, 0.5) + ", 90 % of draws from " +
+                    level(q, all, 0.05) + " to " + level(q, all, 0.95) + " (" + sureness(result, name) + ")");
+    if (result.plan.cells() == 1) continue;
+    const auto entries = [&, q = q](const std::vector<Index>& cells) {
+      return std::vector<std::string>{level(q, cells, 0.5),
+                                      level(q, cells, 0.05) + " to " + level(q, cells, 0.95)};
+    };
+    for (const std::string& line : table_along(result.plan, "  medians", {"median", "90 % of draws"}, entries))
+      lines.push_back(line);
+  }
   return lines;
 }
 
@@ -204,7 +284,8 @@ std::vector<std::string> crossings(const SweepResult& result, std::size_t verdic
 }  // namespace
 
 int leading_verdict(const SweepResult& result) {
-  if (const int sum = result.find("sum/positive_definite"); sum >= 0) return sum;
+  for (const char* sum : {"centred/sum/positive_definite", "sum/positive_definite"})
+    if (const int found = result.find(sum); found >= 0) return found;
   for (std::size_t q = 0; q < result.plan.quantities.size(); ++q)
     if (result.plan.quantities[q].is_verdict) return static_cast<int>(q);
   return -1;
@@ -241,6 +322,7 @@ std::vector<std::string> summary_lines(const SweepResult& result) {
     for (const std::string& line : share_table(result, leading)) lines.push_back(line);
     for (const std::string& line : crossings(result, leading)) lines.push_back(line);
   }
+  for (const std::string& line : number_lines(result)) lines.push_back(line);
   if (const Index failed = result.failed(); failed > 0)
     lines.push_back(std::to_string(failed) + " of " + std::to_string(result.done()) +
                     " draws could not be measured and do not count");
