@@ -188,8 +188,10 @@ SweepPlan make_plan(const Command& command, const std::string& kind, const DrawS
 OptionValues draw_values(const Command& command, const SweepPlan& plan, Index draw) {
   auto settings = plan.settings(draw / plan.repeats);
   settings.emplace_back("seed", std::to_string(plan.seed(draw)));
-  // where the weights of a file have to be drawn anew by name
-  if (plan.kind == "problem") settings.emplace_back("init", command.text("init"));
+  // the weights of a file are drawn anew where --init is given
+  if (plan.kind == "problem" && !command.given("init") &&
+      std::none_of(settings.begin(), settings.end(), [](const auto& setting) { return setting.first == "init"; }))
+    settings.emplace_back("init", command.text("init"));
   return command.with(settings);
 }
 
