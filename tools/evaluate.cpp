@@ -8,6 +8,7 @@
 #include "basin/linalg/random.h"
 #include "basin/model/labels.h"
 #include "basin/stationary/rounding.h"
+#include "common/command/given_weights.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
 #include "common/command/tensors.h"
@@ -173,6 +174,7 @@ void add_options(Command& command) {
       ("outputs", po::bool_switch(),
        "write outputs, J v and random cotangents even where they are large (more than 2^25 numbers)");
   add_model_options(command);
+  add_at_option(command);
   command.add_memory_option();
   command.add_precision_option();
 }
@@ -245,7 +247,7 @@ void body(Command& command) {
   if (const auto k = command.get<Index>("random"); k < 0)
     throw InputError("--random " + std::to_string(k) + ": expected 0 or more");
 
-  const Setup setup = read_setup(command);
+  const Setup setup = read_setup_at(command);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const Index P = setup.point.theta_size(), m = setup.point.output_size();
   const bool outputs = command.get<bool>("outputs") || m <= kLargeOutputs;

@@ -8,6 +8,7 @@
 #include "basin/curvature/hessian_parts.h"
 #include "basin/curvature/symmetries.h"
 #include "basin/linalg/errors.h"
+#include "common/command/given_weights.h"
 #include "common/command/run.h"
 #include "common/command/run_output.h"
 #include "common/command/setup.h"
@@ -63,7 +64,9 @@ void restrict_to_block(const Command& command, Setup& setup) {
 /// What makes a run what it is.
 Specification specification_of(const Command& command, const Setup& setup) {
   const hdf5::Provenance p = command.provenance(setup.input, setup.input_sha256);
-  Specification s = {{"program", p.program + " " + p.version}, {"problem", p.input_sha256}};
+  Specification s = {{"program", p.program + " " + p.version},
+                     {"problem", p.input_sha256},
+                     {"weights", setup.weights_origin}};
   const Specification options = command.identity();
   s.insert(s.end(), options.begin(), options.end());
   return s;
@@ -147,7 +150,7 @@ void body(Command& command) {
   if (!command.parse()) return;
   const auto [request, matrices] = read_spectrum_request(command);
   RunOutput output(command, command.output(), "/entry/provenance");
-  Setup setup = read_setup(command);
+  Setup setup = read_setup_at(command);
   if (command.given("block")) restrict_to_block(command, setup);
   check_numbers(command, setup.point.theta_size());
   const SpectrumPlan plan = spectrum_plan(command, request, setup.point.theta_size());

@@ -3,6 +3,7 @@
 #include "basin/linalg/memory.h"
 #include "basin/model/attention_model.h"
 #include "basin/single_layer/kernel_analysis.h"
+#include "common/command/given_weights.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
 #include "common/command/words.h"
@@ -170,6 +171,7 @@ void suggest(Command& command, hdf5::Writer& file, const Setup& setup, const Min
 
 void add_options(Command& command) {
   add_model_options(command);
+  add_at_option(command);
   add_network_options(command);
   command.add_memory_option();
   command.add_assert_option({{"positive-definite",
@@ -209,7 +211,7 @@ void body(Command& command) {
   add_options(command);
   if (!command.parse()) return;
   check_options(command);
-  const Setup setup = read_setup(command);
+  const Setup setup = read_setup_at(command);
   const std::vector<KernelSet> named =
       kernel_sets_of(setup.parameters(), command.get<std::string>("kernels"));
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));

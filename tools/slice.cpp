@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "basin/linalg/errors.h"
+#include "common/command/given_weights.h"
 #include "common/command/run.h"
 #include "common/command/shares.h"
 #include "common/slice/run.h"
@@ -54,6 +55,7 @@ void add_options(Command& command) {
        "seconds after which the growing result is written anew; 0: after every part of the work");
   command.add_part_option("grid");
   add_model_options(command);
+  add_at_option(command);
   command.add_memory_option();
 }
 
@@ -80,7 +82,7 @@ void slice(int argc, const char* const* argv) {
   add_options(command);
   if (!command.parse()) return;
   SliceRequest request = read_request(command);
-  const Setup setup = read_setup(command);
+  const Setup setup = read_setup_at(command);
   SliceRun run(command, setup, std::move(request));
   if (run.was_finished()) {
     run.remove_journal();

@@ -100,11 +100,13 @@ const std::map<std::string, KindWords> kKinds = {
       "  basin-sweep text aclImdb/train -o sweep.h5 --sweep D=64:1024:*2 --repeats 10 -N 8 -n 8\n"}},
     {"architecture",
      {"of variables and options of a described network", "NETWORK.json ",
-      "  basin-sweep architecture data/classifier.json -o sweep.h5 --sweep depth=1:3:1 --sweep kernel=softmax,gaussian"
+      "  basin-sweep architecture data/classifier.json -o sweep.h5 --sweep depth=1:3:1 --sweep "
+      "kernel=softmax,gaussian"
       " \\\n    -N 4 --set tokens=6 --set width=8 --repeats 5\n"}},
     {"problem",
      {"of initial weights of a problem file", "PROBLEM.h5 ",
-      "  basin-sweep problem problem.h5 -o sweep.h5 --sweep init=gaussian,xavier --sweep gain.W_O=0.5:4:*2\n"}}};
+      "  basin-sweep problem problem.h5 -o sweep.h5 --sweep init=gaussian,xavier --sweep "
+      "gain.W_O=0.5:4:*2\n"}}};
 
 /// The paragraphs of the help of a kind.
 std::string details(const std::string& kind) {
@@ -158,7 +160,8 @@ SweepPlan make_plan(const Command& command, const std::string& kind, const DrawS
                      std::string(kind == "architecture" ? "kernel=softmax,gaussian"
                                  : kind == "problem"    ? "init=gaussian,xavier"
                                                         : "D=16:1024:*2"));
-  plan.axes = parse_axes(command.get<std::vector<std::string>>("sweep"), sweepable_options(kind), source.variables());
+  plan.axes =
+      parse_axes(command.get<std::vector<std::string>>("sweep"), sweepable_options(kind), source.variables());
   plan.repeats = command.get<Index>("repeats");
   if (plan.repeats < 1)
     throw InputError("--repeats " + std::to_string(plan.repeats) + ": expected at least 1");
@@ -173,9 +176,9 @@ SweepPlan make_plan(const Command& command, const std::string& kind, const DrawS
   for (const SweepAxis& axis : plan.axes)
     for (const SweptOption& option : axis.options) {
       swept[option.option] = option.key;
-      const bool twice = command.given(option.option) &&
-                         (option.key.empty() ||
-                          has_key(command.get<std::vector<std::string>>(option.option), option.key));
+      const bool twice =
+          command.given(option.option) &&
+          (option.key.empty() || has_key(command.get<std::vector<std::string>>(option.option), option.key));
       if (twice)
         throw InputError("--sweep " + axis.text() + ": --" + option.option +
                          " is given as an option, too; expected one of them");
@@ -190,7 +193,8 @@ OptionValues draw_values(const Command& command, const SweepPlan& plan, Index dr
   settings.emplace_back("seed", std::to_string(plan.seed(draw)));
   // the weights of a file are drawn anew where --init is given
   if (plan.kind == "problem" && !command.given("init") &&
-      std::none_of(settings.begin(), settings.end(), [](const auto& setting) { return setting.first == "init"; }))
+      std::none_of(settings.begin(), settings.end(),
+                   [](const auto& setting) { return setting.first == "init"; }))
     settings.emplace_back("init", command.text("init"));
   return command.with(settings);
 }
@@ -321,11 +325,11 @@ void measure_share(const Command& command, const DrawSource& source, const Measu
 
 void sweep(const std::string& kind, int argc, const char* const* argv) {
   const KindWords& about = kKinds.at(kind);
-  Command command({kName + " " + kind,
-                   std::string("what holds at random initialisations, over a grid ") + about.of,
-                   std::string(about.usage) + "-o SWEEP.h5 --sweep OPTION=LIST ... [options]", details(kind),
-                   about.example},
-                  argc, argv, 2);
+  Command command(
+      {kName + " " + kind, std::string("what holds at random initialisations, over a grid ") + about.of,
+       std::string(about.usage) + "-o SWEEP.h5 --sweep OPTION=LIST ... [options]", details(kind),
+       about.example},
+      argc, argv, 2);
   add_options(command, kind);
   if (!command.parse()) return;
   const std::unique_ptr<DrawSource> source = make_source(command, kind);

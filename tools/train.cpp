@@ -6,6 +6,7 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/stationary/separation.h"
+#include "common/command/given_weights.h"
 #include "common/command/run.h"
 #include "common/command/run_output.h"
 #include "common/command/tensors.h"
@@ -48,7 +49,8 @@ writes the last weights as a problem file that every other tool takes.
 /// Everything that makes a run what it is: those options, the problem's content and the version.
 Specification specification_of(const Command& command, const Setup& setup) {
   const hdf5::Provenance p = command.provenance(setup.input, setup.input_sha256);
-  Specification specification = {{"version", p.version}, {"problem", p.input_sha256}};
+  Specification specification = {
+      {"version", p.version}, {"problem", p.input_sha256}, {"weights", setup.weights_origin}};
   const Specification options = command.identity();
   specification.insert(specification.end(), options.begin(), options.end());
   return specification;
@@ -201,12 +203,13 @@ void body(Command& command) {
   add_descent_options(command);
   add_training_options(command);
   add_model_options(command);
+  add_at_option(command);
   command.add_memory_option();
   if (!command.parse()) return;
   RunOutput output(command, command.output(), "/entry/provenance");
   std::optional<RunOutput> final;
   if (command.given("final")) final.emplace(command, command.get<std::string>("final"), "/provenance");
-  const Setup setup = read_setup(command);
+  const Setup setup = read_setup_at(command);
   if (final && is_safetensors(final->path()) && !setup.checkpoint)
     throw InputError("--final " + final->path() + ": " + setup.input +
                      " came from no checkpoint; expected a name that ends in .h5");

@@ -4,6 +4,8 @@
 
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/single_layer/theory.h"
+#include "common/command/checksum.h"
 #include "common/command/tensors.h"
 #include "common/command/words.h"
 
@@ -39,13 +41,25 @@ Place place_of(const std::string& what, const std::string& where) {
   return place;
 }
 
+/// Where a run keeps its weights; other files have no such points.
+const std::string kPointsOfRun = "/trajectory/theta";
+
+/// A run without a dataset, or with a row alone, stands for its points.
+void find_points_of_run(const hdf5::Reader& file, Place& place) {
+  if (!place.dataset.empty() && !parse_index(place.dataset)) return;
+  if (!file.has(kPointsOfRun) || file.has("/data")) return;
+  if (!place.dataset.empty()) place.row = place.dataset;
+  place.dataset = kPointsOfRun;
+}
+
 }  // namespace
 
 std::vector<Given> read_rows(const std::string& what, const std::string& where, const Setup& setup,
                              bool partial) {
-  const Place place = place_of(what, where);
+  Place place = place_of(what, where);
   if (is_safetensors(place.path)) return {{NamedVectors(setup).read_weights(place.path), place.where, -1}};
   const hdf5::Reader file(place.path);
+  find_points_of_run(file, place);
   if (place.dataset.empty()) {
     const Problem problem = hdf5::read_problem(file);
     std::optional<Vector<double>> weights;
@@ -103,6 +117,30 @@ std::vector<Given> read_given(const Command& command, const std::string& option,
       all.push_back(std::move(g));
     }
   return all;
+}
+
+Given read_point(const std::string& what, const std::string& where, const Setup& setup) {
+  return read_rows(what, where, setup, true).back();
+}
+
+void add_at_option(Command& command) {
+  command.options.add_options()(
+      "at", po::value<std::string>()->value_name("FILE[:DATASET[:ROW]]"),
+      "the weights there instead: of a problem, of a checkpoint (.safetensors), of a "
+      "run (its last point, or FILE:ROW), or a row of a dataset");
+}
+
+Setup read_setup_at(Command& command) {
+  if (!command.given("at")) return read_setup(command);
+  refuse(command, {"init", "gain"}, "with --at, which says the weights");
+  Setup setup = read_setup(command);
+  Given given = read_point("--at ", command.get<std::string>("at"), setup);
+  setup.point.weights = std::move(given.weights);
+  setup.theory = theory_of(setup.point);
+  setup.weights_origin = given.source + (given.row < 0 ? "" : ", row " + std::to_string(given.row)) +
+                         ", checksum " + checksum(bytes_of(setup.point.weights));
+  command.resolve("init", "weights of --at");
+  return setup;
 }
 
 }  // namespace basin::tools

@@ -11,6 +11,7 @@
 #include "basin/linalg/memory.h"
 #include "basin/linalg/words.h"
 #include "basin/model/linearization.h"
+#include "common/command/given_weights.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
 #include "common/command/tensors.h"
@@ -294,6 +295,7 @@ eigenvector or a direction, with 0 where blocks are not trained (--train).
 )"},
       argc, argv, 2);
   add_model_options(command);
+  add_at_option(command);
   command.options.add_options()  //
       ("vector", po::value<std::string>()->value_name("FILE:/PATH[:ROW]"),
        "a dataset of P numbers, a row of a matrix, or a group of arrays by name")  //
@@ -305,7 +307,7 @@ eigenvector or a direction, with 0 where blocks are not trained (--train).
   const std::string type = command.given("type") ? command.get<std::string>("type") : "";
   const std::set<std::string> types = {"", "F64", "F32", "F16", "BF16"};
   if (!types.contains(type)) throw InputError("--type " + type + ": expected F64, F32, F16 or BF16");
-  const Setup setup = read_setup(command);
+  const Setup setup = read_setup_at(command);
   const bool overwrite = command.get<bool>("overwrite");
   if (!command.given("vector")) {
     refuse(command, {"type", "train"},

@@ -5,6 +5,7 @@
 
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "common/command/given_weights.h"
 #include "common/command/setup.h"
 
 namespace basin::tools {
@@ -117,6 +118,7 @@ void add_spectrum_options(Command& command) {
   command.add_options(Identity::none)("resume", po::bool_switch(),
                                       "keep products in OUTPUT.journal, and go on with those that are there");
   add_model_options(command);
+  add_at_option(command);
   command.add_memory_option(Identity::whole);  // which decides what is dense
   command.add_assert_option(
       {{"converged", "all eigenpairs that were asked for are"},
