@@ -19,11 +19,12 @@ def pictures(result, data):
              and (name != "train_acc" or "accuracy" in result.members("/entry"))]  # else it is an array of NaN
     if not there:
         return []
-    rows = -(-len(there) // 2)
+    columns = min(2, len(there))
+    rows = -(-len(there) // columns)
     line = 1 in data.loss.shape
-    figure = new_figure(0.9 + (1.8 if line else 2.7) * rows,
+    figure = new_figure(0.9 + (1.8 if line else 2.7 if columns > 1 else 4) * rows,
                         f"Beside the loss, on the same {'line' if line else 'plane'}", [*data.footer, data.words])
-    panels = figure.subplots(rows, 2, squeeze=False).ravel()
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[len(there):]:
         axes.axis("off")
     maps = []  # (axes, Field) whose levels are drawn when the layout is settled

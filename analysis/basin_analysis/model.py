@@ -15,7 +15,7 @@ def footer(result):
     if not is_attention(result):  # token ids have no width
         letters = ("N", "n", "D", "D_out") if result.number("/entry/model/D") > 0 else ("N", "n", "D_out")
     sizes = ", ".join(f"{name} = {result.number('/entry/model/' + name):.0f}" for name in letters)
-    trainable = _shorten(", ".join(trainable_blocks(result)))
+    trainable = _shorten_list(trainable_blocks(result))
     source = _shorten(PurePath(result.text("/entry/provenance/input_file")).name)
     return [f"{words}; {sizes}", f"trainable: {trainable}; input: {source}"]
 
@@ -54,3 +54,14 @@ def _shorten(name):
         return name
     half = (MAX_NAME - 1) // 2
     return f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
+
+
+def _shorten_list(names):
+    """The names, or the first of them and how many there are."""
+    if len(", ".join(names)) <= MAX_NAME:
+        return ", ".join(names)
+    count = f"\N{HORIZONTAL ELLIPSIS} ({len(names)} blocks)"
+    shown = [_shorten(names[0])]
+    while len(", ".join([*shown, names[len(shown)], count])) <= MAX_NAME:
+        shown.append(names[len(shown)])
+    return ", ".join([*shown, count])

@@ -114,7 +114,7 @@ def direction(result, name):
     """The direction "x" or "y" in words: where it is from, and how it is normalised."""
     origin, normalisation = (result.text(f"/entry/directions/{name}_{what}") for what in ("origin", "normalisation"))
     origin = re.sub(r"(\S+) \+- (\S+)", with_error, origin)
-    origin = re.sub(r"(?<=\bto )\S*/", "", origin)  # the name of a file says enough
+    origin = re.sub(r"(?<=\bto )[^\s:]*/", "", origin)  # the name of a file says enough
     return origin if normalisation == "none" else f"{origin}; normalisation: {normalisation}"
 
 

@@ -1,14 +1,18 @@
 """Texts of the pictures: inside the page, apart from each other, large enough, and saying what they must."""
+import json
 import os
 import unittest
 from itertools import combinations
 from unittest import mock
 
+import h5py
 import numpy as np
 from matplotlib.text import Text
 
 import examples
 from support import FileCase, figures
+from basin_analysis.model import footer
+from basin_analysis.results import open_result
 
 SMALLEST = 8  # points
 
@@ -114,6 +118,17 @@ class Layout(FileCase):
         self.assertEqual(figure._supxlabel.get_text(),
                          "Gaussian kernel, \u03c3 = 1.682; N = 16, n = 8, D = 16, H = 2, d = 8, D_out = 4\n"
                          "trainable: W_Q, W_K, W_V, W_O; input: wiki.h5")
+
+    def test_of_many_blocks_the_first_are_named(self):
+        path = examples.evaluate_file(self.path("e.h5"))
+        with h5py.File(path, "a") as file:
+            model, names = file["entry/model"], [f"blocks.{k}.attention.W_Q" for k in range(7)]
+            del model["kernel"]
+            model["architecture"] = json.dumps({"layers": [{"type": "attention"}, {"type": "linear"}]})
+            model["trainable"][()] = ",".join(names)
+        with open_result(path) as result:
+            lines = footer(result)
+        self.assertEqual(lines[1], "trainable: blocks.0.attention.W_Q, blocks.1.attention.W_Q, \u2026 (7 blocks); input: problem.h5")
 
     def test_long_names_keep_their_ends(self):
         path = examples.evaluate_file(self.path("e.h5"), input_file="first" + 200 * "x" + "last.h5")

@@ -289,7 +289,10 @@ class MoreThanTheLoss(FileCase):
         with h5py.File(path, "a") as file:
             file["train_acc"][()] = 50
             file["entry"].create_group("accuracy")
-        self.assertEqual(figures(path)["curvature"].axes[0].get_title(), "accuracy, %")
+        figure = figures(path)["curvature"]
+        self.assertEqual([a.get_title() for a in figure.axes], ["accuracy, %", ""])  # with the bar of its colours
+        figure.draw_without_rendering()
+        self.assertGreater(figure.axes[0].get_position().width, 0.5)  # alone, it has the whole width
 
     def test_eigenvalues_that_did_not_converge_are_marked(self):
         path = examples.slice_file(self.path("map.h5"))
@@ -317,6 +320,7 @@ class MoreThanTheLoss(FileCase):
         path = examples.slice_file(self.path("s.h5"), normalisation="none")
         for origin, label in (("eigenvector: -12.93874649 +- 1.5e-10", "eigenvector: \u221212.939"),
                               ("to ../runs/end.h5", "to end.h5"),
+                              ("to ../runs/run.h5:/trajectory/theta:3", "to run.h5:/trajectory/theta:3"),
                               ("eigenvector: 0.5 +- 0.031 (not converged)", "eigenvector: 0.5 \u00b1 0.031 (not converged)")):
             with h5py.File(path, "a") as file:
                 file["entry/directions/x_origin"][()] = origin

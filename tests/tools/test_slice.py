@@ -394,7 +394,7 @@ class Networks(ToolTest):
         for net in self.both():
             f, x, y, u, v = self.slice("--u-blocks", "blocks.*.attention.*", "--v-blocks", "blocks.1.mlp.*,embedding.E", "--ignore", "biases,gains",
                                        "--x", "-1:1:3", "--y", "-1:1:2", "--quantities", "gradient",
-                                       expected="u: random, in blocks.*.attention.* alone, without biases,gains, normalised by filter")
+                                       expected="u: random, in blocks.*.attention.* alone, without biases and gains, normalised by filter")
             self.check_losses(net, f, x, y, u, v)
             blocks = list(net.weights)
             at = net.at(blocks, u), net.at(blocks, v)

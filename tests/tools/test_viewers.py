@@ -8,9 +8,10 @@ import unittest
 import h5py
 import numpy as np
 
-from support import many_runs, run
+from support import ROOT, many_runs, run
 
 SIZES = ("-N", 3, "-n", 3, "-D", 4, "-H", 2, "-d", 2, "--outputs", 1)
+CLASSIFIER = ROOT / "data/classifier.json"
 PLANE = ("--x", "-1:1:5", "--y", "-1:1:4")
 
 # Arguments of the tools, by the name of the file they write, and the picture that it must open: the signal's place.
@@ -39,6 +40,9 @@ FILES = {
     "other.h5": (("basin-slice", "problem.h5", *PLANE, "--part", "2/2", "--trajectory", "train.h5"),
                  "/entry/surface/train_loss"),
     "merged.h5": (("basin-slice", "merge", "part.h5", "other.h5"), "/entry/surface/train_loss"),
+    "network.h5": (("basin-problem", "architecture", CLASSIFIER, "-N", 4, "--init", "pytorch"), "/data/tokens"),
+    "classes.h5": (("basin-slice", "network.h5", *PLANE, "--quantities", "accuracy,gradient", "--v-blocks", "head.*"),
+                   "/entry/surface/train_loss"),
     "stationary.h5": (("basin-stationary", "problem.h5", "--starts", 2), "/entry/losses/loss"),
     "curve.h5": (("basin-sweep", "teacher", "--sweep", "D=4:16:*2", "--repeats", 2, "-N", 2, "-n", 2),
                  "/entry/share_sum_positive_definite/share"),
@@ -271,6 +275,17 @@ class Viewers(unittest.TestCase):
             title = self.opened(name)[f"entry/{group}/title"].asstr()[()]
             missing = ", incomplete, 10 of 20 points" if name == "part.h5" else ""
             self.assertEqual(title, "loss f on a plane through the point" + missing)
+
+    def test_the_accuracy_of_a_network_is_a_picture_and_where_the_2018_scripts_look(self):
+        file = self.opened("classes.h5")
+        accuracy = file["train_acc"]
+        self.assertEqual((accuracy.shape, accuracy.dtype), ((4, 5), np.float64))
+        self.assertTrue(np.isin(accuracy[()] / 25, range(5)).all())  # in percent, of four samples
+        self.assertEqual(accuracy, file["entry/accuracy/train_acc"])
+        self.assertEqual(file["entry/accuracy"].attrs["signal"], "train_acc")
+        np.testing.assert_array_equal(file["VTKHDF/PointData/train_acc"], accuracy[()].ravel())
+        self.assertEqual(file["VTKHDF/Types"][()].tolist(), 12 * [9])
+        self.assertTrue((file["train_loss"][()] > 0).all())  # else they take them for not computed
 
     def test_a_merged_slice_shows_what_one_run_shows(self):
         whole, merged = self.opened("path.h5"), self.opened("merged.h5")

@@ -188,7 +188,12 @@ class Maker {
     std::string text;
     if (command_.given(option + "-blocks"))
       text += ", in " + shortened(command_.get<std::string>(option + "-blocks"), 60) + " alone";
-    if (command_.given("ignore")) text += ", without " + command_.get<std::string>("ignore");
+    if (command_.given("ignore")) {
+      std::string ignored = command_.get<std::string>("ignore");
+      if (const auto comma = ignored.find(','); comma != std::string::npos)
+        ignored.replace(comma, 1, " and ");
+      text += ", without " + ignored;
+    }
     return text;
   }
 
