@@ -8,7 +8,7 @@
 
 #include "basin/landscape/grid.h"
 #include "basin/linalg/progress.h"
-#include "basin/model/forward_pass.h"
+#include "basin/model/point_losses.h"
 
 namespace basin {
 
@@ -72,8 +72,8 @@ class PlaneLoss {
 class PlainPlane final : public PlaneLoss {
  public:
   /// memory: bytes; half of them for what is evaluated once, the others for weights of points that are
-  /// evaluated at once. Of one point at least; where few fit, threads share them. accuracy: whether that is
-  /// counted, too; it throws InputError for data without labels.
+  /// evaluated at once (PointLosses). accuracy: whether that is counted, too. Throws InputError as
+  /// PointLosses.
   PlainPlane(const ModelPoint<double>& point, const Vector<double>& u, const Vector<double>& v,
              const Grid& grid, std::size_t memory = std::size_t{2} << 30U, bool accuracy = false);
   std::string way() const override { return "plain"; }
@@ -81,21 +81,10 @@ class PlainPlane final : public PlaneLoss {
   /// Nothing is shared by points: few, so that what is done is told and kept soon.
   Index pieces_at_once() const override { return std::min<Index>(4, static_cast<Index>(pieces().size())); }
 
-  /// How many points are evaluated at once.
-  Index points_at_once() const;
-  const ForwardPass<double>& forward() const { return forward_; }
+  const PointLosses& point_losses() const { return point_losses_; }
 
  private:
-  /// The network's own parameters at a point.
-  void network_weights_at(double a, double b, Vector<double>& weights) const;
-
-  std::size_t memory_;
-  ForwardPass<double> forward_;
-  Mask counting_;  // of the rows of outputs, where the accuracy is counted
-  bool accuracy_;
-  // Working memory: weights of points that are evaluated at once, and of each thread.
-  std::vector<Vector<double>> weights_;
-  std::vector<ForwardPass<double>::Workspace> work_;
+  PointLosses point_losses_;
 };
 
 }  // namespace basin

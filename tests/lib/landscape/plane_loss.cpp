@@ -50,8 +50,8 @@ TEST_CASE("losses and accuracies of a deep network are those of its points, bit 
       for (const int threads : {1, 3}) {
         omp_set_num_threads(threads);
         PlainPlane plane(point, u, v, kGrid, memory, true);
-        CHECK(plane.forward().fixed_stages() == moving.fixed);
-        CHECK((plane.points_at_once() == 1) == (memory < 1 << 20U));
+        CHECK(plane.point_losses().forward().fixed_stages() == moving.fixed);
+        CHECK((plane.point_losses().points_at_once() == 1) == (memory < 1 << 20U));
         const Vector<double> losses = all_losses(plane);
         REQUIRE(losses.size() == 12);
         REQUIRE(plane.accuracies().size() == 12);

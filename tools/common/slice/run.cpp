@@ -119,7 +119,8 @@ bool SliceRun::check_found() const {
 
 std::optional<PathOnPlane> SliceRun::path_on() const {
   if (!path_read_.trajectory) return std::nullopt;
-  return path_on_plane(setup_, directions_.u.vector, directions_.v.vector, *path_read_.trajectory);
+  return path_on_plane(setup_, directions_.u.vector, directions_.v.vector, *path_read_.trajectory,
+                       command_.memory());
 }
 
 std::unique_ptr<PlaneLoss> SliceRun::plane_of(Index line) const {

@@ -6,6 +6,7 @@
 #include "basin/hdf5/result_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/model/evaluator.h"
+#include "basin/model/point_losses.h"
 #include "basin/network/architecture_json.h"
 #include "basin/problem/encoding.h"
 
@@ -86,12 +87,14 @@ Trajectory read_trajectory(const hdf5::Reader& file, const Setup& setup) {
 }
 
 PathOnPlane path_on_plane(const Setup& setup, const Vector<double>& u, const Vector<double>& v,
-                          const Trajectory& trajectory) {
+                          const Trajectory& trajectory, std::size_t memory) {
   PathOnPlane path{trajectory.step, Vector<double>(trajectory.step.size()),
                    project_path(trajectory.weights, setup.point.weights, over_all_blocks(setup, u),
                                 over_all_blocks(setup, v))};
-  LossEvaluator<double> loss(setup.point);
-  for (Index t = 0; t < path.loss.size(); ++t) path.loss[t] = loss(trajectory.weights.col(t));
+  path.loss = PointLosses(setup.point, ForwardPass<double>(setup.point), memory)
+                  .at(path.step.size(),
+                      [&](Index t, Vector<double>& weights) { weights = trajectory.weights.col(t); })
+                  .losses;
   return path;
 }
 

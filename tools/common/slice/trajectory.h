@@ -25,9 +25,9 @@ struct PathOnPlane {
   ProjectedPath projected;
 };
 
-/// u, v: over the trained blocks; v of zeros stands for a line.
+/// u, v: over the trained blocks; v of zeros stands for a line. memory: bytes for weights of points at once.
 PathOnPlane path_on_plane(const Setup& setup, const Vector<double>& u, const Vector<double>& v,
-                          const Trajectory& trajectory);
+                          const Trajectory& trajectory, std::size_t memory);
 
 /// /entry/trajectory, and what the 2020 scripts look for at the root.
 void write_path(hdf5::Writer& file, const PathOnPlane& path);
