@@ -62,4 +62,6 @@ def set_ticks(set_axis_ticks, values, crowding):
 
 def panel_title(part, column):
     """The part and the value of the columns' axis, as far as there are."""
-    return ", ".join(filter(None, (block_label(part), column)))
+    kernel = part.removeprefix("centred/")
+    label = block_label(kernel) + (" on residuals" if kernel != part else "")
+    return ", ".join(filter(None, (label, column)))

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from . import eigenvalue_bands, phase
+from . import eigenvalue_bands, phase, sweep_numbers
 from .results import same_shape
 from .style import block_label, escape
 
@@ -23,6 +23,7 @@ class Axis:
     name: str
     labels: list  # of its values, for ticks
     numbers: np.ndarray  # its values, or None for words
+    is_variable: bool = False  # of the description of a network, whatever its name is
 
     @property
     def numeric(self):
@@ -36,6 +37,8 @@ class Axis:
     def label(self):
         """For an axis of a picture."""
         option, _, block = self.name.partition(".")
+        if self.is_variable:
+            return self.short_label
         if block:
             return f"{escape(option)} of {block_label(block)}"
         return NAMES.get(self.name, self.short_label)
@@ -81,11 +84,14 @@ class Sweep:
 
 
 def pictures(result, scale):
-    """(name, figure) of what a sweep is for: where its main verdict holds, and how small the eigenvalues are."""
+    """(name, figure) of what a sweep is for: where its main verdict holds, how small the eigenvalues of kernels are, and
+    what else was measured."""
     data = read(result)
     made = [(f"phase_{what}", phase.draw(data, what)) for what in verdicts(data)[:1]]
     if data.x.numeric and data.parts("lambda_min"):
         made.append(("lambda_min", eigenvalue_bands.draw(data, scale)))
+    if sweep_numbers.shown(data):
+        made.append(("numbers", sweep_numbers.draw(data, scale)))
     return made or [("phase", phase.draw_nothing(data))]
 
 
@@ -141,8 +147,10 @@ def read_axes(result):
         options = [first, *(name for name in members.get(place, []) if name != first)]
         values = [read_values(result, f"/entry/axes/{name}") for name in options]
         same_shape(values[0][1].shape, **{f"/entry/axes/{n}": v[1] for n, v in zip(options, values)})
+        option = f"/entry/axes/{first}"
+        variable = result.has_attribute(option, "option") and result.attribute(option, "option").startswith("set.")
         axes.append(Axis(", ".join(options), [", ".join(labels) for labels in zip(*(v[0] for v in values))],
-                         values[0][2]))
+                         values[0][2], variable))
     return axes
 
 
@@ -172,7 +180,7 @@ def ascending(axis):
     if not axis.numeric:
         return axis
     order = np.argsort(axis.numbers)
-    return Axis(axis.name, [axis.labels[i] for i in order], axis.numbers[order])
+    return Axis(axis.name, [axis.labels[i] for i in order], axis.numbers[order], axis.is_variable)
 
 
 def footer(result, computed, rest):
@@ -180,13 +188,31 @@ def footer(result, computed, rest):
     names = result.members("/entry/sweep/options")
     options = {name: result.text(f"/entry/sweep/options/{name}") for name in names}
     fixed = [f"{options['kernel']} kernel"] if "kernel" in options else []
+    fixed += [text.replace("=", " = ", 1) for text in options.get("set", "").split()]
     sizes = ", ".join(f"{letter} = {options[name]}" for name, letter in LETTERS.items() if name in options)
     repeats = computed.shape[-1]
-    drawn = "weights, data fixed" if "data-seed" in options else "data and weights"
+    same_data = "data-seed" in options or "inputs" in options or kind(result) == "problem"
+    drawn = "weights, data fixed" if same_data else "data and weights"
     draws = [f"{repeats} draw{'s' if repeats > 1 else ''} of {drawn} in each cell"]
+    if options.get("init") == "file":
+        draws = ["weights of the file"]
     if "train" in options:
         draws.append(f"trainable: {options['train'].replace(',', ', ')}")
     if (computed == 0).any():
         draws.append(f"{np.count_nonzero(computed)} of {computed.size} draws computed")
     together = [f"taken together: {'; '.join(axis.text for axis in rest)}"] if rest else []
-    return ["; ".join([*fixed, sizes]), "; ".join(draws), *together]
+    return ["; ".join(filter(None, [", ".join(fixed), sizes])), "; ".join([*draws, *descent(result)]), *together]
+
+
+def kind(result):
+    """Of problem."""
+    lines = result.text("/entry/sweep/specification").splitlines()
+    return next((line.removeprefix("kind = ") for line in lines if line.startswith("kind = ")), "")
+
+
+def descent(result):
+    """The descent after which losses are shown, if there is one."""
+    if "/entry/sweep/measures/method" not in result:
+        return []
+    method, steps = (result.text(f"/entry/sweep/measures/{name}") for name in ("method", "steps"))
+    return [f"descent: {method}, at most {steps} steps"]

@@ -367,7 +367,7 @@ class CommandLine(SweepTest):
                                ("at N = 64: the dense kernels need ", "--sweep", "N=2,64", "--memory", "10M"),
                                ("at kernel = softmax: --bandwidth: the softmax kernel has none", "--sweep", "kernel=gaussian,softmax", "--bandwidth", 2)):
             self.refused(2, message, "basin-sweep", "teacher", "-o", "s.h5", *args)
-        self.refused(2, "unknown kind of sweep 'import'; expected teacher, text or merge", "basin-sweep", "import")
+        self.refused(2, "unknown kind of sweep 'import'; expected teacher, text, architecture, problem or merge", "basin-sweep", "import")
         self.refused(2, "nowhere: no such folder", "basin-sweep", "text", "nowhere", "-o", "s.h5", "--sweep", "D=4,8")
         self.no_leftovers()
 

@@ -169,3 +169,15 @@ TEST_CASE("unknown methods and blocks, and gains that are not finite, are refuse
   CHECK_THROWS_AS(draw_weights(kSpec, {.gains = {{"W_X", 1}}}), InputError);
   CHECK_THROWS_AS(draw_weights(kSpec, {.gains = {{"W_Q", HUGE_VAL}}}), InputError);
 }
+
+TEST_CASE("gains on weights that are there are those of drawn ones") {
+  const Architecture network = single_attention(kSpec);
+  const std::map<std::string, double> gains = {{"W_O", 3}, {"W_Q", 0.5}};
+  Vector<double> weights = draw_weights(network, {.seed = 2});
+  const Vector<double> before = weights;
+  apply_gains(network, gains, weights);
+  CHECK(weights == draw_weights(network, {.gains = gains, .seed = 2}));
+  CHECK(weights != before);
+  CHECK_THROWS_AS(apply_gains(network, {{"W_X", 1}}, weights), InputError);
+  CHECK_THROWS_WITH(apply_gains(network, {{"W_*", 2}, {"W_Q", 2}}, weights), Catch::Matchers::Contains("given twice"));
+}

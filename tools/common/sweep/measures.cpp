@@ -220,7 +220,7 @@ void add_measure_options(Command& command, const std::string& kind) {
         "kernels", po::value<std::string>()->default_value("sum")->value_name("WHICH"),
         "of ntk: sum, or patterns of trained blocks, a kernel each besides the sum: 'blocks.*.attention.*'");
   command.options.add_options()(
-      "dense-limit", po::value<Index>()->default_value(kDecompositionLimit)->value_name("P"),
+      "dense-limit", po::value<Index>()->default_value(kDenseLimit)->value_name("P"),
       "of negative: up to so many parameters eigenvalues are counted exactly, beyond it their share is "
       "estimated");
   add_descent_options(command);

@@ -96,3 +96,29 @@ TEST_CASE("what is no axis") {
                     "--sweep embedding=3,4: found D twice; expected every option in one axis only");
   CHECK(parse_axes({"gain.W_O=1,2", "gain.W_V=1,2"}, sweepable()).size() == 2);
 }
+
+TEST_CASE("variables of a network") {
+  po::options_description options = sweepable();
+  options.add_options()("set", po::value<std::vector<std::string>>()->composing(), "")(
+      "init", po::value<std::string>(), "");
+  const std::vector<std::string> variables = {"depth", "width", "kernel"};
+  const auto option = [&](const std::string& text) { return parse_axis(text, options, variables).options[0]; };
+  for (const std::string text : {"depth=1:3:1", "set.depth=1:3:1"}) {
+    CHECK(option(text).name == "depth");
+    CHECK(option(text).long_name() == "set.depth");
+    CHECK(option(text).setting(2) == std::pair<std::string, std::string>("set", "depth=3"));
+  }
+  CHECK(parse_axis("depth=1,2+width=4,8+D=1,2", options, variables).text() ==
+        "set.depth=1,2+set.width=4,8+embedding=1,2");
+  // what one writes is read without knowing the variables
+  CHECK(parse_axis("set.depth=1,2", options).options[0].name == "depth");
+  CHECK_THROWS_WITH(option("kernel=softmax,gaussian"),
+                    Contains("'kernel' is an option, and a variable of the network; expected set.kernel"));
+  CHECK(option("set.kernel=softmax,gaussian").name == "set.kernel");
+  CHECK(option("set.D=1,2").name == "set.D");
+  CHECK_THROWS_WITH(option("set=1,2"), Contains("expected set.VARIABLE"));
+  CHECK_THROWS_WITH(option("dept=1,2"), Contains("expected one of depth, width, kernel, embedding (D)"));
+  CHECK(option("gain.blocks.*.W_O=1,2").key == "blocks.*.W_O");
+  CHECK(parse_axis("D=1,2+gain.blocks.*.W_O=1,2", options).options.size() == 2);
+  CHECK(option("init=normal:0.02,gpt2").values == std::vector<std::string>{"normal:0.02", "gpt2"});
+}

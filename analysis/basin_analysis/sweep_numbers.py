@@ -1,0 +1,112 @@
+"""Numbers other than eigenvalues of kernels over a sweep: ends of the Hessian, its negative share, the loss after descent."""
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from .eigenvalue_bands import MARKERS, MOST_LINES, QUANTILES, ignored_empty_cells, line_colour, set_x_axis
+from .panels import Panels
+from .scales import set_symlog, use_log, use_symlog
+from .style import GREY, say, set_log
+
+HEIGHT = 1.15  # inches of a panel
+SHOWN = {"hessian/largest": "largest Hessian eigenvalue", "hessian/smallest": "smallest Hessian eigenvalue",
+         "negative/share": "negative share in %", "training/loss": "loss after descent"}
+
+
+def shown(data):
+    """The names of the quantities of a Sweep that have numbers and are drawn here."""
+    return [name for name in SHOWN if name in data.quantities and not np.isnan(data.quantities[name]).all()]
+
+
+def draw(data, scale):
+    """The figure for a Sweep: a row for each quantity, its median and quantiles along the axis x."""
+    names = shown(data)
+    lines = [0]
+    if data.y:
+        lines = np.unique(np.linspace(0, data.y.size - 1, min(MOST_LINES, data.y.size)).round().astype(int))
+    columns = range(data.columns.size if data.columns else 1)
+    panels = Panels([SHOWN[name] for name in names], data.columns, HEIGHT, "Loss and Hessian over initialisations",
+                    data.footer, legend_handles(data, lines, names), 3)
+    x = data.x.numbers if data.x.numeric else np.arange(data.x.size)
+    panels.label(data.x, "")
+    for name in names:
+        values = data.quantities[name] * (100 if name == "negative/share" else 1)
+        row = {column: panels.axes[SHOWN[name], column] for column in columns}
+        with ignored_empty_cells():
+            drawn = np.nanquantile(values[:, lines], QUANTILES if len(lines) == 1 else QUANTILES[1:-1], axis=-1)
+        set_y_axes(row.values(), name, drawn[~np.isnan(drawn)], scale)
+        for column, axes in row.items():
+            draw_panel(axes, x, values[column], lines)
+            if name == "negative/share" and (exact := data.quantities.get("negative/exact")) is not None:
+                draw_intervals(axes, x, data, column, lines, exact)
+        share_limits(row.values())
+    for axes in panels.axes.values():
+        if data.x.numeric and data.x.size > 1:
+            set_x_axis(axes, x, data.x.labels)
+        else:
+            axes.set_xlim(x[0] - 0.5, x[-1] + 0.5)
+            axes.set_xticks(x, data.x.labels, **({} if data.columns or data.x.size < 3 else {"rotation": 20, "ha": "right"}))
+        axes.tick_params(labelleft=axes.is_leftmost or not data.columns, labelbottom=axes.is_lowest)
+    return panels.figure
+
+
+def draw_panel(axes, x, values, lines):
+    """Median and bands of values (y, x, draws) for some y."""
+    if np.isnan(values).all():
+        return say(axes, "no draw with a number")
+    with ignored_empty_cells():
+        low, lower, median, upper, high = np.nanquantile(values[lines], QUANTILES, axis=-1)
+    for place in range(len(lines)):
+        colour = line_colour(place, len(lines))
+        if len(lines) == 1:
+            axes.fill_between(x, low[place], high[place], color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(x, lower[place], upper[place], color=colour, alpha=0.25, linewidth=0)
+        axes.plot(x, median[place], color=colour, marker=MARKERS[place], markersize=4.5)
+    return None
+
+
+def draw_intervals(axes, x, data, column, lines, exact):
+    """Of shares that are estimated, the median ends of their intervals as bars."""
+    for place, line in enumerate(lines):
+        estimated = (exact[column, line] == 0).any(axis=-1)
+        if not estimated.any():
+            continue
+        with ignored_empty_cells():
+            ends = [100 * np.nanmedian(data.quantities[f"negative/share_{end}"][column, line], axis=-1)[estimated]
+                    for end in ("lower", "upper")]
+        axes.vlines(x[estimated], *ends, color=line_colour(place, len(lines)), linewidth=0.9, zorder=1)
+
+
+def set_y_axes(row, name, values, scale):
+    """The scale of the panels of a row, before anything is drawn in them."""
+    for axes in row:
+        if name == "negative/share":
+            continue
+        if use_log(values, scale):
+            axes.set_yscale("log")
+        elif scale != "linear" and (values < 0).any() and use_symlog(values, np.zeros_like(values), scale):
+            set_symlog(axes.yaxis, values, np.abs(values) * 1e-9)
+
+
+def share_limits(row):
+    """One range for the panels of a row."""
+    drawn = [axes.get_ylim() for axes in row if axes.lines]
+    for axes in row if drawn else ():
+        axes.set_ylim(min(low for low, _ in drawn), max(high for _, high in drawn))
+        if axes.get_yscale() == "log":
+            set_log(axes.yaxis)
+
+
+def legend_handles(data, lines, names):
+    handles = []
+    if data.y:
+        handles = [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
+                          label=f"{data.y.name} = {data.y.labels[line]}") for place, line in enumerate(lines)]
+    handles.append(Line2D([], [], color=GREY, label="median"))
+    handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
+    if len(lines) == 1:
+        handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
+    if "negative/share" in names and (data.quantities["negative/exact"] == 0).any():
+        handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle="", marker="|", markersize=9,
+                              label="estimate: 95 % interval"))
+    return handles
