@@ -37,8 +37,8 @@ def draw(data, scale):
         set_y_axes(row.values(), name, drawn[~np.isnan(drawn)], scale)
         for column, axes in row.items():
             draw_panel(axes, x, values[column], lines)
-            if name == "negative/share" and (exact := data.quantities.get("negative/exact")) is not None:
-                draw_intervals(axes, x, data, column, lines, exact)
+            if name == "negative/share" and has_estimates(data):
+                draw_intervals(axes, x, data, column, lines)
         share_limits(row.values())
     for axes in panels.axes.values():
         if data.x.numeric and data.x.size > 1:
@@ -65,10 +65,16 @@ def draw_panel(axes, x, values, lines):
     return None
 
 
-def draw_intervals(axes, x, data, column, lines, exact):
+def has_estimates(data):
+    """Whether some shares are estimated, with an interval."""
+    names = ("negative/exact", "negative/share_lower", "negative/share_upper")
+    return all(name in data.quantities for name in names) and (data.quantities["negative/exact"] == 0).any()
+
+
+def draw_intervals(axes, x, data, column, lines):
     """Of shares that are estimated, the median ends of their intervals as bars."""
     for place, line in enumerate(lines):
-        estimated = (exact[column, line] == 0).any(axis=-1)
+        estimated = (data.quantities["negative/exact"][column, line] == 0).any(axis=-1)
         if not estimated.any():
             continue
         with ignored_empty_cells():
@@ -106,7 +112,7 @@ def legend_handles(data, lines, names):
     handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
     if len(lines) == 1:
         handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
-    if "negative/share" in names and (data.quantities["negative/exact"] == 0).any():
+    if "negative/share" in names and has_estimates(data):
         handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle="", marker="|", markersize=9,
                               label="estimate: 95 % interval"))
     return handles

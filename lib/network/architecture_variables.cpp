@@ -83,8 +83,8 @@ class Variables {
       if (!is_name(name))
         refuse_variable(where, "expected a name of letters, digits and _ that begins with a letter");
       if (!value.is_number() && !value.is_string() && !value.is_boolean())
-        refuse_variable(where, std::string("found ") + value.type_name() +
-                                   "; expected a number, a word, true or false");
+        refuse_variable(
+            where, std::string("found ") + value.type_name() + "; expected a number, a word, true or false");
       const auto given = values.find(name);
       values_[name] = given == values.end() ? value : of_kind(name, value, given->second);
       names_.push_back(name);
@@ -102,7 +102,7 @@ class Variables {
       const auto text = value.get<std::string>();
       if (text.find('$') == std::string::npos) return;
       value = text[0] == '$' && is_name(text.substr(1)) ? named(text.substr(1), where)
-                                                       : number_of(sum(text, where));
+                                                        : number_of(sum(text, where));
       if (value.is_number_float() && !std::isfinite(value.get<double>()))
         refuse_variable(where, shown(text) + " is not a finite number");
     }
@@ -111,8 +111,8 @@ class Variables {
   void check_used() const {
     for (const std::string& name : names_)
       if (!used_.contains(name))
-        refuse_variable(std::string(kVariables) + "." + name, "is used nowhere; expected \"$" + name +
-                                                                  "\" in the place of a value");
+        refuse_variable(std::string(kVariables) + "." + name,
+                        "is used nowhere; expected \"$" + name + "\" in the place of a value");
   }
 
  private:
@@ -137,7 +137,8 @@ class Variables {
         refuse_variable(where, shown(text) + ": $" + name + " is " + value.dump() + "; expected a number");
       return value.get<double>();
     }
-    while (place < text.size() && (std::isdigit(static_cast<unsigned char>(text[place])) != 0 || text[place] == '.'))
+    while (place < text.size() &&
+           (std::isdigit(static_cast<unsigned char>(text[place])) != 0 || text[place] == '.'))
       ++place;
     const auto value = parsed_number(text.substr(first, place - first));
     if (!value) malformed(text, where);

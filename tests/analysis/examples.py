@@ -360,6 +360,31 @@ def sweep_file(path, axes=None, repeats=20, shares=None, blocks=("W_Q", "W_O", "
     return path
 
 
+def with_sweep_numbers(path, estimated=False, wide=False):
+    """The sweep with the ends of the Hessian, its negative share and the loss after a descent, of a network with variables."""
+    with h5py.File(path, "r+") as file:
+        draws = file["entry/draws"]
+        shape = draws["computed"].shape
+        done = draws["computed"][()] != 0
+        spread = 4.0 if wide else 0.2
+        sizes = 10 ** random().normal(1, spread, size=shape)
+        share = random().uniform(0.2, 0.6, size=shape)
+        numbers = {"hessian/largest": sizes, "hessian/smallest": -sizes / 3, "negative/share": share,
+                   "negative/share_lower": share - 0.1 * estimated, "negative/share_upper": share + 0.2 * estimated,
+                   "negative/exact": np.full(shape, 1.0 - estimated), "training/loss": 10 ** random().normal(-6, 2, size=shape)}
+        for name, values in numbers.items():
+            draws[name] = np.where(done, values, np.nan)
+        lines = [file["entry/sweep/specification"][()].decode(), *(f"quantity {name} = number" for name in numbers)]
+        del file["entry/sweep/specification"]
+        file["entry/sweep/specification"] = "\n".join(lines).replace("kind = teacher", "kind = architecture")
+        first = file["entry/axes"].attrs["axes"][0]
+        file[f"entry/axes/{first}"].attrs["option"] = f"set.{first}"
+        file["entry/sweep/options/set"] = "depth=2 width=64"
+        for name, value in (("quantities", "hessian,negative,training"), ("method", "lbfgs"), ("steps", "50")):
+            file[f"entry/sweep/measures/{name}"] = value
+    return path
+
+
 def train_file(path, records=60, ntk=True, first_step=40, **options):
     """A basin-train result: a loss that falls over eleven decades, with or without NTK and certificate."""
     t = np.arange(records, dtype=float)

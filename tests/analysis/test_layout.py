@@ -81,6 +81,10 @@ class Layout(FileCase):
                                          shares=np.full((30, 2, 2), 0.5), blocks=("W_Q", "W_K", "W_V", "W_O", "sum")),
             "along": examples.sweep_file(self.path("along.h5"), {"D": [2**k for k in range(2, 14)]},
                                          shares=np.linspace(0, 1, 12), blocks=("W_Q", "W_K", "W_V", "W_O", "sum")),
+            "network": examples.with_sweep_numbers(examples.sweep_file(self.path("network.h5")), estimated=True, wide=True),
+            "words": examples.with_sweep_numbers(examples.sweep_file(
+                self.path("words.h5"), {"init": ["gaussian", "xavier", "orthogonal"], "kernel": ["softmax", "gaussian"]},
+                shares=np.ones((3, 2)), blocks=("sum",))),
             "evaluation": examples.evaluate_file(self.path("evaluation.h5")),
         }
         for name, path in made.items():

@@ -258,6 +258,66 @@ class SmallestEigenvalue(FileCase):
         self.assertEqual(panels(figures(path)["lambda_min"])["$W_O$"].get_yscale(), "linear")
 
 
+class Numbers(FileCase):
+    ROWS = {"hessian/largest": "largest Hessian eigenvalue", "hessian/smallest": "smallest Hessian eigenvalue",
+            "negative/share": "negative share in %", "training/loss": "loss after descent"}
+
+    def test_a_row_for_each_number(self):
+        path = examples.with_sweep_numbers(examples.sweep_file(self.path("s.h5")))
+        figure = figures(path)["numbers"]
+        drawn = panels(figure)
+        self.assertEqual(list(drawn), [f"{row}, {kernel}" for row in self.ROWS.values() for kernel in ("softmax", "gaussian")])
+        with h5py.File(path) as file:
+            for name, row in self.ROWS.items():
+                medians = np.median(file[f"entry/draws/{name}"], axis=-1) * (100 if name == "negative/share" else 1)
+                limits = set()
+                for k, kernel in enumerate(("softmax", "gaussian")):
+                    axes = drawn[f"{row}, {kernel}"]
+                    limits.add(axes.get_ylim())
+                    self.assertEqual(len(axes.get_lines()), 4)  # the second numeric axis
+                    for s, line in enumerate(axes.get_lines()):
+                        np.testing.assert_array_equal(line.get_xdata(), [4, 8, 16, 32])
+                        np.testing.assert_allclose(line.get_ydata(), medians[:, k, s])
+                self.assertEqual(len(limits), 1)
+        self.assertEqual(drawn["loss after descent, softmax"].get_yscale(), "log")
+        self.assertEqual(drawn["negative share in %, softmax"].get_yscale(), "linear")
+        self.assertEqual(drawn["loss after descent, softmax"].get_xlabel(), "D")  # a variable, whatever it is in other networks
+        self.assertTrue(figure._supxlabel.get_text().startswith("depth = 2, width = 64; N = 4, n = 4\n"))
+        self.assertIn("descent: lbfgs, at most 50 steps", figure._supxlabel.get_text())
+
+    def test_bands_and_intervals(self):
+        path = examples.with_sweep_numbers(examples.sweep_file(self.path("s.h5"), {"D": [4, 8]}, shares=[0, 1], blocks=("sum",)), estimated=True)
+        figure = figures(path)["numbers"]
+        axes = panels(figure)["negative share in %"]
+        with h5py.File(path) as file:
+            share = 100 * file["entry/draws/negative/share"][()]
+        outer, inner = (band.get_paths()[0].vertices for band in axes.collections[:2])
+        for band, low, high in ((outer, 0.05, 0.95), (inner, 0.25, 0.75)):
+            ends = band[band[:, 0] == 8][:, 1]
+            np.testing.assert_allclose((ends.min(), ends.max()), np.quantile(share[1], (low, high)))
+        bars = np.array(axes.collections[2].get_segments())
+        np.testing.assert_allclose(bars[:, :, 1], np.median(share, axis=1)[:, None] + [-10, 20])
+        legend = [text.get_text() for a in figure.axes if a.get_legend() for text in a.get_legend().get_texts()]
+        self.assertIn("estimate: 95 % interval", legend)
+
+    def test_words_and_scales(self):
+        axes = {"init": ["gaussian", "xavier", "orthogonal"], "kernel": ["softmax", "gaussian"]}
+        path = examples.with_sweep_numbers(examples.sweep_file(self.path("s.h5"), axes, shares=np.ones((3, 2)), blocks=("sum",)), wide=True)
+        drawn = panels(figures(path)["numbers"])
+        self.assertEqual([t.get_text() for t in drawn["loss after descent"].get_xticklabels()], axes["init"])
+        self.assertEqual(drawn["largest Hessian eigenvalue"].get_yscale(), "log")
+        self.assertEqual(drawn["smallest Hessian eigenvalue"].get_yscale(), "symlog")
+        for axes in panels(figures(path, "linear")["numbers"]).values():
+            self.assertEqual(axes.get_yscale(), "linear")
+
+    def test_sweeps_without_them_have_no_such_picture(self):
+        self.assertNotIn("numbers", figures(examples.sweep_file(self.path("s.h5"))))
+
+    def test_kernels_on_residuals(self):
+        path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8]}, shares=[0, 1], blocks=("centred/sum", "sum", "blocks.*.W_O"))
+        self.assertEqual(list(panels(figures(path)["lambda_min"])), ["sum on residuals", "sum", r"blocks.*.W_O"])
+
+
 class Reading(FileCase):
     def test_footer(self):
         path = examples.sweep_file(self.path("s.h5"), {"D": [1, 2]}, shares=[0, 1], repeats=1,

@@ -18,8 +18,8 @@ std::string varying_network(const std::string& variables, const std::string& out
 }
 
 Index outputs_by(const std::string& expression, const VariableValues& values = {}) {
-  const Architecture a =
-      architecture_from_json(varying_network(R"({"D": 12, "H": 4})", "\"0*$D*$H+" + expression + "\""), values);
+  const Architecture a = architecture_from_json(
+      varying_network(R"({"D": 12, "H": 4})", "\"0*$D*$H+" + expression + "\""), values);
   return std::get<Index>(a.layers[0].options.at("outputs"));
 }
 
@@ -48,12 +48,14 @@ TEST_CASE("values, sums and products of variables") {
 }
 
 TEST_CASE("words, numbers, whether, and what is inside") {
-  const std::string text = R"({"variables": {"kernel": "softmax", "sigma": 1.5, "times": 2, "bias": true, "n": 2},
+  const std::string text =
+      R"({"variables": {"kernel": "softmax", "sigma": 1.5, "times": 2, "bias": true, "n": 2},
     "inputs": {"type": "vectors", "tokens": "$n", "width": 3}, "layers": [{"type": "repeat", "times": "$times", "layers": [
     {"type": "attention", "heads": 1, "head-dim": 2, "kernel": {"type": "$kernel", "bandwidth": "$sigma"}}]},
     {"type": "linear", "outputs": 1, "bias": "$bias"}]})";
   const auto with = [&](const VariableValues& values) { return architecture_from_json(text, values); };
-  const Architecture a = with({{"kernel", "gaussian"}, {"sigma", "0.25"}, {"times", "3"}, {"bias", "false"}, {"n", "7"}});
+  const Architecture a =
+      with({{"kernel", "gaussian"}, {"sigma", "0.25"}, {"times", "3"}, {"bias", "false"}, {"n", "7"}});
   CHECK(a.input.tokens == 7);
   CHECK(std::get<Index>(a.layers[0].options.at("times")) == 3);
   CHECK(std::get<std::string>(a.layers[0].layers[0].options.at("kernel")) == "gaussian");
@@ -79,17 +81,24 @@ TEST_CASE("what cannot be is refused, with its place") {
   CHECK_THAT(refused("\"-$D+$H\""), Contains("expected a sum of products"));
   CHECK_THAT(refused("\"$\""), Contains("unknown variable ''"));
   CHECK_THAT(refused("\"$D\""), Contains("variables.H: is used nowhere; expected \"$H\""));
-  CHECK_THAT(refused("\"$D*$H\"", {{"d", "2"}}), Contains("variables: unknown variable 'd'; did you mean 'D'?"));
+  CHECK_THAT(refused("\"$D*$H\"", {{"d", "2"}}),
+             Contains("variables: unknown variable 'd'; did you mean 'D'?"));
   CHECK_THAT(refused("\"$D*$H\"", {{"D", "two"}}),
              Contains("variables.D: found 'two'; expected a number, as in the description, 12"));
-  CHECK_THAT(refusal_of_variables(varying_network(R"({"w": "relu"})", "\"2*$w\"")), Contains("$w is \"relu\"; expected a number"));
-  CHECK_THAT(refusal_of_variables(varying_network(R"({"b": true})", "\"$b\""), {{"b", "1"}}), Contains("expected true or false"));
-  CHECK_THAT(refusal_of_variables(varying_network(R"({"D": [1]})", "\"$D\"")), Contains("variables.D: found array; expected a number"));
-  CHECK_THAT(refusal_of_variables(varying_network(R"({"a.b": 1})", "1")), Contains("variables.a.b: expected a name of letters"));
-  CHECK_THAT(refusal_of_variables(varying_network("3", "1")), Contains("variables: found number; expected an object"));
+  CHECK_THAT(refusal_of_variables(varying_network(R"({"w": "relu"})", "\"2*$w\"")),
+             Contains("$w is \"relu\"; expected a number"));
+  CHECK_THAT(refusal_of_variables(varying_network(R"({"b": true})", "\"$b\""), {{"b", "1"}}),
+             Contains("expected true or false"));
+  CHECK_THAT(refusal_of_variables(varying_network(R"({"D": [1]})", "\"$D\"")),
+             Contains("variables.D: found array; expected a number"));
+  CHECK_THAT(refusal_of_variables(varying_network(R"({"a.b": 1})", "1")),
+             Contains("variables.a.b: expected a name of letters"));
+  CHECK_THAT(refusal_of_variables(varying_network("3", "1")),
+             Contains("variables: found number; expected an object"));
   // what declares none has texts as they are, and no variables to set
   const std::string plain = R"({"inputs": {"type": "vectors", "tokens": 2, "width": 3},
                                "layers": [{"type": "linear", "name": "$D", "outputs": 1}]})";
   CHECK(architecture_from_json(plain).layers[0].name == "$D");
-  CHECK_THAT(refusal_of_variables(plain, {{"D", "2"}}), Contains("unknown variable 'D'; the description declares none"));
+  CHECK_THAT(refusal_of_variables(plain, {{"D", "2"}}),
+             Contains("unknown variable 'D'; the description declares none"));
 }

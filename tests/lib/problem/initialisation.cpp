@@ -179,5 +179,6 @@ TEST_CASE("gains on weights that are there are those of drawn ones") {
   CHECK(weights == draw_weights(network, {.gains = gains, .seed = 2}));
   CHECK(weights != before);
   CHECK_THROWS_AS(apply_gains(network, {{"W_X", 1}}, weights), InputError);
-  CHECK_THROWS_WITH(apply_gains(network, {{"W_*", 2}, {"W_Q", 2}}, weights), Catch::Matchers::Contains("given twice"));
+  CHECK_THROWS_WITH(apply_gains(network, {{"W_*", 2}, {"W_Q", 2}}, weights),
+                    Catch::Matchers::Contains("given twice"));
 }

@@ -48,7 +48,7 @@ const NpyArray& NetworkFiles::array(const std::string& path, NpyNumbers numbers)
 }
 
 void add_network_file_options(po::options_description& options) {
-  options.add_options()                                                                             //
+  options.add_options()                                                                              //
       ("inputs", po::value<std::string>()->value_name("FILE"), "inputs, a .npy file")                //
       ("token-types", po::value<std::string>()->value_name("FILE"), "token types (default: all 0)")  //
       ("mask", po::value<std::string>()->value_name("FILE"), "which tokens are real")                //

@@ -103,7 +103,8 @@ Vector<double> weights_of_file(const OptionValues& values, const Architecture& n
 AttentionWeights resolve_weights(const OptionValues& values, const ProblemFile& file, const Network& net,
                                  std::string& origin, Draws draws) {
   const Problem& problem = file.problem;
-  if (takes_weights_of_file(values, file.path, net.weights.has_value(), draws, {"gain", "heads", "head-dim"})) {
+  if (takes_weights_of_file(values, file.path, net.weights.has_value(), draws,
+                            {"gain", "heads", "head-dim"})) {
     AttentionWeights weights = *net.weights;
     weights.values =
         weights_of_file(values, single_attention(problem.spec(net, weights.heads, weights.head_dim)),
@@ -376,8 +377,7 @@ Setup setup_at(const OptionValues& values, Problem problem, std::optional<KnownM
   } else {
     const AttentionWeights& weights = problem.network.weights.value();
     const AttentionSpec spec = problem.spec(problem.network, weights.heads, weights.head_dim);
-    setup.point.model =
-        build_single_attention<double>(spec, parse_blocks(values.get<std::string>("train")));
+    setup.point.model = build_single_attention<double>(spec, parse_blocks(values.get<std::string>("train")));
     setup.point.weights = weights.values;
   }
   setup.point.data = std::make_shared<Data<double>>(std::move(problem.data));

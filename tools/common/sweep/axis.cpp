@@ -24,8 +24,9 @@ std::vector<std::string> split_pairs(const std::string& text) {
   std::size_t start = 0;
   for (std::size_t plus = text.find('+'); plus != std::string::npos; plus = text.find('+', plus + 1)) {
     std::size_t end = plus + 1;
-    while (end < text.size() && (std::isalnum(static_cast<unsigned char>(text[end])) != 0 ||
-                                 text[end] == '-' || text[end] == '_' || text[end] == '.' || text[end] == '*'))
+    while (end < text.size() &&
+           (std::isalnum(static_cast<unsigned char>(text[end])) != 0 || text[end] == '-' ||
+            text[end] == '_' || text[end] == '.' || text[end] == '*'))
       ++end;
     if (end == plus + 1 || end == text.size() || text[end] != '=') continue;
     parts.push_back(text.substr(start, plus - start));
@@ -77,7 +78,8 @@ std::string letter_of(const po::option_description& option) {
 }
 
 /// The option of that long name or letter; null without one.
-const po::option_description* named_option(const std::string& name, const po::options_description& sweepable) {
+const po::option_description* named_option(const std::string& name,
+                                           const po::options_description& sweepable) {
   for (const auto& option : sweepable.options())
     if (name == option->long_name() || name == letter_of(*option)) return option.get();
   return nullptr;
@@ -96,8 +98,7 @@ std::string names(const po::options_description& sweepable, const std::vector<st
 
 /// Finds the option by its long name or its letter, or the variable; fills option, key and name.
 SweptOption find_option(const std::string& axis, const std::string& given,
-                        const po::options_description& sweepable,
-                        const std::vector<std::string>& variables) {
+                        const po::options_description& sweepable, const std::vector<std::string>& variables) {
   const std::size_t dot = given.find('.');
   const std::string base = given.substr(0, dot), key = dot == std::string::npos ? "" : given.substr(dot + 1);
   const po::option_description* option = named_option(base, sweepable);

@@ -40,8 +40,8 @@ struct SweepAxis {
 /// Reads OPTION=LIST, or several of the same length with + between. OPTION is one of `sweepable`, by its long
 /// name or its letter, or NAME.KEY for a repeatable one. A LIST has items between commas: numbers, words,
 /// ranges a:b:step, a:b:+step or a:b:*factor, which end at b or the last value before it.
-/// The name of one of the `variables` of a network stands for set.NAME. Throws InputError, which says what was
-/// found and what expected.
+/// The name of one of the `variables` of a network stands for set.NAME. Throws InputError, which says what
+/// was found and what expected.
 SweepAxis parse_axis(const std::string& text, const po::options_description& sweepable,
                      const std::vector<std::string>& variables = {});
 

@@ -19,7 +19,8 @@ const std::vector<std::pair<std::string, std::vector<std::string>>> kConditions 
 
 /// What conditions say, of a kernel or of its eigenvalues.
 bool of_conditions(const std::string& what, const std::vector<std::string>& conditions) {
-  return what.starts_with("proven") || std::find(conditions.begin(), conditions.end(), what) != conditions.end();
+  return what.starts_with("proven") ||
+         std::find(conditions.begin(), conditions.end(), what) != conditions.end();
 }
 
 void set_kernel(std::vector<Quantity>& quantities, const KernelAnalysis& kernel) {

@@ -16,11 +16,11 @@
 namespace basin::tools {
 namespace {
 
-const std::vector<std::string> kMeasures = {"ntk",      "conditions", "certificate", "hessian",
-                                            "negative", "training"};
+const std::vector<std::string> kMeasures = {"ntk",     "conditions", "certificate",
+                                            "hessian", "negative",   "training"};
 const std::string kLayerDefault = "ntk,conditions,certificate", kNetworkDefault = "ntk,hessian";
-const std::vector<std::string> kDescentOptions = {"method", "step",  "steps", "tolerance", "loss-tolerance",
-                                                  "momentum", "beta1", "beta2", "epsilon",  "pairs"};
+const std::vector<std::string> kDescentOptions = {"method",   "step",  "steps", "tolerance", "loss-tolerance",
+                                                  "momentum", "beta1", "beta2", "epsilon",   "pairs"};
 constexpr Index kLeastDescended = 8;  // vectors that a descent keeps, besides pairs
 
 /// A loss this far above its minimum has reached it, relative to that of outputs 0: residuals of 1e-4 |Y|.
@@ -134,9 +134,9 @@ std::optional<double> known_minimum(const DrawnProblem& draw) {
 /// The objective of a descent, at its start. Throws WorkError where that is not finite.
 std::unique_ptr<ModelObjective> objective_of(const OptionValues& values, const Setup& setup,
                                              std::size_t memory, Descent& run) {
-  auto f = std::make_unique<ModelObjective>(
-      setup.point, values.get<std::string>("method") == "newton" ? memory : 0,
-      setup.theory->natural_length(setup.point));
+  auto f = std::make_unique<ModelObjective>(setup.point,
+                                            values.get<std::string>("method") == "newton" ? memory : 0,
+                                            setup.theory->natural_length(setup.point));
   std::optional<Iterate> start = f->at(setup.parameters().extract(setup.point.weights));
   if (!start) throw WorkError("the loss at the start is not finite: the weights or inputs are too large");
   run.at = std::move(*start);
@@ -240,8 +240,9 @@ Measures::Measures(const Command& command, const std::string& kind)
   layer_ = {kernels_ && single_layer_, measured("conditions"), measured("certificate")};
   sets_ = single_layer_ ? "blocks" : command.get<std::string>("kernels");
   if (!single_layer_ && (sets_ == "blocks" || sets_ == "unions"))
-    throw InputError("--kernels " + sets_ + ": expected sum, or patterns of blocks: which blocks there are may "
-                                            "differ from cell to cell");
+    throw InputError("--kernels " + sets_ +
+                     ": expected sum, or patterns of blocks: which blocks there are may "
+                     "differ from cell to cell");
   if (!single_layer_ && !kernels_) refuse(command, {"kernels"}, "unless --measure has ntk");
   dense_limit_ = command.get<Index>("dense-limit");
   if (dense_limit_ < 0)
@@ -252,10 +253,10 @@ Measures::Measures(const Command& command, const std::string& kind)
     return;
   }
   if (command.get<std::string>("step") == "certificate")
-    throw InputError("--step certificate: not every draw has a certificate; expected a number, flow, "
-                     "guaranteed or auto");
-  for (const std::string& option : kDescentOptions)
-    descent_.emplace_back(option, command.text(option));
+    throw InputError(
+        "--step certificate: not every draw has a certificate; expected a number, flow, "
+        "guaranteed or auto");
+  for (const std::string& option : kDescentOptions) descent_.emplace_back(option, command.text(option));
 }
 
 Specification Measures::specification() const {
@@ -281,11 +282,13 @@ void Measures::check_descent(OptionValues values, const DrawnProblem& draw) {
 double Measures::prepare(const OptionValues& values, const DrawnProblem& draw) {
   const ModelPoint<double>& point = draw.setup.point;
   if (layer_.any() && !draw.setup.single_attention())
-    throw InputError("--measure " + names_ + ": " + (layer_.conditions ? "conditions are" : "the certificate is") +
+    throw InputError("--measure " + names_ + ": " +
+                     (layer_.conditions ? "conditions are" : "the certificate is") +
                      " known of one attention layer under squared loss alone");
   (is_centred(point) ? centred_ : uncentred_) = true;
   const Index P = point.theta_size();
-  const auto numbers = static_cast<double>(point.weights.size() + point.data->X.size() + point.data->Y.size());
+  const auto numbers =
+      static_cast<double>(point.weights.size() + point.data->X.size() + point.data->Y.size());
   double bytes = 0;
   if (layer_.any()) bytes = layer_bytes(point, draw.setup.parameters().trained());
   if (!generic()) return bytes;
@@ -340,9 +343,10 @@ std::vector<Quantity> Measures::measure(OptionValues values, const DrawnProblem&
   const ModelPoint<double>& point = draw.setup.point;
   std::vector<Quantity> found = quantities();
   if (layer_.any())
-    measure_layer(point,
-                  single_layer_ ? parse_blocks(values.get<std::string>("train")) : draw.setup.parameters().trained(),
-                  layer_, found);
+    measure_layer(
+        point,
+        single_layer_ ? parse_blocks(values.get<std::string>("train")) : draw.setup.parameters().trained(),
+        layer_, found);
   if (layer_.any() && !generic()) return found;
   const auto kept = static_cast<std::size_t>(std::max(memory, 0.0));
   {

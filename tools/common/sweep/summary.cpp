@@ -163,7 +163,8 @@ double largest_of(const SweepResult& result, const std::string& name) {
 
 /// How sure such a number is, over all draws.
 std::string sureness(const SweepResult& result, const std::string& name) {
-  if (name.starts_with("hessian/")) return "bounded, to within " + number(largest_of(result, name + "_error"), 2);
+  if (name.starts_with("hessian/"))
+    return "bounded, to within " + number(largest_of(result, name + "_error"), 2);
   if (name != "negative/share") return "computed";
   const std::vector<double> exact = result.sorted(result.find("negative/exact"), result.all_cells());
   const auto counted = std::count(exact.begin(), exact.end(), 1.0);
@@ -195,7 +196,8 @@ std::vector<std::string> number_lines(const SweepResult& result) {
       return std::vector<std::string>{level(q, cells, 0.5),
                                       level(q, cells, 0.05) + " to " + level(q, cells, 0.95)};
     };
-    for (const std::string& line : table_along(result.plan, "  medians", {"median", "90 % of draws"}, entries))
+    for (const std::string& line :
+         table_along(result.plan, "  medians", {"median", "90 % of draws"}, entries))
       lines.push_back(line);
   }
   return lines;

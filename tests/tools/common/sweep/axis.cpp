@@ -102,7 +102,9 @@ TEST_CASE("variables of a network") {
   options.add_options()("set", po::value<std::vector<std::string>>()->composing(), "")(
       "init", po::value<std::string>(), "");
   const std::vector<std::string> variables = {"depth", "width", "kernel"};
-  const auto option = [&](const std::string& text) { return parse_axis(text, options, variables).options[0]; };
+  const auto option = [&](const std::string& text) {
+    return parse_axis(text, options, variables).options[0];
+  };
   for (const std::string text : {"depth=1:3:1", "set.depth=1:3:1"}) {
     CHECK(option(text).name == "depth");
     CHECK(option(text).long_name() == "set.depth");
