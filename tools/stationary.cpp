@@ -209,7 +209,7 @@ void body(Command& command) {
   add_search_options(command);
   command.add_assert_option({{"global", "every start, and the given point, is a global minimum"}});
   add_descent_options(command, {"gd", 2000, 1e-6});
-  add_model_options(command);
+  add_model_options(command, Draws::starts);
   command.add_memory_option();
   if (!command.parse()) return;
   RunOutput output(command, command.output(), "/entry/provenance");

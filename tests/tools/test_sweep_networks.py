@@ -245,6 +245,10 @@ class Witnesses(NetworkSweep):
         np.testing.assert_array_equal(reached == 1, loss < 1e-7 * least)
         self.sweep("t.h5", "--sweep", "n=2,3", "--repeats", 2, "-N", 2, "--measure", "training", "--steps", 1)
         np.testing.assert_array_equal(self.results("t.h5", "entry/draws/training/reaches_minimum"), 0)
+        out = self.sweep("o.h5", "--sweep", "n=2,3", "--repeats", 2, "-N", 2, "--measure", "training", "--method", "gd", "--step", 1e30)
+        self.assertTrue(out.startswith("descent: reaches the global minimum in 0 of 4 draws (0 %), converged 0 %\n"), out)
+        overflowed, reached = self.results("o.h5", "entry/draws/training/loss", "entry/draws/training/reaches_minimum")
+        self.assertTrue(np.isnan(overflowed).all() and (reached == 0).all())
         rng = np.random.default_rng(3)
         np.save(self.path("X.npy"), rng.standard_normal((3, 3, 4)))
         np.save(self.path("Y.npy"), rng.standard_normal((3, 3, 2)))
@@ -388,6 +392,7 @@ class CommandLine(NetworkSweep):
                 ("--set depth: expected NAME=VALUE", "--sweep", "D=4", "--set", "depth"),
                 ("at depth = 1: --kernels blocks.1.*: ", "--sweep", "depth=2,1", "--kernels", "blocks.1.*"),
                 ("--kernels blocks: expected sum, or patterns of blocks", *axis, "--kernels", "blocks"),
+                ("--kernels head.W,head.W: found head.W twice", *axis, "--kernels", "head.W,head.W"),
                 ("--kernels: without effect unless --measure has ntk", *axis, "--measure", "hessian", "--kernels", "head.W"),
                 ("--measure ntk,hesian: unknown measure 'hesian'; did you mean 'hessian'?", *axis, "--measure", "ntk,hesian"),
                 ("--measure ntk,ntk: found ntk twice", *axis, "--measure", "ntk,ntk"),

@@ -200,18 +200,19 @@ std::vector<std::string> parse_blocks(const std::string& blocks) {
   return list.empty() ? std::vector<std::string>() : split(list, ',');
 }
 
-void add_model_options(Command& command) {
+void add_model_options(Command& command, Draws draws) {
   command.add_options(Identity::none)  //
       ("problem", po::value<std::string>()->required()->value_name("FILE"),
        "the problem file (first argument)");
-  add_point_options(command.options, "the file's weights, or gaussian if it has none");
+  add_point_options(command.options, "the file's weights, or gaussian if it has none", draws);
   command.positional.add("problem", 1);
 }
 
-void add_point_options(po::options_description& options, const std::string& init_default) {
+void add_point_options(po::options_description& options, const std::string& init_default, Draws draws) {
   add_train_option(options);
   add_kernel_options(options);
-  add_initialisation_options(options, init_default, "; file: those of the file, times --gain");
+  add_initialisation_options(options, init_default,
+                             draws == Draws::weights ? "; file: those of the file, times --gain" : "");
   options.add_options()                                                                                   //
       ("heads", po::value<Index>()->value_name("H"), "heads of drawn weights (default: as in the file)")  //
       ("head-dim", po::value<Index>()->value_name("d"), "their dimension (default: as in the file)");

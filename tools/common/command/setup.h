@@ -16,12 +16,19 @@
 
 namespace basin::tools {
 
+/// What the options of the initialisation draw.
+enum class Draws {
+  weights,  ///< those of the point, unless the file has some
+  starts,   ///< starts elsewhere too: weights of the file stay, whatever the options say
+};
+
 /// The positional PROBLEM.h5 and the options --train, --kernel, --bandwidth, --init, --gain, --heads,
 /// --head-dim.
-void add_model_options(Command& command);
+void add_model_options(Command& command, Draws draws = Draws::weights);
 
 /// The same without the file. `init_default` is shown in the help.
-void add_point_options(po::options_description& options, const std::string& init_default);
+void add_point_options(po::options_description& options, const std::string& init_default,
+                       Draws draws = Draws::weights);
 
 /// --kernel and --bandwidth, in the place of what a file says.
 void add_kernel_options(po::options_description& options);
@@ -89,12 +96,6 @@ struct Setup {
   std::optional<Vector<double>> weights_of(const Problem& other) const;
   /// "softmax attention, N = 16, n = 8, ...": one line for people.
   std::string text() const;
-};
-
-/// What the options of the initialisation draw.
-enum class Draws {
-  weights,  ///< those of the point, unless the file has some
-  starts,   ///< starts elsewhere too: weights of the file stay, whatever the options say
 };
 
 /// A problem file that was read.

@@ -243,6 +243,10 @@ Measures::Measures(const Command& command, const std::string& kind)
     throw InputError("--kernels " + sets_ +
                      ": expected sum, or patterns of blocks: which blocks there are may "
                      "differ from cell to cell");
+  std::vector<std::string> kernels = split(sets_, ',');
+  std::sort(kernels.begin(), kernels.end());
+  if (const auto twice = std::adjacent_find(kernels.begin(), kernels.end()); twice != kernels.end())
+    throw InputError("--kernels " + sets_ + ": found " + *twice + " twice");
   if (!single_layer_ && !kernels_) refuse(command, {"kernels"}, "unless --measure has ntk");
   dense_limit_ = command.get<Index>("dense-limit");
   if (dense_limit_ < 0)
