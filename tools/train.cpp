@@ -5,6 +5,7 @@
 
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/model/row_copies.h"
 #include "basin/stationary/separation.h"
 #include "common/command/given_weights.h"
 #include "common/command/run.h"
@@ -13,6 +14,7 @@
 #include "common/descent/checkpoint.h"
 #include "common/descent/file.h"
 #include "common/descent/global_minimum.h"
+#include "common/descent/outlook.h"
 #include "common/descent/records.h"
 #include "common/descent/summary.h"
 #include "common/descent/training_options.h"
@@ -35,7 +37,7 @@ const Introduction kIntroduction = {
   lbfgs         limited-memory BFGS, line search for the weak Wolfe conditions
   newton        trust region; conjugate gradients on exact Hessian products (Steihaug)
 Every --record-every steps, RUN.h5 gets loss, gradient norm, distance from the start, Polyak-Lojasiewicz
-ratio |grad f|^2 / (2 f), rates, norms of the blocks and saturation of the attention; with --ntk the
+ratio |grad f|^2 / (2 f), rates, norms of the blocks and saturation of every attention layer; with --ntk the
 smallest eigenvalue of the NTK, enclosed; with --certify the ball certificate: from where on convergence
 to zero loss is proven. Every --checkpoint-every steps it gets the weights (/trajectory/theta). A run that
 was stopped or killed goes on with --resume, from its last checkpoint, and ends with the same bits. --final
@@ -107,7 +109,7 @@ class Trainer {
     training_.too_large = too_large(command_, setup_, plan_, objective_, training_);
     training_.known = global_minimum(setup_);
     say_training(command_, training_);
-    say_classes();
+    say_outlook(files.trajectory());
     command_.say(setup_.text());
     write(files.trajectory());
     files.remove();
@@ -153,14 +155,31 @@ class Trainer {
     if (!files.trajectory().contains(run_.run.step)) save(files);
   }
 
-  /// Under cross-entropy, whether descent is on its way to the infimum, or what keeps it from there.
-  void say_classes() {
-    if (!objective_.facts().centred || !objective_.at(run_.run.at.theta)) return;
+  /// Where the run is going: to the infimum of a loss of classes, to infinity above it, or neither.
+  void say_outlook(const std::map<Index, std::vector<double>>& trajectory) {
+    const Descent& run = run_.run;
+    if (!objective_.at(run.at.theta)) return;
+    const bool classes = objective_.facts().centred;
     if (const Separation s = separation_at(objective_.here()); s.holds())
       command_.say(
           "every row is in its class, by a margin of " + with_error(s.margin, s.error) +
-          " or more: no point like that is stationary, as the last layer grows the loss falls strictly to 0");
-    if (const std::string text = contradictions_text(setup_); !text.empty()) command_.say(text);
+          " or more: no point like that is stationary, as the last layer grows the loss falls strictly to "
+          "0. This is the global valley: nothing is wrong, and more steps lead further along it");
+    else if (const auto half = std::prev(trajectory.upper_bound(run.step / 2)); half->first < run.step) {
+      const Vector<double> weights =
+          Eigen::Map<const Vector<double>>(half->second.data(), setup_.point.weights.size());
+      const double least = classes ? least_loss_of_labels(setup_.point) : objective_.facts().infimum;
+      if (const auto before = objective_.at(setup_.parameters().extract(weights)))
+        say_if_any(outlook_text(outlook_of(*setup_.theory, setup_.point, *before, run.at, least), least,
+                                run.step - half->first));
+    }
+    for (const std::string& line :
+         attention_lines(setup_.theory->layer_saturation(objective_.point_at(run.at.theta))))
+      command_.say(line);
+    if (classes) say_if_any(contradictions_text(setup_));
+  }
+  void say_if_any(const std::string& line) {
+    if (!line.empty()) command_.say(line);
   }
 
   void write(const std::map<Index, std::vector<double>>& trajectory) {

@@ -1,6 +1,7 @@
 """basin-stationary: where the starts ended, and the share of each verdict."""
 import numpy as np
 
+from . import attention
 from .model import footer
 from .results import ResultError, same_shape
 from .scales import use_log
@@ -19,12 +20,15 @@ def pictures(result, scale):
     searches = [name for name in SEARCHES if any(row["search"] == name for row in shares)]
     title = f"{result.text('/entry/title')}: {counted(len(starts['loss']), 'end')}"
     rows = sum(len(shown(shares, name)) for name in searches)
-    figure = new_figure(3.6 + 0.25 * rows + 0.5 * len(searches), title, footer(result))
-    heights = [8, *(max(1, len(shown(shares, name))) for name in searches)]
+    depth = attention.has_depth(result)
+    figure = new_figure(3.6 + 0.25 * rows + 0.5 * len(searches) + 1.8 * depth, title, footer(result))
+    heights = [8, *(max(1, len(shown(shares, name))) for name in searches), *([5] * depth)]
     panels = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     draw_losses(panels[0], starts, result, scale)
     for axes, name in zip(panels[1:], searches):
         draw_shares(axes, shown(shares, name), name)
+    if depth:
+        attention.over_depth(panels[-1], result, starts["verdict"])
     return [("ends", figure)]
 
 

@@ -1,6 +1,7 @@
 """basin-train: what happened along a descent, in one sheet."""
 import numpy as np
 
+from . import attention
 from .model import BLOCKS, footer, is_attention
 from .results import ResultError, same_shape
 from .scales import use_log
@@ -31,8 +32,10 @@ def pictures(result, scale):
     draw_ntk(grid[1, 1], run, scale)
     if is_attention(result):
         draw_saturation(grid[2, 0], run, result.text("/entry/model/kernel"))
+    elif "/entry/attention" in result:
+        attention.along_run(grid[2, 0], result, run["step"])
     else:
-        say(grid[2, 0], "attention: on record for\none attention layer alone")
+        say(grid[2, 0], "attention: none on record")
     draw_norms(grid[2, 1], run)
     for axes in grid[2]:
         axes.set_xlabel("step")

@@ -47,6 +47,9 @@ class AttentionTheory final : public NetworkTheory {
     for (const HeadFactors& head : attention_factors(point).heads) rows.add(head.S);
     return rows.result();
   }
+  std::vector<LayerSaturation> layer_saturation(const ModelPoint<double>& /*point*/) const override {
+    return {};
+  }
 };
 
 }  // namespace

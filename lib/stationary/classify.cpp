@@ -9,18 +9,11 @@
 namespace basin {
 namespace {
 
-// Attention below this, relative to its row or in a row's sum, is a sign of a limit at infinity: what is left
-// of gradient and curvature there is at the square root of rounding.
-constexpr double kSaturated = 1e-8;
 constexpr double kKnown = 1e-6;          // of the targets: a residual known less well says nothing of f = 0
 constexpr double kKnownGradient = 1e-8;  // of what it is elsewhere: half of the digits
 constexpr double kContraction = 0.25;    // of Newton's steps
 constexpr double kNear = 1e-3;           // the same function, but for what the last Newton step changes
-constexpr double kRounding = 1e-16;      // below this the limit is reached to rounding
-constexpr double kGrowth = 1.0;          // of the logarithm of attention, between descent and now
-constexpr double kExplosion = 1.5;       // of |theta|
 constexpr double kClear = 1e-8;          // of |H|: smaller negative curvature is no saddle in a valley
-constexpr double kFlat = 1e-3;  // share of the loss that the gradient promises over a distance |theta|
 // A Newton step that is longer than this, of the length of theta, and that would change the loss by more than
 // this, of the size of outputs and residual, is none to a point near by: twice as far as a given point is
 // moved, and ten times what a last Newton step may change.
@@ -53,21 +46,9 @@ bool is_far(const StationaryPoint& p, const ModelObjective& f, const Vector<doub
          step * g > kFarFall * signature_scale(p.function) * p.residual;
 }
 
-/// The sign of a limit at infinity, if there is one.
-Valley valley_of(const StationaryPoint& p, bool with_history) {
-  const auto limit = [&](double now, double before) {
-    return now <= kRounding || (now <= kSaturated && (!with_history || std::log(before / now) >= kGrowth));
-  };
-  if (limit(p.saturation.smallest_sum, p.saturation_before.smallest_sum)) return Valley::vanished;
-  if (limit(std::exp(-p.saturation.range), std::exp(-p.saturation_before.range))) return Valley::saturated;
-  if (with_history && p.norm > kExplosion * p.norm_before) return Valley::exploding;
-  return Valley::none;
-}
-
-/// Attention of which little is left somewhere, or the sign of a limit at infinity.
-bool is_faint(const StationaryPoint& p) {
-  return p.valley != Valley::none || p.saturation.smallest_sum <= kSaturated ||
-         std::exp(-p.saturation.range) <= kSaturated;
+/// Whether the growth of |theta| that is a sign of a limit is still there in a part of the way.
+bool grew_along(const Vector<double>& part, const StationaryPoint& p) {
+  return part.size() > 0 && p.norm > 0 && p.norm - p.at.theta.dot(part) / p.norm < p.norm / kExplosion;
 }
 
 /// f at its infimum to rounding, where outputs attain it, or as it underflows.
@@ -86,9 +67,8 @@ bool is_stationary(const StationaryPoint& p) {
          (c.contraction <= kContraction || c.far_gradient <= p.rounding.gradient);
 }
 
-/// The loss is flat, as on the way to infinity.
 bool is_flat(const StationaryPoint& p) {
-  return std::max(p.at.gradient.stableNorm(), p.rounding.gradient) * p.norm <= kFlat * p.at.loss;
+  return basin::is_flat(p.at.loss, std::max(p.at.gradient.stableNorm(), p.rounding.gradient), p.norm);
 }
 
 PointKind kind_of(const StationaryPoint& p) {
@@ -106,7 +86,7 @@ PointKind kind_of(const StationaryPoint& p) {
 
 /// All but the curvature; whether that matters is left to be seen.
 StationaryPoint look(const NetworkTheory& theory, ModelObjective& f, const Iterate& x,
-                     const std::optional<Before>& before) {
+                     const std::optional<Extent>& before) {
   StationaryPoint p;
   p.at = *f.at(x.theta);
   const ModelPoint<double>& point = f.here().point();
@@ -115,11 +95,15 @@ StationaryPoint look(const NetworkTheory& theory, ModelObjective& f, const Itera
   p.residual = f.here().residual_norm();
   p.rounding = rounding_at(f.here(), theory);
   p.function = theory.signature(point);
-  p.saturation = p.saturation_before = p.function.saturation();
-  p.norm = p.norm_before = x.theta.stableNorm();
-  if (before) p.saturation_before = before->saturation, p.norm_before = before->norm;
+  const Extent here = {x.theta, p.function.saturation(), theory.layer_saturation(point)};
+  const Extent& then = before ? *before : here;
+  p.saturation = here.saturation, p.saturation_before = then.saturation;
+  p.attention = here.layers, p.attention_before = then.layers;
+  p.norm = here.theta.stableNorm(), p.norm_before = then.theta.stableNorm();
   p.separation = separation_at(f.here());
-  p.valley = p.separation.holds() ? Valley::separated : valley_of(p, before.has_value());
+  p.valley =
+      p.separation.holds() ? Valley::separated : valley_of(theory, point, here, before ? &*before : nullptr);
+  p.faint = p.valley != Valley::none || is_faint(here);
   const double targets = point.target_size();
   p.zero_known = targets == 0 || p.rounding.residual <= kKnown * targets;
   p.gradient_scale = gradient_near(f, p.at.theta);
@@ -172,26 +156,27 @@ std::string name_of(PointKind kind) {
   }
 }
 
-Before state_of(const ModelLoss& loss, const Vector<double>& theta) {
-  return {loss.theory->signature(loss.point.at(theta)).saturation(), theta.stableNorm()};
-}
-
 std::optional<StationaryPoint> settled_by_gradient(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
-                                                   const std::optional<Before>& before) {
+                                                   const std::optional<Extent>& before) {
   StationaryPoint p = look(*loss.theory, f, x, before);
   if (!settle(p, f, hessian_times_gradient(f, p.at))) return std::nullopt;
   return p;
 }
 
 StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
-                         const std::optional<Before>& before, Index dense_limit) {
+                         const std::optional<Extent>& before, Index dense_limit) {
   const NetworkTheory& theory = *loss.theory;
   StationaryPoint p = look(theory, f, x, before);
   const Vector<double> Hg = hessian_times_gradient(f, p.at);
   if (settle(p, f, Hg)) return p;
   const bool zero = is_zero(p) && p.zero_known && f.facts().quadratic;
+  // Where symmetries are not known, zero modes are the rule, and weights may have grown to where a point is.
+  const bool doubtful =
+      p.valley == Valley::exploding && !theory.symmetries(f.here().point()).left_out().empty();
+  const Vector<double> way = doubtful ? Vector<double>(p.at.theta - before->theta) : Vector<double>();
   p.curvature = zero ? curvature_at_zero(theory, f, p.at)
-                     : curvature_at(loss, f, p.at, p.rounding, is_faint(p), dense_limit);
+                     : curvature_at(loss, f, p.at, p.rounding, p.faint, dense_limit, way);
+  if (doubtful && is_stationary(p) && !grew_along(p.curvature.flat_way, p)) p.valley = Valley::none;
   if (const double scale = p.curvature.norm * p.at.gradient.stableNorm(); scale > 0)
     p.curvature.gradient_slope = Hg.stableNorm() / scale;
   // The point that is meant lies a Newton step away, and by the rounding of the gradient in the softest

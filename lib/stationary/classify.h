@@ -9,6 +9,7 @@
 #include "basin/stationary/point_signature.h"
 #include "basin/stationary/polish.h"
 #include "basin/stationary/separation.h"
+#include "basin/stationary/valley.h"
 
 namespace basin {
 
@@ -28,14 +29,6 @@ enum class PointKind {
 };
 std::string name_of(PointKind kind);
 
-enum class Valley {
-  none,
-  saturated,
-  vanished,
-  exploding,
-  separated,  ///< every row is in its class, and the loss falls strictly to its infimum (Separation)
-};
-
 struct StationaryPoint {
   PointKind kind = PointKind::not_finite;
   Valley valley = Valley::none;
@@ -52,30 +45,24 @@ struct StationaryPoint {
   double step_distance = 0;   ///< of the function at the far end of the Newton step
   double gradient_scale =
       0;  ///< |grad f| at random points a length of one away: what it is where nothing is special
-  bool gradient_known = true;  ///< to half of its digits: its allowance is small beside that
-  Saturation saturation, saturation_before;
+  bool gradient_known = true;                ///< to half of its digits: its allowance is small beside that
+  Saturation saturation, saturation_before;  ///< of the single attention layer
+  std::vector<LayerSaturation> attention, attention_before;  ///< of any other network
+  bool faint = false;                ///< a limit at infinity, or attention of which little is left somewhere
   double norm = 0, norm_before = 0;  ///< |theta|
   Separation separation;             ///< of classes
-};
-
-/// How descent got there: what had been growing on the way.
-struct Before {
-  Saturation saturation;
-  double norm = 0;  ///< |theta|
 };
 
 /// The verdict where margins, the gradient, its rounding and a few products settle it, without the curvature:
 /// classes are separated, or the point is not stationary, and no point next to it is (MATHEMATICS.md, "What
 /// is computed first"). f is left at x.
 std::optional<StationaryPoint> settled_by_gradient(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
-                                                   const std::optional<Before>& before = std::nullopt);
+                                                   const std::optional<Extent>& before = std::nullopt);
 
-/// Judges the point as it is; nothing is moved. f is left at x. dense_limit: up to so many parameters the
+/// Judges the point as it is; nothing is moved. f is left at x. before: where descent was earlier, to be
+/// compared with. dense_limit: up to so many parameters the
 /// Hessian is assembled, and its inertia counted.
 StationaryPoint classify(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
-                         const std::optional<Before>& before = std::nullopt, Index dense_limit = kDenseLimit);
-
-/// Saturation and norm here, for comparing with later.
-Before state_of(const ModelLoss& loss, const Vector<double>& theta);
+                         const std::optional<Extent>& before = std::nullopt, Index dense_limit = kDenseLimit);
 
 }  // namespace basin

@@ -80,9 +80,10 @@ Move Lbfgs::advance(Objective& f, Iterate& x, DescentMemory& memory) const {
       const Vector<double> s = next.theta - x.theta, y = next.gradient - x.gradient;
       if (s.dot(y) > 0) push(S, s, pairs_), push(Y, y, pairs_);  // rounding can make it 0
       memory.vectors["s"] = S, memory.vectors["y"] = Y;
-      x = std::move(next);
       Move move;
-      move.step = t, move.length = s.norm();
+      move.step = t;
+      set_length(move, x.theta, next.theta);
+      x = std::move(next);
       return move;
     }
     if (S.cols() == 0) break;

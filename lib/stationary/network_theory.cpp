@@ -1,6 +1,7 @@
 #include "basin/stationary/network_theory.h"
 
 #include "basin/ntk/trained_kernel.h"
+#include "basin/stationary/constant_symmetries.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +10,9 @@
 namespace basin {
 
 Symmetries NetworkTheory::symmetries(const ModelPoint<double>& point) const {
-  return {point.theta_size(), {}, "those of this network, which are not known"};
+  std::vector<Symmetries::Named> known = constant_symmetries(point);
+  const std::string others = known.empty() ? "those" : "others";
+  return {point.theta_size(), std::move(known), others + " of this network, which are not known"};
 }
 
 std::optional<Index> NetworkTheory::generic_modes(const ModelPoint<double>& /*point*/) const {
@@ -51,6 +54,10 @@ PointSignature NetworkTheory::signature(const ModelPoint<double>& point) const {
 
 Saturation NetworkTheory::saturation(const ModelPoint<double>& /*point*/) const {
   return Saturation::unknown();
+}
+
+std::vector<LayerSaturation> NetworkTheory::layer_saturation(const ModelPoint<double>& point) const {
+  return basin::layer_saturation(point);
 }
 
 }  // namespace basin

@@ -7,6 +7,7 @@
 #include "basin/curvature/symmetries.h"
 #include "basin/model/linearization.h"
 #include "basin/ntk/kernel_minimum.h"
+#include "basin/stationary/layer_saturation.h"
 #include "basin/stationary/point_signature.h"
 
 namespace basin {
@@ -21,8 +22,8 @@ class NetworkTheory {
   explicit NetworkTheory(const ModelPoint<double>& usual) : usual_weights_(usual.weights) {}
   virtual ~NetworkTheory() = default;
 
-  /// Directions along which the network stays what it is. Of any network: none, which `left_out` says; those
-  /// there are count as zero modes.
+  /// Directions along which the loss stays what it is. Of any network: constant_symmetries; that there may be
+  /// others `left_out` says, and those count as zero modes.
   virtual Symmetries symmetries(const ModelPoint<double>& point) const;
 
   /// How many there are at generic weights, where theory says; nothing if not.
@@ -49,8 +50,11 @@ class NetworkTheory {
   /// What the point is as a function on the data. Of any network: the outputs.
   virtual PointSignature signature(const ModelPoint<double>& point) const;
 
-  /// How sharp attention is; unknown of any network.
+  /// How sharp attention is: of the single attention layer; unknown of any other network, which has
+  /// layer_saturation.
   virtual Saturation saturation(const ModelPoint<double>& point) const;
+  /// The same layer by layer; empty for the single attention layer, whose rows `saturation` has.
+  virtual std::vector<LayerSaturation> layer_saturation(const ModelPoint<double>& point) const;
 
  private:
   Vector<double> usual_weights_;

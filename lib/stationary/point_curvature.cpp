@@ -90,10 +90,15 @@ void count(PointCurvature& c, ModelObjective& f, const Iterate& x, const Diagona
 /// The Newton step and how Newton's method goes on from its far end. solve: g -> y, H^+ g = combine(y), asked
 /// for when f is at x; |y| measures steps.
 template <class Solve, class Combine>
-void look_ahead(PointCurvature& c, ModelObjective& f, const Iterate& x, const Solve& solve,
-                const Combine& combine) {
+void look_ahead(PointCurvature& c, ModelObjective& f, const Iterate& x, const Vector<double>& way,
+                const Solve& solve, const Combine& combine) {
   const Vector<double> y = solve(x.gradient);
   c.newton = -combine(y);
+  if (way.size() > 0) {
+    Vectors<double> Hw(way.size(), 1);
+    f.hessian(way, Hw);
+    c.flat_way = way - combine(solve(Hw.col(0)));
+  }
   c.newton_step = c.newton.stableNorm();
   c.decrement = std::sqrt(std::abs(c.newton.dot(x.gradient)));
   c.far_gradient = x.gradient.stableNorm();
@@ -105,9 +110,10 @@ void look_ahead(PointCurvature& c, ModelObjective& f, const Iterate& x, const So
   c.contraction = there ? solve(there->gradient).stableNorm() / y.stableNorm() : HUGE_VAL;
 }
 
-void look_ahead(PointCurvature& c, ModelObjective& f, const Iterate& x, const Diagonal& d) {
+void look_ahead(PointCurvature& c, ModelObjective& f, const Iterate& x, const Vector<double>& way,
+                const Diagonal& d) {
   look_ahead(
-      c, f, x,
+      c, f, x, way,
       [&](const Vector<double>& g) {
         Vector<double> y = d.U.transpose() * g;
         for (Index i = 0; i < y.size(); ++i)
@@ -125,8 +131,9 @@ struct Question {
   Removal remove;
   const Rounding& rounding;
   const Status& status;
-  double invisible;  ///< an eigenvalue that changes f by less than its rounding
-  double visible;    ///< a change of f over which curvature must stay what it is
+  double invisible;           ///< an eigenvalue that changes f by less than its rounding
+  double visible;             ///< a change of f over which curvature must stay what it is
+  const Vector<double>& way;  ///< see curvature_at
 };
 
 /// Powers of two d with which the largest entries of the rows of diag(d) H diag(d) are about one (Ruiz,
@@ -181,12 +188,12 @@ void from_spectrum(const Question& q, PointCurvature& c) {
   c.direction = all.eigenvectors.col(0);
   Diagonal d = diagonal(all, q.rounding.gradient);
   c.tolerance = d.tolerance = std::max(c.smallest_bound, q.invisible);
-  look_ahead(c, q.f, q.x, d);
+  look_ahead(c, q.f, q.x, q.way, d);
   count(c, q.f, q.x, d, q.invisible, q.visible);
   if (c.zero == 0) return;
   PointCurvature other = c;
   d = balanced(q, c, H.matrix);
-  look_ahead(other, q.f, q.x, d);
+  look_ahead(other, q.f, q.x, q.way, d);
   count(other, q.f, q.x, d, q.invisible, q.visible);
   if (other.zero >= c.zero) return;
   c = std::move(other);
@@ -214,7 +221,7 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   c.smallest_bound = found.eigenvalues[0].error_bound;
   c.direction = found.eigenvectors.col(0);
   look_ahead(
-      c, q.f, q.x,
+      c, q.f, q.x, q.way,
       [&](const Vector<double>& g) { return Vector<double>(-newton_step(q.f, q.remove, g, say)); },
       [](const Vector<double>& y) { return y; });
   Diagonal d = diagonal(found, q.rounding.gradient);
@@ -238,7 +245,8 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
 }  // namespace
 
 PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
-                            const Rounding& rounding, bool faint, Index dense_limit) {
+                            const Rounding& rounding, bool faint, Index dense_limit,
+                            const Vector<double>& way) {
   const Linearization<double> at(f.point_at(x.theta), {.memory = loss.memory});
   const HessianOperator H(at, loss.theory->product_underflow(at));
   const std::vector<Linearization<double>> perturbed = linearize_perturbed(at.point());
@@ -262,11 +270,12 @@ PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Iter
   const Question question = {f, x, H, H_perturbed.farthest(), [&](VectorsRef<double> V) { null.remove(V); },
                              rounding, loss.status,
                              // over a distance of the length of theta
-                             2 * rounding.loss / (reach * reach), faint ? rounding.loss : 0};
+                             2 * rounding.loss / (reach * reach), faint ? rounding.loss : 0, way};
   if (c.size <= std::min(dense_limit, kDecompositionLimit))
     from_spectrum(question, c);
   else
     from_products(question, c, c.size <= dense_limit);
+  if (c.flat_way.size() > 0) symmetries.remove(c.flat_way);
   return c;
 }
 

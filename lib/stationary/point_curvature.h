@@ -42,6 +42,7 @@ struct PointCurvature {
   double newton_step = 0;  ///< |H^+ g|
   double contraction =
       0;  ///< the next Newton step, by the same H, over this one: below 1/4 Newton's method converges
+  Vector<double> flat_way;    ///< (I - H^+ H) way, beyond the symmetries: where curvature has faded
   double far_gradient = 0;    ///< |grad f| at the far end of the step
   double gradient_slope = 0;  ///< |H g| / (|H| |g|): 0 at minima of |g|^2 that are no stationary points
 
@@ -54,11 +55,12 @@ struct PointCurvature {
 /// What backs the counts, in a phrase.
 std::string completeness(CountsFrom from, bool exact);
 
-/// At x, of f with these roundings there. faint: attention is so weak somewhere that curvature which changes
-/// f by less than its rounding counts as zero. dense_limit: up to so many parameters the Hessian is
-/// assembled. f is left at x.
+/// At x, of f with these roundings there. way: a way that led here, of which the flat part is asked; empty:
+/// none. faint: attention is so weak somewhere that curvature which changes f by less than its rounding
+/// counts as zero. dense_limit: up to so many parameters the Hessian is assembled. f is left at x.
 PointCurvature curvature_at(const ModelLoss& loss, ModelObjective& f, const Iterate& x,
-                            const Rounding& rounding, bool faint, Index dense_limit);
+                            const Rounding& rounding, bool faint, Index dense_limit,
+                            const Vector<double>& way = {});
 
 /// At f = 0, where H = J^T J is positive semidefinite of rank at most m: the rank by the singular values of J
 /// if they can be had (m P <= 4e7), which tell zeros from others to twice as many digits as H does.

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <map>
+#include <mutex>
 
 #include "basin/linalg/errors.h"
 #include "basin/model/linearization.h"
@@ -9,26 +12,73 @@
 namespace basin {
 namespace {
 
+constexpr Index kManyOutputs = Index{1} << 16U;  // half a megabyte a start
+constexpr Index kSketch = 1024;
+
+/// 64 bits of a number that look random (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+std::uint64_t mixed(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15U;
+  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 27U)) * 0x94d049bb133111ebU;
+  return x ^ (x >> 31U);
+}
+
 /// |a - b| over `scale`; 0 where both are 0.
 double relative(ConstMatrixRef<double> a, ConstMatrixRef<double> b, double scale) {
   return scale > 0 ? (a - b).stableNorm() / scale : 0;
 }
 
+/// Of rows of F from `first` on, what the loss sees: 0 in rows that do not count, and where the loss ignores
+/// what is added to all outputs of a row nothing of that.
+void keep_what_counts(const Linearization<double>& at, Index first, Matrix<double>& F) {
+  const Mask& counting = at.counting_rows();
+  for (Index row = 0; row < F.rows(); ++row)
+    if (!counting.empty() && counting[static_cast<std::size_t>(first + row)] == 0) F.row(row).setZero();
+  if (at.loss_facts().centred) F.colwise() -= F.rowwise().mean().eval();
+}
+
+/// Each output is added to one of kSketch sums with a sign, both drawn by its number (Charikar, Chen and
+/// Farach-Colton, 2002): the squared norm of a difference of two sketches is that of the outputs, with a
+/// standard deviation of sqrt(2 / kSketch) = 4 %.
+Matrix<double> sketch(const Linearization<double>& at) {
+  const Index width = at.model().network().output().width;
+  std::map<Index, Vector<double>> parts;  // by their first rows, so that the order of the sum is fixed
+  std::mutex changing;
+  at.sum_over_outputs([&](Index first, ConstMatrixRef<double> F) {
+    Matrix<double> rows = F;
+    keep_what_counts(at, first, rows);
+    Vector<double> part = Vector<double>::Zero(kSketch);
+    for (Index i = 0; i < rows.size(); ++i) {
+      const std::uint64_t drawn = mixed(static_cast<std::uint64_t>(first * width + i));
+      const double value = rows.data()[i];
+      part[static_cast<Index>(drawn % static_cast<std::uint64_t>(kSketch))] +=
+          drawn >> 63U == 0 ? value : -value;
+    }
+    const std::lock_guard lock(changing);
+    parts.emplace(first, std::move(part));
+    return 0.0;
+  });
+  Matrix<double> sum = Matrix<double>::Zero(kSketch, 1);
+  for (const auto& [first, part] : parts) sum += part;
+  return sum;
+}
+
 }  // namespace
 
 PointSignature output_signature(const ModelPoint<double>& point) {
+  const Shape out = point.model->network().output();
+  const Index rows = point.data->samples * out.tokens;
+  const bool many = rows * out.width > kManyOutputs;
   PointSignature f;
   try {
-    f.outputs = point.linearize({.keep = false}).outputs();
+    const Linearization<double> at = point.linearize({.keep = false});
+    f.outputs = many ? sketch(at) : at.outputs();
+    if (!many) keep_what_counts(at, 0, f.outputs);
   } catch (const WorkError&) {  // not finite: near nothing
-    const Shape out = point.model->network().output();
-    f.outputs = Matrix<double>::Constant(point.data->samples * out.tokens, out.width, kNaN);
+    f.outputs = Matrix<double>::Constant(many ? kSketch : rows, many ? 1 : out.width, kNaN);
     f.scale = HUGE_VAL;
     return f;
   }
-  const Mask counting = counting_rows(point.model->network(), *point.data);
-  for (Index row = 0; row < static_cast<Index>(counting.size()); ++row)
-    if (counting[row] == 0) f.outputs.row(row).setZero();
   f.scale = std::max(f.outputs.stableNorm(), point.data->Y.stableNorm());
   return f;
 }

@@ -20,7 +20,7 @@ struct HeadSignature {
 /// Points are the same when their functions agree on the data. Where more is known of the network
 /// (NetworkTheory) heads are told apart, too, up to their order.
 struct PointSignature {
-  Matrix<double> outputs;            ///< F, rows as in Data::Y
+  Matrix<double> outputs;            ///< F, rows as in Data::Y, or what output_signature makes of it
   double scale = 0;                  ///< the larger of |F| and |Y|
   std::vector<HeadSignature> heads;  ///< none, where the network is not known to be a sum of them
 
@@ -34,8 +34,10 @@ struct PointSignature {
   static Index flat_size(Index rows, Index tokens, Index heads, Index outputs);
 };
 
-/// Of any network: the outputs alone, 0 in rows that are masked; NaN, and nearest to nothing, where outputs
-/// or gradient are not finite.
+/// Of any network: the outputs alone, 0 in rows that do not count, and less their mean over a row where the
+/// loss does not see it (LossFacts::centred). Of more than 2^16 outputs 1024 random sums (a sketch): their
+/// distances are those of the outputs to some 4 %, which tells points that are the same to 1e-6 from others
+/// as well. NaN, and nearest to nothing, where outputs or gradient are not finite.
 PointSignature output_signature(const ModelPoint<double>& point);
 
 /// |S_kl V_l - S'_kl V'_l| over all tokens k and l of each sample; without another head |S_kl V_l|.

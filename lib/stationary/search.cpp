@@ -62,6 +62,12 @@ class Search {
   void descend_from(const Iterate& first);
   /// The method from here on.
   DescentStatus go_down(const Iterate& from);
+  /// That every row is in its class here: Newton's method would go on to infinity, and nothing be decided.
+  bool separated() {
+    if (!f_.facts().centred) return false;
+    f_.at(x_.theta);
+    return separation_at(f_.here()).holds();
+  }
   /// Nearer to a minimum by trust-region Newton.
   void close_in();
   /// Nearer to a stationary point of any index by L-BFGS on |grad f|^2 / 2.
@@ -94,7 +100,7 @@ Found Search::run() {
   if (target_ == Target::minima) descend_from(*first);
   found_.descent_loss = x_.loss;
   found_.descent_gradient = x_.gradient.stableNorm();
-  std::optional<Before> before;
+  std::optional<Extent> before;
   do {
     if (found_.not_finite) {
       found_.point = StationaryPoint();
@@ -102,12 +108,13 @@ Found Search::run() {
       found_.point.weights = f_.point_at(x_.theta).weights;
       break;
     }
-    if (!before) before = state_of(loss_, x_.theta);
-    if (target_ == Target::minima)
-      close_in();
-    else
+    if (!before) before = extent_of(*loss_.theory, loss_.point.at(x_.theta));
+    if (target_ == Target::any)
       lower_gradient();
-    found_.point = classify(loss_, f_, polished().at, *before, options_.dense_limit);
+    else if (!separated())
+      close_in();
+    const Iterate end = separated() ? x_ : polished().at;
+    found_.point = classify(loss_, f_, end, *before, options_.dense_limit);
   } while (leave_saddle());
   found_.distance = (found_.point.at.theta - start_).stableNorm();
   return std::move(found_);

@@ -15,6 +15,16 @@ std::size_t number_count() {
   return count;
 }
 
+constexpr std::size_t kLayerNumbers = 6;  // of LayerSaturation
+
+/// visit(reference) for the numbers of all layers, where the record has them or not.
+template <class Record, class Visit>
+void visit_layers(Record& r, const Visit& visit) {
+  for (auto* layers : {&r.attention, &r.attention_before})
+    for (auto& layer : *layers)
+      LayerSaturation::numbers(layer, [&](const char*, auto& value) { visit(value); });
+}
+
 }  // namespace
 
 std::string name_of(Origin origin) {
@@ -31,7 +41,8 @@ std::string name_of(Origin origin) {
 }
 
 std::size_t RecordShape::size() const {
-  return kCodes + number_count() + static_cast<std::size_t>(weights + 2 * parameters + function());
+  return kCodes + number_count() + 2 * attention.size() * kLayerNumbers +
+         static_cast<std::size_t>(weights + 2 * parameters + function());
 }
 
 RecordShape record_shape(const ModelLoss& loss) {
@@ -42,7 +53,8 @@ RecordShape record_shape(const ModelLoss& loss) {
           f.outputs.rows(),
           point.model->network().input().tokens,
           static_cast<Index>(f.heads.size()),
-          f.outputs.cols()};
+          f.outputs.cols(),
+          f.heads.empty() ? attention_layers(point.model->architecture()) : std::vector<LayerSaturation>{}};
 }
 
 StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, const RecordShape& shape) {
@@ -70,6 +82,9 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.smallest_eigenvalue_bound = known(c.smallest_bound);
   r.margin = p.separation.margin, r.margin_error = p.separation.error;
   r.saturation = p.saturation, r.before = p.saturation_before;
+  r.attention = p.attention, r.attention_before = p.attention_before;
+  for (auto* layers : {&r.attention, &r.attention_before})
+    if (layers->size() != shape.attention.size()) *layers = shape.attention;  // nothing was measured
   const RowPlace sharpest = row_place(p.saturation.sharpest, shape.rows, shape.tokens),
                  weakest = row_place(p.saturation.weakest, shape.rows, shape.tokens);
   const auto place = [&](Index index) { return p.saturation.known() ? static_cast<double>(index) : kNaN; };
@@ -101,6 +116,7 @@ std::vector<double> flat(const StartRecord& r) {
   std::vector<double> all = {static_cast<double>(r.seed), static_cast<double>(r.origin),
                              static_cast<double>(r.kind), static_cast<double>(r.valley)};
   StartRecord::numbers(r, [&](const char*, const double& value) { all.push_back(value); });
+  visit_layers(r, [&](const double& value) { all.push_back(value); });
   for (const auto* v : {&r.weights, &r.gradient, &r.direction, &r.function})
     all.insert(all.end(), v->begin(), v->end());
   return all;
@@ -114,6 +130,8 @@ StartRecord from_flat(const std::vector<double>& values, const RecordShape& shap
   r.kind = static_cast<PointKind>(static_cast<int>(*at++));
   r.valley = static_cast<Valley>(static_cast<int>(*at++));
   StartRecord::numbers(r, [&](const char*, double& value) { value = *at++; });
+  r.attention = r.attention_before = shape.attention;
+  visit_layers(r, [&](double& value) { value = *at++; });
   for (const auto& [v, size] : {std::pair{&r.weights, shape.weights},
                                 {&r.gradient, shape.parameters},
                                 {&r.direction, shape.parameters},

@@ -37,7 +37,7 @@ struct StartRecord {
   double source = -1, row = -1;  ///< of what is given: where it is from (-1: nothing is said)
   Saturation saturation, before;
   /// The rows of attention with `saturation.range` and `saturation.smallest_sum`: head, sample and token.
-  /// NaN, as `saturation`, where attention is not known (NetworkTheory).
+  /// NaN, as `saturation`, of networks that are not the single attention layer.
   double sharpest_head = 0, sharpest_sample = 0, sharpest_token = 0;
   double weakest_head = 0, weakest_sample = 0, weakest_token = 0;
   double margin = kNaN, margin_error = kNaN;  ///< Separation
@@ -49,9 +49,10 @@ struct StartRecord {
   double escape_step = 0, escape_fall = 0;  ///< of saddles: a step along the direction, and f there - f here
   double perturbed = 0, returned = 0;       ///< of the first start of an entry
 
-  Vector<double> weights;              ///< of all blocks, where it ended
-  Vector<double> gradient, direction;  ///< P: grad f, and PointCurvature::direction
-  Vector<double> function;             ///< PointSignature::flat
+  std::vector<LayerSaturation> attention, attention_before;  ///< of these, layer by layer
+  Vector<double> weights;                                    ///< of all blocks, where it ended
+  Vector<double> gradient, direction;                        ///< P: grad f, and PointCurvature::direction
+  Vector<double> function;                                   ///< PointSignature::flat
 
   CountsFrom counted_from() const { return static_cast<CountsFrom>(static_cast<int>(counts_from)); }
   /// visit(name, reference) for all numbers.
@@ -63,6 +64,7 @@ struct StartRecord {
 struct RecordShape {
   Index weights, parameters;           ///< of all blocks, and P
   Index rows, tokens, heads, outputs;  ///< rows of F, n, heads that are told apart (maybe none), D_out
+  std::vector<LayerSaturation> attention = {};  ///< names and kernels of StartRecord::attention
   Index function() const { return PointSignature::flat_size(rows, tokens, heads, outputs); }
   std::size_t size() const;  ///< numbers in all
 };

@@ -50,6 +50,7 @@ DescentRecord measure_record(const RecordOptions& options, const NetworkTheory& 
   for (const auto& e : here.parameters().entries())
     record.block_norms.push_back(here.weights().segment(e.offset, e.block.size()).norm());
   record.saturation = theory.saturation(here.point());
+  record.attention = theory.layer_saturation(here.point());
   record.counts = counts;
   if (options.ntk || options.certify) add_kernel(record, options, theory, here);
   return record;

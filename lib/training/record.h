@@ -29,13 +29,14 @@ struct SinceRecord {
 struct DescentRecord {
   Index step = 0;
   double loss = 0, gradient_norm = 0;
-  double step_size = 0, step_length = 0;  ///< of the last step
-  double distance = 0;                    ///< |theta - start|
-  double pl_ratio = 0;                    ///< |g|^2 / (2 (f - inf f)), after Polyak and Lojasiewicz
-  double measured_rate = 0;               ///< of f, a step, since the last record
-  double guaranteed_rate = 0;             ///< of the last step
-  std::vector<double> block_norms;        ///< of all blocks, in the order of the layout
-  Saturation saturation;                  ///< unknown where theory knows of no attention
+  double step_size = 0, step_length = 0;   ///< of the last step
+  double distance = 0;                     ///< |theta - start|
+  double pl_ratio = 0;                     ///< |g|^2 / (2 (f - inf f)), after Polyak and Lojasiewicz
+  double measured_rate = 0;                ///< of f, a step, since the last record
+  double guaranteed_rate = 0;              ///< of the last step
+  std::vector<double> block_norms;         ///< of all blocks, in the order of the layout
+  Saturation saturation;                   ///< of the single attention layer
+  std::vector<LayerSaturation> attention;  ///< of any other network
   Counts counts;
 
   /// With `ntk` or `certify`.

@@ -171,8 +171,8 @@ TEST_CASE("a strict minimum is one also a Newton step away, whatever the allowan
       const StationaryPoint p = judge(loss, dense_limit);
       REQUIRE(p.kind == PointKind::strict_minimum);
       ModelObjective f = loss.objective();
-      Before before = state_of(loss, x.theta());
-      before.norm /= 10;  // the sign of weights that explode
+      Extent before = extent_of(*loss.theory, loss.point.at(x.theta()));
+      before.theta /= 10;  // the sign of weights that explode
       for (const double away : {1e-8, 1e-6}) {
         const Iterate near = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
         const StationaryPoint q = classify(loss, f, near, before, dense_limit);
@@ -364,7 +364,8 @@ TEST_CASE(
                      1, Matrix<double>::Identity(2, 2), Matrix<double>::Constant(2, 1, softmax ? 2 : -1)})});
     ModelObjective f = loss.objective();
     const auto at = [&](double q) { return *f.at(Vector<double>::Constant(2, q)); };
-    const Before early = state_of(loss, Vector<double>::Constant(2, softmax ? 10 : 5));
+    const Extent early =
+        extent_of(*loss.theory, loss.point.at(Vector<double>::Constant(2, softmax ? 10 : 5)));
     const double far = softmax ? 30 : 8;
     const StationaryPoint growing = classify(loss, f, at(far), early);
     CHECK(growing.kind == PointKind::valley);
@@ -375,7 +376,7 @@ TEST_CASE(
     CHECK(classify(loss, f, at(softmax ? 60 : 14)).kind == PointKind::valley);
     // Newton's steps do not shrink on the way, which is no minimum anywhere
     for (double q = 1; q < (softmax ? 60 : 14); q += 0.5)
-      for (const auto& history : {std::optional<Before>(), std::optional<Before>(early)}) {
+      for (const auto& history : {std::optional<Extent>(), std::optional<Extent>(early)}) {
         const StationaryPoint p = classify(loss, f, at(q), history);
         CAPTURE(kernel_name(kind), q, p.curvature.contraction, p.curvature.zero);
         CHECK(p.kind != PointKind::strict_minimum);
@@ -470,4 +471,38 @@ TEST_CASE("a gradient as large as the Jacobian allows settles nothing where the 
     const StationaryPoint far = judge(loss, Vector<double>::Constant(1, 2));
     CHECK(far.kind == PointKind::not_stationary);
   }
+}
+
+TEST_CASE("under cross-entropy curvature fades with the loss, and signs are judged beside it") {
+  // z = (u (2 m - u), 0), u = w x: the margin is largest at w = m, where f = log(1 + e^(-m^2)) and f'' = 2 /
+  // (1
+  // + e^(m^2)); a second weight meets inputs 0
+  for (const double m : {1.0, 4.0, 6.0, 16.0})
+    for (const Index width : {1, 2}) {
+      const Architecture a = {
+          .input = {1, width},
+          .layers = {{"linear", {{"outputs", Index{1}}, {"bias", false}}, "u"},
+                     {"product", {}, "square", {{"identity"}, {"linear", {{"outputs", Index{1}}}, "v"}}},
+                     {"linear", {{"outputs", Index{2}}, {"bias", false}}, "head"}},
+          .loss = {"cross-entropy", {}}};
+      const auto model = build<double>(a, Blocks{"u.W"});
+      Data<double> data = {1, Matrix<double>::Zero(1, width), {}};
+      data.X(0, 0) = 1;
+      data.labels = {0};
+      Vector<double> weights(width + 4);
+      weights << Vector<double>::Constant(width, m), -1, 2 * m, 1, 0;
+      const ModelLoss loss = loss_of({model, weights, std::make_shared<Data<double>>(data)});
+      const StationaryPoint p = judge(loss);
+      CAPTURE(m, width, p.at.loss, p.curvature.smallest, p.curvature.tolerance);
+      CHECK(p.at.loss == Approx(std::log1p(std::exp(-m * m))).epsilon(1e-12));
+      CHECK(p.kind == (width == 1 ? PointKind::strict_minimum : PointKind::degenerate));
+      CHECK(p.curvature.positive == 1);
+      CHECK(p.curvature.zero == width - 1);
+      if (width == 1) CHECK(p.curvature.smallest == Approx(2 / (1 + std::exp(m * m))).epsilon(1e-10));
+      CHECK(std::isnan(p.separation.margin));  // the last layer is held fixed
+      // next to it, and elsewhere at the same curvature, is no stationary point
+      Vector<double> aside = loss.point.theta();
+      aside[0] *= 1.25;
+      CHECK(judge(loss, aside).kind == PointKind::not_stationary);
+    }
 }

@@ -29,6 +29,7 @@ TEST_CASE("every step satisfies the weak Wolfe conditions, and pairs keep s^T y 
   descend(f, Lbfgs(5), run, {.steps = 60}, [&](const Descent& now, const Move& move) {
     const Vector<double> s = now.at.theta - before.theta;  // t p
     CHECK(s.norm() == Approx(move.length));
+    CHECK(move.share == Approx(s.norm() / before.theta.norm()));
     const double slope = before.gradient.dot(s);
     CHECK(now.at.loss <= before.loss + 1e-4 * slope * (1 - 1e-9));
     CHECK(now.at.gradient.dot(s) >= 0.9 * slope * (1 + 1e-9));

@@ -137,3 +137,51 @@ TEST_CASE("softmax heads may trade constants: the function is the same") {
                        g = attention_signature({instance.model, moved, data});
   CHECK(signature_distance(f, g) <= 1e-13);
 }
+
+TEST_CASE(
+    "of classes what is added to all outputs of a row makes no difference; hidden units in another order "
+    "neither") {
+  const Architecture a = {.input = {3, 4},
+                          .layers = {{"linear", {{"outputs", Index{6}}}, "in"},
+                                     {"activation", {{"function", "relu"}}},
+                                     {"linear", {{"outputs", Index{3}}}, "head"}},
+                          .loss = {"cross-entropy", {}}};
+  const auto model = build<double>(a, matching_blocks({"*"}, blocks(a)));
+  Data<double> data = {4, random_vectors(12, 4, 1), {}};
+  data.labels = {0, 1, 2, 0, 1, 2, 2, 1, 0, -1, -1, 1};
+  const ModelPoint<double> x = {model, random_vectors(model->parameters().weight_count(), 1, 2),
+                                std::make_shared<Data<double>>(data)};
+  const auto block = [&](Vector<double>& w, const char* name) {
+    const auto& e = model->parameters().find(name);
+    return Eigen::Map<Matrix<double>>(w.data() + e.offset, e.block.rows(), e.block.cols());
+  };
+  Vector<double> moved = x.weights;
+  block(moved, "head.W").colwise() += random_vectors(6, 1, 3).col(0);
+  block(moved, "head.b").array() += 5;
+  block(moved, "in.W").col(0).swap(block(moved, "in.W").col(4));
+  block(moved, "in.b").col(0).swap(block(moved, "in.b").col(4));
+  block(moved, "head.W").row(0).swap(block(moved, "head.W").row(4));
+  block(moved, "in.W").col(1) *= 7, block(moved, "in.b").col(1) *= 7;  // through ReLU
+  block(moved, "head.W").row(1) /= 7;
+  CHECK(signature_distance(output_signature(x), output_signature(x.at_weights(moved))) <= 1e-13);
+  block(moved, "in.W")(2, 3) += 1e-4;
+  CHECK(signature_distance(output_signature(x), output_signature(x.at_weights(moved))) > 1e-6);
+}
+
+TEST_CASE("of many outputs a sketch is kept, with distances of the outputs to some per cent") {
+  const Architecture a = {.input = {300, 3}, .layers = {{"linear", {{"outputs", Index{256}}}}}};
+  const auto model = build<double>(a, {"W"});
+  const ModelPoint<double> x = {model, random_vectors(model->parameters().weight_count(), 1, 2),
+                                std::make_shared<Data<double>>(Data<double>{1, random_vectors(300, 3, 1),
+                                                                            Matrix<double>::Zero(300, 256)})};
+  const PointSignature f = output_signature(x);
+  CHECK(f.outputs.size() == 1024);
+  CHECK(f.scale == Approx(x.linearize().outputs().norm()).epsilon(0.15));
+  CHECK(signature_distance(f, output_signature(x)) == 0);
+  for (const double move : {1e-9, 1e-5, 1e-1}) {
+    const ModelPoint<double> y = x.at_weights(x.weights + move * random_vectors(x.weights.size(), 1, 7));
+    const double exact =
+        (y.linearize().outputs() - x.linearize().outputs()).norm() / x.linearize().outputs().norm();
+    CHECK(signature_distance(f, output_signature(y)) == Approx(exact).epsilon(0.2));
+  }
+}

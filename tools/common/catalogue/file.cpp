@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
 #include <sstream>
@@ -32,6 +33,21 @@ void write_block(hdf5::Writer& file, const std::string& path, const std::vector<
   for (std::size_t i = 0; i < rows.size(); ++i)
     block.row(static_cast<Index>(i)) = ((*rows[i]).*member).transpose();
   file.write(path, block.data(), {block.rows(), cols});
+}
+
+/// Tables with a column for each attention layer.
+void write_attention(hdf5::Writer& file, const std::string& group,
+                     const std::vector<const StartRecord*>& rows,
+                     std::vector<LayerSaturation> StartRecord::*member, Index layers) {
+  if (layers == 0) return;
+  file.group(group, "NXcollection");
+  std::map<std::string, std::vector<double>> tables;
+  for (const StartRecord* r : rows)
+    for (const LayerSaturation& l : (*r).*member)
+      LayerSaturation::numbers(l,
+                               [&](const char* name, const double& value) { tables[name].push_back(value); });
+  for (const auto& [name, values] : tables)
+    file.write(group + "/" + name, values.data(), {static_cast<Index>(rows.size()), layers});
 }
 
 /// A dataset for each quantity, one number a row.
@@ -66,6 +82,9 @@ void write_rows(hdf5::Writer& file, const std::string& group, const std::vector<
     file.write(group + name, values);
     ++index;
   });
+  const auto layers = static_cast<Index>(shape.attention.size());
+  write_attention(file, group + "attention", rows, &StartRecord::attention, layers);
+  write_attention(file, group + "attention_before", rows, &StartRecord::attention_before, layers);
   write_block(file, group + "weights", rows, &StartRecord::weights, shape.weights);
   write_block(file, group + "gradient", rows, &StartRecord::gradient, shape.parameters);
   write_block(file, group + "direction", rows, &StartRecord::direction, shape.parameters);
@@ -191,6 +210,13 @@ void write_common(hdf5::Writer& file, const CatalogueData& data, const Catalogue
   std::string sources;
   for (const std::string& source : data.sources) sources += (sources.empty() ? "" : "\n") + source;
   file.write(group + "sources", sources);
+  std::string layers, kernels;
+  for (const LayerSaturation& l : data.shape.attention) {
+    layers += (layers.empty() ? "" : "\n") + l.layer;
+    kernels += (kernels.empty() ? "" : "\n") + kernel_name(l.kernel);
+  }
+  file.write(group + "attention_layers", layers);
+  file.write(group + "attention_kernels", kernels);
   file.write(group + "same_function", kSameFunction);
   for (const auto& [name, size] : {std::pair<const char*, Index>{"rows", data.shape.rows},
                                    {"tokens", data.shape.tokens},
@@ -293,6 +319,19 @@ void check_record(const hdf5::Reader& file, const StartRecord& r, std::size_t ro
   if (!r.function.allFinite()) check("function", std::nan(""), false, "finite numbers");
 }
 
+/// Which there are; of catalogues that were written before they were measured: none.
+void read_attention_layers(const hdf5::Reader& file, const std::string& group, CatalogueData& data) {
+  if (!file.has(group + "attention_layers")) return;
+  std::istringstream layers(file.read_string(group + "attention_layers")),
+      kernels(file.read_string(group + "attention_kernels"));
+  for (std::string layer, kernel; std::getline(layers, layer);) {
+    if (!std::getline(kernels, kernel) || (kernel != "softmax" && kernel != "gaussian"))
+      file.refuse(group + "attention_kernels", "found '" + shortened(kernel) + "' for " + shortened(layer) +
+                                                   "; expected softmax or gaussian");
+    data.shape.attention.push_back({layer, kernel_from_name(kernel)});
+  }
+}
+
 void read_common(const hdf5::Reader& file, CatalogueData& data) {
   const std::string group = "/entry/catalogue/";
   data.specification = parse_specification(file.read_string(group + "specification"));
@@ -306,8 +345,9 @@ void read_common(const hdf5::Reader& file, CatalogueData& data) {
     data.known = GlobalMinimum{known, source_of_minimum};
   }
   constexpr Index kLargest = 1 << 30;  // so that no product of these overflows
+  read_attention_layers(file, group, data);
   data.shape.rows = file.read_index(group + "rows", 1, kLargest);
-  data.shape.tokens = file.read_index(group + "tokens", 1, data.shape.rows);
+  data.shape.tokens = file.read_index(group + "tokens", 1, kLargest);
   data.shape.heads = file.read_index(group + "heads", 0, 1 << 15);
   data.shape.outputs = file.read_index(group + "outputs", 1, 1 << 15);
 }
@@ -345,6 +385,24 @@ void read_numbers(const hdf5::Reader& file, CatalogueData& data) {
   });
 }
 
+void read_attention(const hdf5::Reader& file, CatalogueData& data) {
+  const auto count = static_cast<Index>(data.starts.size()),
+             layers = static_cast<Index>(data.shape.attention.size());
+  for (StartRecord& r : data.starts) r.attention = r.attention_before = data.shape.attention;
+  if (layers == 0) return;
+  LayerSaturation names;
+  for (const auto& [group, member] : {std::pair{"attention/", &StartRecord::attention},
+                                      {"attention_before/", &StartRecord::attention_before}})
+    LayerSaturation::numbers(names, [&](const std::string& name, double&) {
+      const hdf5::Array table = file.read_numbers(kStarts + group + name, {count, layers});
+      for (Index i = 0; i < table.values.size(); ++i)
+        LayerSaturation::numbers((data.starts[i / layers].*member)[i % layers],
+                                 [&](const std::string& other, double& value) {
+                                   if (name == other) value = table.values[i];
+                                 });
+    });
+}
+
 /// And the sizes of the shape that they tell.
 void read_vectors(const hdf5::Reader& file, CatalogueData& data) {
   const auto count = static_cast<Index>(data.starts.size());
@@ -378,6 +436,7 @@ CatalogueData read_catalogue(const hdf5::Reader& file) {
   read_common(file, data);
   read_codes(file, data);
   read_numbers(file, data);
+  read_attention(file, data);
   read_vectors(file, data);
   for (std::size_t i = 0; i < data.starts.size(); ++i)
     check_record(file, data.starts[i], i, data.sources.size());

@@ -60,6 +60,27 @@ std::string given_text(const StartRecord& r, Verdict verdict, const std::string&
          " from one that is " + article;
 }
 
+/// What verdicts mean for the user of a network of which little else is known, and what to do next.
+void say_meanings(Command& command, const CatalogueData& data, const Catalogue& c) {
+  if (data.shape.heads > 0) return;  // the single attention layer
+  const auto found = [&](Verdict verdict) {
+    return std::find(c.verdicts.begin(), c.verdicts.end(), verdict) != c.verdicts.end();
+  };
+  for (const auto& [verdict, meaning] :
+       {std::pair{
+            Verdict::global_valley,
+            "no point, but as good as a global minimum: every sample is in its class, and the loss falls "
+            "to its infimum as the last layer grows"},
+        {Verdict::valley, "no point: descent would go on for ever; other starts may end lower"},
+        {Verdict::degenerate,
+         "stationary, but flat to second order in some directions; symmetries of the network that are not "
+         "known are among these, so that it may well be a minimum"},
+        {Verdict::not_stationary,
+         "no stationary point near by; more --steps and --finish-steps go on with a descent, --from FILE "
+         "descends from a given point"}})
+    if (found(verdict)) command.say(name_of(verdict) + ": " + meaning);
+}
+
 }  // namespace
 
 void say_catalogue(Command& command, const CatalogueData& data, const Catalogue& c) {
@@ -102,6 +123,7 @@ void say_catalogue(Command& command, const CatalogueData& data, const Catalogue&
   }
   if (c.entries.size() > kMost)
     command.say("  ... and " + std::to_string(c.entries.size() - kMost) + " more in the file");
+  say_meanings(command, data, c);
 }
 
 }  // namespace basin::tools

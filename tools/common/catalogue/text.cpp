@@ -1,14 +1,25 @@
 #include "common/catalogue/text.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/command/command.h"
+#include "common/descent/outlook.h"
 
 namespace basin::tools {
 namespace {
 
 // |H g| / (|H| |g|) up to this: |grad f|^2 falls no more.
 constexpr double kMinimumOfSlope = 1e-6;
+
+/// The layer whose attention shows a limit at infinity, of networks that are not the single layer.
+const LayerSaturation* faintest(const StartRecord& r) {
+  const KernelKind kernel = r.valley == Valley::vanished ? KernelKind::gaussian : KernelKind::softmax;
+  const LayerSaturation* least = nullptr;
+  for (const LayerSaturation& l : r.attention)
+    if (l.kernel == kernel && (!least || l.left < least->left)) least = &l;
+  return least;
+}
 
 std::string valley_text(const StartRecord& r) {
   const auto change = [&](double before, double now) {
@@ -17,12 +28,22 @@ std::string valley_text(const StartRecord& r) {
   const auto place = [](double head, double sample, double token) {
     return " (head " + number(head) + ", sample " + number(sample) + ", token " + number(token) + ")";
   };
+  const LayerSaturation* layer = faintest(r);
+  const LayerSaturation* before = layer ? &r.attention_before[layer - r.attention.data()] : nullptr;
   switch (r.valley) {
     case Valley::saturated:
+      if (layer)
+        return "attention of " + layer->layer + " saturates: a row" +
+               place(layer->head, layer->sample, layer->token) + " leaves " +
+               change(before->left, layer->left) + " of its weight to all tokens but one";
       return "attention saturates: range of the logits of a row" +
              place(r.sharpest_head, r.sharpest_sample, r.sharpest_token) + " " +
              change(r.before.range, r.saturation.range);
     case Valley::vanished:
+      if (layer)
+        return "attention of " + layer->layer + " vanishes: the weights of a row" +
+               place(layer->head, layer->sample, layer->token) + " add up to " +
+               change(before->left, layer->left);
       return "a row of attention vanishes" + place(r.weakest_head, r.weakest_sample, r.weakest_token) +
              ": its sum " + change(r.before.smallest_sum, r.saturation.smallest_sum);
     case Valley::exploding:
@@ -33,6 +54,17 @@ std::string valley_text(const StartRecord& r) {
     default:
       return "";
   }
+}
+
+/// "; attention of blocks.1 is saturated: ...", of the layer where most rows are; empty where the valley says
+/// it.
+std::string sharp_text(const StartRecord& r) {
+  if (r.valley == Valley::saturated || r.valley == Valley::vanished) return "";
+  const auto most = std::max_element(
+      r.attention.begin(), r.attention.end(),
+      [](const LayerSaturation& a, const LayerSaturation& b) { return a.saturated < b.saturated; });
+  const std::string text = most == r.attention.end() ? "" : attention_text(*most);
+  return text.empty() ? "" : "; " + text;
 }
 
 /// ", gap 0.5 to the global minimum", or how far above the lowest loss that was found.
@@ -145,16 +177,16 @@ std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalo
     text += catalogue.lowest_known ? " (gap " + number(above, 4) + ")"
                                    : " (" + number(above, 4) + " above the lowest)";
   if (verdict == Verdict::valley || verdict == Verdict::global_valley)
-    return text + ": " + valley_text(r) + ", " + slope_text(r);
+    return text + ": " + valley_text(r) + ", " + slope_text(r) + sharp_text(r);
   if (r.valley != Valley::none) text += " (" + valley_text(r) + ")";
   text += ", " + slope_text(r);
-  if (verdict == Verdict::not_stationary) return text;
+  if (verdict == Verdict::not_stationary) return text + sharp_text(r);
   text += ", " + smallest_text(r);
   if (const double zero = r.zero - r.undecided; zero > 0)
     text += ", " + number(zero) + (zero == 1 ? " zero mode" : " zero modes") + " beyond symmetry";
   if (r.undecided > 0) text += ", " + number(r.undecided) + " undecided";
   if (r.uncounted > 0) text += ", " + number(r.uncounted) + " not counted";
-  return text;
+  return text + sharp_text(r);
 }
 
 std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& catalogue,
@@ -162,7 +194,8 @@ std::string describe(const StartRecord& r, Verdict verdict, const Catalogue& cat
   const bool said = verdict == Verdict::valley || verdict == Verdict::global_valley ||
                     verdict == Verdict::saddle || r.valley == Valley::none ||
                     r.origin != Origin::given;  // of a given point its rows are named, whatever it is
-  return describe_point(r, verdict, catalogue, minimum_source) + (said ? "" : "; " + valley_text(r));
+  return describe_point(r, verdict, catalogue, minimum_source) + (said ? "" : "; " + valley_text(r)) +
+         sharp_text(r);
 }
 
 std::string escape_text(std::size_t entry, const StartRecord& saddle, const FollowedEscape& followed) {

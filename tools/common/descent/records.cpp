@@ -1,12 +1,14 @@
 #include "common/descent/records.h"
 
+#include <map>
+
 #include "basin/hdf5/result_file.h"
 #include "common/ntk/certificate_numbers.h"
 
 namespace basin::tools {
 namespace {
 
-const std::string kCertificate = "certificate/";
+const std::string kCertificate = "certificate/", kAttention = "attention/";
 
 void add_saturation(Row& row, const Saturation& s) {
   row.add("mean_entropy", s.mean_entropy);
@@ -14,6 +16,13 @@ void add_saturation(Row& row, const Saturation& s) {
   row.add("attention_range", s.range);
   row.add("smallest_row_sum", s.smallest_sum);
   row.add("largest_row_sum", s.largest_sum);
+}
+
+/// attention/NAME/LAYER.
+void add_attention(Row& row, const std::vector<LayerSaturation>& layers) {
+  for (const LayerSaturation& l : layers)
+    LayerSaturation::numbers(
+        l, [&](const std::string& name, double value) { row.add(kAttention + name + "/" + l.layer, value); });
 }
 
 void add_certificate(Row& row, const DescentRecord::Certified& certified, double step) {
@@ -34,6 +43,33 @@ std::vector<double> column(const std::vector<std::vector<double>>& rows, std::si
   return values;
 }
 
+/// A table for each quantity, a row for each record and a column for each layer.
+void write_attention(hdf5::Writer& file, const std::vector<std::string>& names,
+                     const std::vector<std::vector<double>>& rows) {
+  std::vector<std::string> layers;  // in order, as each has each quantity
+  std::map<std::string, std::vector<std::size_t>> columns;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i].rfind(kAttention, 0) != 0) continue;
+    const std::string rest = names[i].substr(kAttention.size());
+    const auto slash = rest.find('/');
+    std::vector<std::size_t>& of = columns[rest.substr(0, slash)];
+    of.push_back(i);
+    if (of.size() > layers.size()) layers.push_back(rest.substr(slash + 1));
+  }
+  if (layers.empty()) return;
+  const std::string group = "/entry/attention";
+  const auto count = static_cast<Index>(layers.size());
+  file.group(group, "NXcollection");
+  file.write(group + "/layer", layers, {count});
+  for (const auto& [name, of] : columns) {
+    Matrix<double> table(static_cast<Index>(rows.size()), count);
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      for (std::size_t l = 0; l < of.size(); ++l)
+        table(static_cast<Index>(r), static_cast<Index>(l)) = rows[r][of[l]];
+    file.write(group + "/" + name, table.data(), {table.rows(), count});
+  }
+}
+
 }  // namespace
 
 Row row_of(const DescentRecord& record, const ParameterLayout& parameters) {
@@ -51,6 +87,7 @@ Row row_of(const DescentRecord& record, const ParameterLayout& parameters) {
   for (std::size_t b = 0; b < record.block_norms.size(); ++b)
     row.add("norm_" + parameters.entries()[b].block.name, record.block_norms[b]);
   if (record.saturation.known()) add_saturation(row, record.saturation);
+  add_attention(row, record.attention);
   row.add("losses", static_cast<double>(record.counts.losses));
   row.add("gradients", static_cast<double>(record.counts.gradients));
   row.add("products", static_cast<double>(record.counts.products));
@@ -71,12 +108,14 @@ void write_records(hdf5::Writer& file, const std::vector<std::string>& names,
   hdf5::curve_scales(file, "/entry/run", "log");
   file.write("/entry/run/title", std::string("loss along the descent"));
   for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i].rfind(kAttention, 0) == 0) continue;
     const bool certificate = names[i].rfind(kCertificate, 0) == 0;
     const std::string group = certificate ? "/entry/certificate" : "/entry/run",
                       name = certificate ? names[i].substr(kCertificate.size()) : names[i];
     file.write(group + "/" + name, column(rows, i));
     hdf5::name_dimensions(file, group, {name}, {"step"});  // the first of each group
   }
+  write_attention(file, names, rows);
 }
 
 }  // namespace basin::tools

@@ -25,7 +25,8 @@ class Row {
 /// model.
 Row row_of(const DescentRecord& record, const ParameterLayout& parameters);
 
-/// /entry/run and, if it is there, /entry/certificate: a dataset for each quantity, one number a record.
+/// /entry/run and, if it is there, /entry/certificate: a dataset for each quantity, one number a record; of
+/// networks with attention /entry/attention, with a column for each layer.
 void write_records(hdf5::Writer& file, const std::vector<std::string>& names,
                    const std::vector<std::vector<double>>& rows);
 
