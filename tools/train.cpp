@@ -108,8 +108,9 @@ class Trainer {
     descend(files);
     training_.too_large = too_large(command_, setup_, plan_, objective_, training_);
     training_.known = global_minimum(setup_);
+    say_if_any(outlook(files.trajectory()));  // first, as it is the answer
     say_training(command_, training_);
-    say_outlook(files.trajectory());
+    say_end();
     command_.say(setup_.text());
     write(files.trajectory());
     files.remove();
@@ -155,28 +156,33 @@ class Trainer {
     if (!files.trajectory().contains(run_.run.step)) save(files);
   }
 
-  /// Where the run is going: to the infimum of a loss of classes, to infinity above it, or neither.
-  void say_outlook(const std::map<Index, std::vector<double>>& trajectory) {
+  /// Where the run is going: to the infimum of a loss of classes, or to infinity above it; empty where to
+  /// neither. f is left where the run is.
+  std::string outlook(const std::map<Index, std::vector<double>>& trajectory) {
     const Descent& run = run_.run;
-    if (!objective_.at(run.at.theta)) return;
-    const bool classes = objective_.facts().centred;
+    if (!objective_.at(run.at.theta)) return "";
     if (const Separation s = separation_at(objective_.here()); s.holds())
-      command_.say(
-          "every row is in its class, by a margin of " + with_error(s.margin, s.error) +
-          " or more: no point like that is stationary, as the last layer grows the loss falls strictly to "
-          "0. This is the global valley: nothing is wrong, and more steps lead further along it");
-    else if (const auto half = std::prev(trajectory.upper_bound(run.step / 2)); half->first < run.step) {
-      const Vector<double> weights =
-          Eigen::Map<const Vector<double>>(half->second.data(), setup_.point.weights.size());
-      const double least = classes ? least_loss_of_labels(setup_.point) : objective_.facts().infimum;
-      if (const auto before = objective_.at(setup_.parameters().extract(weights)))
-        say_if_any(outlook_text(outlook_of(*setup_.theory, setup_.point, *before, run.at, least), least,
-                                run.step - half->first));
-    }
+      return "every row is in its class, by a margin of " + with_error(s.margin, s.error) +
+             " or more: no point like that is stationary, as the last layer grows the loss falls strictly to "
+             "0. This is the global valley: nothing is wrong, and more steps lead further along it";
+    const auto half = std::prev(trajectory.upper_bound(run.step / 2));
+    if (half->first == run.step) return "";
+    const Vector<double> weights =
+        Eigen::Map<const Vector<double>>(half->second.data(), setup_.point.weights.size());
+    const std::optional<Iterate> before = objective_.at(setup_.parameters().extract(weights));
+    objective_.at(run.at.theta);
+    const LossFacts& facts = objective_.facts();
+    const double least = facts.centred ? least_loss_of_labels(setup_.point) : facts.infimum;
+    return before ? outlook_text(outlook_of(*setup_.theory, setup_.point, *before, run.at, least), least,
+                                 run.step - half->first)
+                  : "";
+  }
+  /// What else there is to know of the end.
+  void say_end() {
     for (const std::string& line :
-         attention_lines(setup_.theory->layer_saturation(objective_.point_at(run.at.theta))))
+         attention_lines(setup_.theory->layer_saturation(objective_.point_at(run_.run.at.theta))))
       command_.say(line);
-    if (classes) say_if_any(contradictions_text(setup_));
+    if (objective_.facts().centred) say_if_any(contradictions_text(setup_));
   }
   void say_if_any(const std::string& line) {
     if (!line.empty()) command_.say(line);

@@ -5,22 +5,26 @@ from .results import ResultError, same_shape
 from .style import VERDICT_LOOK, say
 
 LEGEND = 4  # layers that have a label each; of more the first and the last
+ROUNDING = 1e-9
 TITLE = "share of saturated rows"
 
 
 def along_run(axes, result, steps):
-    """The share of saturated rows against the step, a curve for each layer, darker the deeper it is."""
+    """The share of saturated rows, and the mean entropy (1 uniform, 0 on one token), against the step: curves for each
+    layer, darker the deeper it is."""
     layers = result.texts("/entry/attention/layer")
-    shares = table(result, "/entry/attention/saturated", (steps.size, len(layers)))
+    shares, entropies = (table(result, f"/entry/attention/{name}", (steps.size, len(layers)))
+                         for name in ("saturated", "entropy"))
     if not np.isfinite(shares).any():
         say(axes, "attention: no row\nsees two tokens")
         return
     for position, (layer, values) in enumerate(zip(layers, shares.T)):
         labelled = len(layers) <= LEGEND or position in (0, len(layers) - 1)
-        axes.plot(steps, values, color=depth_colour(position, len(layers)), label=layer if labelled else None,
-                  marker="." if steps.size < 30 else "", markersize=3)
+        look = {"color": depth_colour(position, len(layers)), "marker": "." if steps.size < 30 else "", "markersize": 3}
+        axes.plot(steps, values, label=layer if labelled else None, **look)
+        axes.plot(steps, entropies[:, position], linestyle="--", **look)
     axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel(TITLE)
+    axes.set_ylabel("saturated rows (solid), entropy (dashed)")
 
 
 def over_depth(axes, result, verdicts):
@@ -46,7 +50,7 @@ def table(result, name, shape):
     values = result.numbers(name, 2, finite=False)
     same_shape(shape, **{name: values})
     known = values[np.isfinite(values)]
-    if ((known < 0) | (known > 1)).any():
+    if ((known < -ROUNDING) | (known > 1 + ROUNDING)).any():
         raise ResultError(f"{name}: found numbers outside of 0 to 1")
     return values
 

@@ -22,6 +22,8 @@ bool isolated(const CatalogueItem& item) {
 
 double distance(const CatalogueItem& a, const CatalogueItem& b) {
   if (a.kind == PointKind::zero_loss && b.kind == PointKind::zero_loss) return 0;  // the outputs are Y
+  if (a.to_infimum != b.to_infimum) return kInfinity;
+  if (a.to_infimum) return 0;  // no points, but ways to the same infimum
   return isolated(a) || isolated(b) ? signature_distance(a.function, b.function)
                                     : output_distance(a.function, b.function);
 }

@@ -204,7 +204,11 @@ class NetworkDescents(ToolTest):
         separable.write(self.path("p.h5"))
         out = self.done("basin-stationary", "p.h5", "-o", "c.h5", "--starts", 3, "--steps", 3000)
         self.assertEqual(set(self.verdicts()), {"global valley"})
+        self.assertEqual(list(self.column("entries/count")), [3])  # no points, but ways to the same infimum
+        self.assertIn("the loss falls to its infimum 0, which no point attains", out)
         self.assertIn("global valley: no point, but as good as a global minimum", out)
+        out = self.done("basin-train", "p.h5", "-o", "run.h5", "--method", "lbfgs", "--steps", 200)
+        self.assertTrue(out.startswith("every row is in its class, by a margin of "), out)
         # all inputs alike, with both labels: the least is attained where the classes tie
         tied = Small(labels=[0, 1, 0, 1, 1, 0])
         tied.X = np.repeat(tied.X[:1], 6, axis=0)
@@ -327,6 +331,7 @@ class NetworkDescents(ToolTest):
             file["model/architecture"], file["data/X"], file["data/Y"] = json.dumps(network), np.ones((1, 1, 1)), np.full((1, 1, 1), 2.0)
             file["parameters/in.W"] = np.full((1, 1), 0.5)
         out = self.done("basin-train", "p.h5", "-o", "t.h5", "--steps", 300, "--tolerance", 0)
+        self.assertTrue(out.startswith("bad valley"), out)
         words = re.search(r"bad valley, if it goes on like this: over the last (\d+) steps the loss fell by (\S+) and is still (\S+) above 0, the "
                           r"least it could be, while \|theta\| (\S+) -> (\S+), \|grad f\| (\S+) -> (\S+); no point", out)
         self.assertIsNotNone(words, out)

@@ -125,6 +125,16 @@ TEST_CASE("points that are known less well than the tolerance may differ by thei
   CHECK(same_point(a, b));
 }
 
+TEST_CASE("all ways to the infimum are one entry, other valleys by their outputs") {
+  CatalogueItem a = item(PointKind::valley, 1e-3, 1), b = item(PointKind::valley, 1e-9, 2), c = b, d = a;
+  a.to_infimum = b.to_infimum = true;
+  const Catalogue found = make_catalogue({a, b, c, d}, std::nullopt);
+  REQUIRE(found.entries.size() == 3);
+  CHECK(found.entry_of[0] == found.entry_of[1]);
+  CHECK(found.verdicts ==
+        std::vector{Verdict::global_valley, Verdict::global_valley, Verdict::valley, Verdict::valley});
+}
+
 TEST_CASE("an empty catalogue is one") {
   const Catalogue c = make_catalogue({}, std::nullopt);
   CHECK(c.entries.empty());

@@ -14,6 +14,9 @@ std::string lowest_text(const CatalogueData& data, const Catalogue& c) {
   if (c.known_refuted)
     return "the global minimum is not " + number(data.known->loss, 10) + " (" + data.source() +
            "): lowest loss found f = " + number(c.lowest, 10);
+  if (std::find(c.verdicts.begin(), c.verdicts.end(), Verdict::global_valley) != c.verdicts.end())
+    return "the loss falls to its infimum 0, which no point attains; lowest loss found f = " +
+           number(c.lowest, 10);
   if (!c.lowest_known)
     return "the global minimum is not known; lowest loss found f = " + number(c.lowest, 10);
   return "global minimum f = " + number(c.lowest, 10) +
