@@ -1,6 +1,7 @@
 """basin-evaluate: the gradient of the loss, block by block."""
 import numpy as np
 
+from . import depth
 from .model import footer, trainable_blocks
 from .results import ResultError
 from .scales import use_log
@@ -11,9 +12,12 @@ MANY_BLOCKS = 6  # from which on their names stand upright, without shapes and n
 
 
 def pictures(result, scale):
-    """(name, figure) of the picture of an evaluation."""
+    """(name, figure) of each picture of an evaluation."""
     blocks = read_blocks(result)
     gradient = np.concatenate([block.ravel() for block in blocks.values()])
+    norms = np.array([np.linalg.norm(block) for block in blocks.values()])
+    over_depth = depth.pictures("Gradient of the loss by block, over depth", list(blocks), [("norm of the gradient", norms, None)],
+                                scale, footer(result))
     unit = exponent_for(gradient)
     blocks = {name: in_units(block, unit) for name, block in blocks.items()}
     gradient = in_units(gradient, unit)
@@ -28,7 +32,7 @@ def pictures(result, scale):
         entries, norms = figure.subplots(1, 2, width_ratios=(2.2, 1))
     draw_entries(entries, blocks, use_log(np.abs(gradient), scale))
     draw_norms(norms, blocks, scale)
-    return [("gradient", figure)]
+    return [("gradient", figure), *over_depth]
 
 
 def read_blocks(result):

@@ -1,7 +1,9 @@
 """basin-hessian: read the eigenvalues and choose the pictures."""
 from dataclasses import replace
 
-from . import extremes, sheet, spectrum
+import numpy as np
+
+from . import depth, extremes, sheet, spectrum
 from .model import footer
 from .results import ResultError, same_shape
 from .units import exponent_for, in_units
@@ -21,6 +23,8 @@ def pictures(result, scale):
     parts = sheet.read_parts(result) if on_sheet else []
     if parts:
         drawn.append(("sheet", sheet.draw(parts, f"Spectrum of the {whole_matrix(result, found)}", lines)))
+    if "/entry/block_norms" in result:
+        drawn += over_depth(result, scale, lines)
     if not found:
         return drawn
     ends = {name: read_end(result, name) for name in found if name != "spectrum"}
@@ -36,6 +40,17 @@ def pictures(result, scale):
         drawn.append(("spectrum", spectrum.draw_sorted(operator, values, errors, scale, lines, unit)))
         drawn.append(("histogram", spectrum.draw_histogram(operator, values, errors, scale, lines, unit)))
     return drawn
+
+
+def over_depth(result, scale, lines):
+    """The picture of traces and norms of the diagonal blocks, where the network has layers that are repeated."""
+    group = "/entry/block_norms"
+    names = result.texts(f"{group}/blocks")
+    norms, norm_errors = (np.diagonal(result.numbers(f"{group}/{key}", 2)) for key in ("frobenius", "frobenius_errors"))
+    traces, trace_errors = (result.numbers(f"{group}/{key}", 1) for key in ("trace", "trace_errors"))
+    same_shape((len(names),), **{f"{group}/frobenius": norms, f"{group}/trace": traces, f"{group}/trace_errors": trace_errors})
+    return depth.pictures(f"Blocks of the {whole_matrix(result, [])}, over depth", names,
+                          [("trace", traces, trace_errors), ("Frobenius norm", norms, norm_errors)], scale, lines)
 
 
 def matrix_name(result, name):

@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from . import conditions
+from . import conditions, depth
 from .model import footer
 from .results import same_shape
 from .scales import use_log
@@ -65,6 +65,7 @@ def pictures(result, scale):
     """(name, figure) of each picture of an NTK result."""
     ends = conditions.read(result)
     lines = footer(result)
+    over_depth = draw_depth(ends, scale, lines) if "/entry/rows" in result else []
     if len(ends) > MOST and "/entry/rows" in result:
         lines = [*lines, f"the first {MOST - 1} kernels and the sum, of {len(ends)} in the file"]
         ends = [*ends[:MOST - 1], ends[-1]]
@@ -75,7 +76,19 @@ def pictures(result, scale):
         kernels = [Kernel(kernel.name, *(in_units(values, unit) for values in (kernel.eigenvalues, kernel.lower, kernel.upper)),
                           unit) for kernel in kernels]
         drawn.insert(0, ("eigenvalues", draw(kernels, scale, lines)))
-    return drawn
+    return drawn + over_depth
+
+
+def draw_depth(ends, scale, lines):
+    """The picture of the largest eigenvalues of kernels of single blocks over depth, and of the smallest if some are known to
+    be above 0."""
+    unit = unit_text(ends[0].unit)
+    largest = np.array([end.largest for end in ends])
+    smallest = np.array([end.least if end.positive else np.nan for end in ends])
+    quantities = [(r"$\lambda_\mathrm{max}$" + unit, largest, None)]
+    if np.isfinite(smallest).any():
+        quantities.append((r"$\lambda_\mathrm{min}$, where above 0" + unit, smallest, None))
+    return depth.pictures("Kernels of single blocks, over depth", [end.name for end in ends], quantities, scale, lines)
 
 
 def read_kernel(result, name):

@@ -290,6 +290,7 @@ class Networks(ToolTest):
             self.done("basin-ntk", "p.h5", "-o", name, "--kernels", kernels)
             drawn = subprocess.run([ROOT / "analysis/basin-plot", name, "-o", "pics", "--format", "png", "--dpi", "50"], cwd=self.folder, capture_output=True)
             self.assertEqual(drawn.returncode, 0, drawn.stderr)
+            self.assertEqual(self.path(f"pics/{name[:-3]}_depth.png").exists(), kernels == "blocks")
 
     def test_the_other_kernel_and_products(self):
         J, counting, _, _, _ = self.problem_of("bert_token")
