@@ -285,7 +285,7 @@ class Networks(ToolTest):
         self.assertGreater(found, 0.98 * rate)
 
     def test_pictures(self):
-        self.problem_of("bert_token")
+        self.problem_of("skyformer_softmax")
         for name, kernels in (("all.h5", "blocks"), ("some.h5", "blocks.0.attention.*,blocks.0.mlp.*")):
             self.done("basin-ntk", "p.h5", "-o", name, "--kernels", kernels)
             drawn = subprocess.run([ROOT / "analysis/basin-plot", name, "-o", "pics", "--format", "png", "--dpi", "50"], cwd=self.folder, capture_output=True)
