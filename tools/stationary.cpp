@@ -26,7 +26,7 @@ const Introduction kIntroduction = {
     "       basin-stationary merge A.h5 B.h5 ... -o CATALOGUE.h5",
     R"(From every start the loss is descended, then the point is polished by Newton steps to a gradient at rounding level,
 and judged: global minimum, suboptimal strict local minimum, saddle with its index, degenerate, or a valley to
-infinity; the Hessian is counted modulo the symmetries of the model. Points that are the same modulo symmetry are one
+infinity (under cross-entropy also the global valley, along which the loss falls to its infimum); the Hessian is counted modulo the symmetries of the model. Points that are the same modulo symmetry are one
 entry of the catalogue.
 
 Start k draws the trained blocks with --init and --gain from a seed of its own, which depends on --seed and k alone;

@@ -120,6 +120,11 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
     throw InputError("--steps " + std::to_string(plan.stopping.steps) + ": expected 0 to 1000000000");
 
   const std::string step = command.get<std::string>("step");
+  if (plan.method == "gd" && (step == "certificate" || step == "guaranteed") && !setup.single_attention())
+    throw InputError(
+        "--step " + step +
+        ": known for a single attention layer under squared loss alone; expected flow, auto or a "
+        "positive number");
   if (plan.method == "gd" && step == "certificate") {
     plan.descent = std::make_unique<GradientDescent>(certificate_option(command, setup));
   } else if (plan.method == "gd" && step == "guaranteed") {
