@@ -1,5 +1,6 @@
 #include "basin/network/stages.h"
 
+#include "basin/network/layer_types.h"
 #include "support/deep_network.h"
 
 using namespace basin;
@@ -25,9 +26,9 @@ TEST_CASE("chains and repetitions are opened, other layers are not; copies are o
 }
 
 TEST_CASE("a layer alone is one stage") {
-  const ModelPoint<double> point = make_instance({"one", 2, 3, 4, 1, 2, 2});
-  const auto all = stages(point.model->network());
+  const auto alone = make_layer<double>({"linear", {{"outputs", Index{2}}}}, {3, 4});
+  const auto all = stages(*alone);
   REQUIRE(all.size() == 1);
-  CHECK(all[0].layer == &point.model->network());
-  CHECK(all[0].blocks == point.model->network().blocks().size());
+  CHECK(all[0].layer == alone.get());
+  CHECK(all[0].blocks == 2);
 }
