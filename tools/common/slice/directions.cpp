@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <memory>
@@ -37,18 +36,6 @@ Index parse_count(const std::string& option, const std::string& text) {
   const Index k = parse_index(text).value_or(0);
   if (k < 1) throw InputError(option + ": found '" + text + "'; expected a number from 1");
   return k;
-}
-
-/// The points that a file names, all blocks: of a run without a dataset those of its trajectory.
-std::vector<Given> points_in(const std::string& option, const std::string& where, const Setup& setup) {
-  std::error_code error;
-  const bool file = std::filesystem::is_regular_file(where, error) && !is_safetensors(where);
-  const std::string theta = "/trajectory/theta";
-  const bool run = file && [&] {
-    const hdf5::Reader reader(where);
-    return reader.has(theta) && !reader.has("/data");
-  }();
-  return read_rows("--" + option + " to:", run ? where + ":" + theta : where, setup, true);
 }
 
 /// The blocks that may move, of those that are trained, where an option says so; nothing: all of them.
@@ -200,15 +187,15 @@ class Maker {
   /// theta of another point minus theta here.
   Direction towards(const Setup& at, const std::string& option, const std::string& where) const {
     if (where.empty()) throw InputError("--" + option + " to: expected to:FILE");
-    const std::vector<Given> points = points_in(option, where, setup_);
-    const Vector<double>& there = points.back().weights;
+    const Given point = read_point("--" + option + " to:", where, setup_);
+    const Vector<double>& there = point.weights;
     for (const auto& e : setup_.parameters().entries())
       if (&at == &setup_ && !e.trainable() &&
           there.segment(e.offset, e.block.size()) != setup_.point.weights.segment(e.offset, e.block.size()))
         throw InputError(where + ": its " + e.block.name + " differs from that of " + setup_.input +
                          ", but is not trained; add it to --train");
     return of(at.parameters().extract(there) - at.point.theta(),
-              "to " + where + (points.size() > 1 ? ", the last of its points" : ""));
+              "to " + where + (point.row < 0 ? "" : ", row " + std::to_string(point.row)));
   }
 
   /// Its vector and where that is from. what: the option and its text.
