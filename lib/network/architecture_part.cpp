@@ -1,5 +1,7 @@
 #include "basin/network/architecture_part.h"
 
+#include <optional>
+
 #include "basin/linalg/errors.h"
 #include "basin/linalg/words.h"
 #include "basin/network/layer_types.h"
@@ -13,8 +15,7 @@ LayerDescription chain_of(std::string name, Layers layers) {
   return {"chain", {}, std::move(name), std::move(layers)};
 }
 
-/// Layer number `index` of a list and what it is made of, each repetition written out as a chain: called by
-/// the same names.
+/// A layer with each of its repetitions as a chain: what is inside is called by the same names.
 LayerDescription written_out(const LayerDescription& layer) {
   const auto times = layer.options.find("times");
   if (times == layer.options.end()) return layer;
@@ -59,19 +60,6 @@ Way way_to(const Architecture& architecture, const std::string& path) {
   return way;
 }
 
-/// The layers that come before the end of the way, seen from the input of these.
-Layers before(const Layers& layers, const std::vector<std::size_t>& indices, std::size_t depth,
-              const std::string& inside) {
-  const std::size_t l = indices[depth];
-  Layers first;
-  if (inside != "branches") first.assign(layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(l));
-  if (depth + 1 == indices.size()) return first;
-  const LayerDescription& container = layers[l];
-  Layers rest = before(container.layers, indices, depth + 1, layer_type(container.type).inside);
-  if (!rest.empty()) first.push_back(chain_of(container.name, std::move(rest)));
-  return first;
-}
-
 }  // namespace
 
 LayerPlace layer_at(const Architecture& architecture, const std::string& path) {
@@ -88,17 +76,6 @@ LayerPlace layer_at(const Architecture& architecture, const std::string& path) {
   for (const std::string& known : nearest(path, paths, 5)) list += (list.empty() ? "" : ", ") + known;
   throw InputError("unknown layer " + shown(path) + "; expected one of " + list +
                    (paths.size() > 5 ? ", ... (" + std::to_string(paths.size()) + " layers)" : ""));
-}
-
-std::optional<Architecture> part_before(const Architecture& architecture, const std::string& path) {
-  Way way = way_to(architecture, path);
-  Layers layers = before(way.network.layers, way.indices, 0, "layers");
-  if (layers.empty()) return std::nullopt;
-  // One layer alone would have no prefix.
-  if (layers.size() == 1) layers = {chain_of("", std::move(layers))};
-  way.network.layers = std::move(layers);
-  way.network.loss = {};
-  return way.network;
 }
 
 Architecture with_layers_at(const Architecture& architecture, const std::string& path,

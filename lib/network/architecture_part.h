@@ -1,7 +1,6 @@
-/// Parts of a network, found by what their blocks are called by.
+/// Layers inside a network, found by what their blocks are called by.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,11 +18,6 @@ struct LayerPlace {
 /// Throws InputError for a path that no layer with blocks of its own has, naming those there are, and as
 /// `blocks`.
 LayerPlace layer_at(const Architecture& architecture, const std::string& path);
-
-/// What comes before a layer: the network whose output is that layer's input, under half of the squared
-/// loss, its blocks called as before. Nothing where the layer takes the inputs themselves. Throws as
-/// layer_at.
-std::optional<Architecture> part_before(const Architecture& architecture, const std::string& path);
 
 /// The same network with these layers, one after another, in the place of that one; all other blocks are
 /// called as before, in the same order. Throws as layer_at.

@@ -7,6 +7,7 @@
 #include "basin/model/perturbation.h"
 #include "basin/network/attention_spec.h"
 #include "basin/network/layer_types.h"
+#include "basin/network/saved_layers.h"
 
 namespace basin {
 namespace {
@@ -29,7 +30,7 @@ Vector<double> weights_by_name(const ParameterLayout& to, const ModelPoint<doubl
   return weights;
 }
 
-/// The same inputs under other targets, or the layer's inputs with a mask of their own.
+/// Inputs under targets that nothing depends on.
 std::shared_ptr<const Data<double>> with_zero_targets(Data<double> data, Index rows, Index width) {
   data.Y = Matrix<double>::Zero(rows, width);
   data.labels.clear();
@@ -41,32 +42,33 @@ struct LayerInputs {
   Mask mask;
 };
 
-/// What comes out of layers that have none, and are no model.
-Matrix<double> without_parameters(const Layer<double>& network, const Data<double>& data) {
-  const Shape in = network.input();
-  Saved<double> saved;
-  saved.context = data.context(0, data.samples, in.tokens);
-  Batch<double> y;
-  network.value({nullptr, 1, 0, {}}, {data.X.data(), 1, data.samples * in.tokens, in.width}, saved, y);
-  return y[0];
-}
-
+/// What the layer is given, some samples at a time.
 LayerInputs inputs_of(const ModelPoint<double>& point, const std::string& path) {
-  const auto part = part_before(point.model->architecture(), path);
-  if (!part) return {point.data->X, point.data->mask};
-  LayerInputs inputs = {{}, point.data->mask};
-  const auto network = make_network<double>(*part);
-  network->mask(inputs.mask);
-  if (network->blocks().empty()) {
-    inputs.X = without_parameters(*network, *point.data);
-    return inputs;
+  constexpr Index kRows = 1024;  // whose activations are in memory together, of every layer
+  const Layer<double>& network = point.model->network();
+  const Data<double>& data = *point.data;
+  const Shape in = network.input();
+  Vector<double> made;
+  const Vector<double>& u = point.model->network_weights(point.weights, made);
+  const BlockView<const double> w(u.data(), 1, u.size(), point.model->network_parameters().weight_slots());
+  const Index each = std::max<Index>(1, kRows / in.tokens);
+  LayerInputs inputs;
+  Saved<double> saved;
+  Batch<double> y;
+  for (Index first = 0; first < data.samples; first += each) {
+    const Index count = std::min(each, data.samples - first);
+    saved.context = data.context(first, count, in.tokens);
+    network.value(w, {data.X.data() + first * in.size(), 1, count * in.tokens, in.width}, saved, y);
+    for_each_saved(point.model->architecture(), saved, [&](const SavedLayer& layer) {
+      if (layer.prefix != path + ".") return;
+      const auto x = layer.saved.input[0];
+      if (first == 0) inputs.X.resize(data.samples * x.rows() / count, x.cols());
+      inputs.X.middleRows(first * x.rows() / count, x.rows()) = x;
+      const auto mask = layer.saved.context.mask;
+      inputs.mask.insert(inputs.mask.end(), mask.begin(), mask.end());
+    });
   }
-  auto model = build<double>(*part, matching_blocks({"*"}, blocks(*part)));
-  const Shape out = model->network().output();
-  const ModelPoint<double> before = {
-      model, weights_by_name(model->parameters(), point),
-      with_zero_targets(*point.data, point.data->samples * out.tokens, out.width)};
-  inputs.X = before.linearize({.keep = false}).outputs();
+  if (!inputs.X.allFinite()) throw WorkError(path + ": what it is given is not finite");
   return inputs;
 }
 
