@@ -32,7 +32,7 @@ for instance on another machine; basin-slice merge joins the shares.
 )",
     R"(  basin-problem teacher -o problem.h5
   basin-slice problem.h5 -o slice.h5 --x -1:1:51 --y -1:1:51
-  basin-slice deep.h5 -o parts.h5 --u-blocks 'blocks.*.attention.*' --v-blocks 'blocks.*.mlp.*' --ignore biases,gains
+  basin-slice problem.h5 -o parts.h5 --u-blocks W_Q,W_K --v-blocks W_V,W_O
   basin-slice problem.h5 -o curvature.h5 --u largest --v smallest --quantities eigenvalues --x -1:1:11 --y -1:1:11
 )"};
 

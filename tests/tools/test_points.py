@@ -32,8 +32,8 @@ class Points(ToolTest):
         with h5py.File(self.path("e.h5")) as file:
             self.assertRegex(file["entry/model/weights"].asstr()[()], r"^rows\.h5:w, checksum [0-9a-f]+$")
         for message, *options in ((f"--at run.h5:{last + 1}: row {last + 1}: expected 0 to {last}", "--at", f"run.h5:{last + 1}"),
-                                  ("none.h5: cannot be opened", "--at", "none.h5"),
-                                  ("--at end.h5:data: found", "--at", "end.h5:data/labels"),
+                                  ("none.h5: no such file", "--at", "none.h5"),
+                                  ("end.h5: /data/labels: found int64", "--at", "end.h5:/data/labels"),
                                   ("--init: without effect with --at", "--at", "end.h5", "--init", "gaussian")):
             self.refused(2, message, "basin-evaluate", "p.h5", "-o", "x.h5", *options)
 
@@ -43,7 +43,7 @@ class Points(ToolTest):
                                         ("basin-ntk", "entry/summary/lambda_max", "--kernels", "sum"),
                                         ("basin-slice", "train_loss", "--x", "-1:1:3", "--y", "-1:1:3", "--kernel", "gaussian"),
                                         ("basin-train", "entry/run/loss", "--steps", 2, "--kernel", "gaussian"),
-                                        ("basin-stationary", "entry/entries/loss", "--starts", 0)):
+                                        ("basin-stationary", "entry/starts/start_loss", "--starts", 0)):
             if tool == "basin-stationary":
                 self.done(tool, "p.h5", "-o", "a.h5", "--overwrite", "--at", "run.h5:6", *options)
                 self.done(tool, "p.h5", "-o", "b.h5", "--overwrite", "--at", "end.h5", *options)
@@ -54,10 +54,10 @@ class Points(ToolTest):
 
     def test_runs_from_other_points_are_other_runs(self):
         self.done("basin-train", "p.h5", "-o", "on.h5", "--steps", 2, "--at", "run.h5:1")
-        self.refused(2, "is not the result of this run", "basin-train", "p.h5", "-o", "on.h5", "--steps", 2, "--at", "run.h5:2", "--resume")
+        self.refused(2, "is the result of another run", "basin-train", "p.h5", "-o", "on.h5", "--steps", 2, "--at", "run.h5:2", "--resume")
         with h5py.File(self.path("run.h5"), "r+") as file:  # the same words, other weights
             file["trajectory/theta"][1] = file["trajectory/theta"][1] * 1.01
-        self.refused(2, "is not the result of this run", "basin-train", "p.h5", "-o", "on.h5", "--steps", 2, "--at", "run.h5:1", "--resume")
+        self.refused(2, "is the result of another run", "basin-train", "p.h5", "-o", "on.h5", "--steps", 2, "--at", "run.h5:1", "--resume")
 
     def test_one_attention_layer(self):
         path, _ = self.problem()

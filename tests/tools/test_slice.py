@@ -497,12 +497,20 @@ class Networks(ToolTest):
             for name, a, b in zip(names, found[0], other):
                 np.testing.assert_array_equal(a, b, err_msg=name)
 
+    def test_along_a_symmetry_the_loss_is_constant(self):
+        """A number added to all classes, or to all keys of a head."""
+        LanguageModel().write(self.path("p.h5"))
+        self.done("basin-slice", "p.h5", "-o", "r.h5", "--u", "symmetry", "--v", "none", "--x", "-2:2:5")
+        loss = self.results("r.h5", "train_loss")
+        self.assertLess(np.ptp(loss), 1e-12 * loss.max())
+        self.assertAlmostEqual(float(self.results("r.h5", "entry/directions/u_symmetry_share")), 1, places=12)
+
     def test_refused(self):
         net = LanguageModel()
         net.write(self.path("p.h5"))
         self.problem(name="single.h5")
         for message, *args in (
-                ("--u symmetry: symmetries left out: those of this network", "--u", "symmetry"),
+                ("--u symmetry: symmetries left out: ", "--u", "symmetry", "--train", "positions.Pos"),
                 ("a canonical gauge is known for a single attention layer under squared loss only", "--normalise", "gauge"),
                 ("--u-blocks nix: unknown parameter block 'nix'; the model has 33, the nearest: ", "--u-blocks", "nix"),
                 ("--u-blocks blocks.*,head.*: head.* is not trained; add it to --train", "--train", "blocks.*", "--u-blocks", "blocks.*,head.*"),

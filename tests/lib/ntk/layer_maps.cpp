@@ -185,7 +185,7 @@ void check_layers(int first, int draws, int enough) {
           if (c.name == "rank_X" || c.name == "rank_A") independent = c.holds();
           if (c.name == "rank_local") local = c.holds();
         }
-        if (!local) CHECK(least <= 1e-9 * (1e-300 + most));
+        if (!local) CHECK(least <= 1e-9 * most + 1e-14 * all.norm());
         short_of_rank += local ? 0 : 1;
         // if and only if, once the tokens are linearly independent
         if (independent && local && !known.refuted()) {

@@ -235,13 +235,17 @@ class Maker {
                                    ? ": there is no symmetry with these trained blocks"
                                    : ": symmetries left out: " + symmetries.left_out()));
     Random random(command_.seed(), stream);
-    Direction d = of(flat_direction(at.point, random), "symmetry: the loss is constant along it");
-    if (d.vector.norm() == 0) {
+    const bool one_layer = at.single_attention().has_value();
+    Direction d;
+    if (one_layer) d = of(flat_direction(at.point, random), "symmetry: the loss is constant along it");
+    if (d.vector.size() == 0 || d.vector.norm() == 0) {
       const Index P = at.parameters().theta_size();
       Vectors<double> noise(P, 1), inside(P, 1);
       random.fill_normal(noise);
       symmetries.project(noise, inside);
-      d = of(inside.col(0), "symmetry: flat to first order only");
+      // what is known of other networks are shifts, which change nothing however long they are
+      d = of(inside.col(0), one_layer ? "symmetry: flat to first order only"
+                                      : "symmetry: a shift, the loss is constant along it");
     }
     d.vector *= at.point.theta().norm() / d.vector.norm();
     return d;
