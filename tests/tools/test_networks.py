@@ -292,10 +292,11 @@ class Networks(ToolTest):
                             "kernel": {"type": "gaussian", "bandwidth": 1.25}}]})
         for tool, args in (("basin-evaluate", ["--random", 2]), ("basin-hessian", ["--largest", 3, "--smallest", 2]),
                            ("basin-ntk", []), ("basin-slice", ["--x", "-1:1:5", "--y", "-1:1:5"]),
-                           ("basin-train", ["--steps", 5, "--ntk"]), ("basin-stationary", ["--starts", 2, "--train", "W_O"])):
+                           ("basin-train", ["--steps", 5, "--ntk"]), ("basin-stationary", ["--starts", 2, "--train", "W_O"]),
+                           ("basin-sweep", ["--sweep", "gain.W_O=1,2", "--repeats", 2])):
             with self.subTest(tool=tool):
                 for name in ("one", "two"):
-                    self.done(tool, f"{name}.h5", "-o", f"{tool}-{name}.h5", *args)
+                    self.done(tool, *(["problem"] if tool == "basin-sweep" else []), f"{name}.h5", "-o", f"{tool}-{name}.h5", *args)
                 compared = 0
                 with h5py.File(self.path(f"{tool}-one.h5")) as a, h5py.File(self.path(f"{tool}-two.h5")) as b:
                     def same(name, item):

@@ -503,7 +503,7 @@ class Networks(ToolTest):
         self.done("basin-slice", "p.h5", "-o", "r.h5", "--u", "symmetry", "--v", "none", "--x", "-2:2:5")
         loss = self.results("r.h5", "train_loss")
         self.assertLess(np.ptp(loss), 1e-12 * loss.max())
-        self.assertAlmostEqual(float(self.results("r.h5", "entry/directions/u_symmetry_share")), 1, places=12)
+        self.assertAlmostEqual(float(self.results("r.h5", "entry/directions/x_symmetry_share")), 1, places=12)
 
     def test_refused(self):
         net = LanguageModel()

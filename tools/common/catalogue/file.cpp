@@ -391,8 +391,7 @@ void read_attention(const hdf5::Reader& file, CatalogueData& data) {
   for (StartRecord& r : data.starts) r.attention = r.attention_before = data.shape.attention;
   if (layers == 0) return;
   LayerSaturation names;
-  for (const auto& [group, member] : {std::pair{"attention/", &StartRecord::attention},
-                                      {"attention_before/", &StartRecord::attention_before}})
+  const auto read = [&](const std::string& group, auto member) {
     LayerSaturation::numbers(names, [&](const std::string& name, double&) {
       const hdf5::Array table = file.read_numbers(kStarts + group + name, {count, layers});
       for (Index i = 0; i < table.values.size(); ++i)
@@ -401,6 +400,9 @@ void read_attention(const hdf5::Reader& file, CatalogueData& data) {
                                    if (name == other) value = table.values[i];
                                  });
     });
+  };
+  read("attention/", &StartRecord::attention);
+  read("attention_before/", &StartRecord::attention_before);
 }
 
 /// And the sizes of the shape that they tell.

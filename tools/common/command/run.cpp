@@ -33,8 +33,8 @@ std::string recipe_lines(const std::string& message) {
 
 int run(const std::string& name, const std::function<void()>& body) {
   handle_interrupts(name);
-  const auto say = [&](const std::string& lines, ExitCode code) {
-    std::cerr << name << ": " << lines << std::endl;
+  const auto say = [&](const std::string& what, ExitCode code) {
+    std::cerr << name << ": " << what << std::endl;
     return code;
   };
   const auto fail = [&](const std::string& message, ExitCode code) {
