@@ -189,8 +189,10 @@ LayerPlace place_of(const ModelPoint<double>& point, const std::string& path) {
   LayerPlace place = layer_at(point.model->architecture(), path);
   if (!has_token_maps(place.layer)) {
     const bool tied = place.layer.type == "linear";
-    throw InputError(path + (tied ? ": its weights are another layer's, too" : " is a " + place.layer.type) +
-                     "; expected an attention or linear layer with weights of its own");
+    throw InputError(
+        path +
+        (tied ? ": its weights are another layer's, too" : ": found a layer of type " + place.layer.type) +
+        "; expected an attention or linear layer with weights of its own");
   }
   return place;
 }

@@ -40,20 +40,20 @@ bool is_last(const Architecture& network, const std::string& path) {
   return prefix + block_prefixes(*layers).back() == path;
 }
 
-/// Tokens that count and see two real ones or more.
-Index tokens_with_a_choice(const LayerMaps& layer, bool causal, const Mask& counting) {
+/// Whether each token of the layer sees two real ones or more.
+std::vector<bool> choices(const LayerMaps& layer, bool causal) {
   const Index n = layer.tokens();
-  Index count = 0;
+  std::vector<bool> several;
   for (Index i = 0; i < layer.samples(); ++i) {
     Index before = 0, all = 0;
     const auto real = [&](Index k) { return layer.mask.empty() || layer.mask[i * n + k] != 0; };
     for (Index k = 0; k < n; ++k) all += real(k) ? 1 : 0;
     for (Index k = 0; k < n; ++k) {
       before += real(k) ? 1 : 0;
-      if ((counting.empty() || counting[i * n + k] != 0) && (causal ? before : all) >= 2) ++count;
+      several.push_back((causal ? before : all) >= 2);
     }
   }
-  return count;
+  return several;
 }
 
 }  // namespace
@@ -172,7 +172,8 @@ KernelConditions LayerConditions::of_outputs(std::size_t map, const Mask& counti
   return c;
 }
 
-/// Softmax of one number is 1, whatever queries and keys are.
+/// Softmax of one number is 1, whatever queries and keys are: outputs of such tokens do not move with them,
+/// nor does what a network makes of a sample that has no others.
 void LayerConditions::add_choice(const std::vector<std::size_t>& maps, const Mask& counting,
                                  KernelConditions& c) const {
   const bool scores =
@@ -180,24 +181,37 @@ void LayerConditions::add_choice(const std::vector<std::size_t>& maps, const Mas
   if (!scores) return;
   const AttentionSpec spec = attention_spec(with_defaults(layer_.place.layer), layer_.place.input);
   if (spec.kernel != KernelKind::softmax) return;
-  const auto rows = counting.empty()
-                        ? layer_.maps.front().X.rows()
-                        : static_cast<Index>(std::count_if(counting.begin(), counting.end(),
-                                                           [](std::uint8_t row) { return row != 0; }));
+  const std::vector<bool> several = choices(layer_, spec.options.causal);
+  const Index n = layer_.tokens();
+  Index found = 0, expected = 0;
+  if (last_) {
+    for (std::size_t a = 0; a < several.size(); ++a) {
+      if (!counting.empty() && counting[a] == 0) continue;
+      ++expected;
+      found += several[a] ? 1 : 0;
+    }
+  } else {
+    for (Index i = 0; i < layer_.samples(); ++i) {
+      if (layer_.first_row[i + 1] == layer_.first_row[i]) continue;
+      ++expected;
+      const auto first = several.begin() + i * n;
+      found += std::find(first, first + n, true) != first + n ? 1 : 0;
+    }
+  }
   c.conditions.push_back(
-      condition("choice", "each token attends to two tokens or more (softmax)", Role::necessary,
-                tokens_with_a_choice(layer_, spec.options.causal, counting), rows, true,
+      condition("choice",
+                last_ ? "each token attends to two tokens or more (softmax)"
+                      : "in each sample some token attends to two tokens or more (softmax)",
+                Role::necessary, found, expected, true,
                 "training values or outputs, too: a token that sees itself alone has no choice"));
 }
 
 KernelConditions LayerConditions::of(const std::vector<std::size_t>& maps,
                                      const Linearization<double>& at) const {
   KernelConditions c = network_conditions(at, blocks(maps), rows_);
-  if (last_) {
-    const Mask counting = rows_ == KernelRows::all ? Mask() : at.counting_rows();
-    if (gives_outputs(maps)) return of_outputs(maps[0], counting, std::move(c));
-    add_choice(maps, counting, c);
-  }
+  const Mask counting = rows_ == KernelRows::all ? Mask() : at.counting_rows();
+  if (gives_outputs(maps)) return of_outputs(maps[0], counting, std::move(c));
+  add_choice(maps, counting, c);
   if (layer_.maps.front().D.size() == 0) return c;
 
   Shortest local, size;

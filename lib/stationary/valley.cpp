@@ -29,6 +29,16 @@ bool fades(const Extent& now, const Extent* before, KernelKind kernel) {
   return false;
 }
 
+/// Whether some attention leaves less than it did.
+bool is_fainter(const Extent& now, const Extent& before) {
+  if (now.saturation.smallest_sum < before.saturation.smallest_sum ||
+      now.saturation.range > before.saturation.range)
+    return true;
+  for (std::size_t l = 0; l < now.layers.size(); ++l)
+    if (now.layers[l].left < before.layers[l].left) return true;
+  return false;
+}
+
 }  // namespace
 
 Extent extent_of(const NetworkTheory& theory, const ModelPoint<double>& point) {
@@ -83,6 +93,9 @@ Outlook outlook_of(const NetworkTheory& theory, const ModelPoint<double>& point,
   o.extent = extent_of(theory, here);
   o.before = extent_of(theory, point.at(before.theta));
   o.valley = valley_of(theory, here, o.extent, &o.before);
+  // attention that was as faint before fades no more: where nothing moves is no way to infinity
+  if (o.valley != Valley::exploding && !is_fainter(o.extent, o.before) && o.growth.factor() <= kGrowing)
+    o.valley = Valley::none;
   if (o.valley == Valley::none && o.growth.factor() > kGrowing) o.valley = Valley::exploding;
   o.along_symmetries = o.valley == Valley::none && o.growth.now > kGrowing * o.norm_before;
   return o;

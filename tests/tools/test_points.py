@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 from support import BLOCKS, ToolTest
-from test_networks import LanguageModel
+from test_networks import LanguageModel, Net
 
 
 class Points(ToolTest):
@@ -58,6 +58,22 @@ class Points(ToolTest):
         with h5py.File(self.path("run.h5"), "r+") as file:  # the same words, other weights
             file["trajectory/theta"][1] = file["trajectory/theta"][1] * 1.01
         self.refused(2, "is the result of another run", "basin-train", "p.h5", "-o", "on.h5", "--steps", 2, "--at", "run.h5:1", "--resume")
+
+    def test_weights_of_other_models_are_refused(self):
+        """Of as many numbers: heads of other sizes, in networks and in one layer."""
+        for name, H, d in (("a", 2, 2), ("b", 1, 4)):
+            Net(H=H, d=d).write(self.path(f"{name}.h5"))
+            self.problem(name=f"one-{name}.h5", H=H, d=d)
+            for problem in (name, "one-" + name):
+                self.done("basin-train", f"{problem}.h5", "-o", f"{problem}-run.h5", "--steps", 1)
+        for problem, at in (("a", "b"), ("one-a", "one-b"), ("a", "one-b"), ("one-a", "b")):
+            for tool, *options in (("basin-evaluate", "--at", f"{at}-run.h5"), ("basin-ntk", "--at", f"{at}-run.h5:0"),
+                                   ("basin-slice", "--u", f"to:{at}-run.h5", "--v", "none"),
+                                   ("basin-stationary", "--at", f"{at}-run.h5:/trajectory/theta:1", "--starts", 0)):
+                self.refused(2, "the weights are of another model: found ", tool, f"{problem}.h5", "-o", "x.h5", *options)
+        (self.path("t.safetensors")).write_bytes((2).to_bytes(8, "little") + b"{}")
+        self.refused(2, "--at t.safetensors:0: found '0' after t.safetensors; expected the file alone", "basin-evaluate", "a.h5", "-o", "x.h5",
+                     "--at", "t.safetensors:0")
 
     def test_one_attention_layer(self):
         path, _ = self.problem()

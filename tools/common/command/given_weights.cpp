@@ -1,9 +1,12 @@
 #include "common/command/given_weights.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/words.h"
+#include "basin/network/architecture_json.h"
 #include "basin/single_layer/theory.h"
 #include "common/command/checksum.h"
 #include "common/command/tensors.h"
@@ -52,11 +55,43 @@ void find_points_of_run(const hdf5::Reader& file, Place& place) {
   place.dataset = kPointsOfRun;
 }
 
+/// The blocks of the model that a result is of; nothing for other files.
+std::optional<std::vector<ParameterBlock>> blocks_of_result(const hdf5::Reader& file) {
+  const std::string model = "/entry/model/";
+  if (file.has(model + "architecture"))
+    return blocks(architecture_from_json(file.read_string(model + "architecture")));
+  if (!file.has(model + "kernel") || !file.has(model + "H")) return std::nullopt;
+  const auto size = [&](const char* name) { return static_cast<Index>(file.read_number(model + name)); };
+  return attention_blocks(AttentionSpec{.tokens = size("n"),
+                                        .embedding = size("D"),
+                                        .heads = size("H"),
+                                        .head_dim = size("d"),
+                                        .outputs = size("D_out")});
+}
+
+/// A result has weights of its own model: refuses those for other blocks, which may be as many numbers.
+void check_model(const hdf5::Reader& file, const Setup& setup, const Place& place) {
+  const auto theirs = blocks_of_result(file);
+  if (!theirs) return;
+  const std::vector<ParameterBlock> ours = blocks(setup.architecture());
+  for (std::size_t b = 0; b < std::max(theirs->size(), ours.size()); ++b) {
+    const auto text = [b](const std::vector<ParameterBlock>& all) {
+      return b < all.size() ? all[b].name + " " + shape_text(all[b].shape) : "no more blocks";
+    };
+    if (text(*theirs) != text(ours))
+      throw place.error("the weights are of another model: found " + text(*theirs) + "; expected " +
+                        text(ours));
+  }
+}
+
 }  // namespace
 
 std::vector<Given> read_rows(const std::string& what, const std::string& where, const Setup& setup,
                              bool partial) {
   Place place = place_of(what, where);
+  if (is_safetensors(place.path) && !place.dataset.empty())
+    throw place.error("found '" + place.dataset + "' after " + place.path +
+                      "; expected the file alone, whose tensors are the weights");
   if (is_safetensors(place.path)) return {{NamedVectors(setup).read_weights(place.path), place.where, -1}};
   const hdf5::Reader file(place.path);
   find_points_of_run(file, place);
@@ -73,6 +108,7 @@ std::vector<Given> read_rows(const std::string& what, const std::string& where, 
   }
   if (place.dataset[0] == '/' && file.has_group(place.dataset))
     return {{NamedVectors(setup).read_weights(file, place.dataset), place.where, -1}};
+  check_model(file, setup, place);
   const hdf5::Array array = file.read_array(place.dataset);
   const Index size = setup.point.weights.size(), P = setup.parameters().theta_size();
   const Index width = array.shape.empty() ? 0 : array.shape.back();
