@@ -174,7 +174,7 @@ void check_layers(int first, int draws, int enough) {
             part.rows() <= part.cols() ? Vectors<double>(part.transpose()) : Vectors<double>(part));
         const double least = part.rows() <= part.cols() ? values[part.rows() - 1] : 0, most = values[0];
         const KernelConditions known = conditions.of(maps, at);
-        const double rounding = 1e-13 * (1e-300 + most);
+        const double rounding = 1e-13 * most + 1e-14 * all.norm();
         CHECK(known.upper_bound >= most * most * (1 - 1e-12));
         CHECK(std::sqrt(known.lower_bound().value) <= least * (1 + 1e-9) + rounding);
         if (known.refuted()) CHECK(least <= rounding);
