@@ -12,7 +12,7 @@
 namespace basin {
 namespace {
 
-constexpr Index kManyOutputs = Index{1} << 16U;  // half a megabyte a start
+constexpr Index kKeptOutputs = Index{1} << 16U;  // half a megabyte a start
 constexpr Index kSketch = 1024;
 
 /// 64 bits of a number that look random (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
@@ -68,7 +68,7 @@ Matrix<double> sketch(const Linearization<double>& at) {
 PointSignature output_signature(const ModelPoint<double>& point) {
   const Shape out = point.model->network().output();
   const Index rows = point.data->samples * out.tokens;
-  const bool many = rows * out.width > kManyOutputs;
+  const bool many = rows * out.width > kKeptOutputs;
   PointSignature f;
   try {
     const Linearization<double> at = point.linearize({.keep = false});
