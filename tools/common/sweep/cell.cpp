@@ -23,20 +23,6 @@ bool of_conditions(const std::string& what, const std::vector<std::string>& cond
          std::find(conditions.begin(), conditions.end(), what) != conditions.end();
 }
 
-void set_kernel(std::vector<Quantity>& quantities, const KernelAnalysis& kernel) {
-  const KernelMinimum& minimum = kernel.minimum;
-  const std::string& name = minimum.name;
-  set(quantities, name + "/lambda_min", minimum.lambda_min);
-  set(quantities, name + "/lambda_min_lower", minimum.lower);
-  set(quantities, name + "/lambda_min_upper", minimum.upper);
-  set(quantities, name + "/lambda_max", minimum.lambda_max);
-  set(quantities, name + "/rank", static_cast<double>(minimum.rank));
-  const Definiteness verdict = minimum.definiteness();
-  set(quantities, name + "/positive_definite", verdict == Definiteness::definite ? 1 : 0);
-  set(quantities, name + "/in_theory_only", verdict == Definiteness::in_theory ? 1 : 0);
-  set(quantities, name + "/singular", verdict == Definiteness::singular ? 1 : 0);
-}
-
 void set_conditions(std::vector<Quantity>& quantities, const KernelAnalysis& kernel) {
   const std::string& name = kernel.minimum.name;
   const Below bound = kernel.conditions.lower_bound();
@@ -59,6 +45,18 @@ void set(std::vector<Quantity>& quantities, const std::string& name, double valu
       return;
     }
   throw std::logic_error("no quantity " + name);
+}
+
+void set_kernel(std::vector<Quantity>& quantities, const std::string& name, const KernelMinimum& minimum) {
+  set(quantities, name + "/lambda_min", minimum.lambda_min);
+  set(quantities, name + "/lambda_min_lower", minimum.lower);
+  set(quantities, name + "/lambda_min_upper", minimum.upper);
+  set(quantities, name + "/lambda_max", minimum.lambda_max);
+  set(quantities, name + "/rank", static_cast<double>(minimum.rank));
+  const Definiteness verdict = minimum.definiteness();
+  set(quantities, name + "/positive_definite", verdict == Definiteness::definite ? 1 : 0);
+  set(quantities, name + "/in_theory_only", verdict == Definiteness::in_theory ? 1 : 0);
+  set(quantities, name + "/singular", verdict == Definiteness::singular ? 1 : 0);
 }
 
 std::vector<Quantity> layer_quantities(const LayerMeasures& measures) {
@@ -87,7 +85,7 @@ void measure_layer(const ModelPoint<double>& point, const std::vector<std::strin
   set(quantities, "loss", measured.loss);
   set(quantities, "gradient_norm", measured.gradient_norm);
   for (const KernelAnalysis& kernel : measured.kernels) {
-    if (measures.kernels) set_kernel(quantities, kernel);
+    if (measures.kernels) set_kernel(quantities, kernel.minimum.name, kernel.minimum);
     if (measures.conditions) set_conditions(quantities, kernel);
   }
   if (!measures.certificate) return;

@@ -62,26 +62,13 @@ std::vector<std::string> parse_measures(const std::string& list) {
   return found;
 }
 
-void set_network_kernel(std::vector<Quantity>& quantities, const std::string& name,
-                        const KernelMinimum& minimum) {
-  set(quantities, name + "/lambda_min", minimum.lambda_min);
-  set(quantities, name + "/lambda_min_lower", minimum.lower);
-  set(quantities, name + "/lambda_min_upper", minimum.upper);
-  set(quantities, name + "/lambda_max", minimum.lambda_max);
-  set(quantities, name + "/rank", static_cast<double>(minimum.rank));
-  const Definiteness verdict = minimum.definiteness();
-  set(quantities, name + "/positive_definite", verdict == Definiteness::definite ? 1 : 0);
-  set(quantities, name + "/in_theory_only", verdict == Definiteness::in_theory ? 1 : 0);
-  set(quantities, name + "/singular", verdict == Definiteness::singular ? 1 : 0);
-}
-
 void measure_kernels(const Linearization<double>& at, const std::string& kernels,
                      std::vector<Quantity>& quantities) {
   const std::vector<KernelSet> sets = kernel_sets_of(at.parameters(), kernels);
   const TrainedJacobian J(at, kInfinity);
   const auto measure = [&](KernelRows rows, const std::string& prefix) {
     for (const KernelAnalysis& kernel : network_kernels(at, J, sets, rows).kernels)
-      set_network_kernel(quantities, prefix + kernel.minimum.name, kernel.minimum);
+      set_kernel(quantities, prefix + kernel.minimum.name, kernel.minimum);
   };
   measure(KernelRows::counting, "");
   if (is_centred(at.point())) measure(KernelRows::centred, "centred/");

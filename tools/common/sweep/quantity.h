@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "basin/ntk/kernel_minimum.h"
+
 namespace basin::tools {
 
 /// A named number, "sum/lambda_min" or "loss": of a kernel, a condition or a spectrum, or of the whole.
@@ -15,5 +17,7 @@ struct Quantity {
 
 /// Gives the quantity of that name a value. Throws std::logic_error where there is none.
 void set(std::vector<Quantity>& quantities, const std::string& name, double value);
+/// Those of a kernel, "NAME/lambda_min" and so on: its ends, rank and verdict. Throws as `set`.
+void set_kernel(std::vector<Quantity>& quantities, const std::string& name, const KernelMinimum& minimum);
 
 }  // namespace basin::tools
