@@ -4,6 +4,7 @@
 #include "basin/curvature/symmetries.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
+#include "basin/model/row_copies.h"
 #include "common/catalogue/merge.h"
 #include "common/catalogue/search_options.h"
 #include "common/catalogue/summary.h"
@@ -185,7 +186,14 @@ std::string Search::leave() {
 
 void Search::write() {
   say_catalogue(command_, data_, catalogue_);
-  if (const std::string text = contradictions_text(setup_); !text.empty()) command_.say(text);
+  if (const std::string text = contradictions_text(setup_); !text.empty()) {
+    constexpr double kNear = 1e-3;  // of the bound
+    const double bound = least_loss_of_labels(setup_.point), above = catalogue_.lowest - bound;
+    command_.say(text + (above <= kNear * bound
+                             ? "; the lowest loss found is within " + number(std::max(above, 0.0), 2) +
+                                   " of that: no start can end lower by more"
+                             : ""));
+  }
   command_.verdict("global", std::all_of(catalogue_.verdicts.begin(), catalogue_.verdicts.end(),
                                          [](Verdict v) { return v == Verdict::global_minimum; }));
   hdf5::Writer file(output_.path(), output_.may_replace());

@@ -5,6 +5,7 @@
 
 #include "basin/linalg/dense.h"
 #include "basin/linalg/orthogonal.h"
+#include "basin/ntk/trained_kernel.h"
 
 namespace basin {
 
@@ -29,9 +30,12 @@ std::optional<double> convex_minimum(const ModelLoss& loss) {
   const auto P = static_cast<double>(f.size()), m = static_cast<double>(loss.point.output_size());
   if (!f.facts().quadratic || !is_convex(loss) || std::min(m, P) * m * P > kOperations) return std::nullopt;
   if (!f.at(Vector<double>::Zero(f.size()))) return std::nullopt;
-  // F = J theta: what is left of Y outside the range of J
-  const SingularPairs svd = singular_pairs(f.here().jacobian_transposed());  // J^T = left diag(s) right^T
-  Vector<double> r = f.data().Y.reshaped<Eigen::RowMajor>();
+  // F = F(0) + J theta: what is left of Y - F(0) outside the range of J, over the rows that count
+  const Linearization<double>& zero = f.here();
+  const Vectors<double> Jt = rows_of_kernel(zero, zero.jacobian_transposed(), KernelRows::counting);
+  const SingularPairs svd = singular_pairs(Jt);  // J^T = left diag(s) right^T
+  const Vectors<double> missing = -zero.residual().reshaped<Eigen::RowMajor>().transpose();
+  Vector<double> r = rows_of_kernel(zero, missing, KernelRows::counting).row(0).transpose();
   const double targets = r.stableNorm();
   Index rank = 0;
   while (rank < svd.values.size() && svd.values[rank] > std::max(m, P) * kEps * svd.values[0]) ++rank;

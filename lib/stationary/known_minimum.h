@@ -13,7 +13,7 @@ namespace basin {
 /// there is `value` to rounding; for 0 by the residual.
 bool attains(const ModelLoss& loss, const Vector<double>& at, double value);
 
-/// Whether F is known to be linear in the trained blocks (NetworkTheory::is_linear) and the loss is convex in
+/// Whether F is known to be affine in the trained blocks (NetworkTheory::is_linear) and the loss is convex in
 /// F: then f is convex, and a stationary point a global minimum.
 bool is_convex(const ModelLoss& loss);
 

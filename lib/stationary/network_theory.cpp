@@ -1,11 +1,12 @@
 #include "basin/stationary/network_theory.h"
 
-#include "basin/ntk/trained_kernel.h"
-#include "basin/stationary/constant_symmetries.h"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include "basin/ntk/linear_certificate.h"
+#include "basin/ntk/trained_kernel.h"
+#include "basin/stationary/constant_symmetries.h"
 
 namespace basin {
 
@@ -44,8 +45,8 @@ double NetworkTheory::natural_length(const ModelPoint<double>& point) const {
   return std::sqrt(squares);
 }
 
-bool NetworkTheory::is_linear(const ModelPoint<double>& /*point*/) const {
-  return false;
+bool NetworkTheory::is_linear(const ModelPoint<double>& point) const {
+  return trains_last_layer_alone(*point.model);
 }
 
 PointSignature NetworkTheory::signature(const ModelPoint<double>& point) const {

@@ -44,7 +44,8 @@ class NetworkTheory {
   /// (jacobian_kernel_minimum); throws InputError where it takes more.
   virtual KernelMinimum trained_kernel(const Linearization<double>& at, double memory) const;
 
-  /// Whether F is known to be linear in the trained blocks together. Of any network: not.
+  /// Whether F is known to be affine in the trained blocks together. Of any network: where the last layer
+  /// alone is trained (trains_last_layer_alone).
   virtual bool is_linear(const ModelPoint<double>& point) const;
 
   /// What the point is as a function on the data. Of any network: the outputs.

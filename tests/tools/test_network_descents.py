@@ -218,12 +218,15 @@ class NetworkDescents(ToolTest):
         self.assertEqual(set(self.column("starts/kind_code", "t.h5")), {1})
         self.assertEqual(set(self.column("starts/symmetry_modes", "t.h5")), {1})
         self.assertIn("the loss cannot be below 4.158883", out)
+        self.assertIn("global minimum f = 4.158883083 (as f is convex in head.b)", out)
+        self.assertEqual(set(self.verdicts("t.h5")), {"global minimum"})
         # contradicting labels elsewhere: no point is below the bound
         labels = [0, 1, 1, 0, 1, 0]
         contradicting = Small(labels)
         contradicting.X = contradicting.X[[0, 0, 1, 1, 2, 3]]
         contradicting.write(self.path("p.h5"))
-        self.done("basin-stationary", "p.h5", "-o", "d.h5", "--train", "head.*", "--starts", 2)
+        out = self.done("basin-stationary", "p.h5", "-o", "d.h5", "--train", "head.*", "--starts", 2, "--steps", 2000)
+        self.assertRegex(out, "the loss cannot be below 2.7725887: .*; the lowest loss found is within .*e-.* of that: no start can end lower")
         self.assertTrue((self.column("starts/loss", "d.h5") >= 4 * np.log(2)).all())
         self.assertNotIn("global valley", self.verdicts("d.h5"))
 
@@ -262,7 +265,7 @@ class NetworkDescents(ToolTest):
                 entries.append((self.column("starts/function", f"c{k}.h5")[0], self.verdicts(f"c{k}.h5")[0]))
             for function, verdict in entries:
                 np.testing.assert_allclose(function, entries[0][0], rtol=0, atol=1e-12 * np.linalg.norm(entries[0][0]))
-                self.assertEqual(verdict, "best known minimum")
+                self.assertEqual(verdict, "global minimum")  # f is convex in the head
         with h5py.File(self.path("rows.h5"), "w") as file:
             file["weights"] = [flat(w) for w in copies + [other]]
         self.done("basin-stationary", "p.h5", "-o", "all.h5", "--at", "rows.h5:weights", "--overwrite", "--dense-limit", 0)

@@ -1,5 +1,6 @@
 #include "basin/stationary/known_minimum.h"
 
+#include <Eigen/Cholesky>
 #include <catch2/catch.hpp>
 
 #include "basin/problem/constructions.h"
@@ -89,4 +90,38 @@ TEST_CASE("what is stated of the minimum is believed where f is what is said; el
   REQUIRE(least);
   CHECK(least->loss == convex_minimum(linear));
   CHECK(least->source == "as f is convex in W_V");
+}
+
+TEST_CASE("the last layer of a network alone: least squares over the rows that count, its bias held or not") {
+  const Architecture a = {.input = {2, 3},
+                          .layers = {{"linear", {{"outputs", Index{2}}}, "in"},
+                                     {"activation", {{"function", "tanh"}}},
+                                     {"linear", {{"outputs", Index{2}}}, "head"}}};
+  Data<double> data = {5, random_vectors(10, 3, 1), random_vectors(10, 2, 2)};
+  data.mask = {1, 1, 0, 1, 1, 1, 1, 0, 1, 1};
+  for (const bool bias : {true, false}) {
+    const auto model = build<double>(
+        a, bias ? std::vector<std::string>{"head.W", "head.b"} : std::vector<std::string>{"head.W"});
+    const ModelPoint<double> x = {model, random_vectors(model->parameters().weight_count(), 1, 3),
+                                  std::make_shared<Data<double>>(data)};
+    const ModelLoss loss = loss_of(x);
+    CHECK(is_convex(loss));
+    CHECK_FALSE(is_convex(loss_of(x.with_trainable({"head.W", "in.b"}))));
+    // by the normal equations
+    const auto& weights = x.weights;
+    const Matrix<double> W = Eigen::Map<const Matrix<double>>(weights.data(), 3, 2);
+    const Eigen::RowVector2d b = weights.segment(6, 2).transpose(), held = weights.tail(2).transpose();
+    Matrix<double> A(8, 3), Y(8, 2);
+    Index kept = 0;
+    for (Index row = 0; row < 10; ++row) {
+      if (data.mask[static_cast<std::size_t>(row)] == 0) continue;
+      A.row(kept) << (data.X.row(row) * W + b).array().tanh().matrix(), bias ? 1.0 : 0.0;
+      Y.row(kept++) = data.Y.row(row) - (bias ? Eigen::RowVector2d::Zero() : held);
+    }
+    const Matrix<double> Z = bias ? A : Matrix<double>(A.leftCols(2));
+    const Matrix<double> left = Y - Z * (Z.transpose() * Z).ldlt().solve(Z.transpose() * Y);
+    const auto least = convex_minimum(loss);
+    REQUIRE(least);
+    CHECK(*least == Approx(left.squaredNorm() / 2).epsilon(1e-10));
+  }
 }

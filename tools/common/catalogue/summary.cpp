@@ -74,7 +74,8 @@ void say_meanings(Command& command, const CatalogueData& data, const Catalogue& 
             Verdict::global_valley,
             "no point, but as good as a global minimum: every sample is in its class, and the loss falls "
             "to its infimum as the last layer grows"},
-        {Verdict::valley, "no point: descent would go on for ever; other starts may end lower"},
+        {Verdict::valley,
+         "no point: descent would go on for ever; whether other starts end lower is not known"},
         {Verdict::degenerate,
          "stationary, but flat to second order in some directions; symmetries of the network that are not "
          "known are among these, so that it may well be a minimum"},
