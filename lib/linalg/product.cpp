@@ -44,7 +44,7 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
     const S* right = right_factor.data + (Whole ? j : 0);
     for (Index l = 0; l < inner; ++l, left += left_factor.col_step, right += right_factor.row_step) {
       Pack<S> row[Packs];
-      for (int p = 0; p < Packs; ++p) row[p] = load(right + p * lanes);
+      for (int p = 0; p < Packs; ++p) row[p] = load(right + p * lanes), hold<S>(row[p]);
       if constexpr ((Ahead & kLeft) != 0) __builtin_prefetch(left + Rows * row_step, 0, 2);
       if constexpr ((Ahead & kRight) != 0)
         for (int p = 0; p < Packs; ++p) __builtin_prefetch(right + (Packs + p) * lanes, 0, 2);
@@ -99,20 +99,6 @@ void last_columns(const Terms<S>& terms, Index j, Tile<S> out, bool add) {
   if (!add) columns<1, false>(Terms<S>{}, j, part, out, false);
 }
 
-/// The terms one after the other, each in parts of at most kInner steps.
-template <class S>
-void sum_in_parts(const Terms<S>& terms, Tile<S> out, bool add) {
-  for (const auto& [left, right] : terms) {
-    if (left.empty() || right.empty()) continue;
-    for (Index l = 0; l < left.cols; l += kInner) {
-      const Index steps = std::min(kInner, left.cols - l);
-      sum_of_products<S>({{left.middle_cols(l, steps), right.middle_rows(l, steps)}}, out, add);
-      add = true;
-    }
-  }
-  if (!add) sum_of_products<S>({}, out);
-}
-
 /// a0 b0 a1 b1 ... of the first (High: second) halves of two packs.
 template <bool High, class S, std::size_t... I>
 Pack<S> interleave(Pack<S> a, Pack<S> b, std::index_sequence<I...>) {
@@ -139,12 +125,150 @@ void transpose_square(Tile<const S> in, Tile<S> out) {
   for (Index i = 0; i < lanes; ++i) store<S>(out.row(i), rows[i]);
 }
 
+// ---- large products ---------------------------------------------------------------------------------------
+
+// Large factors are copied, part by part, to where reading them is cheap: rows of a wide matrix stand in the
+// same few places of the first-level cache, and each on a page of its own. A panel of `right`, kDeep rows of
+// as many columns as a block of the result has, then stays in the first-level cache, kTall rows of `left` in
+// the second.
+constexpr Index kDeep = kPackBytes == 64 ? 128 : 192, kTall = 256;
+
+template <class S>
+struct PackedFactors {
+  Batch<S> left, right;
+};
+
+/// Parts of about the same size, at most `most`.
+Index balanced(Index size, Index most) {
+  const Index parts = (size + most - 1) / most;
+  return (size + parts - 1) / parts;
+}
+
+/// The columns j, ... of a factor that stands in rows or columns, `packs` packs of them, row after row; zero
+/// beyond its last column.
+template <class S>
+void pack_right(Tile<const S> right, Index j, Index packs, S* to) {
+  constexpr Index lanes = kLanes<S>;
+  const Index width = packs * lanes, there = std::min(width, right.cols - j), whole = there / lanes * lanes;
+  if (right.col_step != 1)
+    return transpose<S>(right.transpose().middle_rows(j, there), {to, right.rows, width, width, 1});
+  for (Index l = 0; l < right.rows; ++l, to += width) {
+    const S* const from = right.row(l) + j;
+    for (Index c = 0; c < whole; c += lanes) store<S>(to + c, load(from + c));
+    if (whole < there) store<S>(to + whole, load_part(from + whole, there - whole));
+  }
+}
+
+/// Groups of kRows rows, column after column; rows that are left over at the end are not copied.
+template <class S>
+void pack_left(Tile<const S> left, S* to) {
+  for (Index i = 0; i + kRows <= left.rows; i += kRows)
+    for (Index l = 0; l < left.cols; ++l)
+      for (Index r = 0; r < kRows; ++r) *to++ = left.row(i + r)[l * left.col_step];
+}
+
+/// As `block`, of copied factors.
+template <int Packs, bool Whole, class S>
+void packed_block(const S* left, Tile<const S> right, Index part, Tile<S> out, bool add) {
+  constexpr Index lanes = kLanes<S>;
+  Pack<S> sums[kRows][Packs];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 3
+    for (int p = 0; p < Packs; ++p) {
+      const S* const from = out.row(r) + p * lanes;
+      __builtin_prefetch(from + kRows * out.row_step, 1, 3);
+      sums[r][p] = !add ? Pack<S>{} : Whole ? load(from) : load_part(from, part);
+    }
+  const S* row_of_right = right.data;
+  for (Index l = 0; l < right.rows; ++l, left += kRows, row_of_right += Packs * lanes) {
+    Pack<S> row[Packs];
+#pragma GCC unroll 3
+    for (int p = 0; p < Packs; ++p) row[p] = load(row_of_right + p * lanes), hold<S>(row[p]);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 3
+      for (int p = 0; p < Packs; ++p) sums[r][p] = multiply_add<S>(left[r] - Pack<S>{}, row[p], sums[r][p]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 3
+    for (int p = 0; p < Packs; ++p)
+      if constexpr (Whole)
+        store<S>(out.row(r) + p * lanes, sums[r][p]);
+      else
+        store_part<S>(out.row(r), sums[r][p], part);
+}
+
+/// As `columns`: `right` is a panel that was copied, and so are groups of rows of `left`.
+template <int Packs, bool Whole, class S>
+void panel(Tile<const S> left, const S* packed_left, Tile<const S> right, Tile<S> out, bool add) {
+  Index i = 0;
+  for (; i + kRows <= out.rows; i += kRows)
+    packed_block<Packs, Whole>(packed_left + i * left.cols, right, out.cols, out.middle_rows(i, kRows), add);
+  for (; i < out.rows; ++i) block<1, Packs, Whole>(Terms<S>{{left, right}}, i, 0, out.cols, out, add);
+}
+
+template <class S>
+void packed_product(Tile<const S> left, Tile<const S> right, Tile<S> out, bool add) {
+  constexpr Index lanes = kLanes<S>;
+  thread_local PackedFactors<S> memory;
+  memory.left.resize(1, kTall, kDeep);
+  memory.right.resize(1, kDeep, kPacks * lanes);
+  S *const left_memory = memory.left[0].data(), *const right_memory = memory.right[0].data();
+  const Index tall = balanced(out.rows, kTall), deep = balanced(left.cols, kDeep);
+  for (Index i = 0; i < out.rows; i += tall)
+    for (Index l = 0; l < left.cols; l += deep) {
+      const Index rows = std::min(tall, out.rows - i), steps = std::min(deep, left.cols - l);
+      const Tile<const S> some_left = left.middle_rows(i, rows).middle_cols(l, steps);
+      pack_left(some_left, left_memory);
+      for (Index j = 0; j < out.cols;) {
+        const Index packs = (out.cols - j) / lanes;
+        const Index wide = packs == 4 ? 2 : std::clamp<Index>(packs, 1, kPacks), width = wide * lanes;
+        pack_right(right.middle_rows(l, steps), j, wide, right_memory);
+        const auto multiply = packs == 0  ? panel<1, false, S>
+                              : wide == 1 ? panel<1, true, S>
+                              : wide == 2 ? panel<2, true, S>
+                                          : panel<3, true, S>;
+        multiply(some_left, left_memory, {right_memory, steps, width, width, 1},
+                 out.middle_rows(i, rows).middle_cols(j, std::min(width, out.cols - j)), add || l > 0);
+        j += width;
+      }
+    }
+}
+
+/// Whether copying pays: a factor beyond the first-level cache, read again for many rows of the result.
+template <class S>
+bool is_large(const Term<S>& t, Tile<S> out) {
+  constexpr Index kEnough = 32, kNumbers = (32 << 10) / static_cast<Index>(sizeof(S));
+  return out.rows >= kEnough && t.right.rows * out.cols > kNumbers;
+}
+
+/// The terms one after the other, each copied or in parts of at most kInner steps.
+template <class S>
+void one_by_one(const Terms<S>& terms, Tile<S> out, bool add) {
+  for (const Term<S>& t : terms) {
+    if (t.left.empty() || t.right.empty()) continue;
+    if (is_large(t, out)) {
+      packed_product(t.left, t.right, out, add);
+      add = true;
+      continue;
+    }
+    for (Index l = 0; l < t.left.cols; l += kInner, add = true) {
+      const Index steps = std::min(kInner, t.left.cols - l);
+      sum_of_products<S>({{t.left.middle_cols(l, steps), t.right.middle_rows(l, steps)}}, out, add);
+    }
+  }
+  if (!add) sum_of_products<S>({}, out);
+}
+
 }  // namespace
 
 template <class S>
 void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add) {
   for (const Term<S>& t : terms)
-    if (t.left.cols > kInner) return sum_in_parts(terms, out, add);
+    if (!t.left.empty() && !t.right.empty() && (t.left.cols > kInner || is_large(t, out)))
+      return one_by_one(terms, out, add);
   constexpr Index lanes = kLanes<S>;
   Index j = 0;
   for (Index packs = out.cols / lanes; packs > 0;) {
@@ -177,6 +301,7 @@ void transpose(Tile<const S> in, Tile<S> out) {
 
 template <class S>
 void add_times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out) {
+  if (is_large<S>({left, W.transpose()}, out)) return packed_product<S>(left, W.transpose(), out, true);
   thread_local Batch<S> memory;
   memory.resize(1, W.cols, padded<S>(W.rows));
   transpose<S>(W, tile(memory[0]));

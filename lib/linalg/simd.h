@@ -45,6 +45,18 @@ template <class S>
 void store(S* to, Pack<S> pack) {
   *reinterpret_cast<typename PackOf<S>::InMemory*>(to) = pack;
 }
+/// Says that a pack that was loaded stays in a register: compilers like to read it again for each operation,
+/// and two reads in a cycle are all that processors do.
+template <class S>
+void hold(Pack<S>& pack) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(pack));  // NOLINT(hicpp-no-assembler): no instruction
+#elif defined(__AVX__)
+  asm("" : "+x"(pack));  // NOLINT(hicpp-no-assembler): no instruction
+#else
+  (void)pack;
+#endif
+}
 /// The first `count` numbers only; the others are zero.
 template <class S>
 Pack<S> load_part(const S* from, Index count) {

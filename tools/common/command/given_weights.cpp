@@ -19,12 +19,15 @@ namespace {
 struct Place {
   std::string what, where;         ///< the option, and what it is given
   std::string path, dataset, row;  ///< empty where there is none
-  InputError error(const std::string& why) const { return InputError(what + where + ": " + why); }
+  InputError error(const std::string& why) const {
+    return InputError(what + (where.empty() ? "''" : where) + ": " + why);
+  }
 };
 
 /// FILE, FILE:DATASET or FILE:DATASET:ROW, of which the first may have colons.
 Place place_of(const std::string& what, const std::string& where) {
   Place place = {what, where, where, "", ""};
+  if (where.empty()) throw place.error("found nothing; expected FILE, FILE:DATASET or FILE:DATASET:ROW");
   const auto exists = [](const std::string& path) {
     std::error_code error;  // of names that are too long: no such file
     return std::filesystem::exists(path, error);

@@ -128,6 +128,10 @@ class Maker {
     Normalisation normalisation = given_.value_or(Normalisation::none);
     if (kind == "random") {
       normalisation = given_.value_or(Normalisation::filter);
+      if (normalisation == Normalisation::gauge && !setup_.single_attention())
+        throw InputError(
+            "--normalise gauge: a canonical gauge is known for a single attention layer under squared loss "
+            "alone; found another network");
       if (!rest.empty()) stream = "line " + std::to_string(parse_count("--" + option + " " + text, rest));
       Random random(command_.seed(), stream);
       d.vector = random_direction(at.point, normalisation, random, canonical_gauge);
