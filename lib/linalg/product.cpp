@@ -130,7 +130,7 @@ void transpose_square(Tile<const S> in, Tile<S> out) {
 // Large factors are copied, part by part, to where reading them is cheap: rows of a wide matrix stand in the
 // same few places of the first-level cache, and each on a page of its own. A panel of `right`, kDeep rows of
 // as many columns as a block of the result has, then stays in the first-level cache, kTall rows of `left` in
-// the second.
+// the second. Rows of `left` that are contiguous are read where they are: a block reads a few at once.
 constexpr Index kDeep = kPackBytes == 64 ? 128 : 192, kTall = 256;
 
 template <class S>
@@ -159,17 +159,25 @@ void pack_right(Tile<const S> right, Index j, Index packs, S* to) {
   }
 }
 
-/// Groups of kRows rows, column after column; rows that are left over at the end are not copied.
+/// Groups of kRows rows of a factor that stands in columns (row_step 1), column after column; rows that are
+/// left over at the end are not copied.
 template <class S>
 void pack_left(Tile<const S> left, S* to) {
-  for (Index i = 0; i + kRows <= left.rows; i += kRows)
-    for (Index l = 0; l < left.cols; ++l)
-      for (Index r = 0; r < kRows; ++r) *to++ = left.row(i + r)[l * left.col_step];
+  constexpr Index kColumns = 8;  // at once: each cache line is read and written in one go
+  for (Index l = 0; l < left.cols; l += kColumns) {
+    const Index end = std::min(l + kColumns, left.cols);
+    for (Index i = 0; i + kRows <= left.rows; i += kRows)
+      for (Index c = l; c < end; ++c) {
+        const S* const from = left.data + c * left.col_step + i;
+        for (Index r = 0; r < kRows; ++r) to[i * left.cols + c * kRows + r] = from[r];
+      }
+  }
 }
 
-/// As `block`, of copied factors.
-template <int Packs, bool Whole, class S>
-void packed_block(const S* left, Tile<const S> right, Index part, Tile<S> out, bool add) {
+/// As `block`, of a panel of `right` that was copied, and as many rows of `left`: a copied group, or rows
+/// left_step apart.
+template <int Packs, bool Whole, bool Copied, class S>
+void packed_block(const S* left, Index left_step, Tile<const S> right, Tile<S> out, bool add) {
   constexpr Index lanes = kLanes<S>;
   Pack<S> sums[kRows][Packs];
 #pragma GCC unroll 16
@@ -178,17 +186,19 @@ void packed_block(const S* left, Tile<const S> right, Index part, Tile<S> out, b
     for (int p = 0; p < Packs; ++p) {
       const S* const from = out.row(r) + p * lanes;
       __builtin_prefetch(from + kRows * out.row_step, 1, 3);
-      sums[r][p] = !add ? Pack<S>{} : Whole ? load(from) : load_part(from, part);
+      sums[r][p] = !add ? Pack<S>{} : Whole ? load(from) : load_part(from, out.cols);
     }
   const S* row_of_right = right.data;
-  for (Index l = 0; l < right.rows; ++l, left += kRows, row_of_right += Packs * lanes) {
+  for (Index l = 0; l < right.rows; ++l, left += Copied ? kRows : 1, row_of_right += Packs * lanes) {
     Pack<S> row[Packs];
 #pragma GCC unroll 3
     for (int p = 0; p < Packs; ++p) row[p] = load(row_of_right + p * lanes), hold<S>(row[p]);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 3
-      for (int p = 0; p < Packs; ++p) sums[r][p] = multiply_add<S>(left[r] - Pack<S>{}, row[p], sums[r][p]);
+      for (int p = 0; p < Packs; ++p)
+        sums[r][p] =
+            multiply_add<S>((Copied ? left[r] : left[r * left_step]) - Pack<S>{}, row[p], sums[r][p]);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
@@ -197,15 +207,20 @@ void packed_block(const S* left, Tile<const S> right, Index part, Tile<S> out, b
       if constexpr (Whole)
         store<S>(out.row(r) + p * lanes, sums[r][p]);
       else
-        store_part<S>(out.row(r), sums[r][p], part);
+        store_part<S>(out.row(r), sums[r][p], out.cols);
 }
 
-/// As `columns`: `right` is a panel that was copied, and so are groups of rows of `left`.
+/// As `columns`, of a panel of `right` that was copied, and `left` in groups, or null.
 template <int Packs, bool Whole, class S>
-void panel(Tile<const S> left, const S* packed_left, Tile<const S> right, Tile<S> out, bool add) {
+void panel(Tile<const S> left, const S* groups, Tile<const S> right, Tile<S> out, bool add) {
   Index i = 0;
-  for (; i + kRows <= out.rows; i += kRows)
-    packed_block<Packs, Whole>(packed_left + i * left.cols, right, out.cols, out.middle_rows(i, kRows), add);
+  for (; i + kRows <= out.rows; i += kRows) {
+    const Tile<S> to = out.middle_rows(i, kRows);
+    if (groups != nullptr)
+      packed_block<Packs, Whole, true>(groups + i * left.cols, 0, right, to, add);
+    else
+      packed_block<Packs, Whole, false>(left.row(i), left.row_step, right, to, add);
+  }
   for (; i < out.rows; ++i) block<1, Packs, Whole>(Terms<S>{{left, right}}, i, 0, out.cols, out, add);
 }
 
@@ -221,7 +236,8 @@ void packed_product(Tile<const S> left, Tile<const S> right, Tile<S> out, bool a
     for (Index l = 0; l < left.cols; l += deep) {
       const Index rows = std::min(tall, out.rows - i), steps = std::min(deep, left.cols - l);
       const Tile<const S> some_left = left.middle_rows(i, rows).middle_cols(l, steps);
-      pack_left(some_left, left_memory);
+      const bool grouped = left.col_step != 1;
+      if (grouped) pack_left(some_left, left_memory);
       for (Index j = 0; j < out.cols;) {
         const Index packs = (out.cols - j) / lanes;
         const Index wide = packs == 4 ? 2 : std::clamp<Index>(packs, 1, kPacks), width = wide * lanes;
@@ -230,18 +246,20 @@ void packed_product(Tile<const S> left, Tile<const S> right, Tile<S> out, bool a
                               : wide == 1 ? panel<1, true, S>
                               : wide == 2 ? panel<2, true, S>
                                           : panel<3, true, S>;
-        multiply(some_left, left_memory, {right_memory, steps, width, width, 1},
+        multiply(some_left, grouped ? left_memory : nullptr, {right_memory, steps, width, width, 1},
                  out.middle_rows(i, rows).middle_cols(j, std::min(width, out.cols - j)), add || l > 0);
         j += width;
       }
     }
 }
 
-/// Whether copying pays: a factor beyond the first-level cache, read again for many rows of the result.
+/// Whether copying pays: a factor that is spread over more than the first-level cache, read again for many
+/// rows of the result.
 template <class S>
 bool is_large(const Term<S>& t, Tile<S> out) {
   constexpr Index kEnough = 32, kNumbers = (32 << 10) / static_cast<Index>(sizeof(S));
-  return out.rows >= kEnough && t.right.rows * out.cols > kNumbers;
+  return out.rows >= kEnough &&
+         std::max(t.right.rows * t.right.row_step, t.right.cols * t.right.col_step) > kNumbers;
 }
 
 /// The terms one after the other, each copied or in parts of at most kInner steps.
@@ -293,19 +311,20 @@ void transpose(Tile<const S> in, Tile<S> out) {
     for (Index j = 0; j < whole_cols; j += lanes)
       transpose_square(in.middle_rows(i, lanes).middle_cols(j, lanes),
                        out.middle_rows(j, lanes).middle_cols(i, lanes));
-  for (Index c = 0; c < in.cols; ++c) {
+  const bool whole = whole_rows == in.rows && in.rows == out.cols;
+  for (Index c = whole ? whole_cols : 0; c < in.cols; ++c) {
     for (Index r = c < whole_cols ? whole_rows : 0; r < in.rows; ++r) out.row(c)[r] = in.row(r)[c];
     std::fill(out.row(c) + in.rows, out.row(c) + out.cols, S(0));
   }
 }
 
 template <class S>
-void add_times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out) {
-  if (is_large<S>({left, W.transpose()}, out)) return packed_product<S>(left, W.transpose(), out, true);
+void times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out, bool add) {
+  if (is_large<S>({left, W.transpose()}, out)) return packed_product<S>(left, W.transpose(), out, add);
   thread_local Batch<S> memory;
   memory.resize(1, W.cols, padded<S>(W.rows));
   transpose<S>(W, tile(memory[0]));
-  sum_of_products<S>({{left, tile(memory[0])}}, out, true);
+  sum_of_products<S>({{left, tile(memory[0])}}, out, add);
 }
 
 template <>
@@ -315,20 +334,19 @@ void sum_of_products(std::initializer_list<Term<long double>> terms, Tile<long d
       long double sum = add ? out.row(i)[j] : 0;
       for (const Term<long double>& t : terms)
         for (Index c = 0; c < t.left.cols && !t.left.empty() && !t.right.empty(); ++c)
-          sum += t.left.row(i)[c * t.left.col_step] * t.right.row(c)[j];
+          sum += t.left.row(i)[c * t.left.col_step] * t.right.row(c)[j * t.right.col_step];
       out.row(i)[j] = sum;
     }
 }
 
 template <>
-void add_times_transpose(Tile<const long double> left, Tile<const long double> W, Tile<long double> out) {
-  for (Index i = 0; i < out.rows; ++i)
-    for (Index j = 0; j < out.cols; ++j)
-      for (Index c = 0; c < left.cols; ++c) out.row(i)[j] += left.row(i)[c * left.col_step] * W.row(j)[c];
+void times_transpose(Tile<const long double> left, Tile<const long double> W, Tile<long double> out,
+                     bool add) {
+  sum_of_products<long double>({{left, W.transpose()}}, out, add);
 }
 
-template void add_times_transpose(Tile<const double>, Tile<const double>, Tile<double>);
-template void add_times_transpose(Tile<const float>, Tile<const float>, Tile<float>);
+template void times_transpose(Tile<const double>, Tile<const double>, Tile<double>, bool);
+template void times_transpose(Tile<const float>, Tile<const float>, Tile<float>, bool);
 template void sum_of_products(std::initializer_list<Term<double>>, Tile<double>, bool);
 template void sum_of_products(std::initializer_list<Term<float>>, Tile<float>, bool);
 template void transpose(Tile<const double>, Tile<double>);

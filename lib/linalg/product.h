@@ -63,11 +63,10 @@ struct Term {
 /// not overlap a factor. Sizes are not checked. Any size will do; whole packs of columns (linalg/simd.h) are
 /// fastest.
 ///
-/// Made for the products of attention, a few dozen to a few hundred rows and columns, where a BLAS spends
-/// much of its time on copying factors into its own layout: here they are read in place, 8 rows and up to 3
-/// packs of columns of the result at a time in registers. Sums run over the terms in order and within each
-/// over `inner`: the same bits wherever the numbers stand, and for each entry whatever the other rows and
-/// columns.
+/// Small factors, of a few dozen rows and columns as attention has, are read in place, where a BLAS spends
+/// much of its time on copying them into its own layout; of large ones panels are copied as there. Sums run
+/// over the terms in order and within each over `inner`, each step rounded once where the processor can: the
+/// same bits wherever the numbers stand, and for each entry whatever the other rows and columns.
 template <class S>
 void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add = false);
 
@@ -75,11 +74,12 @@ void sum_of_products(std::initializer_list<Term<S>> terms, Tile<S> out, bool add
 template <>
 void sum_of_products(std::initializer_list<Term<long double>> terms, Tile<long double> out, bool add);
 
-/// out += left W^T, for W with col_step 1: left rows x inner, W cols x inner.
+/// out = left W^T, or out += with `add`, for W with col_step 1: left rows x inner, W cols x inner.
 template <class S>
-void add_times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out);
+void times_transpose(Tile<const S> left, Tile<const S> W, Tile<S> out, bool add = false);
 template <>
-void add_times_transpose(Tile<const long double> left, Tile<const long double> W, Tile<long double> out);
+void times_transpose(Tile<const long double> left, Tile<const long double> W, Tile<long double> out,
+                     bool add);
 
 /// out = in^T, zero beyond in.rows up to out.cols; out.rows = in.cols, both with col_step 1.
 template <class S>

@@ -60,12 +60,14 @@ void hold(Pack<S>& pack) {
 /// The first `count` numbers only; the others are zero.
 template <class S>
 Pack<S> load_part(const S* from, Index count) {
+  if (count == kLanes<S>) return load(from);
   Pack<S> pack{};
   for (Index i = 0; i < count; ++i) pack[i] = from[i];
   return pack;
 }
 template <class S>
 void store_part(S* to, Pack<S> pack, Index count) {
+  if (count == kLanes<S>) return store<S>(to, pack);
   for (Index i = 0; i < count; ++i) to[i] = pack[i];
 }
 /// a b + c, rounded once where the processor can. Written as a sum of a product, the compiler rounds it once

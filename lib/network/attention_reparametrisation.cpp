@@ -134,7 +134,7 @@ void AttentionReparametrisation<S>::adjoint(BlockView<const S> w, BlockView<cons
   for (Index j = 0; j < wbar.count(); ++j)
     for (Index h = 0; h < spec_.heads; ++h) {
       const Tile<const S> Pbar = product_slice(ubar, j, h);
-      if (wbar.has(kV)) add_times_transpose<S>(Pbar, slice(w, kO, 0, h), slice(wbar, kV, j, h));
+      if (wbar.has(kV)) times_transpose<S>(Pbar, slice(w, kO, 0, h), slice(wbar, kV, j, h), true);
       if (wbar.has(kO))
         sum_of_products<S>({{slice(w, kV, 0, h).transpose(), Pbar}}, slice(wbar, kO, j, h), true);
     }
@@ -151,7 +151,7 @@ void AttentionReparametrisation<S>::tangent_of_adjoint(BlockView<const S> w, Blo
     for (Index h = 0; h < spec_.heads; ++h) {
       const Tile<const S> Pbar = product_slice(ubar, 0, h);
       if (dwbar.has(kV) && dw.has(kO))
-        add_times_transpose<S>(Pbar, slice(dw, kO, j, h), slice(dwbar, kV, j, h));
+        times_transpose<S>(Pbar, slice(dw, kO, j, h), slice(dwbar, kV, j, h), true);
       if (dwbar.has(kO) && dw.has(kV))
         sum_of_products<S>({{slice(dw, kV, j, h).transpose(), Pbar}}, slice(dwbar, kO, j, h), true);
     }

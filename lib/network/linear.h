@@ -45,9 +45,9 @@ class Linear final : public Layer<S> {
                BlockView<S> wbar, Batch<S>* xbar) const override {
     const BatchView<const S> x = value.input;
     adjoint.input = ybar;
-    if (xbar) xbar->resize_zero(ybar.count(), x.rows(), x.cols());
+    if (xbar) xbar->resize(ybar.count(), x.rows(), x.cols());
     for (Index j = 0; j < ybar.count(); ++j) {
-      if (xbar) add_times_transpose<S>(tile(ybar[j]), tile(w(0, 0, 0)), tile((*xbar)[j]));
+      if (xbar) times_transpose<S>(tile(ybar[j]), tile(w(0, 0, 0)), tile((*xbar)[j]));
       if (wbar.has(0))
         sum_of_products<S>({{tile(x[0]).transpose(), tile(ybar[j])}}, tile(wbar(0, j, 0)), true);
       add_bias_adjoint(ybar, j, wbar);
@@ -59,11 +59,11 @@ class Linear final : public Layer<S> {
                           Saved<S>& tangent, BlockView<const S> dw, BatchView<const S> dybar,
                           BlockView<S> dwbar, Batch<S>* dxbar) const override {
     const BatchView<const S> x = value.input, dx = tangent.input, ybar = adjoint.input;
-    if (dxbar) dxbar->resize_zero(dybar.count(), x.rows(), x.cols());
+    if (dxbar) dxbar->resize(dybar.count(), x.rows(), x.cols());
     for (Index j = 0; j < dybar.count(); ++j) {
       if (dxbar) {
-        add_times_transpose<S>(tile(dybar[j]), tile(w(0, 0, 0)), tile((*dxbar)[j]));
-        if (dw.has(0)) add_times_transpose<S>(tile(ybar[0]), tile(dw(0, j, 0)), tile((*dxbar)[j]));
+        times_transpose<S>(tile(dybar[j]), tile(w(0, 0, 0)), tile((*dxbar)[j]));
+        if (dw.has(0)) times_transpose<S>(tile(ybar[0]), tile(dw(0, j, 0)), tile((*dxbar)[j]), true);
       }
       if (dwbar.has(0))
         sum_of_products<S>(

@@ -158,8 +158,8 @@ struct Projections {
     for (Index j = 0; j < dw.count(); ++j)
       for (Index h = 0; h < at.H; ++h) {
         const Tile<S> dXM = at.head(tangent, kXM, j, h);
-        if (dw.has(kQ)) add_times_transpose<S>(at.head(tangent, kQ, j, h), at.columns(w, kK, 0, h), dXM);
-        if (dw.has(kK)) add_times_transpose<S>(at.head(value, kQ, 0, h), at.columns(dw, kK, j, h), dXM);
+        if (dw.has(kQ)) times_transpose<S>(at.head(tangent, kQ, j, h), at.columns(w, kK, 0, h), dXM, true);
+        if (dw.has(kK)) times_transpose<S>(at.head(value, kQ, 0, h), at.columns(dw, kK, j, h), dXM, true);
       }
   }
 
@@ -190,9 +190,9 @@ struct Projections {
                                 {dx.empty() ? Tile<const S>{} : tile(dx[j]).transpose(), point_Pbar}},
                                at.columns(tile(wbar(b, j, 0)), b, g), true);
           if (!xbar) continue;
-          add_times_transpose<S>(Pbar, at.columns(tile(w(b, 0, 0)), b, g), tile((*xbar)[j]));
+          times_transpose<S>(Pbar, at.columns(tile(w(b, 0, 0)), b, g), tile((*xbar)[j]), true);
           if (dw && dw->has(b))
-            add_times_transpose<S>(point_Pbar, at.columns(tile((*dw)(b, j, 0)), b, g), tile((*xbar)[j]));
+            times_transpose<S>(point_Pbar, at.columns(tile((*dw)(b, j, 0)), b, g), tile((*xbar)[j]), true);
         }
       }
     if (!bar[kXM].empty()) bilinear_adjoint(w, X, bar, wbar, keep, dw, point_bar);

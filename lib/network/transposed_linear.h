@@ -25,8 +25,8 @@ class TransposedLinear final : public Layer<S> {
 
   void value(BlockView<const S> w, BatchView<const S> x, Saved<S>& value, Batch<S>& y) const override {
     value.input = x;
-    y.resize_zero(1, x.rows(), this->output().width);
-    add_times_transpose<S>(tile(x[0]), tile(w(0, 0, 0)), tile(y[0]));
+    y.resize(1, x.rows(), this->output().width);
+    times_transpose<S>(tile(x[0]), tile(w(0, 0, 0)), tile(y[0]));
     if (bias_) add_to_rows(y[0], w(1, 0, 0));
   }
 
@@ -37,8 +37,8 @@ class TransposedLinear final : public Layer<S> {
     tangent.input = dx;
     dy.resize_zero(dw.count(), x.rows(), this->output().width);
     for (Index j = 0; j < dy.count(); ++j) {
-      if (!dx.empty()) add_times_transpose<S>(tile(dx[j]), tile(w(0, 0, 0)), tile(dy[j]));
-      if (dw.has(0)) add_times_transpose<S>(tile(x[0]), tile(dw(0, j, 0)), tile(dy[j]));
+      if (!dx.empty()) times_transpose<S>(tile(dx[j]), tile(w(0, 0, 0)), tile(dy[j]), true);
+      if (dw.has(0)) times_transpose<S>(tile(x[0]), tile(dw(0, j, 0)), tile(dy[j]), true);
       if (bias_ && dw.has(1)) add_to_rows(dy[j], dw(1, j, 0));
     }
   }
