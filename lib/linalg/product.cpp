@@ -29,13 +29,13 @@ template <int Rows, int Packs, bool Whole, unsigned Ahead = kNone, class S>
 inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> out, bool add) {
   constexpr Index lanes = kLanes<S>;
   Pack<S> sums[Rows][Packs];
+#pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 3
     for (int p = 0; p < Packs; ++p) {
       const S* from = out.row(i + r) + j + p * lanes;
       sums[r][p] = !add ? Pack<S>{} : Whole ? load(from) : load_part(from, part);
     }
-  for (int r = 0; r < Rows; ++r)
-    for (int p = 0; p < Packs; ++p) __builtin_prefetch(out.row(i + Rows + r) + j + p * lanes, 1, 3);
 
   for (const auto& [left_factor, right_factor] : terms) {
     if (left_factor.empty() || right_factor.empty()) continue;
@@ -55,7 +55,9 @@ inline void block(const Terms<S>& terms, Index i, Index j, Index part, Tile<S> o
           sums[r][p] = multiply_add<S>(left[r * row_step] - Pack<S>{}, row[p], sums[r][p]);
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 3
     for (int p = 0; p < Packs; ++p) {
       S* to = out.row(i + r) + j + p * lanes;
       if constexpr (Whole)
