@@ -29,8 +29,8 @@ const Introduction kIntroduction = {
   accuracy                                       where targets are labels: the share of the rows that count
   J v, G v, H v    for every direction v         (--direction or --random)
   J^T u            for every cotangent u         (--cotangent or --random)
-to /entry/evaluation. theta holds the trained blocks in the order W_Q, W_K, W_V, W_O, each in C order;
-vec runs over (sample, token, output) in C order.
+to /entry/evaluation. theta holds the trained blocks in the order of the network (of one
+attention layer W_Q, W_K, W_V, W_O), each in C order; vec runs over (sample, token, output) in C order.
 )",
     R"(  basin-problem teacher -o problem.h5
   basin-evaluate problem.h5 -o values.h5 --train W_Q,W_K --random 3

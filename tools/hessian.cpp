@@ -8,6 +8,7 @@
 #include "basin/curvature/hessian_parts.h"
 #include "basin/curvature/symmetries.h"
 #include "basin/linalg/errors.h"
+#include "basin/problem/encoding.h"
 #include "common/command/given_weights.h"
 #include "common/command/run.h"
 #include "common/command/run_output.h"
@@ -34,7 +35,7 @@ distance. A sign is claimed only beyond the bound. Smallest means algebraically 
 P = 1000, and where the matrix is assembled anyway, eigenvalues come from a dense solver instead.
 
 All is said of the whole matrix, or with --modulo-symmetries of its restriction to the complement of the symmetry
-directions of the model (in which it does not change; see lib/single_layer/MATHEMATICS.md), and by its name.
+directions of the model (in which it does not change), and by its name.
 
 --counts tells how many eigenvalues are negative, zero and positive, of both: exactly, by inertia, while the matrix
 fits --memory (8 P^2 bytes, twice; P = 27000 in 12 GB) and P <= --dense-limit, else of the restriction, from the
@@ -50,15 +51,20 @@ the same command goes on from there and ends with the same bits.
   basin-hessian problem.h5 -o hessian.h5 --largest 3 --smallest 3 --counts --density --norms --operator all
 )"};
 
-/// The setup with one block of it trained: the Hessian of that is the diagonal block.
+/// The setup with some blocks of it trained: the Hessian of that is the diagonal block.
 void restrict_to_block(const Command& command, Setup& setup) {
   const auto block = command.get<std::string>("block");
-  const auto& entries = setup.parameters().entries();
-  const auto found =
-      std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.block.name == block; });
-  if (found == entries.end() || !found->trainable())
-    throw InputError("--block " + block + ": expected one of the trained blocks, " + setup.trainable());
-  setup.point = setup.point.with_trainable({block});
+  try {
+    const std::vector<std::string> names =
+        listed_blocks(block, blocks(setup.architecture()), setup.checkpoint.get());
+    for (const std::string& name : names)
+      if (!setup.parameters().find(name).trainable())
+        throw InputError(name + " is not trained; expected some of the trained blocks, " +
+                         shortened(setup.trainable(), 60));
+    setup.point = setup.point.with_trainable(names);
+  } catch (const InputError& error) {
+    throw InputError("--block " + block + ": " + error.what());
+  }
 }
 
 /// What makes a run what it is.

@@ -18,6 +18,10 @@ namespace {
 [[noreturn]] void throw_unknown(const std::string& name, const std::vector<std::string>& known) {
   constexpr std::size_t kMostInLine = 12, kNearest = 5;
   const bool all = known.size() <= kMostInLine;
+  for (const std::string& k : known)
+    if (!all && k.ends_with("." + name))
+      throw InputError("unknown parameter block '" + name + "'; did you mean '" + k + "', or '*." + name +
+                       "' for all like it?");
   std::string names;
   for (const std::string& k : all ? known : nearest(name, known, kNearest))
     names += (names.empty() ? "" : ", ") + k;
@@ -43,9 +47,18 @@ std::vector<std::string> matching_blocks(const std::vector<std::string>& pattern
           pattern != b.name && std::find(names.begin(), names.end(), b.name) != names.end();
       if (!pattern_again) names.push_back(b.name);
     }
-    if (names.size() == before && std::none_of(blocks.begin(), blocks.end(),
-                                               [&](const auto& b) { return fits_pattern(pattern, b.name); }))
-      throw_unknown(pattern, all);
+    if (names.size() > before) continue;
+    const ParameterBlock* tied = nullptr;
+    bool again = false;
+    for (const ParameterBlock& b : blocks)
+      if (fits_pattern(pattern, b.name)) {
+        again = again || b.tied_to.empty();
+        tied = &b;
+      }
+    if (again) continue;
+    if (tied == nullptr) throw_unknown(pattern, all);
+    throw InputError("'" + pattern + "' has no parameters of its own: " + tied->name + " is " +
+                     tied->tied_to);
   }
   return names;
 }

@@ -205,6 +205,8 @@ class CommonOptions(ToolTest):
         self.assertEqual((process.stdout, process.stderr), ("", ""))
         process = run("basin-ntk", self.problem_path, "-o", "v.h5", "--verbose", cwd=self.folder)
         self.assertIn("--train W_Q,W_K,W_V,W_O", process.stderr)
+        process = run("basin-ntk", self.problem_path, "-o", "w.h5", "--verbose", "--train", "W_*", "--init", "xavier", cwd=self.folder)
+        self.assertIn("--train W_Q,W_K,W_V,W_O", process.stderr)  # what it came to
         with h5py.File(self.path("q.h5")) as file:  # quiet on the terminal, not in the file
             self.assertIn("NTK of the trained blocks", file["entry/verdict"].asstr()[()])
 

@@ -449,6 +449,9 @@ class Hessian(ToolTest):
             self.assertEqual(file["entry/block"].asstr()[()], "W_V")
             self.assertIn("W_V block of the Hessian", file["entry/title"].asstr()[()])
             self.assertEqual(file["entry/counts/negative"][0], np.count_nonzero(expected < -file["entry/counts/tolerance"][0]))
+        self.done("basin-hessian", path, "-o", "two.h5", "--block", "W_V,W_O", "--full")
+        np.testing.assert_allclose(self.results("two.h5", "entry/spectrum/eigenvalue"), np.linalg.eigvalsh(H[72:, 72:]), atol=1e-12 * np.linalg.norm(H))
+        self.refused(2, "--block W_V: W_V is not trained; expected some of the trained blocks, W_Q", "basin-hessian", path, "-o", "x.h5", "--block", "W_V", "--train", "W_Q")
         self.assertIn("in the W_V block of the Hessian", out.replace("the W_V block of the Hessian is", "in the W_V block of the Hessian is").splitlines()[0])
         self.assertIn("\ndensity of the W_V block of the Hessian (", out)
 
@@ -547,8 +550,8 @@ class Hessian(ToolTest):
                               (["--largest", 1, "--operator", "fisher"], "--operator fisher: expected hessian, gauss-newton, residual or all"),
                               (["--largest", 1, "--tolerance", 0], "--tolerance"), (["--largest", "many"], "many"),
                               (["--largest", 1, "--max-restarts", 0], "--max-restarts"),
-                              (["--largest", 1, "--block", "W_X"], "--block W_X: expected one of the trained blocks, W_Q,W_K,W_V,W_O"),
-                              (["--largest", 1, "--train", "W_Q,W_K", "--block", "W_O"], "--block W_O: expected one of the trained blocks, W_Q,W_K"),
+                              (["--largest", 1, "--block", "W_X"], "--block W_X: unknown parameter block 'W_X'; the model has W_Q, W_K, W_V, W_O"),
+                              (["--largest", 1, "--train", "W_Q,W_K", "--block", "W_O"], "--block W_O: W_O is not trained; expected some of the trained blocks, W_Q,W_K"),
                               (["--density", "--probes", 0], "--probes 0: expected 1 to"), (["--largest", 1, "--steps", 9], "--steps: without effect"),
                               (["--counts", "--count-tolerance", -1], "--count-tolerance -1: expected"), (["--norms", "--norm-probes", 4], "--norm-probes 4: expected 5 to"),
                               (["--density", "--density-width", 1e308], "--density-width 1e+308: expected a number above 0, up to 1e150"),

@@ -710,6 +710,8 @@ class Networks(ToolTest):
         for message, args in (("--heads: p.h5 describes its network, which fixes it", ["--heads", 3]),
                               ("--train W_Q: unknown parameter block 'W_Q'; the model has first.W_Q, ", ["--train", "W_Q"]),
                               ("--train third.*: unknown parameter block 'third.*'", ["--train", "third.*"]),
+                              ("--gain heads.W=2: unknown parameter block 'heads.W'", ["--init", "gaussian", "--gain", "heads.W=2"]),
+                              ("--kernel: unknown kernel 'gausian'; expected softmax or gaussian", ["--kernel", "gausian"]),
                               ("--gain: p.h5 has weights", ["--gain", "head.W=2"])):
             self.refused(2, message, "basin-evaluate", "p.h5", "-o", "r.h5", *args)
         self.no_leftovers("p.h5", "bad.h5")

@@ -32,7 +32,9 @@ class Points(ToolTest):
         with h5py.File(self.path("e.h5")) as file:
             self.assertRegex(file["entry/model/weights"].asstr()[()], r"^rows\.h5:w, checksum [0-9a-f]+$")
         for message, *options in ((f"--at run.h5:{last + 1}: row {last + 1}: expected 0 to {last}", "--at", f"run.h5:{last + 1}"),
-                                  ("none.h5: no such file", "--at", "none.h5"),
+                                  ("--at none.h5: no such file", "--at", "none.h5"),
+                                  ("--at '': found nothing; expected FILE", "--at", ""),
+                                  ("--at e.h5: found no weights; expected a problem, a checkpoint, a run, or FILE:DATASET", "--at", "e.h5"),
                                   ("end.h5: /data/labels: found int64", "--at", "end.h5:/data/labels"),
                                   ("--init: without effect with --at", "--at", "end.h5", "--init", "gaussian")):
             self.refused(2, message, "basin-evaluate", "p.h5", "-o", "x.h5", *options)
@@ -51,6 +53,15 @@ class Points(ToolTest):
                 self.done(tool, "p.h5", "-o", "a.h5", "--overwrite", "--at", "run.h5", *options)
                 self.done(tool, "end.h5", "-o", "b.h5", "--overwrite", *options)
             np.testing.assert_array_equal(self.results("a.h5", dataset), self.results("b.h5", dataset), err_msg=tool)
+
+    def test_weights_of_another_kernel_are_said(self):
+        self.done("basin-train", "p.h5", "-o", "g.h5", "--steps", 1, "--kernel", "gaussian", "--final", "gend.h5")
+        for where in ("g.h5", "gend.h5", "g.h5:0"):
+            out = self.done("basin-evaluate", "p.h5", "-o", "e.h5", "--overwrite", "--at", where)
+            self.assertRegex(out, "attention: softmax, .*its weights are from a network with other attention: gaussian, sigma = 1.414;")
+            out = self.done("basin-evaluate", "p.h5", "-o", "e.h5", "--overwrite", "--at", where, "--kernel", "gaussian")
+            self.assertRegex(out, "attention: gaussian, sigma = 1.414, ")
+            self.assertNotIn("its weights", out)
 
     def test_runs_from_other_points_are_other_runs(self):
         self.done("basin-train", "p.h5", "-o", "on.h5", "--steps", 2, "--at", "run.h5:1")

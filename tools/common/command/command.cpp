@@ -195,10 +195,7 @@ bool Command::parse() {
   }
   if (given("assert")) assertions_.named(get<std::string>("assert"));
   check_files({all_, *this, outputs_});
-  if (get<bool>("verbose")) {
-    std::cerr << introduction_.name << " " << kVersion << " (" << kBuild << ")\n";
-    for (const auto& [name, value] : resolved_) std::cerr << "  --" << name << " " << value << "\n";
-  }
+  options_to_print_ = get<bool>("verbose");
   return true;
 }
 
@@ -255,11 +252,19 @@ void Command::print_help() const {
             << (!assertions_.any() ? ".\n" : ",\n3 an assertion does not hold.\n");
 }
 
+void Command::print_options() {
+  if (!options_to_print_) return;
+  options_to_print_ = false;
+  std::cerr << introduction_.name << " " << kVersion << " (" << kBuild << ")\n";
+  for (const auto& [name, value] : resolved_) std::cerr << "  --" << name << " " << value << "\n";
+}
+
 void Command::message(const std::string& line) const {
   if (!get<bool>("quiet")) std::cerr << line << std::endl;
 }
 
 void Command::say(const std::string& line) {
+  print_options();
   if (!get<bool>("quiet")) std::cout << line << std::endl;
   summary_ += line + "\n";
 }

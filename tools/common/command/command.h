@@ -104,6 +104,8 @@ class Command : public OptionValues {
 
  private:
   void print_help() const;
+  /// For --verbose, before the first line of the tool: what was left to it is known then.
+  void print_options();
   void read_configuration();  ///< the values of --config that the command line does not give
   void set_threads() const;
 
@@ -119,6 +121,7 @@ class Command : public OptionValues {
   std::string printing_option_;
   Assertions assertions_;
   std::string summary_, start_time_;
+  bool options_to_print_ = false;
   double start_seconds_ = 0;
 };
 

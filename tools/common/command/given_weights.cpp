@@ -58,33 +58,45 @@ void find_points_of_run(const hdf5::Reader& file, Place& place) {
   place.dataset = kPointsOfRun;
 }
 
-/// The blocks of the model that a result is of; nothing for other files.
-std::optional<std::vector<ParameterBlock>> blocks_of_result(const hdf5::Reader& file) {
+/// The network that a result is of; nothing for other files.
+std::optional<Architecture> network_of_result(const hdf5::Reader& file) {
   const std::string model = "/entry/model/";
   if (file.has(model + "architecture"))
-    return blocks(architecture_from_json(file.read_string(model + "architecture")));
+    return architecture_from_json(file.read_string(model + "architecture"));
   if (!file.has(model + "kernel") || !file.has(model + "H")) return std::nullopt;
   const auto size = [&](const char* name) { return static_cast<Index>(file.read_number(model + name)); };
-  return attention_blocks(AttentionSpec{.tokens = size("n"),
-                                        .embedding = size("D"),
-                                        .heads = size("H"),
-                                        .head_dim = size("d"),
-                                        .outputs = size("D_out")});
+  AttentionSpec spec{.tokens = size("n"),
+                     .embedding = size("D"),
+                     .heads = size("H"),
+                     .head_dim = size("d"),
+                     .outputs = size("D_out"),
+                     .kernel = kernel_from_name(file.read_string(model + "kernel"))};
+  if (spec.kernel == KernelKind::gaussian) spec.bandwidth = file.read_number(model + "bandwidth");
+  return single_attention(spec);
 }
 
-/// A result has weights of its own model: refuses those for other blocks, which may be as many numbers.
-void check_model(const hdf5::Reader& file, const Setup& setup, const Place& place) {
-  const auto theirs = blocks_of_result(file);
-  if (!theirs) return;
-  const std::vector<ParameterBlock> ours = blocks(setup.architecture());
-  for (std::size_t b = 0; b < std::max(theirs->size(), ours.size()); ++b) {
+/// The network of a problem, where it has weights of one.
+Architecture network_of_problem(const Problem& problem) {
+  if (problem.described) return problem.described->architecture;
+  const AttentionWeights& weights = problem.network.weights.value();
+  return single_attention(problem.spec(problem.network, weights.heads, weights.head_dim));
+}
+
+/// A result has weights of its own model: refuses those for other blocks, which may be as many numbers. The
+/// kernels of its attention.
+std::string check_model(const hdf5::Reader& file, const Setup& setup, const Place& place) {
+  const auto network = network_of_result(file);
+  if (!network) return "";
+  const std::vector<ParameterBlock> theirs = blocks(*network), ours = blocks(setup.architecture());
+  for (std::size_t b = 0; b < std::max(theirs.size(), ours.size()); ++b) {
     const auto text = [b](const std::vector<ParameterBlock>& all) {
       return b < all.size() ? all[b].name + " " + shape_text(all[b].shape) : "no more blocks";
     };
-    if (text(*theirs) != text(ours))
-      throw place.error("the weights are of another model: found " + text(*theirs) + "; expected " +
+    if (text(theirs) != text(ours))
+      throw place.error("the weights are of another model: found " + text(theirs) + "; expected " +
                         text(ours));
   }
+  return kernels_text(*network);
 }
 
 }  // namespace
@@ -96,9 +108,18 @@ std::vector<Given> read_rows(const std::string& what, const std::string& where, 
     throw place.error("found '" + place.dataset + "' after " + place.path +
                       "; expected the file alone, whose tensors are the weights");
   if (is_safetensors(place.path)) return {{NamedVectors(setup).read_weights(place.path), place.where, -1}};
-  const hdf5::Reader file(place.path);
+  const auto open = [&] {
+    try {
+      return hdf5::Reader(place.path);
+    } catch (const InputError& error) {
+      throw InputError(place.what + error.what());
+    }
+  };
+  const hdf5::Reader file = open();
   find_points_of_run(file, place);
   if (place.dataset.empty()) {
+    if (!file.has_group("/data"))
+      throw place.error("found no weights; expected a problem, a checkpoint, a run, or FILE:DATASET");
     const Problem problem = hdf5::read_problem(file);
     std::optional<Vector<double>> weights;
     try {
@@ -107,11 +128,11 @@ std::vector<Given> read_rows(const std::string& what, const std::string& where, 
       throw place.error(std::string("the weights are ") + error.what());
     }
     if (!weights) throw place.error("the file has no weights");
-    return {{std::move(*weights), place.where, -1}};
+    return {{std::move(*weights), place.where, -1, kernels_text(network_of_problem(problem))}};
   }
   if (place.dataset[0] == '/' && file.has_group(place.dataset))
     return {{NamedVectors(setup).read_weights(file, place.dataset), place.where, -1}};
-  check_model(file, setup, place);
+  const std::string kernels = check_model(file, setup, place);
   const hdf5::Array array = file.read_array(place.dataset);
   const Index size = setup.point.weights.size(), P = setup.parameters().theta_size();
   const Index width = array.shape.empty() ? 0 : array.shape.back();
@@ -136,7 +157,8 @@ std::vector<Given> read_rows(const std::string& what, const std::string& where, 
       weights = array.values.segment(i * width, width);
     else
       setup.parameters().insert(Vector<double>(array.values.segment(i * width, width)), weights);
-    given.push_back({std::move(weights), place.path + ":" + place.dataset, array.shape.size() == 2 ? i : -1});
+    given.push_back(
+        {std::move(weights), place.path + ":" + place.dataset, array.shape.size() == 2 ? i : -1, kernels});
   }
   return given;
 }
@@ -176,6 +198,7 @@ Setup read_setup_at(Command& command) {
   Given given = read_point("--at ", command.get<std::string>("at"), setup);
   setup.point.weights = std::move(given.weights);
   setup.theory = theory_of(setup.point);
+  setup.weights_kernels = given.kernels;
   setup.weights_origin = given.source + (given.row < 0 ? "" : ", row " + std::to_string(given.row)) +
                          ", checksum " + checksum(bytes_of(setup.point.weights));
   command.resolve("init", "weights of --at");

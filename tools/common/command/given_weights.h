@@ -10,9 +10,10 @@ namespace basin::tools {
 
 /// Weights that are given, and where they are from.
 struct Given {
-  Vector<double> weights;  ///< of all blocks
-  std::string source;      ///< FILE or FILE:DATASET
-  Index row;               ///< -1: there are none
+  Vector<double> weights;    ///< of all blocks
+  std::string source;        ///< FILE or FILE:DATASET
+  Index row;                 ///< -1: there are none
+  std::string kernels = {};  ///< kernels_text of the network that they are of, if that is known
 };
 
 /// Row by row the weights that `where` names: FILE (a problem, or tensors of the checkpoint; of a run all its

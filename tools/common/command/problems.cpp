@@ -169,7 +169,7 @@ std::string encoding_note(const Reviews& reviews) {
 
 Network student_network(const OptionValues& values) {
   Network net;
-  net.kernel = kernel_from_name(values.get<std::string>("kernel"));
+  net.kernel = checked_kernel(values);
   if (values.given("bandwidth")) net.bandwidth = checked_bandwidth(values, "bandwidth", net.kernel);
   return net;
 }

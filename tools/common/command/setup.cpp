@@ -10,6 +10,7 @@
 #include "basin/linalg/memory.h"
 #include "basin/linalg/words.h"
 #include "basin/model/row_copies.h"
+#include "basin/network/layer_types.h"
 #include "basin/problem/encoding.h"
 #include "basin/single_layer/attention_view.h"
 #include "basin/single_layer/theory.h"
@@ -24,7 +25,7 @@ constexpr const char* kWeightsOfFile = "file";  // --init
 /// The file's network with the options applied.
 Network resolve_network(const OptionValues& command, const Problem& problem) {
   Network net = problem.network;
-  if (command.given("kernel")) net.kernel = kernel_from_name(command.get<std::string>("kernel"));
+  if (command.given("kernel")) net.kernel = checked_kernel(command);
   if (command.given("bandwidth")) net.bandwidth = checked_bandwidth(command, "bandwidth", net.kernel);
   return net;
 }
@@ -58,6 +59,15 @@ std::string gains_text(const std::map<std::string, double>& gains) {
 
 std::map<std::string, double> gains_of(const OptionValues& values) {
   return parse_gains(values.get<std::vector<std::string>>("gain"));
+}
+
+/// Refuses gains for blocks that there are none of.
+void checked_gains(const OptionValues& values, const std::vector<ParameterBlock>& blocks) {
+  for (const auto& [block, gain] : gains_of(values)) try {
+      matching_blocks({block}, blocks);
+    } catch (const InputError& error) {
+      throw InputError("--gain " + block + "=" + number(gain) + ": " + error.what());
+    }
 }
 
 /// What the options of the initialisation say.
@@ -94,6 +104,7 @@ Vector<double> weights_of_file(const OptionValues& values, const Architecture& n
   origin = kFromFile;
   if (draws == Draws::starts || !values.given("gain")) return weights;
   const std::map<std::string, double> gains = gains_of(values);
+  checked_gains(values, blocks(network));
   apply_gains(network, gains, weights);
   origin += gains_text(gains);
   return weights;
@@ -118,7 +129,9 @@ AttentionWeights resolve_weights(const OptionValues& values, const ProblemFile& 
   const Initialisation init = initialisation_of(values, origin);
   check_weights_fit("--heads " + std::to_string(heads) + ", --head-dim " + std::to_string(head_dim),
                     problem.embedding(), problem.outputs(), heads, head_dim);
-  return draw_weights(problem.spec(net, heads, head_dim), init);
+  const AttentionSpec spec = problem.spec(net, heads, head_dim);
+  checked_gains(values, attention_blocks(spec));
+  return draw_weights(spec, init);
 }
 
 /// The point of a file with one attention layer that is said by kernel and blocks (format 1).
@@ -151,6 +164,7 @@ void set_described_point(const OptionValues& values, ProblemFile& file, Draws dr
   double count = 0;
   for (const ParameterBlock& block : all) count += static_cast<double>(block.size());
   require_memory(setup.input + ": drawing the weights of its network", 2 * 8 * count);
+  checked_gains(values, blocks(net.architecture));
   setup.point.weights = draw_weights(net.architecture, initialisation_of(values, setup.weights_origin));
 }
 
@@ -230,7 +244,7 @@ Architecture with_kernel_options(const OptionValues& values, Architecture archit
                                  const std::string& input) {
   if (!values.given("kernel") && !values.given("bandwidth")) return architecture;
   std::optional<KernelKind> kernel;
-  if (values.given("kernel")) kernel = kernel_from_name(values.get<std::string>("kernel"));
+  if (values.given("kernel")) kernel = checked_kernel(values);
   double bandwidth = 0;
   if (values.given("bandwidth"))
     bandwidth = checked_bandwidth(values, "bandwidth", kernel.value_or(KernelKind::gaussian));
@@ -239,6 +253,14 @@ Architecture with_kernel_options(const OptionValues& values, Architecture archit
   } catch (const InputError& error) {
     throw InputError((values.given("kernel") ? "--kernel: " : "--bandwidth: ") +
                      (input.empty() ? "" : input + ": ") + error.what());
+  }
+}
+
+KernelKind checked_kernel(const OptionValues& values) {
+  try {
+    return kernel_from_name(values.get<std::string>("kernel"));
+  } catch (const InputError& error) {
+    throw InputError(std::string("--kernel: ") + error.what());
   }
 }
 
@@ -281,9 +303,14 @@ std::string Setup::text() const {
   } else {
     const std::size_t count = architecture().layers.size();
     out << "network of " << count << (count == 1 ? " layer (" : " layers (") << summary(architecture())
-        << "), " << data_text(architecture(), point.data->samples);
+        << "), ";
+    if (const std::string kernels = kernels_text(architecture()); !kernels.empty())
+      out << "attention: " << kernels << ", ";
+    out << data_text(architecture(), point.data->samples);
     if (!point.data->mask.empty()) out << ", some tokens masked";
   }
+  if (!weights_kernels.empty() && weights_kernels != kernels_text(architecture()))
+    out << "; its weights are from a network with other attention: " << weights_kernels;
   out << "; P = " << point.theta_size() << " trained (" << shortened(trainable(), 60) << ")";
   return out.str();
 }
@@ -397,6 +424,20 @@ std::string data_text(const Architecture& architecture, Index samples) {
                                 : " x " + std::to_string(in.width);
   return "N = " + std::to_string(samples) + ", inputs " + std::to_string(in.tokens) + width + ", outputs " +
          std::to_string(out.tokens) + " x " + std::to_string(out.width);
+}
+
+std::string kernels_text(const Architecture& architecture) {
+  std::vector<std::string> kernels;
+  for_each_layer(architecture, [&](const LayerDescription& layer, Shape input, const std::string&) {
+    if (layer.type != "attention") return;
+    const AttentionSpec spec = attention_spec(with_defaults(layer), input);
+    std::string kernel = kernel_name(spec.kernel);
+    if (spec.kernel == KernelKind::gaussian) kernel += ", sigma = " + number(spec.sigma(), 4);
+    if (std::find(kernels.begin(), kernels.end(), kernel) == kernels.end()) kernels.push_back(kernel);
+  });
+  std::string text;
+  for (const std::string& kernel : kernels) text += (text.empty() ? "" : "; ") + kernel;
+  return text;
 }
 
 KernelKind other_kernel(const Architecture& architecture) {

@@ -41,6 +41,9 @@ Architecture with_kernel_options(const OptionValues& values, Architecture archit
 void add_initialisation_options(po::options_description& options, const std::string& init_default,
                                 const std::string& more = "");
 
+/// What --kernel says. Throws InputError.
+KernelKind checked_kernel(const OptionValues& values);
+
 /// The value of a bandwidth option. Throws InputError unless it is positive and the kernel is Gaussian.
 double checked_bandwidth(const OptionValues& values, const std::string& option, KernelKind kernel);
 
@@ -74,6 +77,7 @@ struct Setup {
   bool described = false;                              ///< the file describes its network (format 2)
   std::shared_ptr<const CheckpointLayout> checkpoint;  ///< where its weights are from, if that is known
   std::string weights_origin;                          ///< where the weights are from, one line
+  std::string weights_kernels;  ///< kernels_text of the network that they were trained in, if that is known
   std::optional<KnownMinimum> minimum;  ///< what the file says of the global minimum, of whatever model
   std::optional<KnownMinimum> teacher;  ///< where its teacher is, in files that say nothing of a minimum
 
@@ -124,6 +128,9 @@ void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& s
 
 /// "N = 16, inputs 4 token ids of 6, outputs 4 x 6": the data of a described network.
 std::string data_text(const Architecture& architecture, Index samples);
+
+/// "softmax", "gaussian, sigma = 1.4": the kernels of attention in a network, each once; empty without any.
+std::string kernels_text(const Architecture& architecture);
 
 /// The kernel that attention does not have there: softmax where some layer is Gaussian.
 KernelKind other_kernel(const Architecture& architecture);
