@@ -451,7 +451,7 @@ class Hessian(ToolTest):
             self.assertEqual(file["entry/counts/negative"][0], np.count_nonzero(expected < -file["entry/counts/tolerance"][0]))
         self.done("basin-hessian", path, "-o", "two.h5", "--block", "W_V,W_O", "--full")
         np.testing.assert_allclose(self.results("two.h5", "entry/spectrum/eigenvalue"), np.linalg.eigvalsh(H[72:, 72:]), atol=1e-12 * np.linalg.norm(H))
-        self.refused(2, "--block W_V: W_V is not trained; expected some of the trained blocks, W_Q", "basin-hessian", path, "-o", "x.h5", "--block", "W_V", "--train", "W_Q")
+        self.refused(2, "--block W_V: W_V is not trained; expected some of the trained blocks, W_Q", "basin-hessian", path, "-o", "x.h5", "--full", "--block", "W_V", "--train", "W_Q")
         self.assertIn("in the W_V block of the Hessian", out.replace("the W_V block of the Hessian is", "in the W_V block of the Hessian is").splitlines()[0])
         self.assertIn("\ndensity of the W_V block of the Hessian (", out)
 

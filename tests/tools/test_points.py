@@ -58,9 +58,9 @@ class Points(ToolTest):
         self.done("basin-train", "p.h5", "-o", "g.h5", "--steps", 1, "--kernel", "gaussian", "--final", "gend.h5")
         for where in ("g.h5", "gend.h5", "g.h5:0"):
             out = self.done("basin-evaluate", "p.h5", "-o", "e.h5", "--overwrite", "--at", where)
-            self.assertRegex(out, "attention: softmax, .*its weights are from a network with other attention: gaussian, sigma = 1.414;")
+            self.assertRegex(out, "attention: softmax, .*its weights are from a network with other attention: gaussian, sigma = 1.316;")
             out = self.done("basin-evaluate", "p.h5", "-o", "e.h5", "--overwrite", "--at", where, "--kernel", "gaussian")
-            self.assertRegex(out, "attention: gaussian, sigma = 1.414, ")
+            self.assertRegex(out, "attention: gaussian, sigma = 1.316, ")
             self.assertNotIn("its weights", out)
 
     def test_runs_from_other_points_are_other_runs(self):
