@@ -208,11 +208,11 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   options.perturbed = &q.perturbed;
   options.dense_limit = 0;
   const auto say = [&](const std::string& stage) {
-    if (q.status) q.status("P = " + std::to_string(c.size) + ": " + stage);
+    if (q.status) q.status("judging the point, " + std::to_string(c.size) + " parameters: " + stage);
   };
-  say("the smallest eigenvalues");
+  say("looking for the smallest eigenvalues of the Hessian");
   const EigenResult found = restricted_eigenpairs(q.H, q.remove, c.removed, kPairs, 0, options).smallest;
-  if (inertia) say("the Hessian is assembled and factorised");
+  if (inertia) say("assembling and factorising the Hessian");
   const EigenvalueCounts counts =
       inertia ? dense_counts(assembled_matrix(q.H, &q.perturbed), q.remove, c.removed, q.invisible)
               : krylov_counts(found, c.size, c.removed);
@@ -220,9 +220,12 @@ void from_products(const Question& q, PointCurvature& c, bool inertia) {
   c.smallest = found.eigenvalues[0].value;
   c.smallest_bound = found.eigenvalues[0].error_bound;
   c.direction = found.eigenvectors.col(0);
+  q.f.at(q.x.theta);
+  const bool decomposed = inertia && c.size <= kNewtonLimit;
+  const auto step = newton_steps(
+      q.f, q.remove, decomposed ? std::optional(std::max(kEps, c.tolerance / c.norm)) : std::nullopt, say);
   look_ahead(
-      c, q.f, q.x, q.way,
-      [&](const Vector<double>& g) { return Vector<double>(-newton_step(q.f, q.remove, g, say)); },
+      c, q.f, q.x, q.way, [&](const Vector<double>& g) { return Vector<double>(-step(g)); },
       [](const Vector<double>& y) { return y; });
   Diagonal d = diagonal(found, q.rounding.gradient);
   d.tolerance = c.tolerance;

@@ -31,10 +31,7 @@ class Steps {
 /// From the eigenvectors of H on the complement of what is removed. Eigenvalues below `cut` |H| are dropped.
 class DenseSteps final : public Steps {
  public:
-  DenseSteps(ModelObjective& f, const Removal& remove, double cut) : remove_(remove), cut_(cut) {
-    const Index P = f.size();
-    Vectors<double> H(P, P);
-    f.hessian(Vectors<double>::Identity(P, P), H);
+  DenseSteps(Vectors<double> H, const Removal& remove, double cut) : remove_(remove), cut_(cut) {
     for (int side = 0; side < 2; ++side) {
       remove(H);
       H.transposeInPlace();
@@ -86,8 +83,8 @@ class KrylovSteps final : public Steps {
     const Index most = 2 * g.size();
     for (Index k = 0; k < most && norm > kTolerance * kTolerance * first; ++k) {
       if (status_ && k % kReport == kReport - 1)
-        status_("a Newton step, " + std::to_string(2 * k) + " of at most " + std::to_string(2 * most) +
-                " Hessian products");
+        status_("solving for the Newton step, " + std::to_string(2 * k) + " of at most " +
+                std::to_string(2 * most) + " Hessian products");
       const Vector<double> q = product(d);
       const double alpha = norm / (q.squaredNorm() + damping * d.squaredNorm());
       p += alpha * d, r -= alpha * q;
@@ -114,23 +111,29 @@ class KrylovSteps final : public Steps {
   double cut_, scale_ = 0;
 };
 
-std::unique_ptr<const Steps> make_steps(ModelObjective& f, const Removal& remove, const Vector<double>& g,
-                                        bool dense, double cut, const Status& status) {
-  if (dense) return std::make_unique<DenseSteps>(f, remove, cut);
-  return std::make_unique<KrylovSteps>(f, remove, g, cut, status);
+Vectors<double> dense_hessian(ModelObjective& f, const Status& status) {
+  const Index P = f.size();
+  if (status)
+    status("assembling and decomposing the Hessian, " + std::to_string(P) + " x " + std::to_string(P));
+  Vectors<double> H(P, P);
+  f.hessian(Vectors<double>::Identity(P, P), H);
+  return H;
 }
 
 /// The ways from x: on the complement of the symmetry directions, and where there are any on the whole space.
 std::vector<std::unique_ptr<const Steps>> ways_from(const NetworkTheory& theory, ModelObjective& f,
                                                     const Iterate& x, bool dense, const Status& status) {
   const auto symmetries = std::make_shared<const Symmetries>(theory.symmetries(f.point_at(x.theta)));
+  const Vectors<double> H = dense ? dense_hessian(f, status) : Vectors<double>();
   std::vector<std::unique_ptr<const Steps>> ways;
-  ways.push_back(make_steps(
-      f, [symmetries](VectorsRef<double> V) { symmetries->remove(V); }, x.gradient, dense,
-      static_cast<double>(f.size()) * kEps, status));
-  if (symmetries->modes() > 0)
-    ways.push_back(make_steps(
-        f, [](VectorsRef<double>) {}, x.gradient, dense, kDropped, status));
+  const auto add = [&](const Removal& remove, double cut) {
+    if (dense)
+      ways.push_back(std::make_unique<DenseSteps>(H, remove, cut));
+    else
+      ways.push_back(std::make_unique<KrylovSteps>(f, remove, x.gradient, cut, status));
+  };
+  add([symmetries](VectorsRef<double> V) { symmetries->remove(V); }, static_cast<double>(f.size()) * kEps);
+  if (symmetries->modes() > 0) add([](VectorsRef<double>) {}, kDropped);
   return ways;
 }
 
@@ -214,8 +217,7 @@ Polishing::Ways Polishing::ways_from_here() {
     status = [this](const std::string& stage) {
       loss_.status("polishing, step " + std::to_string(result_.steps + 1) + ": " + stage);
     };
-  return ways_from(*loss_.theory, f_, x_, f_.size() <= std::min(options_.dense_limit, kDecompositionLimit),
-                   status);
+  return ways_from(*loss_.theory, f_, x_, f_.size() <= std::min(options_.dense_limit, kNewtonLimit), status);
 }
 
 std::optional<Iterate> Polishing::next(const Ways& ways, double scale) {
@@ -271,10 +273,17 @@ Polished polish(const ModelLoss& loss, ModelObjective& f, Iterate start, const P
   return Polishing(loss, f, start, options).run();
 }
 
-Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g,
-                           const Status& status) {
-  if (g.isZero(0)) return Vector<double>::Zero(g.size());
-  return KrylovSteps(f, remove, g, kEps, status).step(0, g);
+std::function<Vector<double>(const Vector<double>& g)> newton_steps(ModelObjective& f, const Removal& remove,
+                                                                    std::optional<double> cut,
+                                                                    const Status& status) {
+  if (cut) {
+    const auto steps = std::make_shared<const DenseSteps>(dense_hessian(f, status), remove, *cut);
+    return [steps](const Vector<double>& g) { return steps->step(0, g); };
+  }
+  return [&f, remove, status](const Vector<double>& g) {
+    if (g.isZero(0)) return Vector<double>(Vector<double>::Zero(g.size()));
+    return KrylovSteps(f, remove, g, kEps, status).step(0, g);
+  };
 }
 
 Iterate polish_to_zero(ModelObjective& f, Iterate start, Index steps) {

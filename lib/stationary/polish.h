@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "basin/linalg/combinators.h"
@@ -27,9 +28,13 @@ struct ModelLoss {
   ModelObjective objective() const { return ModelObjective(point, memory, theory->natural_length(point)); }
 };
 
+/// Up to so many parameters a Newton step is taken from all eigenpairs of the Hessian (9 P^3 operations, for
+/// every damping and gradient); iterations take up to 4 P products for each of these.
+inline constexpr Index kNewtonLimit = 2000;
+
 struct PolishOptions {
   Index steps = 80;
-  Index dense_limit = kDecompositionLimit;  ///< up to so many parameters the Hessian is decomposed
+  Index dense_limit = kNewtonLimit;  ///< up to so many parameters the Hessian is decomposed
   double reach = std::numeric_limits<double>::infinity();  ///< the longest step
   /// It is given up where it leads further from the start than this.
   double within = std::numeric_limits<double>::infinity();
@@ -56,10 +61,13 @@ struct Polished {
 /// more than a manifold. The result is the point of the smallest |grad f| on the way; f is left there.
 Polished polish(const ModelLoss& loss, ModelObjective& f, Iterate start, const PolishOptions& options = {});
 
-/// The Newton step -H^+ g on the complement of the space that is removed, from products of H at the point
-/// that f was asked for last; g: the gradient there, or another one. status: told of the products.
-Vector<double> newton_step(ModelObjective& f, const Removal& remove, const Vector<double>& g,
-                           const Status& status = {});
+/// g -> -H^+ g, the Newton step on the complement of the space that is removed, with H at the point that f
+/// was asked for last, now and whenever a step is; g: the gradient there, or another one. cut: H is
+/// decomposed, and eigenvalues below so much of |H| are dropped; without it products do. status: told of the
+/// work.
+std::function<Vector<double>(const Vector<double>& g)> newton_steps(ModelObjective& f, const Removal& remove,
+                                                                    std::optional<double> cut = {},
+                                                                    const Status& status = {});
 
 /// The same for the residual, min_p |J p + r|^2 + mu^2 |p|^2, accepted where f falls by half: towards f = 0
 /// this reaches the rounding of r itself, which the gradient J^T r blurs. Returns where it gets to; f is left

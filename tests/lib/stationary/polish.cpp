@@ -48,8 +48,8 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
         // along the bottom of the valley, down to its curve: the gradient is that of the softest direction
         const Iterate start = *f.at(x.theta() + away * p.curvature.soft_move.normalized());
         const Symmetries symmetries = loss.theory->symmetries(f.point_at(start.theta));
-        const Vector<double> step = newton_step(
-            f, [&](VectorsRef<double> V) { symmetries.remove(V); }, start.gradient);
+        const Vector<double> step =
+            newton_steps(f, [&](VectorsRef<double> V) { symmetries.remove(V); })(start.gradient);
         const std::optional<Iterate> there = f.at(start.theta + step);
         if (!there || there->gradient.norm() <= start.gradient.norm()) continue;
         // from there on Newton's method, undamped, goes to the point
@@ -59,8 +59,7 @@ TEST_CASE("a Newton step that raises the gradient is taken where the next ones l
           const std::optional<Iterate> at = f.at(theta);
           if (!at) break;
           const Symmetries here = loss.theory->symmetries(f.point_at(theta));
-          theta += newton_step(
-              f, [&](VectorsRef<double> V) { here.remove(V); }, at->gradient);
+          theta += newton_steps(f, [&](VectorsRef<double> V) { here.remove(V); })(at->gradient);
           const std::optional<Iterate> next = f.at(theta);
           converges = next && next->gradient.norm() <= p.rounding.gradient &&
                       std::abs(next->loss - p.at.loss) <= 1e-12;
@@ -114,7 +113,8 @@ TEST_CASE("Newton's step from products is that of the dense Hessian on the compl
   for (Index i = 0; i < P; ++i)
     if (std::abs(eigen.values[i]) > 1e-10)
       expected -= eigen.vectors.col(i) * (eigen.vectors.col(i).dot(at.gradient) / eigen.values[i]);
-  const Vector<double> step = newton_step(
-      f, [&](VectorsRef<double> V) { symmetries.remove(V); }, at.gradient);
+  const auto remove = [&](VectorsRef<double> V) { symmetries.remove(V); };
+  const Vector<double> step = newton_steps(f, remove)(at.gradient);
   CHECK((step - expected).norm() <= 1e-5 * expected.norm());  // conjugate gradients to 1e-8 of H times that
+  CHECK((newton_steps(f, remove, 1e-12)(at.gradient) - expected).norm() <= 1e-8 * expected.norm());
 }
