@@ -173,8 +173,8 @@ class Trainer {
     objective_.at(run.at.theta);
     const LossFacts& facts = objective_.facts();
     const double least = facts.centred ? least_loss_of_labels(setup_.point) : facts.infimum;
-    return before ? outlook_text(outlook_of(*setup_.theory, setup_.point, *before, run.at, least), least,
-                                 run.step - half->first)
+    return before ? outlook_text(outlook_of(*setup_.theory, setup_.point, run_.start, *before, run.at, least),
+                                 least, run.step - half->first)
                   : "";
   }
   /// What else there is to know of the end.

@@ -16,7 +16,7 @@ def along_run(axes, result, steps):
     shares, entropies = (table(result, f"/entry/attention/{name}", (steps.size, len(layers)))
                          for name in ("saturated", "entropy"))
     if not np.isfinite(shares).any():
-        say(axes, "attention: no row\nsees two tokens")
+        say(axes, "attention: none that moves\nand has a choice")
         return
     for position, (layer, values) in enumerate(zip(layers, shares.T)):
         labelled = len(layers) <= LEGEND or position in (0, len(layers) - 1)

@@ -194,19 +194,68 @@ LayerType attention() {
                });
 }
 
+LayerType with_needs(LayerType::Needs needs, LayerType type) {
+  type.needs = std::move(needs);
+  return type;
+}
+
+/// Rows of y are functions of the same rows of x.
+LayerType by_rows(LayerType type) {
+  return with_needs([](const LayerDescription&, Shape, std::span<const std::uint8_t>,
+                       const Mask& needed) { return needed; },
+                    std::move(type));
+}
+
+/// A row sees itself, and the real ones of its sample, causal attention those before it.
+Mask attention_needs(const LayerDescription& layer, Shape input, std::span<const std::uint8_t> real,
+                     const Mask& needed) {
+  const auto n = static_cast<std::size_t>(input.tokens);
+  const bool causal = option<bool>(layer, "causal");
+  Mask rows = needed;
+  for (std::size_t first = 0; first < rows.size(); first += n) {
+    std::size_t seen = 0;  // so many tokens
+    for (std::size_t t = 0; t < n; ++t)
+      if (needed[first + t] != 0) seen = causal ? t + 1 : n;
+    for (std::size_t t = 0; t < seen; ++t)
+      if (real.empty() || real[first + t] != 0) rows[first + t] = 1;
+  }
+  return rows;
+}
+
+/// Of maps without weights and a token more: what the adjoint of ones is.
+Mask adjoint_needs(const LayerDescription& layer, Shape input, std::span<const std::uint8_t> real,
+                   const Mask& needed) {
+  const auto made = make_layer<double>(layer, input);
+  const Index rows = static_cast<Index>(needed.size()) / made->output().tokens * input.tokens;
+  const Vector<double> x = Vector<double>::Zero(rows * input.width);
+  Saved<double> value, adjoint;
+  value.context.mask = real;
+  value.input = {x.data(), 1, rows, input.width};
+  Batch<double> ones, back;
+  ones.resize_zero(1, static_cast<Index>(needed.size()), made->output().width);
+  for (std::size_t row = 0; row < needed.size(); ++row)
+    if (needed[row] != 0) ones[0].row(static_cast<Index>(row)).setOnes();
+  const std::vector<BlockSlot> none(made->blocks().size(), BlockSlot{-1, 0, 0});
+  made->adjoint({nullptr, 1, 0, none}, value, ones.view(), adjoint, {nullptr, 1, 0, none}, &back);
+  Mask of(static_cast<std::size_t>(rows));
+  for (Index row = 0; row < rows; ++row)
+    of[static_cast<std::size_t>(row)] = (back[0].row(row).array() != 0).any() ? 1 : 0;
+  return of;
+}
+
 std::vector<LayerType>& types() {
-  static std::vector<LayerType> all = {attention(),
-                                       linear(),
-                                       activation(),
-                                       norm("layer-norm", Centring::mean, 1e-5),
-                                       norm("rms-norm", Centring::none, 1e-6),
-                                       embedding(),
-                                       positions(),
-                                       patches(),
-                                       without_options<ClassToken>("class-token"),
-                                       without_options<MaskRows>("mask-rows"),
-                                       without_options<Identity>("identity"),
-                                       pool(),
+  static std::vector<LayerType> all = {with_needs(attention_needs, attention()),
+                                       by_rows(linear()),
+                                       by_rows(activation()),
+                                       by_rows(norm("layer-norm", Centring::mean, 1e-5)),
+                                       by_rows(norm("rms-norm", Centring::none, 1e-6)),
+                                       by_rows(embedding()),
+                                       by_rows(positions()),
+                                       with_needs(adjoint_needs, patches()),
+                                       with_needs(adjoint_needs, without_options<ClassToken>("class-token")),
+                                       with_needs(adjoint_needs, without_options<MaskRows>("mask-rows")),
+                                       by_rows(without_options<Identity>("identity")),
+                                       with_needs(adjoint_needs, pool()),
                                        chain_of_layers(),
                                        residual(),
                                        repeat(),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <type_traits>
 
 #include "basin/linalg/errors.h"
@@ -31,6 +32,12 @@ struct LayerType {
   std::string inside = {};
   bool container() const { return !inside.empty(); }
   bool takes_ids = false;  ///< its input is token ids, which have no numbers; all others need some
+
+  /// Which rows of its input the rows `needed` of its output can depend on, whatever the weights; real: the
+  /// mask of the input.
+  using Needs = std::function<Mask(const LayerDescription&, Shape input, std::span<const std::uint8_t> real,
+                                   const Mask& needed)>;
+  Needs needs = {};  ///< empty: all rows of a sample of which a row is needed
 };
 
 /// A type whose layers are make(description, input, scalar) for the scalars double{} and float{}.

@@ -21,4 +21,9 @@ struct SavedLayer {
 void for_each_saved(const Architecture& architecture, const Saved<double>& saved,
                     const std::function<void(const SavedLayer&)>& visit);
 
+/// The same from the last layer to the first, with which rows of its output can matter, whatever the weights,
+/// to the rows `needed` of the network's (as Mask, but never empty).
+void for_each_needed(const Architecture& architecture, const Saved<double>& saved, Index samples, Mask needed,
+                     const std::function<void(const SavedLayer&, const Mask& needed)>& visit);
+
 }  // namespace basin

@@ -95,9 +95,10 @@ StationaryPoint look(const NetworkTheory& theory, ModelObjective& f, const Itera
   p.residual = f.here().residual_norm();
   p.rounding = rounding_at(f.here(), theory);
   p.function = theory.signature(point);
-  const Extent here = {x.theta, p.function.saturation(), theory.layer_saturation(point)};
-  const Extent& then = before ? *before : here;
-  p.saturation = here.saturation, p.saturation_before = then.saturation;
+  Extent here = extent_of(theory, point, p.function), then = before ? *before : here;
+  if (before) show_what_fades(then, here);
+  p.saturation = p.function.saturation();
+  p.saturation_before = then.saturation.known() ? then.saturation : p.saturation;
   p.attention = here.layers, p.attention_before = then.layers;
   p.norm = here.theta.stableNorm(), p.norm_before = then.theta.stableNorm();
   p.separation = separation_at(f.here());

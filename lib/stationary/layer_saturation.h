@@ -12,10 +12,11 @@ namespace basin {
 /// A row that leaves less than this is saturated: about so much is left of its derivative, too.
 inline constexpr double kSaturatedRow = 1e-3;
 
-/// One attention layer of a network, over the rows of all its heads that have a choice: those of real tokens
-/// that see at least two tokens, or under a Gaussian kernel one. What a row *leaves* is the share of its
-/// weights that is not on the heaviest token; under a Gaussian kernel the sum of its weights, all of which
-/// may vanish. NaN where no row has a choice.
+/// One attention layer of a network, over the rows of all its heads that count: those of real tokens that see
+/// at least two tokens, or under a Gaussian kernel one, and that matter to an output that counts in the loss
+/// (for_each_needed), in layers whose attention moves with the trained blocks. What a row *leaves* is the
+/// share of its weights that is not on the heaviest token; under a Gaussian kernel the sum of its weights,
+/// all of which may vanish. NaN where no row counts.
 struct LayerSaturation {
   std::string layer;  ///< "blocks.0.attention"
   KernelKind kernel = KernelKind::softmax;
@@ -25,6 +26,13 @@ struct LayerSaturation {
   double entropy = kNaN;
   double left = kNaN;                               ///< the least that a row leaves
   double head = kNaN, sample = kNaN, token = kNaN;  ///< the first such row, from 0
+  bool moves = false;                               ///< with the trained blocks
+  Index heads = 0, tokens = 0;
+  /// What each row leaves, NaN of those that do not count: heads x samples x tokens, in this order.
+  Vector<double> rows{};
+
+  /// Makes `left` and its place those of this one of `rows`.
+  void show(Index row);
 
   /// visit(name, reference) for all numbers.
   template <class Layer, class Visit>
@@ -38,6 +46,6 @@ struct LayerSaturation {
 std::vector<LayerSaturation> layer_saturation(const ModelPoint<double>& point);
 
 /// The attention layers there are, with nothing measured.
-std::vector<LayerSaturation> attention_layers(const Architecture& architecture);
+std::vector<LayerSaturation> attention_layers(const Model<double>& model);
 
 }  // namespace basin

@@ -18,7 +18,7 @@ constexpr double kNearZero = 1e-4;
 // it found, and run far out in valleys.
 constexpr double kDrift = 0.1;
 // From so far away, of the length of theta, Newton's method does not come back to a point that is given.
-constexpr double kFarAway = 0.5;
+constexpr double kFarAway = 0.05;
 // Products for one such step: in flat valleys more buy little.
 constexpr Index kProducts = 100;
 
@@ -108,7 +108,9 @@ Found Search::run() {
       found_.point.weights = f_.point_at(x_.theta).weights;
       break;
     }
-    if (!before) before = extent_of(*loss_.theory, loss_.point.at(x_.theta));
+    if (!before)
+      before = history(extent_of(*loss_.theory, loss_.point.at(start_)),
+                       extent_of(*loss_.theory, loss_.point.at(x_.theta)));
     if (target_ == Target::any)
       lower_gradient();
     else if (!separated())

@@ -54,7 +54,7 @@ RecordShape record_shape(const ModelLoss& loss) {
           point.model->network().input().tokens,
           static_cast<Index>(f.heads.size()),
           f.outputs.cols(),
-          f.heads.empty() ? attention_layers(point.model->architecture()) : std::vector<LayerSaturation>{}};
+          f.heads.empty() ? attention_layers(*point.model) : std::vector<LayerSaturation>{}};
 }
 
 StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, const RecordShape& shape) {
@@ -85,6 +85,8 @@ StartRecord make_record(const Found& found, Origin origin, std::uint64_t seed, c
   r.attention = p.attention, r.attention_before = p.attention_before;
   for (auto* layers : {&r.attention, &r.attention_before})
     if (layers->size() != shape.attention.size()) *layers = shape.attention;  // nothing was measured
+  for (auto* layers : {&r.attention, &r.attention_before})
+    for (LayerSaturation& l : *layers) l.rows.resize(0);
   const RowPlace sharpest = row_place(p.saturation.sharpest, shape.rows, shape.tokens),
                  weakest = row_place(p.saturation.weakest, shape.rows, shape.tokens);
   const auto place = [&](Index index) { return p.saturation.known() ? static_cast<double>(index) : kNaN; };

@@ -15,16 +15,17 @@ constexpr double kFlat = 1e-3;       // share of the loss that the gradient prom
 constexpr double kGrowing = 1.05;    // of |theta| over the last part of a run
 constexpr double kStalled = 1e-3;    // share of the loss that the last part of a run gained
 
-/// Attention that fades, in the single layer and in layer l of another network.
+/// Attention that fades; attention that was as faint before is no way to infinity. Of a point without a
+/// history: that is faint.
 bool fades(double now, double before, bool with_history) {
-  return now <= kRounding || (now <= kSaturated && (!with_history || std::log(before / now) >= kGrowth));
+  return now <= kSaturated && (!with_history || (before > now && before >= std::exp(kGrowth) * now));
 }
 
-/// What rows of softmax leave beside the heaviest token, or Gaussian ones in all.
+/// Whether a row fades of what softmax leaves beside the heaviest token, or of Gaussian weights.
 bool fades(const Extent& now, const Extent* before, KernelKind kernel) {
   for (std::size_t l = 0; l < now.layers.size(); ++l)
     if (now.layers[l].kernel == kernel &&
-        fades(now.layers[l].left, before ? before->layers[l].left : 0, before != nullptr))
+        fading_row(now.layers[l], before ? &before->layers[l] : nullptr) >= 0)
       return true;
   return false;
 }
@@ -35,14 +36,58 @@ bool is_fainter(const Extent& now, const Extent& before) {
       now.saturation.range > before.saturation.range)
     return true;
   for (std::size_t l = 0; l < now.layers.size(); ++l)
-    if (now.layers[l].left < before.layers[l].left) return true;
+    if ((now.layers[l].rows.array() <= kSaturated &&
+         now.layers[l].rows.array() < before.layers[l].rows.array())
+            .any())
+      return true;
   return false;
+}
+
+/// What attention that was at rounding then was at the start.
+double earlier(double start, double then) {
+  return then <= kRounding ? std::max(start, then) : then;
 }
 
 }  // namespace
 
 Extent extent_of(const NetworkTheory& theory, const ModelPoint<double>& point) {
-  return {point.theta(), theory.signature(point).saturation(), theory.layer_saturation(point)};
+  return extent_of(theory, point, theory.signature(point));
+}
+
+Extent extent_of(const NetworkTheory& theory, const ModelPoint<double>& point,
+                 const PointSignature& function) {
+  const bool single = function.saturation().known(),
+             moves = !single || attention_layers(*point.model).front().moves;
+  return {point.theta(), moves ? function.saturation() : Saturation::unknown(),
+          theory.layer_saturation(point)};
+}
+
+Extent history(const Extent& start, Extent then) {
+  if (std::exp(-then.saturation.range) <= kRounding)
+    then.saturation.range = std::min(start.saturation.range, then.saturation.range);
+  then.saturation.smallest_sum = earlier(start.saturation.smallest_sum, then.saturation.smallest_sum);
+  for (std::size_t l = 0; l < then.layers.size(); ++l)
+    for (Index row = 0; row < then.layers[l].rows.size(); ++row)
+      then.layers[l].rows[row] = earlier(start.layers[l].rows[row], then.layers[l].rows[row]);
+  return then;
+}
+
+Index fading_row(const LayerSaturation& now, const LayerSaturation* before) {
+  Index least = -1;
+  for (Index row = 0; row < now.rows.size(); ++row)
+    if (fades(now.rows[row], before ? before->rows[row] : 0, before != nullptr) &&
+        (least < 0 || now.rows[row] < now.rows[least]))
+      least = row;
+  return least;
+}
+
+void show_what_fades(Extent& before, Extent& now) {
+  for (std::size_t l = 0; l < now.layers.size(); ++l) {
+    const Index row = fading_row(now.layers[l], &before.layers[l]);
+    if (row < 0) continue;
+    now.layers[l].show(row);
+    before.layers[l].show(row);
+  }
 }
 
 Growth growth_between(const Vector<double>& before, const Vector<double>& now, const Symmetries& symmetries) {
@@ -77,8 +122,8 @@ bool is_flat(double loss, double gradient, double norm) {
   return gradient * norm <= kFlat * loss;
 }
 
-Outlook outlook_of(const NetworkTheory& theory, const ModelPoint<double>& point, const Iterate& before,
-                   const Iterate& now, double least) {
+Outlook outlook_of(const NetworkTheory& theory, const ModelPoint<double>& point, const Vector<double>& start,
+                   const Iterate& before, const Iterate& now, double least) {
   Outlook o;
   o.loss_before = before.loss, o.loss = now.loss;
   o.gradient_before = before.gradient.stableNorm(), o.gradient = now.gradient.stableNorm();
@@ -92,11 +137,13 @@ Outlook outlook_of(const NetworkTheory& theory, const ModelPoint<double>& point,
   o.growth = growth_between(before.theta, now.theta, symmetries);
   o.extent = extent_of(theory, here);
   o.before = extent_of(theory, point.at(before.theta));
-  o.valley = valley_of(theory, here, o.extent, &o.before);
+  const Extent since = history(extent_of(theory, point.at(start)), o.before);
+  o.valley = valley_of(theory, here, o.extent, &since);
   // attention that was as faint before fades no more: where nothing moves is no way to infinity
   if (o.valley != Valley::exploding && !is_fainter(o.extent, o.before) && o.growth.factor() <= kGrowing)
     o.valley = Valley::none;
   if (o.valley == Valley::none && o.growth.factor() > kGrowing) o.valley = Valley::exploding;
+  show_what_fades(o.before, o.extent);
   o.along_symmetries = o.valley == Valley::none && o.growth.now > kGrowing * o.norm_before;
   return o;
 }

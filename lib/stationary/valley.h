@@ -23,10 +23,23 @@ inline constexpr double kExplosion = 1.5;
 /// What grows or fades on the way to infinity, at a point.
 struct Extent {
   Vector<double> theta;
-  Saturation saturation;                ///< of the single attention layer
+  Saturation saturation;                ///< of the single attention layer, where it moves
   std::vector<LayerSaturation> layers;  ///< of any other network
 };
 Extent extent_of(const NetworkTheory& theory, const ModelPoint<double>& point);
+/// The same where the signature is known.
+Extent extent_of(const NetworkTheory& theory, const ModelPoint<double>& point,
+                 const PointSignature& function);
+
+/// What an end is compared with: where descent was then, and for attention that was at rounding by then where
+/// it started.
+Extent history(const Extent& start, Extent then);
+
+/// Of the rows of a layer that fade since then (null: of the faint ones) the one that leaves least; -1: none
+/// does.
+Index fading_row(const LayerSaturation& now, const LayerSaturation* before);
+/// Makes that row what both say of their layers, where there is one.
+void show_what_fades(Extent& before, Extent& now);
 
 /// |theta| at two points, the earlier one with what the part of the way in symmetry directions adds to it:
 /// along these the loss stays what it is, however long the weights become.
@@ -61,8 +74,9 @@ struct Outlook {
 
 /// Whether a descent runs to infinity above `least`, below which the loss cannot get: its last part gained
 /// less than a thousandth of what is left, the loss is flat, and weights grow by a twentieth, or attention
-/// fades. Of what does neither, losses and gradients alone are said. point: the network and its data.
-Outlook outlook_of(const NetworkTheory& theory, const ModelPoint<double>& point, const Iterate& before,
-                   const Iterate& now, double least);
+/// fades. Of what does neither, losses and gradients alone are said. point: the network and its data; start:
+/// of the descent.
+Outlook outlook_of(const NetworkTheory& theory, const ModelPoint<double>& point, const Vector<double>& start,
+                   const Iterate& before, const Iterate& now, double least);
 
 }  // namespace basin

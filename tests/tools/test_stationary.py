@@ -521,7 +521,7 @@ class Stationary(ToolTest):
             # a second token that is not stationary: so is the point, and its row is named all the same
             out = self.catalogue("l.h5", "--train", "W_Q", "--at", "w.h5:one")
             self.assertEqual(self.column("starts/verdict"), ["not stationary"] * len(queries))
-            self.assertEqual(out.count("(head 0, sample 0, token 1)"), len(queries), out)
+            self.assertEqual(out.count("(head 0, sample 0, token 1, counted from 0)"), len(queries), out)
 
     def teacher(self, name, *options):
         self.done("basin-problem", "teacher", "-o", name, "--seed", 5, "-H", 1, "--outputs", 1, *options)

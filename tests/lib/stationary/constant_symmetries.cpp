@@ -116,11 +116,11 @@ TEST_CASE("a run that stalls above the least loss while weights grow is a bad va
     return Iterate{grown * start, loss, slope * g / g.norm()};
   };
   const auto seen = [&](const Iterate& before, const Iterate& now, double least = 0) {
-    return outlook_of(theory, p, before, now, least).valley;
+    return outlook_of(theory, p, before.theta, before, now, least).valley;
   };
   const Iterate before = at(1, 0.7, 1e-4), now = at(1.2, 0.6999, 1e-7);
   CHECK(seen(before, now) == Valley::exploding);
-  const Outlook o = outlook_of(theory, p, before, now, 0);
+  const Outlook o = outlook_of(theory, p, before.theta, before, now, 0);
   CHECK(o.growth.factor() > 1.1);
   CHECK((o.loss_before == 0.7 && o.loss == 0.6999 && o.gradient_before == Approx(1e-4)));
   CHECK(seen(before, at(1.2, 0.6, 1e-7)) == Valley::none);              // still falling
@@ -132,5 +132,5 @@ TEST_CASE("a run that stalls above the least loss while weights grow is a bad va
   const auto& b = p.parameters().find("head.b");
   shifted.theta.segment(b.theta_offset, b.block.size()).array() += start.norm();
   CHECK(seen(before, shifted) == Valley::none);
-  CHECK(outlook_of(theory, p, before, shifted, 0).along_symmetries);
+  CHECK(outlook_of(theory, p, before.theta, before, shifted, 0).along_symmetries);
 }

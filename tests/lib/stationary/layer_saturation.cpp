@@ -159,3 +159,76 @@ TEST_CASE("rows without a choice are in no share; what fades is the sign of a li
     CHECK(valley_of(theory, p, before, &before) == Valley::none);
   }
 }
+
+TEST_CASE("rows that no counted output depends on are not measured, nor is attention that stands still") {
+  const Vector<double> weights = 0.4 * random_vectors(2000, 1, 3);
+  const auto counted = [](const LayerSaturation& l) {
+    std::vector<Index> rows;  // of head 0
+    for (Index row = 0; row < l.rows.size() / 2; ++row)
+      if (!std::isnan(l.rows[row])) rows.push_back(row);
+    return rows;
+  };
+  // behind a pool of first tokens the last attention has these alone; the first one all, as the last sees
+  // them
+  Architecture pooled = network(3, false, "softmax");
+  pooled.layers.push_back({"pool", {{"by", "first"}}});
+  auto model = build<double>(pooled, matching_blocks({"*"}, blocks(pooled)));
+  Data<double> data = {3, random_vectors(12, 5, 1), Matrix<double>::Zero(3, 6)};
+  data.mask = {1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 0};
+  const ModelPoint<double> first = {model, weights.head(model->parameters().weight_count()),
+                                    std::make_shared<Data<double>>(data)};
+  auto layers = layer_saturation(first);
+  CHECK(counted(layers[0]) == std::vector<Index>{0, 1, 2, 3, 5, 6, 7, 8, 10});
+  CHECK(counted(layers[1]) == std::vector<Index>{0, 5, 8});
+  for (const LayerSaturation& l : layers)  // the least of the rows that count, where it says
+    CHECK(l.left == l.rows[(static_cast<Index>(l.head) * 3 + static_cast<Index>(l.sample)) * 4 +
+                           static_cast<Index>(l.token)]);
+  // causal, with a class token before: what counts is that, and it sees itself alone
+  Architecture causal = network(3, true, "softmax");
+  causal.layers.insert(causal.layers.begin() + 1, LayerDescription{"class-token", {}, "class"});
+  causal.layers.push_back({"pool", {{"by", "first"}}});
+  model = build<double>(causal, matching_blocks({"*"}, blocks(causal)));
+  layers = layer_saturation(
+      {model, weights.head(model->parameters().weight_count()), std::make_shared<Data<double>>(data)});
+  CHECK((std::isnan(layers[0].left) && std::isnan(layers[1].saturated)));
+
+  // which blocks move which attention
+  const ModelPoint<double> p = point_of(network(3, false, "softmax"), weights);
+  for (const auto& [blocks, moves] :
+       {std::pair{std::vector<std::string>{"both.second.W_O", "both.second.W_V"}, std::pair{false, false}},
+        {{"both.second.b_Q"}, {false, true}},
+        {{"inner.first.W_O"}, {false, true}},
+        {{"inner.layer-norm.g"}, {true, true}},
+        {{"in.b"}, {true, true}}}) {
+    layers = layer_saturation(p.with_trainable(blocks));
+    CAPTURE(blocks.front());
+    CHECK(std::isnan(layers[0].left) != moves.first);
+    CHECK(std::isnan(layers[1].left) != moves.second);
+  }
+}
+
+TEST_CASE("attention that was saturated at the start is no way to infinity; the row that fades is named") {
+  const Vector<double> weights = 0.4 * random_vectors(2000, 1, 3);
+  const ModelPoint<double> p = point_of(network(3, false, "softmax"), weights);
+  const NetworkTheory theory(p);
+  Extent start = extent_of(theory, p), now = start;
+  for (Extent* e : {&start, &now}) {
+    e->layers[0].rows[5] = 1e-100;  // all the time
+    e->layers[0].show(5);
+  }
+  CHECK(valley_of(theory, p, now, &start) == Valley::none);
+  now.layers[0].rows[14] = 1e-12;  // head 1, sample 0, token 2
+  CHECK(valley_of(theory, p, now, &start) == Valley::saturated);
+  Extent before = start;
+  show_what_fades(before, now);
+  CHECK(now.layers[0].left == 1e-12);
+  CHECK(before.layers[0].left == start.layers[0].rows[14]);
+  CHECK((now.layers[0].head == 1 && now.layers[0].sample == 0 && now.layers[0].token == 2));
+  // what came to rounding in the descent is compared with the start, all else with the end of the descent
+  before = start;
+  before.layers[0].rows[14] = now.layers[0].rows[14] = 1e-20;
+  before.layers[0].rows[15] = now.layers[0].rows[15] = 1e-10;
+  CHECK(valley_of(theory, p, now, &before) == Valley::none);
+  const Extent since = history(start, before);
+  CHECK(fading_row(now.layers[0], &since.layers[0]) == 14);
+}
