@@ -1,5 +1,6 @@
 """basin-stationary: where the starts ended, and the share of each verdict."""
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from . import attention
 from .model import footer
@@ -18,7 +19,7 @@ def pictures(result, scale):
     shares = result.table("/entry/shares", ("search", "verdict"), ("count", "total", "share", "lower", "upper"),
                           empty=True) if "/entry/shares/verdict" in result else []
     searches = [name for name in SEARCHES if any(row["search"] == name for row in shares)]
-    title = f"{result.text('/entry/title')}: {counted(len(starts['loss']), 'end')}"
+    title = f"{result.text('/entry/title')}: {what(starts)}"
     rows = sum(len(shown(shares, name)) for name in searches)
     depth = attention.has_depth(result)
     figure = new_figure(3.6 + 0.25 * rows + 0.5 * len(searches) + 1.8 * depth, title, footer(result))
@@ -36,11 +37,19 @@ def read_starts(result):
     """Losses and verdicts of all starts."""
     loss = result.numbers("/entry/starts/loss", 1, finite=False)
     verdict = np.array(result.texts("/entry/starts/verdict"), object)
-    same_shape(loss.shape, **{"/entry/starts/verdict": verdict})
+    search = np.array(result.texts("/entry/starts/search"), object)
+    same_shape(loss.shape, **{"/entry/starts/verdict": verdict, "/entry/starts/search": search})
     for name in set(verdict):
         if name not in VERDICT_LOOK:
             raise ResultError(f"/entry/starts/verdict: found '{name}', expected one of {', '.join(VERDICT_LOOK)}")
-    return {"loss": loss, "verdict": verdict}
+    return {"loss": loss, "verdict": verdict, "given": search == "given"}
+
+
+def what(starts):
+    """How many ends of descents there are, and given points, which are no ends."""
+    given = np.count_nonzero(starts["given"])
+    ends = len(starts["loss"]) - given
+    return " and ".join([counted(ends, "end")] * (ends > 0 or given == 0) + [counted(given, "given point")] * (given > 0))
 
 
 def shown(shares, search):
@@ -78,7 +87,9 @@ def draw_losses(axes, starts, result, scale):
         axes.axhline(lowest, color=GREEN, linewidth=0.8, linestyle="--",
                      label=f"global minimum, f = {number_label(lowest, exponent=unit)}")
     zeros = " (f = 0 at the lower edge)" if log and is_zero.any() else ""
-    axes.set_xlabel("ends, sorted")
+    given = starts["given"].all()
+    axes.set_xlabel("given points, sorted" if given else "ends, sorted" if not starts["given"].any() else "ends and given points, sorted")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylabel("loss $f$" + unit_text(unit) + zeros)
     axes.set_xlim(0.5, loss.size + 0.5)
     axes.grid(True, axis="y")

@@ -407,7 +407,7 @@ def train_file(path, records=60, ntk=True, first_step=40, **options):
     return path
 
 
-def stationary_file(path, losses=None, verdicts=None, lowest=0.0, known=1, shares=True, **options):
+def stationary_file(path, losses=None, verdicts=None, lowest=0.0, known=1, shares=True, search="minima", **options):
     """A basin-stationary result: some minima, some of them suboptimal, a saddle, a valley."""
     if losses is None:
         losses = [1e-31, 0.5, 1e-30, 2.0, 0.5, 0.05, np.nan]
@@ -416,6 +416,7 @@ def stationary_file(path, losses=None, verdicts=None, lowest=0.0, known=1, share
     with start(path, "basin-stationary", "losses", **options) as file:
         starts = collection(file["entry"], "starts")
         starts["loss"], starts["verdict"] = np.array(losses), verdicts
+        starts["search"] = [search] * len(losses) if isinstance(search, str) else search
         catalogue = collection(file["entry"], "catalogue")
         catalogue["lowest_loss"], catalogue["lowest_is_global"] = lowest, np.int64(known)
         if shares:

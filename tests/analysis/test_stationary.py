@@ -50,6 +50,16 @@ class Ends(FileCase):
         segments = minima.collections[0].get_segments()
         np.testing.assert_allclose(np.array(segments[0])[:, 0], [0.4, 2 / 3])
 
+    def test_given_points_are_called_so_and_ranks_are_whole_numbers(self):
+        for search, what, label in ((["given"] * 3, "3 given points", "given points, sorted"),
+                                    (["minima"] * 3, "3 ends", "ends, sorted"),
+                                    (["minima", "given", "from"], "2 ends and 1 given point", "ends and given points, sorted")):
+            axes = self.panels(losses=[0.5, 0.25, 1.0], verdicts=["global valley"] * 3, shares=False, search=search)[0]
+            self.assertTrue(axes.figure._suptitle.get_text().endswith(": " + what))
+            self.assertEqual(axes.get_xlabel(), label)
+            ticks = [t for t in axes.get_xticks() if 0.5 < t < 3.5]
+            self.assertEqual(ticks, [1, 2, 3])
+
     def test_verdicts_have_the_colours_of_all_pictures(self):
         losses, minima, _ = self.panels()
         colours = {line.get_label().partition(" (")[0]: line.get_color() for line in losses.lines}
