@@ -63,6 +63,7 @@ class Search {
     data_.specification = shared_specification(command, setup);
     require_representable(setup.point.target_size(), setup.input + ": ");
     data_.known = minimum_for(command, setup);
+    data_.bound = least_loss_of_labels(setup.point);
     data_.sources = request_.sources;
     data_.shape = record_shape(request_.loss);
     request_.search.stopping = stopping_of(command, setup, request_);
@@ -84,6 +85,7 @@ class Search {
     }
     search_all(journal);
     use_convexity(request_.loss, data_);
+    use_bound(data_);
     catalogue_ = make_catalogue(data_);
     check_returns(request_.loss, around_, request_.returns, catalogue_, data_, command_.progress("returns"));
     const std::string refusal = escape_file_ ? leave() : "";
@@ -130,7 +132,7 @@ class Search {
   void write();
 
   const StartRecord& first_of(std::size_t entry) const {
-    return data_.starts[catalogue_.entries[entry].members[0]];
+    return data_.starts[catalogue_.entries[entry].shown];
   }
 
   struct Escaped {
@@ -186,14 +188,7 @@ std::string Search::leave() {
 
 void Search::write() {
   say_catalogue(command_, data_, catalogue_);
-  if (const std::string text = contradictions_text(setup_); !text.empty()) {
-    constexpr double kNear = 1e-3;  // of the bound
-    const double bound = least_loss_of_labels(setup_.point), above = catalogue_.lowest - bound;
-    command_.say(text + (above <= kNear * bound
-                             ? "; the lowest loss found is within " + number(std::max(above, 0.0), 2) +
-                                   " of that: no start can end lower by more"
-                             : ""));
-  }
+  if (const std::string text = contradictions_text(setup_); !text.empty()) command_.say(text);
   command_.verdict("global", std::all_of(catalogue_.verdicts.begin(), catalogue_.verdicts.end(),
                                          [](Verdict v) { return v == Verdict::global_minimum; }));
   hdf5::Writer file(output_.path(), output_.may_replace());

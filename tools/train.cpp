@@ -6,6 +6,7 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/model/row_copies.h"
+#include "basin/stationary/multi_start.h"
 #include "basin/stationary/separation.h"
 #include "common/command/given_weights.h"
 #include "common/command/run.h"
@@ -161,7 +162,15 @@ class Trainer {
   std::string outlook(const std::map<Index, std::vector<double>>& trajectory) {
     const Descent& run = run_.run;
     if (!objective_.at(run.at.theta)) return "";
-    if (const Separation s = separation_at(objective_.here()); s.holds())
+    const LossFacts& facts = objective_.facts();
+    const double least = facts.centred ? least_loss_of_labels(setup_.point) : facts.infimum;
+    const Separation s = separation_at(objective_.here());
+    const bool at_bound = facts.centred && least > 0 && run.at.loss - least <= kNearBound * least;
+    training_.global_valley = s.holds() || at_bound;
+    if (at_bound)
+      return "the loss is within " + number(std::max(run.at.loss - least, 0.0), 2) +
+             " of the least that these labels allow: no more steps, and no other start, can lower it by more";
+    if (s.holds())
       return "every row is in its class, by a margin of " + with_error(s.margin, s.error) +
              " or more: no point like that is stationary, as the last layer grows the loss falls strictly to "
              "0. This is the global valley: nothing is wrong, and more steps lead further along it";
@@ -171,8 +180,6 @@ class Trainer {
         Eigen::Map<const Vector<double>>(half->second.data(), setup_.point.weights.size());
     const std::optional<Iterate> before = objective_.at(setup_.parameters().extract(weights));
     objective_.at(run.at.theta);
-    const LossFacts& facts = objective_.facts();
-    const double least = facts.centred ? least_loss_of_labels(setup_.point) : facts.infimum;
     return before ? outlook_text(outlook_of(*setup_.theory, setup_.point, run_.start, *before, run.at, least),
                                  least, run.step - half->first)
                   : "";

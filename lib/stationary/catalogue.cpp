@@ -54,23 +54,24 @@ void find_entries(const std::vector<CatalogueItem>& items, Catalogue& c) {
       if (const double d = distance(first, items[i]); d < least) least = d, nearest = &entry;
     }
     if (!nearest) {
-      c.entries.push_back({{i}, 0, 0});
+      c.entries.push_back({{i}, i, 0, 0});
     } else {
       nearest->members.push_back(i);
+      if (items[i].loss + items[i].loss_error < items[nearest->shown].loss) nearest->shown = i;
       nearest->spread = std::max(nearest->spread, least);
     }
   }
   std::stable_sort(c.entries.begin(), c.entries.end(), [&](const CatalogueEntry& a, const CatalogueEntry& b) {
-    return items[a.members[0]].loss < items[b.members[0]].loss;
+    return items[a.shown].loss < items[b.shown].loss;
   });
   c.entry_of.assign(items.size(), -1);
   for (std::size_t e = 0; e < c.entries.size(); ++e) {
     CatalogueEntry& entry = c.entries[e];
     entry.nearest = std::numeric_limits<double>::infinity();
-    const CatalogueItem& first = items[entry.members[0]];
+    const CatalogueItem& shown = items[entry.shown];
     for (const CatalogueEntry& other : c.entries)
-      if (&other != &entry && same_kind(first, items[other.members[0]]))
-        entry.nearest = std::min(entry.nearest, distance(first, items[other.members[0]]));
+      if (&other != &entry && same_kind(shown, items[other.shown]))
+        entry.nearest = std::min(entry.nearest, distance(shown, items[other.shown]));
     for (const Index i : entry.members) c.entry_of[i] = static_cast<Index>(e);
   }
 }

@@ -36,7 +36,8 @@ struct CatalogueItem {
 };
 
 struct CatalogueEntry {
-  std::vector<Index> members;  ///< items, ascending; the first represents the entry
+  std::vector<Index> members;  ///< items, ascending
+  Index shown = 0;             ///< what represents the entry: the first of the lowest loss, to its error
   double spread = 0;           ///< the largest distance of a member from the first
   double nearest = 0;          ///< the distance of the nearest other entry of the kind; infinite without one
 };
@@ -48,6 +49,7 @@ struct Catalogue {
   double lowest = 0;              ///< the global minimum, if known, else the lowest loss there is
   bool known_refuted = false;     ///< a point lies below the minimum that was said to be known
   bool lowest_known = false;      ///< it is the global minimum
+  double bound = 0;               ///< StartsFound::bound
 };
 
 /// Two points are the same when their functions agree so far, relative to their size, or to their errors if

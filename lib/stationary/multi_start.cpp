@@ -123,9 +123,9 @@ std::vector<StartRecord> search_from_all(const ModelLoss& loss, const Starts& st
 
 double dense_search_bytes(Index parameters, Index dense_limit) {
   const auto P = static_cast<double>(parameters);
-  const double each = parameters <= std::min(dense_limit, kDecompositionLimit) ? 96
-                      : parameters <= dense_limit                              ? 24
-                                                                               : 0;
+  const double each = parameters <= std::min(dense_limit, kNewtonLimit) ? 96
+                      : parameters <= dense_limit                       ? 24
+                                                                        : 0;
   return each * P * P * static_cast<double>(thread_slots());
 }
 
@@ -139,8 +139,22 @@ SearchOptions along_flow(SearchOptions options) {
 
 Catalogue make_catalogue(const StartsFound& found) {
   std::vector<CatalogueItem> items;
-  for (const StartRecord& r : found.starts) items.push_back(item_of(r, found.shape));
-  return make_catalogue(items, found.known ? std::optional(found.known->loss) : std::nullopt);
+  for (const StartRecord& r : found.starts) {
+    items.push_back(item_of(r, found.shape));
+    if (found.bound > 0 && r.kind == PointKind::valley && r.loss - found.bound <= kNearBound * found.bound)
+      items.back().to_infimum = true;
+  }
+  Catalogue c = make_catalogue(items, found.known ? std::optional(found.known->loss) : std::nullopt);
+  c.bound = found.bound;
+  return c;
+}
+
+void use_bound(StartsFound& found) {
+  if (found.known || !(found.bound > 0)) return;
+  for (const StartRecord& r : found.starts)
+    if ((r.kind == PointKind::strict_minimum || r.kind == PointKind::degenerate) &&
+        r.loss - found.bound <= r.loss_error)
+      found.known = GlobalMinimum{found.bound, "the least that these labels allow"};
 }
 
 void use_convexity(const ModelLoss& loss, StartsFound& found) {

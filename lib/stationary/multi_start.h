@@ -64,6 +64,9 @@ struct StartsFound {
   RecordShape shape{};
   std::vector<StartRecord> starts;
   std::optional<GlobalMinimum> known;
+  /// f is no less, whatever the weights, as labels contradict each other (least_loss_of_labels); 0: nothing
+  /// beyond f >= 0 is known.
+  double bound = 0;
 
   std::string source() const { return known ? known->source : ""; }
 };
@@ -74,6 +77,11 @@ Catalogue make_catalogue(const StartsFound& found);
 /// Where f is convex and no minimum is known, it is the lowest stationary point that was found with a
 /// residual beyond rounding.
 void use_convexity(const ModelLoss& loss, StartsFound& found);
+
+/// A loss is as good as the bound if it is so near, relative to it: a valley that low is a global one.
+inline constexpr double kNearBound = 1e-6;
+/// Where no minimum is known, and a stationary point is at the bound to the error of its loss, that is one.
+void use_bound(StartsFound& found);
 
 /// A point with f = 0 to rounding was reached outside of the starts: that is the global minimum, unless the
 /// catalogue knows it. where: "reached from near a minimum".

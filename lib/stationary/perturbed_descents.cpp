@@ -10,7 +10,7 @@ void check_returns(const ModelLoss& loss, const SearchOptions& search_options, c
                    const Catalogue& catalogue, StartsFound& found, const Progress& progress) {
   std::vector<Index> firsts;
   for (const CatalogueEntry& e : catalogue.entries)
-    if (found.starts[e.members[0]].kind == PointKind::strict_minimum) firsts.push_back(e.members[0]);
+    if (found.starts[e.shown].kind == PointKind::strict_minimum) firsts.push_back(e.shown);
   if (options.starts == 0 || firsts.empty()) return;
   const Index count = static_cast<Index>(firsts.size()) * options.starts;
   struct Return {

@@ -111,6 +111,10 @@ class NetworkDescents(ToolTest):
             n, d, rows = x.shape[1], layer["head-dim"], []
             sees = np.broadcast_to(mask[:, None, :] * (np.tril(np.ones((n, n))) if layer.get("causal") else 1), (len(x), n, n))
             softmax = layer.get("kernel", "softmax") == "softmax"
+            # rows that outputs with a label depend on: the last layer's own, of the first what that one sees
+            counts = np.array(net.labels) >= 0 if hasattr(net, "labels") else np.ones(x.shape[:2], bool)
+            needed = counts if layers else np.array(
+                [[(row[t:] if layer.get("causal") else row).any() for t in range(n)] for row in counts])
             for h in range(layer["heads"]):
                 Q, K = (x @ w["W_" + b][h] + (w["b_" + b][h] if "b_" + b in w else 0) for b in "QK")
                 z = Q @ K.transpose(0, 2, 1) / np.sqrt(d) if softmax else (
@@ -120,7 +124,7 @@ class NetworkDescents(ToolTest):
                         scores = z[i, t][sees[i, t] > 0]
                         a = np.exp(scores - (scores.max() if softmax else 0))
                         p = a / max(a.sum(), 1e-300)
-                        if mask[i, t] and len(a) >= (2 if softmax else 1):
+                        if mask[i, t] and needed[i, t] and len(a) >= (2 if softmax else 1):
                             rows.append((np.sort(p)[:-1].sum() if softmax else a.sum(), (h, i, t),
                                          -(p[p > 0] * np.log(p[p > 0])).sum() / np.log(len(a)) if len(a) > 1 else np.nan))
             layers.append(rows)
@@ -155,12 +159,14 @@ class NetworkDescents(ToolTest):
                 "has vanished: in {:.3g} % of its rows all weights add up to less than 0.001")
             self.assertIn(f"attention of {names[1]} " + words.format(share), out)
             self.assertNotIn(f"attention of {names[0]} ", out)
-            # the catalogue has the same numbers of the same point
-            self.done("basin-stationary", "p.h5", "-o", "c.h5", "--overwrite", "--at", "p.h5", "--train", "head.*")
-            with h5py.File(self.path("c.h5")) as file:
-                self.assertEqual(file["entry/catalogue/attention_layers"][()].decode().split("\n"), names)
-                for name, values in found.items():
-                    np.testing.assert_allclose(file["entry/starts/attention/" + name][0], values[0], rtol=1e-12)
+            # the catalogue has the same numbers of the same point; of attention that stands still none
+            for train, moves in ((names[0] + ".W_Q", True), ("head.*", False)):
+                out = self.done("basin-stationary", "p.h5", "-o", "c.h5", "--overwrite", "--at", "p.h5", "--train", train)
+                self.assertEqual("attention of " in out, moves, out)
+                with h5py.File(self.path("c.h5")) as file:
+                    self.assertEqual(file["entry/catalogue/attention_layers"][()].decode().split("\n"), names)
+                    for name, values in found.items():
+                        np.testing.assert_allclose(file["entry/starts/attention/" + name][0], values[0] if moves else np.nan, rtol=1e-12)
             self.assertEqual(subprocess.run([ROOT / "analysis/basin-plot", "t.h5", "c.h5", "-o", "pics"], cwd=self.folder,
                                             capture_output=True).returncode, 0)
 
@@ -226,9 +232,14 @@ class NetworkDescents(ToolTest):
         contradicting.X = contradicting.X[[0, 0, 1, 1, 2, 3]]
         contradicting.write(self.path("p.h5"))
         out = self.done("basin-stationary", "p.h5", "-o", "d.h5", "--train", "head.*", "--starts", 2, "--steps", 2000)
-        self.assertRegex(out, "the loss cannot be below 2.7725887: .*; the lowest loss found is within .*e-.* of that: no start can end lower")
+        self.assertRegex(out, "lowest loss found f = .*, within .*e-.* of the least that these labels allow: no start can end lower by more\n")
+        self.assertIn("the loss cannot be below 2.7725887: ", out)
+        self.assertNotIn("whether other starts end lower", out)
         self.assertTrue((self.column("starts/loss", "d.h5") >= 4 * np.log(2)).all())
-        self.assertNotIn("global valley", self.verdicts("d.h5"))
+        self.assertEqual(set(self.verdicts("d.h5")), {"global valley"})
+        self.assertEqual(self.results("d.h5", "entry/catalogue/least_loss"), 4 * np.log(2))
+        out = self.done("basin-train", "p.h5", "-o", "e.h5", "--train", "head.*", "--method", "newton", "--steps", 200)
+        self.assertRegex(out, "^the loss is within .* of the least that these labels allow: no more steps")
 
     def test_points_are_the_same_when_their_functions_agree(self):
         net = Small(function="relu", seed=4)

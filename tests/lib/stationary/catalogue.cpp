@@ -135,6 +135,17 @@ TEST_CASE("all ways to the infimum are one entry, other valleys by their outputs
         std::vector{Verdict::global_valley, Verdict::global_valley, Verdict::valley, Verdict::valley});
 }
 
+TEST_CASE("an entry is shown by its lowest loss, to the error of that") {
+  CatalogueItem first = item(PointKind::valley, 1, 1), lower = item(PointKind::valley, 0.5, 2),
+                same = item(PointKind::valley, 0.5 - 1e-13, 3), other = item(strict, 0.7, 4);
+  first.to_infimum = lower.to_infimum = same.to_infimum = true;
+  const Catalogue c = make_catalogue({first, other, lower, same}, std::nullopt);
+  REQUIRE(c.entries.size() == 2);
+  CHECK(c.entries[0].members == std::vector<Index>{0, 2, 3});
+  CHECK(c.entries[0].shown == 2);
+  CHECK(c.entries[1].shown == 1);
+}
+
 TEST_CASE("an empty catalogue is one") {
   const Catalogue c = make_catalogue({}, std::nullopt);
   CHECK(c.entries.empty());

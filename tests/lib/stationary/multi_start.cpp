@@ -138,6 +138,36 @@ TEST_CASE("of a convex loss the lowest stationary point is the minimum; a zero t
   CHECK(found.source() == "reached");
 }
 
+TEST_CASE("a valley at the bound of contradicting labels is a global one, a point there a global minimum") {
+  const Case c = {"bound", 2, 2, 3, 1, 2, 1};
+  const ModelLoss loss = loss_of(make_instance(c));
+  StartsFound found;
+  found.shape = record_shape(loss);
+  found.bound = 0.5;
+  StartRecord r;
+  r.function = Vector<double>::Zero(found.shape.function());
+  r.kind = PointKind::valley, r.loss_error = 1e-12;
+  StartRecord near = r, far = r, point = r;
+  near.loss = 0.5 * (1 + 0.9 * kNearBound), far.loss = 0.5 * (1 + 1.1 * kNearBound);
+  found.starts = {far, near};
+  use_bound(found);
+  CHECK_FALSE(found.known);
+  const Catalogue valleys = make_catalogue(found);
+  CHECK(valleys.verdicts == std::vector<Verdict>{Verdict::valley, Verdict::global_valley});
+  CHECK(valleys.bound == 0.5);
+  found.bound = 0;
+  CHECK(make_catalogue(found).verdicts == std::vector<Verdict>{Verdict::valley, Verdict::valley});
+  found.bound = 0.5;
+  point.kind = PointKind::degenerate, point.loss = 0.5 + 2e-12;
+  found.starts = {far, point};
+  use_bound(found);
+  CHECK_FALSE(found.known);
+  found.starts[1].loss = 0.5 + 0.5e-12;
+  use_bound(found);
+  REQUIRE(found.known);
+  CHECK(make_catalogue(found).verdicts == std::vector<Verdict>{Verdict::valley, Verdict::global_minimum});
+}
+
 TEST_CASE("shares count starts of one kind, and no given points") {
   StartsFound found;
   found.starts.resize(3);

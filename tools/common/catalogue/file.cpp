@@ -175,7 +175,7 @@ void write_entries(hdf5::Writer& file, const std::vector<const StartRecord*>& ro
   std::vector<double> spread, nearest;
   std::vector<std::string> verdicts, texts, complete;
   for (const CatalogueEntry& e : catalogue.entries) {
-    const Index first = e.members[0];
+    const Index first = e.shown;
     firsts.push_back(rows[first]);
     representatives.push_back(first);
     counts.push_back(static_cast<std::int64_t>(e.members.size()));
@@ -207,6 +207,7 @@ void write_common(hdf5::Writer& file, const CatalogueData& data, const Catalogue
   file.write(group + "lowest_is_global", static_cast<std::int64_t>(catalogue.lowest_known ? 1 : 0));
   file.write(group + "known_minimum", data.known ? data.known->loss : std::nan(""));
   file.write(group + "minimum_source", data.source());
+  file.write(group + "least_loss", data.bound);
   std::string sources;
   for (const std::string& source : data.sources) sources += (sources.empty() ? "" : "\n") + source;
   file.write(group + "sources", sources);
@@ -343,6 +344,11 @@ void read_common(const hdf5::Reader& file, CatalogueData& data) {
     if (!(known >= 0) || !std::isfinite(known))
       file.refuse(group + "known_minimum", "found " + number(known) + "; expected a number from 0, or NaN");
     data.known = GlobalMinimum{known, source_of_minimum};
+  }
+  if (file.has(group + "least_loss")) {
+    data.bound = file.read_number(group + "least_loss");
+    if (!(data.bound >= 0) || !std::isfinite(data.bound))
+      file.refuse(group + "least_loss", "found " + number(data.bound) + "; expected a number from 0");
   }
   constexpr Index kLargest = 1 << 30;  // so that no product of these overflows
   read_attention_layers(file, group, data);

@@ -9,16 +9,28 @@
 namespace basin::tools {
 namespace {
 
+double above_bound(const Catalogue& c) {
+  return std::max(0.0, c.lowest - c.bound);
+}
+
+/// Whether the lowest loss is so near to the least that labels allow that this is worth saying.
+bool is_near_bound(const Catalogue& c) {
+  constexpr double kNear = 1e-3;  // of the bound
+  return c.bound > 0 && above_bound(c) <= kNear * c.bound;
+}
+
 /// What is known of the lowest loss.
 std::string lowest_text(const CatalogueData& data, const Catalogue& c) {
   if (c.known_refuted)
     return "the global minimum is not " + number(data.known->loss, 10) + " (" + data.source() +
            "): lowest loss found f = " + number(c.lowest, 10);
+  const std::string lowest = "lowest loss found f = " + number(c.lowest, 10),
+                    nearness = lowest + ", within " + number(above_bound(c), 2) +
+                               " of the least that these labels allow: no start can end lower by more";
   if (std::find(c.verdicts.begin(), c.verdicts.end(), Verdict::global_valley) != c.verdicts.end())
-    return "the loss falls to its infimum 0, which no point attains; lowest loss found f = " +
-           number(c.lowest, 10);
-  if (!c.lowest_known)
-    return "the global minimum is not known; lowest loss found f = " + number(c.lowest, 10);
+    return c.bound > 0 ? "the loss comes to its infimum along a valley; " + nearness
+                       : "the loss falls to its infimum 0, which no point attains; " + lowest;
+  if (!c.lowest_known) return "the global minimum is not known; " + (is_near_bound(c) ? nearness : lowest);
   return "global minimum f = " + number(c.lowest, 10) +
          (data.source().empty() ? ", reached" : " (" + data.source() + ")");
 }
@@ -70,12 +82,14 @@ void say_meanings(Command& command, const CatalogueData& data, const Catalogue& 
     return std::find(c.verdicts.begin(), c.verdicts.end(), verdict) != c.verdicts.end();
   };
   for (const auto& [verdict, meaning] :
-       {std::pair{
+       {std::pair<Verdict, std::string>{
             Verdict::global_valley,
-            "no point, but as good as a global minimum: every sample is in its class, and the loss falls "
-            "to its infimum as the last layer grows"},
-        {Verdict::valley,
-         "no point: descent would go on for ever; whether other starts end lower is not known"},
+            c.bound > 0 ? "no point, but as good as a global minimum: the loss is within " +
+                              number(kNearBound) + " of the least that these labels allow, relative to it"
+                        : "no point, but as good as a global minimum: every sample is in its class, and the "
+                          "loss falls to its infimum as the last layer grows"},
+        {Verdict::valley, std::string("no point: descent would go on for ever") +
+                              (is_near_bound(c) ? "" : "; whether other starts end lower is not known")},
         {Verdict::degenerate,
          "stationary, but flat to second order in some directions; symmetries of the network that are not "
          "known are among these, so that it may well be a minimum"},
@@ -111,10 +125,10 @@ void say_catalogue(Command& command, const CatalogueData& data, const Catalogue&
                 percent(interval.upper) + ")");
   }
   say_steps(command, data);
-  if (!c.entries.empty() || c.lowest_known) command.say(lowest_text(data, c));
+  if (!c.entries.empty() || c.lowest_known || is_near_bound(c)) command.say(lowest_text(data, c));
   if (!c.entries.empty()) command.say("different points, as often as they were found:");
   for (std::size_t e = 0; e < c.entries.size() && e < kMost; ++e) {
-    const Index first = c.entries[e].members[0];
+    const Index first = c.entries[e].shown;
     const StartRecord& r = data.starts[first];
     command.say("  " + std::to_string(e) + ": " + std::to_string(c.entries[e].members.size()) + " x " +
                 brief(r, c.verdicts[first], c) +

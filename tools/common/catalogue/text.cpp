@@ -12,12 +12,16 @@ namespace {
 // |H g| / (|H| |g|) up to this: |grad f|^2 falls no more.
 constexpr double kMinimumOfSlope = 1e-6;
 
-/// The layer whose attention shows a limit at infinity, of networks that are not the single layer.
+/// The layer whose attention shows a limit at infinity, of networks that are not the single layer: of those
+/// that fade, if there is a history.
 const LayerSaturation* faintest(const StartRecord& r) {
   const KernelKind kernel = r.valley == Valley::vanished ? KernelKind::gaussian : KernelKind::softmax;
   const LayerSaturation* least = nullptr;
-  for (const LayerSaturation& l : r.attention)
-    if (l.kernel == kernel && (!least || l.left < least->left)) least = &l;
+  for (std::size_t l = 0; l < r.attention.size(); ++l) {
+    const LayerSaturation& layer = r.attention[l];
+    const bool fades = r.origin == Origin::given || r.attention_before[l].left > layer.left;
+    if (layer.kernel == kernel && fades && !(least && least->left <= layer.left)) least = &layer;
+  }
   return least;
 }
 
@@ -26,7 +30,8 @@ std::string valley_text(const StartRecord& r) {
     return (r.origin == Origin::given ? "" : number(before, 3) + " -> ") + number(now, 3);
   };
   const auto place = [](double head, double sample, double token) {
-    return " (head " + number(head) + ", sample " + number(sample) + ", token " + number(token) + ")";
+    return " (head " + number(head) + ", sample " + number(sample) + ", token " + number(token) +
+           ", counted from 0)";
   };
   const LayerSaturation* layer = faintest(r);
   const LayerSaturation* before = layer ? &r.attention_before[layer - r.attention.data()] : nullptr;
@@ -60,9 +65,11 @@ std::string valley_text(const StartRecord& r) {
 /// it.
 std::string sharp_text(const StartRecord& r) {
   if (r.valley == Valley::saturated || r.valley == Valley::vanished) return "";
-  const auto most = std::max_element(
-      r.attention.begin(), r.attention.end(),
-      [](const LayerSaturation& a, const LayerSaturation& b) { return a.saturated < b.saturated; });
+  const auto most =
+      std::max_element(r.attention.begin(), r.attention.end(),
+                       [](const LayerSaturation& a, const LayerSaturation& b) {  // NaN where nothing counts
+                         return b.saturated > (std::isnan(a.saturated) ? -1 : a.saturated);
+                       });
   const std::string text = most == r.attention.end() ? "" : attention_text(*most);
   return text.empty() ? "" : "; " + text;
 }
@@ -73,6 +80,13 @@ std::string gap_text(const StartRecord& r, const Catalogue& catalogue) {
   if (!(above > r.loss_error) || r.kind == PointKind::zero_loss) return "";
   return catalogue.lowest_known ? ", gap " + number(above, 5) + " to the global minimum"
                                 : ", " + number(above, 5) + " above the lowest loss found";
+}
+
+/// Why a valley of labels that contradict each other is a global one.
+std::string bound_text(const StartRecord& r, const Catalogue& catalogue) {
+  return catalogue.bound > 0 ? ", within " + number(std::max(0.0, r.loss - catalogue.bound), 2) +
+                                   " of the least that these labels allow"
+                             : "";
 }
 
 /// The eigenvalues that were counted, and how many were not.
@@ -141,7 +155,8 @@ std::string describe_point(const StartRecord& r, Verdict verdict, const Catalogu
                                          : "degenerate, not decided by second order: ") +
              loss + gap + "; " + slope + ", " + counts_text(r) + ", " + smallest_text(r);
     case Verdict::global_valley:
-      return "valley to the global infimum: " + loss + "; " + valley_text(r) + "; " + slope;
+      return "valley to the global infimum: " + loss + bound_text(r, catalogue) + "; " + valley_text(r) +
+             "; " + slope;
     case Verdict::valley:
       return "valley to infinity: " + loss + gap + "; " + valley_text(r) + "; " + slope + ", " +
              counts_text(r);
@@ -176,6 +191,7 @@ std::string brief(const StartRecord& r, Verdict verdict, const Catalogue& catalo
   if (const double above = r.loss - catalogue.lowest; above > r.loss_error)
     text += catalogue.lowest_known ? " (gap " + number(above, 4) + ")"
                                    : " (" + number(above, 4) + " above the lowest)";
+  if (verdict == Verdict::global_valley) text += bound_text(r, catalogue);
   if (verdict == Verdict::valley || verdict == Verdict::global_valley)
     return text + ": " + valley_text(r) + ", " + slope_text(r) + sharp_text(r);
   if (r.valley != Valley::none) text += " (" + valley_text(r) + ")";

@@ -92,11 +92,13 @@ void say_training(Command& command, const Training& training) {
   const DescentStatus& status = training.status;
   const Descent& run = training.descent.run;
   const RunAccount& account = training.descent.account;
-  command.say((status.converged()                    ? "converged "
-               : status.reason == Reason::not_finite ? "stopped "
-               : status.reason == Reason::stalled    ? "stalled "
-                                                     : "not converged ") +
-              status.text);
+  // on a way to infinity a small gradient is no nearness to a point
+  const bool valley = training.global_valley && status.reason != Reason::stalled;
+  command.say((valley || status.reason == Reason::not_finite ? "stopped "
+               : status.converged()                          ? "converged "
+               : status.reason == Reason::stalled            ? "stalled "
+                                                             : "not converged ") +
+              status.text + (valley && status.reason == Reason::gradient ? ", as --tolerance says" : ""));
   command.say("loss f = " + number(run.at.loss, 10) + ", from " + number(training.first_loss, 10) +
               "; |grad f| = " + number(run.at.gradient.stableNorm(), 4) + ", distance from the start " +
               number((run.at.theta - training.descent.start).stableNorm(), 4));

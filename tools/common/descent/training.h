@@ -18,6 +18,7 @@ struct Training {
   std::vector<std::vector<double>> rows;  ///< the records
   bool certify = false;                   ///< they have the ball certificate
   DescentStatus status;
+  bool global_valley = false;  ///< it ended on a way to the infimum, which no point near by attains
   std::optional<GlobalMinimum> known;
   std::string too_large;  ///< that the step is, and one that is not; empty where nothing says so
 };
