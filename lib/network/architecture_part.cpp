@@ -62,16 +62,19 @@ Way way_to(const Architecture& architecture, const std::string& path) {
 
 }  // namespace
 
-LayerPlace layer_at(const Architecture& architecture, const std::string& path) {
+LayerPlace layer_at(const Architecture& architecture, const std::string& path,
+                    const std::function<bool(const LayerDescription&)>& suits) {
   std::optional<LayerPlace> found;
   std::vector<std::string> paths;
   for_each_layer(architecture, [&](const LayerDescription& layer, Shape input, const std::string& prefix) {
     if (!layer.layers.empty() || prefix.empty() || own_blocks(layer, input).empty()) return;
-    paths.push_back(prefix.substr(0, prefix.size() - 1));
-    if (paths.back() == path) found = {layer, input};
+    const std::string own = prefix.substr(0, prefix.size() - 1);
+    if (own == path) found = {layer, input};
+    if (!suits || suits(layer)) paths.push_back(own);
   });
   if (found) return *found;
-  if (paths.empty()) throw InputError("the network is one layer, which has no path");
+  if (paths.empty())
+    throw InputError("unknown layer " + shown(path) + "; the network has none that can be asked for");
   std::string list;
   for (const std::string& known : nearest(path, paths, 5)) list += (list.empty() ? "" : ", ") + known;
   throw InputError("unknown layer " + shown(path) + "; expected one of " + list +

@@ -1,6 +1,7 @@
 /// Layers inside a network, found by what their blocks are called by.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,10 @@ struct LayerPlace {
   Shape input{};
 };
 
-/// Throws InputError for a path that no layer with blocks of its own has, naming those there are, and as
-/// `blocks`.
-LayerPlace layer_at(const Architecture& architecture, const std::string& path);
+/// Throws InputError for a path that no layer with blocks of its own has, naming those there are that
+/// `suits`, by default all, and as `blocks`.
+LayerPlace layer_at(const Architecture& architecture, const std::string& path,
+                    const std::function<bool(const LayerDescription&)>& suits = {});
 
 /// The same network with these layers, one after another, in the place of that one; all other blocks are
 /// called as before, in the same order. Throws as layer_at.

@@ -21,6 +21,14 @@ Condition condition(std::string name, std::string statement, Role role, Index me
   return c;
 }
 
+Condition count_condition(std::string name, std::string counted, const std::string& all, Role role,
+                          Index measured, Index threshold, bool exact, std::string remedy) {
+  Condition c =
+      condition(std::move(name), counted + " >= " + all, role, measured, threshold, exact, std::move(remedy));
+  c.counted = std::move(counted);
+  return c;
+}
+
 const Condition* KernelConditions::obstacle() const {
   for (const Condition& c : conditions)
     if (c.role != Role::sufficient && !c.holds()) return &c;
@@ -28,9 +36,12 @@ const Condition* KernelConditions::obstacle() const {
 }
 
 const Condition* KernelConditions::refutation() const {
+  const Condition* most = nullptr;
   for (const Condition& c : conditions)
-    if (c.exact && c.role != Role::sufficient && !c.holds()) return &c;
-  return nullptr;
+    if (c.exact && c.role != Role::sufficient && !c.holds() &&
+        (most == nullptr || c.measured * most->threshold < most->measured * c.threshold))
+      most = &c;
+  return most;
 }
 
 bool KernelConditions::sufficient() const {
@@ -51,6 +62,7 @@ Below KernelConditions::lower_bound() const {
 KernelMinimum with_conditions(KernelMinimum k, const KernelConditions& conditions) {
   k.largest_upper = std::min(k.largest_upper, conditions.upper_bound);
   k.upper = std::min(k.upper, k.largest_upper);
+  if (k.largest_upper == 0) k.lambda_max = k.largest_lower = 0, k.rank = 0;  // what is there is rounding
   const Below proven = conditions.lower_bound();
   if (conditions.refuted()) {
     k.lambda_min = k.lower = k.upper = 0;

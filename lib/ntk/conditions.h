@@ -26,6 +26,8 @@ struct Condition {
   /// true one.
   bool exact;
   std::string remedy;  ///< what would have to change; empty if it holds
+  /// Where it is a count of something: of what, "parameters"; else empty.
+  std::string counted{};
 
   bool holds() const { return measured >= threshold; }
 };
@@ -33,6 +35,9 @@ struct Condition {
 /// Of sizes and ranks; the remedy is kept where the condition fails.
 Condition condition(std::string name, std::string statement, Role role, Index measured, Index threshold,
                     bool exact, std::string remedy);
+/// measured `counted` >= threshold, which is the number of `all`.
+Condition count_condition(std::string name, std::string counted, const std::string& all, Role role,
+                          Index measured, Index threshold, bool exact, std::string remedy);
 
 /// A proven lower bound on the smallest eigenvalue, after all error allowances.
 struct LowerBound {
@@ -53,7 +58,7 @@ struct KernelConditions {
   const Condition* obstacle() const;
   /// Whether sizes, copies and zeros alone, what is exact, prove that the kernel is singular.
   bool refuted() const { return refutation() != nullptr; }
-  /// The first condition that does; null if none does.
+  /// The condition that does by most, of the least measured / threshold; null if none does.
   const Condition* refutation() const;
   /// Whether the conditions alone prove that the kernel is positive definite, however small its eigenvalues.
   bool sufficient() const;

@@ -186,7 +186,7 @@ std::vector<Index> first_rows(const Linearization<double>& at, KernelRows rows) 
 }
 
 LayerPlace place_of(const ModelPoint<double>& point, const std::string& path) {
-  LayerPlace place = layer_at(point.model->architecture(), path);
+  LayerPlace place = layer_at(point.model->architecture(), path, has_token_maps);
   if (!has_token_maps(place.layer)) {
     const bool tied = place.layer.type == "linear";
     throw InputError(

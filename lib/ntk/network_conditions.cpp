@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "basin/curvature/constant_symmetries.h"
 #include "basin/linalg/parallel.h"
 #include "basin/model/perturbation.h"
 #include "basin/model/row_copies.h"
@@ -62,23 +63,32 @@ KernelConditions network_conditions(const Linearization<double>& at, const std::
                                     KernelRows rows) {
   KernelConditions c;
   c.blocks = joined(blocks);
-  c.upper_bound = kInfinity;
-  Index parameters = 0;
+  const Index unseen = unseen_directions(at.model(), blocks, rows == KernelRows::centred);
+  Index parameters = -unseen;
   for (const std::string& block : blocks) parameters += at.parameters().find(block).block.size();
+  c.upper_bound = parameters == 0 ? 0 : kInfinity;
   const Index m = kernel_size(at, rows);
   const Index width = at.model().network().output().width - (rows == KernelRows::centred ? 1 : 0);
-  const auto add = [&](const char* name, const char* statement, Index measured, const char* remedy) {
-    c.conditions.push_back(condition(name, statement, Role::necessary, measured, m, true, remedy));
+  const auto add = [&](const char* name, const char* counted, Index measured, const char* remedy) {
+    c.conditions.push_back(
+        count_condition(name, counted, "outputs", Role::necessary, measured, m, true, remedy));
   };
-  add("parameters", "as many parameters as outputs", parameters,
+  add("parameters", unseen > 0 ? "parameters that the outputs depend on" : "parameters", parameters,
       "more parameters or fewer outputs: fewer samples or tokens");
-  add("different_rows", "as many outputs of different inputs as outputs",
+  add("different_rows", "outputs of different inputs",
       width * distinct_rows(at.point(), rows == KernelRows::all ? Mask() : at.counting_rows()),
       "inputs that differ: equal samples, and in causal networks equal first tokens, have equal outputs");
   if (const auto rank = most_rank_behind_head(at, blocks, rows))
-    add("head_rank", "rank that the last layer leaves >= outputs", *rank,
+    add("head_rank", "independent outputs behind the last layer", *rank,
         "a last layer with as many inputs as outputs, or fewer rows");
   return c;
+}
+
+KernelMinimum jacobian_kernel_minimum(const Linearization<double>& at, double memory) {
+  const std::vector<std::string> trained = at.parameters().trained();
+  const KernelRows rows = rows_of_loss(at.model());
+  return with_conditions(minimum_of(TrainedJacobian(at, memory).spectra({trained}, rows).back()),
+                         network_conditions(at, trained, rows));
 }
 
 LayerConditions::LayerConditions(const ModelPoint<double>& point, const std::string& path, KernelRows rows,
@@ -162,13 +172,16 @@ KernelConditions LayerConditions::of_outputs(std::size_t map, const Mask& counti
                                              KernelConditions c) const {
   const MeasuredValues A = counting_inputs(map, counting);
   const Index rows = A.values.size();
-  c.conditions.push_back(condition(
-      "inputs", "as many numbers as there are rows in what the outputs are made of", Role::necessary,
-      layer_.maps[map].X.cols(), rows, true, "a wider layer, or fewer rows: samples or tokens"));
-  c.conditions.push_back(condition("rank_A", "rank of what the outputs are made of = rows", Role::equivalent,
-                                   A.rank, rows, false, "rows that are linearly independent"));
+  const std::string& name = layer_.maps[map].name;
+  c.conditions.push_back(count_condition("inputs", "inputs of " + name, "rows", Role::necessary,
+                                         layer_.maps[map].X.cols(), rows, true,
+                                         "a wider layer, or fewer rows: samples or tokens"));
+  c.conditions.push_back(count_condition("rank_A", "linearly independent inputs of " + name, "rows",
+                                         Role::equivalent, A.rank, rows, false,
+                                         "inputs that are linearly independent"));
   c.bounds.push_back({"exact", "sigma_min(A)^2 (equality)", A.smallest * A.smallest});
-  c.upper_bound = std::max(A.largest() * A.largest(), std::numeric_limits<double>::min());
+  c.upper_bound =
+      std::min(c.upper_bound, std::max(A.largest() * A.largest(), std::numeric_limits<double>::min()));
   return c;
 }
 
@@ -198,12 +211,11 @@ void LayerConditions::add_choice(const std::vector<std::size_t>& maps, const Mas
       found += std::find(first, first + n, true) != first + n ? 1 : 0;
     }
   }
-  c.conditions.push_back(
-      condition("choice",
-                last_ ? "each token attends to two tokens or more (softmax)"
-                      : "in each sample some token attends to two tokens or more (softmax)",
-                Role::necessary, found, expected, true,
-                "training values or outputs, too: a token that sees itself alone has no choice"));
+  c.conditions.push_back(count_condition(
+      "choice",
+      last_ ? "tokens that attend to two tokens or more" : "samples with a token that attends to two or more",
+      last_ ? "tokens (softmax)" : "samples (softmax)", Role::necessary, found, expected, true,
+      "training values or outputs, too: a token that sees itself alone has no choice"));
 }
 
 KernelConditions LayerConditions::of(const std::vector<std::size_t>& maps,
@@ -235,28 +247,35 @@ KernelConditions LayerConditions::of(const std::vector<std::size_t>& maps,
   Index width = 0;
   for (const std::size_t map : maps) width += layer_.maps[map].width;
   size.add(layer_.tokens() * width, local.expected);
-  c.conditions.push_back(condition("size_local", "n times the width of the maps >= outputs of a sample",
-                                   Role::necessary, size.rank, size.expected, true, "a wider layer"));
-  c.conditions.push_back(
-      condition("rank_local", "the outputs of each sample move independently with what the maps give",
-                Role::necessary, local.rank, local.expected, false,
-                "attention that is not saturated, layers above of full rank, or fewer outputs"));
+  const std::string of = maps.size() == 1 ? layer_.maps[maps[0]].name : "the layer";
+  c.conditions.push_back(count_condition("size_local", "numbers that come out of " + of + " for a sample",
+                                         "outputs of the sample", Role::necessary, size.rank, size.expected,
+                                         true, "a wider layer"));
+  c.conditions.push_back(count_condition(
+      "rank_local", "outputs of a sample that move independently with what comes out of " + of,
+      "outputs of the sample", Role::necessary, local.rank, local.expected, false,
+      "attention that is not saturated, layers above of full rank, or fewer outputs"));
   Shortest inputs_rank;
+  std::string shortest = layer_.maps[maps[0]].name;
   Below inputs_smallest = {kInfinity, kInfinity};
   double upper = 0;
   for (const std::size_t map : maps) {
     const MeasuredValues X = inputs(map, tokens);
+    const Shortest before = inputs_rank;
     inputs_rank.add(X.rank, static_cast<Index>(tokens.size()));
+    if (before.rank != inputs_rank.rank || before.expected != inputs_rank.expected)
+      shortest = layer_.maps[map].name;
     inputs_smallest = std::min(inputs_smallest, tokens.empty() ? Below() : X.smallest);
     upper = std::max(upper, tokens.empty() ? 0 : X.largest());
   }
-  c.conditions.push_back(condition("rank_X", "rank of what the maps read = tokens that the outputs depend on",
-                                   Role::sufficient, inputs_rank.rank,
-                                   std::max<Index>(inputs_rank.expected, 1), false,
-                                   "more features than tokens of all samples"));
+  c.conditions.push_back(count_condition("rank_X", "linearly independent tokens as inputs of " + shortest,
+                                         "tokens that the outputs depend on", Role::sufficient,
+                                         inputs_rank.rank, std::max<Index>(inputs_rank.expected, 1), false,
+                                         "more features than tokens of all samples"));
   const Below bound = inputs_smallest * smallest;
   c.bounds.push_back({"local", "lambda_min(X X^T) min_i lambda_min(D_i D_i^T)", bound * bound});
-  c.upper_bound = std::max(upper * largest * upper * largest, std::numeric_limits<double>::min());
+  c.upper_bound = std::min(c.upper_bound,
+                           std::max(upper * largest * upper * largest, std::numeric_limits<double>::min()));
   return c;
 }
 

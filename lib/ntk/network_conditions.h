@@ -11,9 +11,14 @@
 
 namespace basin {
 
-/// Of the kernel of a set of trained blocks: what is exact, by sizes and copies alone.
+/// Of the kernel of a set of trained blocks: what is exact, by sizes, copies and what outputs never depend
+/// on.
 KernelConditions network_conditions(const Linearization<double>& at, const std::vector<std::string>& blocks,
                                     KernelRows rows);
+
+/// K = J J^T of all trained blocks on rows_of_loss, called "sum", from the singular values of J, with what
+/// network_conditions say. Throws InputError as TrainedJacobian.
+KernelMinimum jacobian_kernel_minimum(const Linearization<double>& at, double memory);
 
 /// The maps of one layer, measured: ranks of what they read, and of the derivatives of the outputs in them.
 class LayerConditions {
@@ -23,6 +28,8 @@ class LayerConditions {
                   bool derivatives);
 
   const LayerMaps& layer() const { return layer_; }
+  /// Whether the outputs of the network are those of the layer.
+  bool gives_network_outputs() const { return last_; }
   /// Rank of what each map reads at the layer's real tokens, and the number of these.
   Index rank_of_inputs(std::size_t map) const { return inputs_[map].rank; }
   Index real_tokens() const;
@@ -55,7 +62,7 @@ class LayerConditions {
   LayerMaps layer_;
   std::vector<LayerMaps> perturbed_;
   std::vector<MeasuredValues> inputs_;
-  bool last_;  ///< the outputs of the network are those of the layer
+  bool last_;
 };
 
 }  // namespace basin

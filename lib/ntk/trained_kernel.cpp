@@ -42,12 +42,22 @@ void for_each_row(const Linearization<double>& at, KernelRows rows, const Visit&
 std::string to_string(KernelRows rows) {
   switch (rows) {
     case KernelRows::counting:
-      return "the outputs that count in the loss";
+      return "outputs that count in the loss";
     case KernelRows::all:
       return "all outputs";
     default:
-      return "the outputs that count in the loss, up to a number added to all classes of a row";
+      return "logit differences: outputs that count in the loss, up to a number added to all classes of a "
+             "row";
   }
+}
+
+std::string on_rows(KernelRows rows) {
+  return rows == KernelRows::centred ? " on logit differences" : "";
+}
+
+KernelRows rows_of_loss(const Model<double>& model) {
+  return model.loss().facts().centred && model.network().output().width > 1 ? KernelRows::centred
+                                                                            : KernelRows::counting;
 }
 
 Index kernel_size(const Linearization<double>& at, KernelRows rows) {
@@ -107,11 +117,6 @@ std::vector<NtkSpectrum> TrainedJacobian::spectra(const std::vector<std::vector<
                          Jt_.middleRows(e.theta_offset, e.block.size()).norm();
   }
   return ntk_spectra(Jt, at_.parameters(), rounding, sets);
-}
-
-KernelMinimum jacobian_kernel_minimum(const Linearization<double>& at, double memory) {
-  return minimum_of(
-      TrainedJacobian(at, memory).spectra({at.parameters().trained()}, KernelRows::counting).back());
 }
 
 TrainedKernelOperator::TrainedKernelOperator(const Linearization<double>& at, KernelRows rows)

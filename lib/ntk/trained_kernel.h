@@ -14,12 +14,17 @@ namespace basin {
 enum class KernelRows {
   counting,  ///< the outputs that count in the loss (counting_rows)
   all,       ///< all outputs
-  /// Those that count, on the numbers that add up to 0 over the classes of each row: where the residuals of a
-  /// loss like cross-entropy are (LossFacts::centred). C - 1 of C for each row.
+  /// Logit differences: those that count, on the numbers that add up to 0 over the classes of each row, where
+  /// the residuals of a loss like cross-entropy are (LossFacts::centred). C - 1 of C for each row.
   centred,
 };
-/// "the outputs that count in the loss", ...
+/// "outputs that count in the loss", ...
 std::string to_string(KernelRows rows);
+/// " on logit differences", or nothing of outputs: what tells kernels apart where they are named in short.
+std::string on_rows(KernelRows rows);
+
+/// The rows that matter under the loss: centred ones where residuals are, else those that count.
+KernelRows rows_of_loss(const Model<double>& model);
 
 /// Eigenvalues of a kernel of such rows: their number.
 Index kernel_size(const Linearization<double>& at, KernelRows rows);
@@ -47,10 +52,6 @@ class TrainedJacobian {
 /// Bytes that takes at its peak.
 double trained_jacobian_bytes(const ModelPoint<double>& point);
 double trained_jacobian_bytes(const Linearization<double>& at);
-
-/// K = J J^T of all trained blocks and the outputs that count in the loss, called "sum", from the singular
-/// values of J. Throws InputError as TrainedJacobian.
-KernelMinimum jacobian_kernel_minimum(const Linearization<double>& at, double memory);
 
 /// J J^T over some rows, by products.
 class TrainedKernelOperator final : public SelfAdjointOperator {

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "basin/curvature/constant_symmetries.h"
 #include "basin/ntk/linear_certificate.h"
-#include "basin/ntk/trained_kernel.h"
-#include "basin/stationary/constant_symmetries.h"
+#include "basin/ntk/network_conditions.h"
 
 namespace basin {
 

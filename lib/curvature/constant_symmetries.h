@@ -1,6 +1,7 @@
 /// Symmetries of any network whose directions are the same at all weights.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "basin/curvature/symmetries.h"
@@ -15,5 +16,10 @@ namespace basin {
 ///
 /// Of trained blocks. The gradient is orthogonal to these, and the Hessian times them is 0, everywhere.
 std::vector<Symmetries::Named> constant_symmetries(const ModelPoint<double>& point);
+
+/// How many of the directions in these blocks, trained or not, are such symmetries, which no weights make
+/// matter: of those that change no outputs, or also of class shifts, which change no differences of outputs.
+Index unseen_directions(const Model<double>& model, const std::vector<std::string>& blocks,
+                        bool up_to_class_shift);
 
 }  // namespace basin
