@@ -43,16 +43,19 @@ What does not fit in --memory is refused, with what it would need. --kernels sum
 saves most of the time; --kernels unions adds all sets of blocks. --compare does everything for the other kernel
 (softmax or Gaussian) as well, at the same weights, and says what differs.
 
-Of other networks kernels come from all singular values of J, or products with it (matrix-free); under cross-entropy
-first on what residuals see, numbers that add up to 0 over the classes of a row. Rows of outputs that count in no loss are
-left out (--rows all takes them in). --layer blocks.1.attention asks of one layer inside: K = G K_own G^T, K_own being the
-kernel of its own outputs and G the derivative of the network's outputs in those, block by block; the conditions on
-what that layer sees; and with --compare the other kernel in this layer alone. Where the last layer alone is trained
-(--train head.*), outputs are linear in it: under squared loss the certificate is then exact.
+Of other networks kernels come from all singular values of J, or products with it (matrix-free). Under cross-entropy
+the NTK is that of logit differences: outputs up to a number added to all classes of a row, which the loss does not
+see; basin-slice, basin-sweep and basin-train mean the same one. That of the logits themselves is in the file. Rows of
+outputs that count in no loss are left out (--rows all takes all outputs as they are). --layer blocks.1.attention asks
+of one layer inside: K = G K_own G^T, K_own being the kernel of its own outputs and G the derivative of the network's
+outputs in those, block by block; the conditions on what that layer sees; and with --compare the other kernel in this
+layer alone. Where the last layer alone is trained (--train head.*), outputs are linear in it: under squared loss it is
+then decided whether gradient descent reaches zero loss.
 
 The certificate says whether gradient descent from these weights is proven to reach zero loss: with which step, at
-which rate, within which radius; or by which factor the residual is too large. --suggest looks for the scaling of
-the targets, or of one block's weights, at which it would pass.
+which rate, within which radius; or by which factor the residual is too large. It is known of one attention layer, and
+of a last layer alone, under squared loss; under cross-entropy no point has zero loss. --suggest looks for the scaling
+of the targets, or of one block's weights, at which that of one attention layer would pass.
 )",
     R"(  basin-problem teacher -o problem.h5 -N 8 -n 4 -D 64
   basin-ntk problem.h5 -o ntk.h5 --kernel gaussian
@@ -141,13 +144,7 @@ void compare(Command& command, hdf5::Writer& file, const Setup& setup,
   const NtkAnalysis there = analyse(command, other, analysis_options(command, other, sets), sets);
   const std::string ours = kernel_name(setup.spec().kernel), theirs = kernel_name(other.spec().kernel);
   command.say("The same weights with the " + theirs + " kernel: the sum is " + verdict(there.sum()));
-  for (std::size_t k = 0; k < here.kernels.size(); ++k) {
-    const KernelMinimum &a = here.kernels[k].minimum, &b = there.kernels[k].minimum;
-    command.say(
-        "  " + a.name + ": lambda_min " + short_text(a) + " (" + ours + "), " + short_text(b) + " (" +
-        theirs + ")" +
-        (a.known_to(0.1) && b.known_to(0.1) ? ", ratio " + number(a.lambda_min / b.lambda_min, 4) : ""));
-  }
+  say_comparison(command, here.kernels, there.kernels, ours, theirs);
   write_kernels(file, "/entry/compared_" + theirs, there.kernels);
 }
 
@@ -229,7 +226,7 @@ void body(Command& command) {
 
   const NtkAnalysisOptions options = analysis_options(command, setup, sets);
   const NtkAnalysis found = analyse(command, setup, options, sets);
-  say_kernels(command, found);
+  say_kernels(command, found.kernels, "NTK of the trained blocks", "", true);
   const CertificateInput input = certificate_input(setup.point, found.sum());
   const Certificate certificate = ball_certificate(input);
   command.say("  " + verdict(certificate, found.sum()));

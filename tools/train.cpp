@@ -6,6 +6,7 @@
 #include "basin/hdf5/problem_file.h"
 #include "basin/linalg/errors.h"
 #include "basin/model/row_copies.h"
+#include "basin/ntk/trained_kernel.h"
 #include "basin/stationary/multi_start.h"
 #include "basin/stationary/separation.h"
 #include "common/command/given_weights.h"
@@ -15,6 +16,7 @@
 #include "common/descent/checkpoint.h"
 #include "common/descent/file.h"
 #include "common/descent/global_minimum.h"
+#include "common/descent/options.h"
 #include "common/descent/outlook.h"
 #include "common/descent/records.h"
 #include "common/descent/summary.h"
@@ -80,6 +82,9 @@ class Trainer {
         final_(std::move(final)),
         objective_(setup.point, command.get<std::string>("method") == "newton" ? command.memory() : 0,
                    setup.theory->natural_length(setup.point)) {
+    if (command.get<bool>("certify") && !setup.single_attention())
+      throw InputError("--certify: known of one attention layer under squared loss alone" +
+                       known_of_last_layer(setup));
     run_ = start_run(objective_, setup.theory, setup.parameters().extract(setup.point.weights));
     require_representable(std::max(setup.point.target_size(), objective_.here().outputs_norm()),
                           setup.input + ": ");
@@ -199,6 +204,8 @@ class Trainer {
     if (final_) write_final();  // before the run, so that a run that is there has it
     hdf5::Writer file(output_.path(), output_.may_replace());
     write_training(file, training_);
+    if (options_.records.ntk && rows_of_loss(*setup_.point.model) == KernelRows::centred)
+      file.write("/entry/ntk_rows", std::string("logit differences"));
     write_trajectory(file, setup_, trajectory);
     write_frame(file, command_, setup_, kIntroduction.name, "Descent: " + plan_.method, "run");
     write_specification(file, "/entry/provenance", specification_);

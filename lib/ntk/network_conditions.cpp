@@ -79,7 +79,7 @@ KernelConditions network_conditions(const Linearization<double>& at, const std::
       width * distinct_rows(at.point(), rows == KernelRows::all ? Mask() : at.counting_rows()),
       "inputs that differ: equal samples, and in causal networks equal first tokens, have equal outputs");
   if (const auto rank = most_rank_behind_head(at, blocks, rows))
-    add("head_rank", "independent outputs behind the last layer", *rank,
+    add("head_rank", "independent last-layer outputs", *rank,
         "a last layer with as many inputs as outputs, or fewer rows");
   return c;
 }

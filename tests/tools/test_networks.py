@@ -357,7 +357,8 @@ class Networks(ToolTest):
             file["data/labels"] = labels
         self.done("basin-train", "c.h5", "-o", "n.h5", "--ntk", "--steps", 0)
         J = net.jacobian(list(net.weights), net.theta(list(net.weights)))
-        values = np.linalg.svd(J[np.repeat(labels >= 0, 2)], compute_uv=False) ** 2  # 8 rows of 2 outputs
+        rows = J.reshape(-1, 2, J.shape[1])[labels.ravel() >= 0]  # 8 rows of 2 outputs, whose differences the loss sees
+        values = np.linalg.svd((rows[:, 0] - rows[:, 1]) / np.sqrt(2), compute_uv=False) ** 2
         self.assertGreater(values[-1], 1e-10 * values[0])  # positive definite
         low, high = (self.results("n.h5", f"entry/run/lambda_min_{end}")[0] for end in ("lower", "upper"))
         self.assertLess(high - low, 1e-2 * values[-1])
@@ -604,8 +605,8 @@ class Networks(ToolTest):
         """Is refused in one line, or left out, which is said."""
         net = self.network()
         for tool, args, message in (
-                ("basin-ntk", ["--suggest"], "--suggest: without effect as the certificate is known of one attention layer"),
-                ("basin-train", ["--certify"], "the ball certificate is known for a single attention layer"),
+                ("basin-ntk", ["--suggest"], "--suggest: without effect as gains of weights are tried for the certificate of one attention layer"),
+                ("basin-train", ["--certify"], "--certify: known of one attention layer under squared loss alone; of a last layer alone basin-ntk --train says"),
                 ("basin-slice", ["--u", "symmetry"], "--u symmetry: symmetries left out: those of this network, which are not known"),
                 ("basin-slice", ["--normalise", "gauge"], "a canonical gauge is known for a single attention layer")):
             self.refused(2, message, tool, "p.h5", "-o", "r.h5", *args, "--quiet")

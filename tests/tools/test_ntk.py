@@ -248,29 +248,36 @@ class Networks(ToolTest):
             chosen = np.concatenate([np.arange(s.start, s.stop) for name, s in blocks.items() if name.startswith("blocks.0.attention.")])
             for rows, kept in (("counting", J[counting] if counting.size == len(J) else J), ("all", J)):
                 self.done("basin-ntk", "p.h5", "-o", "r.h5", "--overwrite", "--rows", rows, "--kernels", "blocks.0.attention.*")
+                differences = labelled and rows == "counting"  # of logits within a row
+                m = kept.shape[0] * (C - differences)
+                of = kept - kept.mean(axis=1, keepdims=True) if differences else kept
                 with h5py.File(self.path("r.h5")) as file:
-                    for name, part in (("sum", kept), ("blocks.0.attention.*", kept[:, :, chosen])):
-                        group, s = file["entry/ntk_" + name], self.values(part)
-                        found = np.zeros(kept.shape[0] * C)
+                    for name, part in (("sum", of), ("blocks.0.attention.*", of[:, :, chosen])):
+                        group, s = file["entry/ntk_" + name], self.values(part)[:m]
+                        found = np.zeros(m)
                         found[: s.size] = s
                         self.assertLess(np.abs(group["singular_value"][()] - found).max(), 1e-12 * s[0], (case, rows, name))
-                    self.assertEqual(int(file["entry/summary/size"][1]), kept.shape[0] * C)
-                    self.assertEqual("centred" in file["entry"], labelled)
-                    if labelled:
-                        kept = J[counting] if counting.size == len(J) else J
-                        s = self.values(kept - kept.mean(axis=1, keepdims=True))[: len(kept) * (C - 1)]
-                        least = s[-1] ** 2 if s.size == len(kept) * (C - 1) else 0
-                        centred = file["entry/centred"]
-                        self.assertLessEqual(centred["lambda_min_lower"][1], least * (1 + 1e-9))
-                        self.assertGreaterEqual(centred["lambda_min_upper"][1] + 1e-24 * s[0] ** 2, least * (1 - 1e-9))
-                        self.assertAlmostEqual(centred["lambda_max"][1] / s[0] ** 2, 1, places=11)
+                    self.assertEqual(int(file["entry/summary/size"][1]), m)
+                    self.assertEqual(file["entry/rows"].asstr()[()].startswith("logit differences"), differences)
+                    self.assertEqual("logits" in file["entry"], differences)
+                    if differences:
+                        s = self.values(kept)
+                        least = s[-1] ** 2 if s.size == len(kept) * C else 0
+                        logits = file["entry/logits"]
+                        self.assertLessEqual(logits["lambda_min_lower"][1], least * (1 + 1e-9))
+                        self.assertGreaterEqual(logits["lambda_min_upper"][1] + 1e-24 * s[0] ** 2, least * (1 - 1e-9))
+                        self.assertAlmostEqual(logits["lambda_max"][1] / s[0] ** 2, 1, places=11)
 
     def test_what_sizes_and_copies_say(self):
         self.problem_of("nanogpt_nobias")
         out = self.done("basin-ntk", "p.h5", "-o", "r.h5")
         self.assertIn("is singular", out)
-        self.assertIn("cannot be: rank that the last layer leaves", out)
-        self.assertIn("no certificate", out)
+        self.assertRegex(out.splitlines()[0], r"^NTK of the trained blocks is singular: rank \d+ of \d+, lambda_min = 0")
+        self.assertRegex(out.splitlines()[1], r"^  on \d+ logit differences: outputs that count in the loss")
+        self.assertRegex(out, r"why: \d+ independent last-layer outputs would be needed, there are \d+; it takes")
+        self.assertNotIn("no certificate", out)
+        self.refused(2, "--assert certified: p.h5 has a cross-entropy loss, which no point brings to zero", "basin-ntk", "p.h5", "-o", "r.h5",
+                     "--overwrite", "--assert", "positive-definite,certified")
         refuted = run("basin-ntk", "p.h5", "-o", "r.h5", "--overwrite", "--assert", "positive-definite", cwd=self.folder)
         self.assertEqual(refuted.returncode, 3)
 
@@ -293,22 +300,59 @@ class Networks(ToolTest):
             self.assertEqual(self.path(f"pics/{name[:-3]}_depth.png").exists(), kernels == "blocks")
 
     def test_the_other_kernel_and_products(self):
-        J, counting, _, _, _ = self.problem_of("bert_token")
-        kept = J[counting]
+        J, counting, _, _, labelled = self.problem_of("bert_token")
+        self.assertTrue(labelled)
+        kept = J[counting] - J[counting].mean(axis=1, keepdims=True)
         out = self.done("basin-ntk", "p.h5", "-o", "r.h5", "--kernels", "sum", "--compare")
         self.assertIn("The same weights with the gaussian kernel in every attention", out)
         self.done("basin-ntk", "p.h5", "-o", "g.h5", "--kernels", "sum", "--kernel", "gaussian")
         for column in ("lambda_min", "lambda_max"):
             self.assertEqual(self.results("r.h5", f"entry/compared_gaussian/{column}")[0], self.results("g.h5", f"entry/summary/{column}")[0])
         self.done("basin-ntk", "p.h5", "-o", "f.h5", "--method", "matrix-free", "--max-products", "600")
-        s = self.values(kept)
+        s = self.values(kept)[: kept.shape[0] * (kept.shape[1] - 1)]
         upper, largest = (self.results("f.h5", f"entry/summary/{name}")[0] for name in ("lambda_min_upper", "lambda_max"))
         self.assertGreaterEqual(upper, s[-1] ** 2 * (1 - 1e-9))
         self.assertAlmostEqual(largest / s[0] ** 2, 1, places=5)
         self.refused(2, "--method formed", "basin-ntk", "p.h5", "-o", "x.h5", "--method", "formed")
         self.refused(2, "--rows some: expected counting or all", "basin-ntk", "p.h5", "-o", "x.h5", "--rows", "some")
         self.refused(2, "--kernels head.*,nix.*: expected sum, blocks, unions, or patterns", "basin-ntk", "p.h5", "-o", "x.h5", "--kernels", "head.*,nix.*")
+        self.refused(2, "--kernels unions: the sets of ", "basin-ntk", "p.h5", "-o", "x.h5", "--kernels", "unions")
         self.refused(2, "--suggest", "basin-ntk", "p.h5", "-o", "x.h5", "--suggest")
+
+    def test_the_same_kernel_in_all_tools(self):
+        """Under cross-entropy that of logit differences; and what is singular whatever the weights is so everywhere."""
+        for case in ("nanogpt_nobias", "skyformer_softmax"):
+            self.problem_of(case)
+            self.done("basin-ntk", "p.h5", "-o", "n.h5", "--overwrite", "--kernels", "sum")
+            out = self.done("basin-slice", "p.h5", "-o", "s.h5", "--overwrite", "--x=0:1:2", "--v", "none", "--quantities", "ntk")
+            self.done("basin-train", "p.h5", "-o", "t.h5", "--overwrite", "--steps", "0", "--ntk")
+            least, code = (self.results("n.h5", f"entry/summary/{name}")[0] for name in ("lambda_min", "definiteness"))
+            self.assertEqual(self.results("s.h5", "ntk_definiteness").ravel()[0], code)
+            self.assertEqual(self.results("s.h5", "min_ntk").ravel()[0], least)
+            self.assertEqual(self.results("t.h5", "entry/run/lambda_min")[0], least)
+            self.assertIn("smallest eigenvalue of the NTK of the trained blocks on logit differences", out)
+            self.assertEqual("singular at 2 points" in out, case == "nanogpt_nobias")
+            for name in ("s.h5", "t.h5"):
+                with h5py.File(self.path(name)) as file:
+                    self.assertEqual(file["entry/ntk_rows"].asstr()[()], "logit differences")
+
+    def test_a_bias_of_keys_moves_nothing(self):
+        self.problem_of("bert_token")
+        out = self.done("basin-ntk", "p.h5", "-o", "r.h5", "--train", "*.b_K,*.b_Q")
+        self.assertIn("blocks.0.attention.b_K alone: zero: the outputs do not depend on it", out)
+        with h5py.File(self.path("r.h5")) as file:
+            names = list(file["entry/summary/block"].asstr()[()])
+            row = names.index("blocks.0.attention.b_K")
+            self.assertEqual(file["entry/summary/verdict"].asstr()[row], "singular")
+            self.assertEqual(file["entry/summary/lambda_max_upper"][row], 0)
+            self.assertEqual(file["entry/ntk_blocks.0.attention.b_K/upper"][()].max(), 0)
+            self.assertNotEqual(file["entry/summary/lambda_max_upper"][names.index("blocks.0.attention.b_Q")], 0)
+
+    def test_what_products_do_not_know_is_not_said(self):
+        self.problem_of("skyformer_softmax")
+        out = self.done("basin-ntk", "p.h5", "-o", "r.h5", "--method", "matrix-free")
+        self.assertIn("not decided: 0 <= lambda_min <= ", out)
+        self.assertNotIn("below rounding", out)
 
 
 if __name__ == "__main__":
@@ -322,7 +366,8 @@ if __name__ == "__main__":
             if labelled:
                 kept = kept - kept.mean(axis=1, keepdims=True)
             out = self.done("basin-ntk", "p.h5", "-o", "r.h5", "--overwrite", "--layer", path)
-            self.assertIn(f"NTK of the trained blocks of {path} on the outputs that count", out.splitlines()[0])
+            self.assertRegex(out.splitlines()[0], f"^NTK of the trained blocks of {path} is ")
+            self.assertRegex(out.splitlines()[1], f"^  on \\d+ {'logit differences: ' if labelled else ''}outputs that count in the loss")
             self.assertIn(f"What {path} sees: ", out)
             m = kept.shape[0] * (kept.shape[1] - labelled)
             with h5py.File(self.path("r.h5")) as file:

@@ -95,10 +95,9 @@ class Witnesses(NetworkSweep):
             self.done(tool, problem, "-o", tool + ".h5", "--overwrite", *args)
         self.done("basin-hessian", problem, "-o", "counts.h5", "--overwrite", "--counts")
         with h5py.File(self.path("basin-ntk.h5")) as file:
-            for prefix, table in (("", "summary"), ("centred/", "centred")):
-                if table not in file["entry"]:
-                    self.assertFalse(any(name.startswith(prefix) for name in found if prefix))
-                    continue
+            classes = "logits" in file["entry"]
+            self.assertEqual(any(name.startswith("centred/") for name in found), classes)
+            for prefix, table in (("", "logits"), ("centred/", "summary")) if classes else (("", "summary"),):
                 table = {key: values[()] for key, values in file["entry"][table].items()}
                 for number, block in enumerate(name.decode() for name in table["block"]):
                     for name in ("lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max", "rank", "positive_definite"):
@@ -133,7 +132,7 @@ class Witnesses(NetworkSweep):
     def test_classes(self):
         """Under cross-entropy kernels are also those that residuals see, and descent ends where every row is in its class."""
         out = self.sweep("s.h5", "--sweep", "outputs=2,3", "-N", 4, "--repeats", 2, *ALL, kind=("architecture", "classes.json"))
-        self.assertRegex(out, r"^NTK of the trained blocks on what residuals of classes see: positive definite in \d of 4 draws")
+        self.assertRegex(out, r"^NTK of the trained blocks on logit differences: positive definite in \d of 4 draws")
         for o in (0, 1):
             found = self.draws("s.h5", (o, 1))
             self.assertNotIn("training/reaches_minimum", found)

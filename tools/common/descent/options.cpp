@@ -69,6 +69,12 @@ double step_or(OptionValues& command, Objective& f, double otherwise) {
 
 }  // namespace
 
+std::string known_of_last_layer(const Setup& setup) {
+  return setup.point.model->loss().facts().attained
+             ? "; of a last layer alone basin-ntk --train says which step is proven to converge"
+             : "";
+}
+
 bool automatic_step(const OptionValues& command) {
   return command.get<std::string>("step") == "auto";
 }
@@ -123,8 +129,8 @@ DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objecti
   if (plan.method == "gd" && (step == "certificate" || step == "guaranteed") && !setup.single_attention())
     throw InputError(
         "--step " + step +
-        ": known for a single attention layer under squared loss alone; expected flow, auto or a "
-        "positive number");
+        ": known of one attention layer under squared loss alone; expected flow, auto or a positive number" +
+        known_of_last_layer(setup));
   if (plan.method == "gd" && step == "certificate") {
     plan.descent = std::make_unique<GradientDescent>(certificate_option(command, setup));
   } else if (plan.method == "gd" && step == "guaranteed") {

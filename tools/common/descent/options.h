@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "basin/stationary/descent.h"
 #include "common/command/setup.h"
@@ -32,6 +33,8 @@ struct DescentPlan {
 /// InputError for an option that is out of range or without effect, and where --step certificate is not
 /// proven. `share`: of a fixed step.
 DescentPlan make_descent_plan(OptionValues& command, const Setup& setup, Objective& f, double share = 1);
+/// Where the certificate of one attention layer is refused: what is known of a last layer alone, if anything.
+std::string known_of_last_layer(const Setup& setup);
 /// Whether the step is left to the tool.
 bool automatic_step(const OptionValues& command);
 

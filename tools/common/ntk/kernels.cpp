@@ -49,13 +49,18 @@ ConditionsOf conditions_in(const Linearization<double>& at) {
 
 }  // namespace
 
-std::vector<KernelSet> kernel_sets_of(const ParameterLayout& parameters, const std::string& kernels) {
+std::vector<KernelSet> kernel_sets_of(const ParameterLayout& parameters, const std::string& kernels,
+                                      const std::string& expected) {
   const std::vector<std::string> trained = parameters.trained();
   std::vector<KernelSet> sets;
   const std::map<std::string, KernelSets> names = {
       {"sum", KernelSets::sum}, {"blocks", KernelSets::blocks}, {"unions", KernelSets::unions}};
   if (const auto which = names.find(kernels); which != names.end()) {
-    for (const auto& blocks : kernel_sets(trained, which->second)) sets.push_back({joined(blocks), blocks});
+    try {
+      for (const auto& blocks : kernel_sets(trained, which->second)) sets.push_back({joined(blocks), blocks});
+    } catch (const InputError& error) {
+      throw InputError("--kernels " + kernels + ": " + error.what());
+    }
     sets.back().name = "sum";
     return sets;
   }
@@ -65,8 +70,8 @@ std::vector<KernelSet> kernel_sets_of(const ParameterLayout& parameters, const s
     for (const std::string& pattern : split(kernels, ','))
       sets.push_back({pattern, matching_blocks(parse_blocks(pattern), blocks)});
   } catch (const InputError& error) {
-    throw InputError("--kernels " + kernels +
-                     ": expected sum, blocks, unions, or patterns of trained blocks: " + error.what());
+    throw InputError("--kernels " + kernels + ": expected " + expected +
+                     " of trained blocks: " + error.what());
   }
   sets.push_back({"sum", trained});
   return sets;
@@ -81,7 +86,13 @@ NetworkKernels network_kernels(const TrainedJacobian& J, const std::vector<Kerne
   for (std::size_t k = 0; k < sets.size(); ++k) {
     found.spectra[k].name = sets[k].name;
     KernelConditions known = conditions(sets[k], rows);
-    found.kernels.push_back({with_conditions(minimum_of(found.spectra[k]), known), std::move(known)});
+    const KernelMinimum minimum = with_conditions(minimum_of(found.spectra[k]), known);
+    if (known.upper_bound == 0) {  // what was computed is rounding: J has no columns that count
+      found.spectra[k].parameters = 0;
+      found.spectra[k].singular_values.setZero();
+      found.spectra[k].singular_value_error = 0;
+    }
+    found.kernels.push_back({minimum, std::move(known)});
   }
   return found;
 }
@@ -116,27 +127,25 @@ Kernels KernelSource::kernels(const std::vector<KernelSet>& sets, KernelRows row
   return kernels(sets, rows, conditions_in(at_));
 }
 
-KernelRows rows_of(const Command& command) {
+KernelRows rows_of(const Command& command, const Model<double>& model) {
   const auto rows = command.get<std::string>("rows");
   if (rows != "counting" && rows != "all") throw InputError("--rows " + rows + ": expected counting or all");
-  return rows == "all" ? KernelRows::all : KernelRows::counting;
+  return rows == "all" ? KernelRows::all : rows_of_loss(model);
 }
 
-bool is_centred(const Linearization<double>& at) {
-  return at.loss_facts().centred && at.model().network().output().width > 1;
+std::string rows_text(const Kernels& found, KernelRows rows) {
+  return "on " + std::to_string(found.sum().size) + " " + to_string(rows);
 }
 
-void say_kernels(Command& command, const Kernels& found, const std::string& of, bool reasons) {
-  command.say("NTK of " + of + " is " + verdict(found.sum()));
-  if (const std::string why = reason(found.kernels.back()); !why.empty()) command.say("  " + why);
-  constexpr std::size_t kMostInLines = 12;
-  const std::size_t others = found.kernels.size() - 1;
-  for (std::size_t k = 0; k < std::min(others, kMostInLines); ++k) {
-    command.say("  " + found.kernels[k].minimum.name + " alone: " + verdict(found.kernels[k].minimum));
-    if (const std::string why = reason(found.kernels[k]); reasons && !why.empty()) command.say("    " + why);
-  }
-  if (others > kMostInLines)
-    command.say("  and " + std::to_string(others - kMostInLines) + " more in the file, /entry/summary");
+void refuse_certificate(const Command& command, const Setup& setup) {
+  refuse(command, {"suggest"},
+         "as gains of weights are tried for the certificate of one attention layer under squared loss alone");
+  const LossFacts& facts = setup.point.model->loss().facts();
+  if (!command.given("assert") || facts.attained) return;
+  const std::vector<std::string> asserted = split(command.get<std::string>("assert"), ',');
+  if (std::find(asserted.begin(), asserted.end(), "certified") != asserted.end())
+    throw InputError("--assert certified: " + setup.input + " has a " + facts.name +
+                     " loss, which no point brings to zero; expected positive-definite");
 }
 
 std::string rate_text(const Linearization<double>& at, const KernelMinimum& centred) {
@@ -165,37 +174,25 @@ void say_products(Command& command, const Kernels& found) {
                 "; that no eigenvalue is smaller is not proven by products");
 }
 
-void say_comparison(Command& command, const Kernels& here, const Kernels& there, const std::string& theirs) {
-  for (std::size_t k = 0; k < here.kernels.size(); ++k) {
-    const KernelMinimum &a = here.kernels[k].minimum, &b = there.kernels[k].minimum;
-    command.say(
-        "  " + a.name + ": lambda_min " + short_text(a) + " here, " + short_text(b) + " (" + theirs + ")" +
-        (a.known_to(0.1) && b.known_to(0.1) ? ", ratio " + number(a.lambda_min / b.lambda_min, 4) : ""));
-  }
-}
-
 bool say_last_layer(Command& command, hdf5::Writer& file, const Linearization<double>& at,
-                    const KernelMinimum& sum) {
+                    const KernelMinimum& sum, const std::string& if_alone) {
   if (!trains_last_layer_alone(at.model())) return false;
+  const std::string alone = if_alone.empty() ? "as the last layer alone is trained: " : if_alone;
   const auto certificate = linear_certificate(at, sum);
   if (!certificate) {
-    command.say(
-        at.loss_facts().convex
-            ? "the last layer alone is trained: f is convex in it, and every stationary point is a "
-              "global minimum"
-            : "the last layer alone is trained: the outputs are linear in it, and so this kernel is the "
-              "same everywhere");
+    command.say(alone + (at.loss_facts().convex
+                             ? "f is convex in it, and every stationary point is a global minimum"
+                             : "the outputs are linear in it, and so this kernel is the same everywhere"));
     return true;
   }
-  command.say(
-      certificate->passes
-          ? "gradient descent with step " + number(certificate->step, 4) +
-                " converges to zero loss from anywhere: proven, as the last layer alone is trained and "
-                "this kernel is the same everywhere (each step leaves at most " +
-                number_above(certificate->rate, 6) + " of f)"
-          : "f is convex in the last layer, which alone is trained: gradient descent converges to a "
-            "global minimum; that its loss is zero is not proven, as the NTK is not known to be "
-            "positive definite");
+  command.say(alone +
+              (certificate->passes
+                   ? "gradient descent with step " + number(certificate->step, 4) +
+                         " converges to zero loss from anywhere: proven, as this kernel is the same "
+                         "everywhere (each step leaves at most " +
+                         number_above(certificate->rate, 6) + " of f)"
+                   : "f is convex in it, and gradient descent converges to a global minimum; that its loss "
+                     "is zero is not proven, as the NTK is not known to be positive definite"));
   command.verdict("certified", certificate->passes);
   const std::string group = "/entry/certificate/";
   file.group("/entry/certificate", "NXcollection");

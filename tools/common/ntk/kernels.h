@@ -18,8 +18,9 @@ struct KernelSet {
 };
 
 /// The sets that --kernels names, sum, blocks or unions, or that its patterns fit; all trained blocks last.
-/// Throws InputError.
-std::vector<KernelSet> kernel_sets_of(const ParameterLayout& parameters, const std::string& kernels);
+/// Throws InputError; expected: what the tool takes.
+std::vector<KernelSet> kernel_sets_of(const ParameterLayout& parameters, const std::string& kernels,
+                                      const std::string& expected = "sum, blocks, unions, or patterns");
 
 using ConditionsOf = std::function<KernelConditions(const KernelSet&, KernelRows)>;
 
@@ -63,27 +64,27 @@ class KernelSource {
   std::optional<TrainedJacobian> J_;
 };
 
-/// --rows: those that count in the loss, or all.
-KernelRows rows_of(const Command& command);
+/// --rows: all outputs, or those that count, of which logit differences where the loss sees no more
+/// (rows_of_loss).
+KernelRows rows_of(const Command& command, const Model<double>& model);
 
-/// Whether residuals add up to 0 over the outputs of a row, so that the rest of a kernel says nothing.
-bool is_centred(const Linearization<double>& at);
+/// "on 8 logit differences: ...", for the line below a verdict.
+std::string rows_text(const Kernels& found, KernelRows rows);
 
-/// "NTK of `of` is positive definite: ...", why, and the same of the single sets.
-void say_kernels(Command& command, const Kernels& found, const std::string& of, bool reasons = false);
-
-/// Of a loss of classes: what the smallest eigenvalue on residuals says of gradient flow.
+/// Of a loss of classes: what the smallest eigenvalue on logit differences says of gradient flow.
 std::string rate_text(const Linearization<double>& at, const KernelMinimum& centred);
+
+/// Refuses what asks for a certificate where none can be: --suggest of networks, and --assert certified
+/// where no point has zero loss.
+void refuse_certificate(const Command& command, const Setup& setup);
 
 /// What products do not prove.
 void say_products(Command& command, const Kernels& found);
 
-/// Kernel by kernel beside those of another kernel of attention, `theirs`.
-void say_comparison(Command& command, const Kernels& here, const Kernels& there, const std::string& theirs);
-
 /// What is proven where the last layer alone is trained: of squared loss the certificate, in the file as
-/// well; of others that f is convex. False if more is trained.
+/// well; of others that f is convex. False if more is trained. `if_alone`: as if it were, "if head alone were
+/// trained: "; or empty.
 bool say_last_layer(Command& command, hdf5::Writer& file, const Linearization<double>& at,
-                    const KernelMinimum& sum);
+                    const KernelMinimum& sum, const std::string& if_alone = {});
 
 }  // namespace basin::tools

@@ -126,19 +126,17 @@ LayerFound analyse(Command& command, const KernelSource& source, const LayerCond
   return found;
 }
 
-void say_alone(Command& command, const LayerFound& found) {
-  const KernelAnalysis& sum = found.alone.back();
-  command.say("On its own outputs, as if it were the last layer under squared loss, the NTK is " +
-              verdict(sum.minimum));
-  if (const std::string why = reason(sum); !why.empty()) command.say("  " + why);
-  for (std::size_t k = 0; k + 1 < found.alone.size(); ++k) {
-    command.say("  " + found.alone[k].minimum.name + " alone: " + verdict(found.alone[k].minimum));
-    if (const std::string why = reason(found.alone[k]); !why.empty()) command.say("    " + why);
-  }
+void say_alone(Command& command, const LayerFound& found, const LayerConditions& conditions) {
+  const KernelMinimum& sum = found.alone.back().minimum;
+  say_kernels(command, found.alone,
+              conditions.gives_network_outputs()
+                  ? "On all its outputs as they are the NTK"
+                  : "On its own outputs, as if it were the last layer under squared loss, the NTK",
+              "", true);
   if (!found.whole) command.say("  it has too many outputs for its eigenvalues: what sizes and ranks say");
-  if (found.network.sum().positive() && !sum.minimum.positive())
-    command.say("  the network asks less of it: " + std::to_string(found.network.sum().size) +
-                " outputs instead of " + std::to_string(sum.minimum.size));
+  if (found.network.sum().positive() && !sum.positive())
+    command.say("  inside the network less is asked of it: " + std::to_string(found.network.sum().size) +
+                " outputs of the network instead of " + std::to_string(sum.size) + " of its own");
 }
 
 /// "it sees 48 tokens of 16 numbers (rank 16)"
@@ -146,16 +144,17 @@ std::string inputs_text(const LayerConditions& conditions) {
   const LayerMaps& layer = conditions.layer();
   const TokenMap& first = layer.maps.front();
   const bool reads_inputs = !first.gives_outputs || layer.place.layer.type == "linear";
-  return "What " + layer.path + " sees: " + std::to_string(conditions.real_tokens()) + " tokens of " +
-         std::to_string(layer.place.input.width) + " numbers" +
+  return "What " + layer.path + " sees: " + std::to_string(conditions.real_tokens()) +
+         (layer.tokens() == 1 ? " rows of " : " tokens of ") + std::to_string(layer.place.input.width) +
+         " numbers" +
          (reads_inputs ? ", with rank " + std::to_string(conditions.rank_of_inputs(0)) +
                              (first.blocks.size() > 1 ? " (1 for the bias included)" : "")
                        : "");
 }
 
 /// The network with the other kernel in this layer alone.
-ModelPoint<double> with_other_kernel(const ModelPoint<double>& point, const LayerMaps& layer,
-                                     std::string& theirs) {
+ModelPoint<double> with_other_kernel_in(const ModelPoint<double>& point, const LayerMaps& layer,
+                                        std::string& theirs) {
   LayerDescription other = with_defaults(layer.place.layer);
   if (other.type != "attention")
     throw InputError("--compare: " + layer.path + " is a " + other.type + " layer, which has no kernel");
@@ -168,13 +167,21 @@ ModelPoint<double> with_other_kernel(const ModelPoint<double>& point, const Laye
   return {build<double>(network, point.parameters().trained()), point.weights, point.data};
 }
 
+LayerMaps maps_of(const Setup& setup, const std::string& path, KernelRows rows) {
+  try {
+    return layer_maps(setup.point, path, rows, false);
+  } catch (const InputError& error) {
+    throw InputError("--layer: " + setup.input + ": " + error.what());
+  }
+}
+
 }  // namespace
 
 std::string layer_kernels(Command& command, hdf5::Writer& file, const Setup& setup) {
-  refuse(command, {"suggest"}, "as the certificate is known of one attention layer under squared loss alone");
-  refuse(command, {"kernels"}, "with --layer, whose kernels are those of its maps and their sum");
+  refuse_certificate(command, setup);
+  refuse(command, {"kernels"}, "with --layer, whose kernels are those of its weights and their sum");
   const auto path = command.get<std::string>("layer");
-  KernelRows rows = rows_of(command);
+  const KernelRows rows = rows_of(command, *setup.point.model);
   const auto make_conditions = [&](const ModelPoint<double>& point) {
     const bool derivatives = takes_derivatives(command, point, path);
     if (!derivatives)
@@ -183,31 +190,34 @@ std::string layer_kernels(Command& command, hdf5::Writer& file, const Setup& set
     return LayerConditions(point, path, rows, derivatives);
   };
   ModelPoint<double> point = setup.point;
+  std::optional<ModelPoint<double>> other;
+  std::string theirs;
+  const LayerMaps maps = maps_of(setup, path, rows);
   std::vector<std::string> blocks;
-  try {
-    const LayerMaps maps = layer_maps(point, path, rows, false);
-    for (const TokenMap& map : maps.maps) blocks.insert(blocks.end(), map.blocks.begin(), map.blocks.end());
-  } catch (const InputError& error) {
-    throw InputError("--layer: " + setup.input + ": " + error.what());
-  }
+  for (const TokenMap& map : maps.maps) blocks.insert(blocks.end(), map.blocks.begin(), map.blocks.end());
   point = point.with_trainable(blocks);
+  if (command.get<bool>("compare")) other = with_other_kernel_in(point, maps, theirs);
   const KernelSource source(command, setup.input, point);
   if (kernel_size(source.at(), rows) < 1)
     throw InputError(setup.input + ": no row of outputs counts in the loss");
-  if (rows == KernelRows::counting && is_centred(source.at())) rows = KernelRows::centred;
   command.resolve("method", source.has_jacobian() ? "singular-values" : "matrix-free");
 
   const LayerConditions conditions = make_conditions(point);
   const LayerFound found = analyse(command, source, conditions, rows);
-  say_kernels(command, found.network, "the trained blocks of " + path + " on " + to_string(rows), true);
+  say_kernels(command, found.network.kernels, "NTK of the trained blocks of " + path,
+              rows_text(found.network, rows), true);
   if (rows == KernelRows::centred && found.network.sum().lower > 0)
     command.say("  " + rate_text(source.at(), found.network.sum()));
   say_products(command, found.network);
   command.say(inputs_text(conditions));
-  say_alone(command, found);
+  const bool same = conditions.gives_network_outputs() && maps.place.layer.type == "linear";
+  if (!same || rows == KernelRows::centred) say_alone(command, found, conditions);
   command.verdict("positive-definite", found.network.sum().positive_definite());
   command.verdict("certified", false);
-  if (rows == KernelRows::all || !say_last_layer(command, file, source.at(), found.network.sum()))
+  const bool alone = setup.parameters().trained() == point.parameters().trained();
+  if ((rows == KernelRows::all || !say_last_layer(command, file, source.at(), found.network.sum(),
+                                                  alone ? "" : "if " + path + " alone were trained: ")) &&
+      source.at().loss_facts().attained)
     command.say(
         "no certificate: inside a network, that gradient descent reaches zero loss is not proven; it is "
         "of one attention layer, or of a last layer alone, under squared loss");
@@ -219,15 +229,14 @@ std::string layer_kernels(Command& command, hdf5::Writer& file, const Setup& set
   if (!found.network.spectra.empty()) write_spectra(file, found.network.spectra);
   file.write("/entry/rows", to_string(rows));
   file.write("/entry/layer", path);
-  if (command.get<bool>("compare")) {
-    std::string theirs;
-    const ModelPoint<double> other = with_other_kernel(point, conditions.layer(), theirs);
+  if (other) {
     command.message("the same with the " + theirs + " kernel in " + path + " ...");
-    const KernelSource there(command, other, source.has_jacobian());
-    const LayerFound with_theirs = analyse(command, there, make_conditions(other), rows);
-    command.say("The same weights with the " + theirs + " kernel in " + path + " alone: the sum is " +
-                verdict(with_theirs.network.sum()));
-    say_comparison(command, found.network, with_theirs.network, theirs);
+    const KernelSource there(command, *other, source.has_jacobian());
+    const LayerFound with_theirs = analyse(command, there, make_conditions(*other), rows);
+    command.say("The same weights with the " + theirs + " kernel in " + path + " alone" + on_rows(rows) +
+                ": the sum is " + verdict(with_theirs.network.sum()));
+    say_comparison(command, found.network.kernels, with_theirs.network.kernels,
+                   option<std::string>(with_defaults(maps.place.layer), "kernel"), theirs);
     command.say("  on its own outputs the sum is " + verdict(with_theirs.alone.back().minimum));
     if (const std::string why = reason(with_theirs.alone.back()); !why.empty()) command.say("    " + why);
     write_kernels(file, "/entry/compared_" + theirs, with_theirs.network.kernels);

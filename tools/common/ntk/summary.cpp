@@ -3,13 +3,21 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
+#include <limits>
 #include <utility>
 #include <vector>
 
 namespace basin::tools {
 namespace {
 
+/// Whether all that is known of an eigenvalue is that it underflows.
+bool underflows(double upper) {
+  return upper <= std::numeric_limits<double>::min();
+}
+
 std::string largest(const KernelMinimum& k) {
+  if (underflows(k.largest_upper)) return ", lambda_max = 0 to rounding";
   if (!std::isfinite(k.lambda_max) || k.largest_lower == 0)  // not known, or underflown
     return std::isfinite(k.largest_upper) ? ", lambda_max <= " + number_above(k.largest_upper, 4) : "";
   const bool enclosed = k.largest_upper - k.largest_lower <= 1e-3 * k.lambda_max;
@@ -23,17 +31,25 @@ std::string smallest(const KernelMinimum& k) {
     return "lambda_min = " +
            with_error(k.lambda_min, std::max(k.upper - k.lambda_min, k.lambda_min - k.lower));
   const std::string upper = std::isfinite(k.upper) ? " <= " + number_above(k.upper, 6) : "";
-  if (!k.positive()) return "0 <= lambda_min" + upper;
+  if (!k.positive()) return underflows(k.upper) ? "lambda_min = 0 to rounding" : "0 <= lambda_min" + upper;
   return text_below(k.lower_bound(), 4) + " <= lambda_min" + upper +
          (k.proven_by_conditions ? ", the lower bound by conditions" : "");
 }
 
 /// What double precision makes of a smallest eigenvalue that is not certainly above rounding.
 std::string below_rounding(const KernelMinimum& k) {
-  return k.upper <= k.rounding() ? "; below rounding of lambda_max, gradient descent in double precision "
-                                   "cannot see it"
-         : k.positive()          ? "; whether it is above rounding of lambda_max is not decided"
-                                 : "";
+  const double certain = std::max(kEps * k.largest_lower, std::numeric_limits<double>::min());
+  return k.upper <= certain ? "; below rounding of lambda_max, gradient descent in double precision "
+                              "cannot see it"
+         : k.positive()     ? "; whether it is above rounding of lambda_max is not decided"
+                            : "";
+}
+
+/// "H d >= N n fails (24 < 32)", "23 parameters would be needed, there are 8"
+std::string failure(const Condition& c) {
+  const std::string measured = number(c.measured, 10), threshold = number(c.threshold, 10);
+  return c.counted.empty() ? c.statement + " fails (" + measured + " < " + threshold + ")"
+                           : threshold + " " + c.counted + " would be needed, there are " + measured;
 }
 
 }  // namespace
@@ -49,19 +65,17 @@ std::string text_below(const Below& bound, int digits) {
 
 std::string reason(const KernelAnalysis& kernel) {
   const KernelConditions& c = kernel.conditions;
+  if (c.upper_bound == 0) return "";  // the verdict says it
   if (const Condition* obstacle = c.refuted() ? c.refutation() : c.obstacle())
-    return (c.refuted() ? "cannot be: " : "not shown by conditions: to rounding, ") + obstacle->statement +
-           " fails (" + number(obstacle->measured, 10) + " < " + number(obstacle->threshold, 10) +
-           "); it takes " + obstacle->remedy;
+    return (c.refuted() ? "why: " : "not shown by conditions: to rounding, ") + failure(*obstacle) +
+           "; it takes " + obstacle->remedy;
   if (const Below bound = c.lower_bound(); kernel.minimum.positive() && bound.positive())
-    return "must be: the conditions hold, and prove lambda_min >= " + text_below(bound, 4) +
+    return "proven by conditions, too: lambda_min >= " + text_below(bound, 4) +
            (kernel.minimum.known_to(0.1)
                 ? " (" + number(100 * bound.value / kernel.minimum.lambda_min, 3) + " % of it)"
                 : "");
   for (const Condition& condition : c.conditions)
-    if (!condition.holds())
-      return std::string("not decided by conditions: ") + condition.statement + " fails (" +
-             number(condition.measured, 10) + " < " + number(condition.threshold, 10) + "), which would do";
+    if (!condition.holds()) return "not proven by conditions alone: " + failure(condition);
   return "";
 }
 
@@ -81,6 +95,7 @@ std::string verdict(const KernelMinimum& k) {
     case Definiteness::singular:
       break;
   }
+  if (k.largest_upper == 0) return "zero: the outputs do not depend on it, whatever the weights";
   return "singular" +
          (k.parameters < k.size ? ", having only " + std::to_string(k.parameters) + " parameters"
                                 : std::string()) +
@@ -88,13 +103,61 @@ std::string verdict(const KernelMinimum& k) {
          std::to_string(k.size) + ", lambda_min = 0" + largest(k);
 }
 
+namespace {
+
+constexpr std::size_t kMostInLines = 12;
+
+/// The first kernels and the last, the sum; between them what is left out.
+void for_each_said(Command& command, std::size_t kernels, const std::string& table,
+                   const std::function<void(std::size_t)>& say) {
+  const std::size_t others = kernels - 1;
+  for (std::size_t k = 0; k < std::min(others, kMostInLines); ++k) say(k);
+  if (others > kMostInLines)
+    command.say("  and " + std::to_string(others - kMostInLines) + " more in the file, /entry/" + table);
+  say(others);
+}
+
+/// A smallest eigenvalue beside those of others: "1.83", "at least 0.2 (in theory only)".
 std::string short_text(const KernelMinimum& m) {
   const std::string in_theory = m.positive_definite() ? "" : " (in theory only)";
   if (m.known_to(0.1)) return number(m.lambda_min, 4) + in_theory;
   if (m.positive()) return "at least " + text_below(m.lower_bound(), 4) + in_theory;
-  return m.upper == 0             ? std::string("singular")
-         : std::isfinite(m.upper) ? "at most " + number(m.upper, 3)
-                                  : "not known";
+  return std::isfinite(m.upper) ? "at most " + number(m.upper, 3) : "not known";
+}
+
+}  // namespace
+
+void say_comparison(Command& command, const std::vector<KernelAnalysis>& here,
+                    const std::vector<KernelAnalysis>& there, const std::string& ours,
+                    const std::string& theirs) {
+  const auto one = [](const KernelMinimum& m, const std::string& kernel) {
+    return (m.upper == 0 ? "singular" : "lambda_min " + short_text(m)) + " (" + kernel + ")";
+  };
+  for_each_said(command, here.size(), "compared_" + theirs, [&](std::size_t k) {
+    const KernelMinimum &a = here[k].minimum, &b = there[k].minimum;
+    command.say(
+        "  " + a.name + ": " + one(a, ours) + ", " + one(b, theirs) +
+        (a.known_to(0.1) && b.known_to(0.1) ? ", ratio " + number(a.lambda_min / b.lambda_min, 4) : ""));
+  });
+}
+
+void say_kernels(Command& command, const std::vector<KernelAnalysis>& kernels, const std::string& of,
+                 const std::string& on, bool reasons) {
+  const KernelAnalysis& sum = kernels.back();
+  command.say(of + " is " + verdict(sum.minimum));
+  if (!on.empty()) command.say("  " + on);
+  if (const std::string why = reason(sum); !why.empty()) command.say("  " + why);
+  for_each_said(command, kernels.size(), "summary", [&](std::size_t k) {
+    const KernelMinimum& m = kernels[k].minimum;
+    if (k + 1 == kernels.size()) return;
+    command.say("  " + m.name + " alone: " + verdict(m));
+    const Condition* why_singular = kernels[k].conditions.refutation();
+    const bool said = m.parameters < m.size && why_singular != nullptr && !why_singular->counted.empty() &&
+                      why_singular->name == "parameters";  // by the verdict
+    const bool unsaid = m.upper == 0 && m.parameters >= m.size;
+    if (const std::string why = reason(kernels[k]); (unsaid || (reasons && !said)) && !why.empty())
+      command.say("    " + why);
+  });
 }
 
 std::string methods(const NtkAnalysis& found) {
@@ -127,15 +190,6 @@ std::string verdict(const Certificate& c, const KernelMinimum& sum) {
   return "convergence of gradient descent is not proven: |r_0| = " + number(c.residual_norm, 4) +
          " is too large by a factor " + number(1 / c.margin, 4) +
          " (what passes: " + number(c.largest_residual, 3) + ")";
-}
-
-void say_kernels(Command& command, const NtkAnalysis& found) {
-  command.say("NTK of the trained blocks is " + verdict(found.sum()));
-  if (const std::string why = reason(found.kernels.back()); !why.empty()) command.say("  " + why);
-  for (std::size_t k = 0; k + 1 < found.kernels.size(); ++k) {
-    command.say("  " + found.kernels[k].minimum.name + " alone: " + verdict(found.kernels[k].minimum));
-    if (const std::string why = reason(found.kernels[k]); !why.empty()) command.say("    " + why);
-  }
 }
 
 }  // namespace basin::tools

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "basin/single_layer/certificate.h"
 #include "basin/single_layer/kernel_analysis.h"
@@ -18,16 +19,21 @@ std::string reason(const KernelAnalysis& kernel);
 /// "positive definite: lambda_min = 1.83 +- 2e-07, ...": what a kernel is, and what is known of it.
 std::string verdict(const KernelMinimum& kernel);
 
-/// Its smallest eigenvalue beside those of others: "1.83", "at least 0.2 (in theory only)", "singular".
-std::string short_text(const KernelMinimum& kernel);
-
 /// How the eigenvalues were found: "from formed kernel (sum; W_Q), from factor A (W_O)".
 std::string methods(const NtkAnalysis& found);
 
 /// Whether gradient descent is proven to reach zero loss. sum: the kernel of all trained blocks.
 std::string verdict(const Certificate& certificate, const KernelMinimum& sum);
 
-/// The verdicts on all kernels, with reasons.
-void say_kernels(Command& command, const NtkAnalysis& found);
+/// "NTK of the trained blocks" (`of`) "is positive definite: ...", `on` which outputs, why, and the same of
+/// the single kernels. The last is that of all; of many some are said. reasons: of each, else where its
+/// verdict leaves open why it is singular.
+void say_kernels(Command& command, const std::vector<KernelAnalysis>& kernels, const std::string& of,
+                 const std::string& on, bool reasons);
+
+/// Kernel by kernel beside those of another kernel of attention.
+void say_comparison(Command& command, const std::vector<KernelAnalysis>& here,
+                    const std::vector<KernelAnalysis>& there, const std::string& ours,
+                    const std::string& theirs);
 
 }  // namespace basin::tools

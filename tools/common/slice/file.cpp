@@ -216,6 +216,7 @@ void write_slice(hdf5::Writer& file, const SliceResult& result) {
                std::string(k.long_name) + " " + place_text(result) + incomplete_text(result));
   }
   file.write("/entry/center_loss", result.center_loss);
+  if (!result.ntk_rows().empty()) file.write("/entry/ntk_rows", result.ntk_rows());
   if (result.of_lines()) write_bands(file, result);
   write_vtk(file, result);
   file.group("/entry/slice", "NXcollection");

@@ -12,6 +12,9 @@ namespace basin::tools {
 
 inline constexpr double kMostPoints = 1e8;  ///< of a grid
 
+/// The value of a name in a specification; empty if it is not there.
+std::string specified(const Specification& specification, const std::string& name);
+
 /// What is measured at the points of a grid.
 struct SliceResult {
   SliceResult(Specification of, const Grid& on, std::vector<std::string> names);
@@ -25,6 +28,8 @@ struct SliceResult {
 
   bool of_line() const;   ///< one, along u
   bool of_lines() const;  ///< many random ones
+  /// Of what outputs the NTK is, "logit differences"; empty: of all that count.
+  std::string ntk_rows() const { return specified(specification, "ntk"); }
   /// The values of a piece, quantity by quantity, each in kLongestPiece places.
   void set(const Piece& piece, const std::vector<double>& of_piece);
   Index done() const;
@@ -43,8 +48,5 @@ SliceResult read_slice(const hdf5::Reader& file);
 /// The axis as on the command line, "-1:1:51", and back. Throws InputError.
 std::string axis_text(const Axis& axis);
 Axis parse_axis(const std::string& option, const std::string& text);
-
-/// The value of a name in a specification; empty if it is not there.
-std::string specified(const Specification& specification, const std::string& name);
 
 }  // namespace basin::tools

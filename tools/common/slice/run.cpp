@@ -5,6 +5,7 @@
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/network/architecture_json.h"
+#include "basin/ntk/trained_kernel.h"
 #include "common/command/checksum.h"
 #include "common/command/run_output.h"
 #include "common/descent/global_minimum.h"
@@ -44,6 +45,8 @@ Specification specify(const Command& command, const Setup& setup, const Directio
        {"evaluation", way},
        {"seed", std::to_string(command.seed())}});
   if (directions.lines > 1) all.emplace_back("lines", std::to_string(directions.lines));
+  if (names.find("min_ntk") != std::string::npos && rows_of_loss(*setup.point.model) == KernelRows::centred)
+    all.emplace_back("ntk", "logit differences");
   if (!trajectory_sha256.empty()) all.emplace_back("trajectory", trajectory_sha256);
   return all;
 }

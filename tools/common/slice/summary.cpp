@@ -11,12 +11,16 @@ namespace {
 
 constexpr double kConstant = 1e-12;  // relative: differences that rounding explains
 
+std::string ntk_on(const SliceResult& result) {
+  return (result.ntk_rows().empty() ? "" : " on ") + result.ntk_rows();
+}
+
 /// A quantity in words, with what its numbers are worth.
-std::string quantity_text(const std::string& quantity) {
+std::string quantity_text(const SliceResult& result, const std::string& quantity) {
   if (quantity == "gradient_norm") return "norm of the gradient";
   if (quantity == "min_eig") return "smallest eigenvalue of the Hessian, to 1e-7 of its norm,";
   if (quantity == "max_eig") return "largest eigenvalue of the Hessian, to 1e-7 of its norm,";
-  if (quantity == "min_ntk") return "smallest eigenvalue of the NTK of the trained blocks";
+  if (quantity == "min_ntk") return "smallest eigenvalue of the NTK of the trained blocks" + ntk_on(result);
   return quantity == "train_acc" ? "accuracy in %" : quantity;
 }
 /// Where the loss is least and most among the computed points where it is finite, none: -1, and how many
@@ -70,12 +74,18 @@ std::string convergence_line(const std::vector<double>& converged) {
 
 std::string definiteness_line(const std::vector<double>& verdicts) {
   std::string counts;
+  bool known = true;
   for (const Definiteness d : {Definiteness::in_theory, Definiteness::undecided, Definiteness::singular})
-    if (const auto points = std::count(verdicts.begin(), verdicts.end(), static_cast<double>(d)); points > 0)
-      counts += (counts.empty() ? "" : ", ") + to_string(d) + " at " + std::to_string(points) + " points";
+    if (const auto points = std::count(verdicts.begin(), verdicts.end(), static_cast<double>(d));
+        points > 0) {
+      counts += (counts.empty() ? "" : ", ") +
+                std::string(d == Definiteness::in_theory ? "positive definite " : "") + to_string(d) +
+                " at " + std::to_string(points) + " points";
+      known = known && d == Definiteness::singular;
+    }
   return counts.empty()
              ? ""
-             : "  NTK positive definite " + counts + "; min_ntk is an upper bound where it is not known";
+             : "  NTK " + counts + (known ? "" : "; min_ntk is an upper bound where it is not known");
 }
 
 /// Of a quantity besides the loss; empty where there is nothing to say.
@@ -89,9 +99,9 @@ std::string quantity_line(const SliceResult& result, std::size_t q) {
       low = std::min(low, values[i]);
       high = std::max(high, values[i]);
     }
-  return low <= high
-             ? "  " + quantity_text(result.quantities[q]) + " from " + number(low) + " to " + number(high)
-             : "";
+  if (!(low <= high)) return "";
+  return "  " + quantity_text(result, result.quantities[q]) +
+         (low == high ? " is " + number(low) : " from " + number(low) + " to " + number(high));
 }
 
 }  // namespace

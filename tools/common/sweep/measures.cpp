@@ -27,7 +27,7 @@ constexpr Index kLeastDescended = 8;  // vectors that a descent keeps, besides p
 constexpr double kReached = 1e-8;
 
 bool is_centred(const ModelPoint<double>& point) {
-  return point.model->loss().facts().centred && point.model->network().output().width > 1;
+  return rows_of_loss(*point.model) == KernelRows::centred;
 }
 
 /// One end each, as of basin-hessian.
@@ -284,7 +284,8 @@ double Measures::prepare(const OptionValues& values, const DrawnProblem& draw) {
   if (layer_.any()) bytes = layer_bytes(point, draw.setup.parameters().trained());
   if (!generic()) return bytes;
   if (kernels_ && !single_layer_) {
-    static_cast<void>(kernel_sets_of(draw.setup.parameters(), sets_));  // refuses what fits no block
+    // refuses what fits no block
+    static_cast<void>(kernel_sets_of(draw.setup.parameters(), sets_, "sum, or patterns"));
     bytes = std::max(bytes, trained_jacobian_bytes(point));
   }
   if (hessian_) bytes = std::max(bytes, plan_of_ends(P).bytes());

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <functional>
 
+#include "basin/ntk/trained_kernel.h"
+
 namespace basin::tools {
 namespace {
 
@@ -19,7 +21,8 @@ std::string subject(const std::string& name) {
   return name.substr(0, name.rfind('/'));
 }
 
-std::string subject_text(const std::string& subject) {
+/// labelled: whether some kernels are of logit differences, so that others are told from them.
+std::string subject_text(const std::string& subject, bool labelled) {
   if (subject == "certificate") return subject;
   if (subject == "hessian") return "Hessian:";
   if (subject == "training") return "descent:";
@@ -27,7 +30,10 @@ std::string subject_text(const std::string& subject) {
   const std::string kernel = subject.substr(centred ? std::string(kCentred).size() : 0);
   const bool sum = kernel == "sum";
   return (sum ? "NTK of the trained blocks" : kernel + " alone") +
-         (centred ? " on what residuals of classes see" : "") + (sum && !centred ? "" : ":");
+         (centred    ? on_rows(KernelRows::centred)
+          : labelled ? " on the logits themselves"
+                     : "") +
+         (sum && !labelled ? "" : ":");
 }
 
 /// "positive definite" of "W_Q/positive_definite"; conditions keep their names.
@@ -297,6 +303,7 @@ std::vector<std::string> summary_lines(const SweepResult& result) {
   const SweepPlan& plan = result.plan;
   std::vector<std::string> lines;
   const int leading = leading_verdict(result);
+  const bool labelled = leading >= 0 && plan.quantities[leading].name.starts_with(kCentred);
   const std::vector<Index> all = result.all_cells();
   const auto counts = [&](std::size_t q) {
     const auto share = result.share(q, all);
@@ -305,7 +312,7 @@ std::vector<std::string> summary_lines(const SweepResult& result) {
            (share.judged > 0 ? " (" + number(std::round(100 * share.value()), 3) + " %)" : "");
   };
   if (leading >= 0)
-    lines.push_back(subject_text(subject(plan.quantities[leading].name)) + " " + counts(leading));
+    lines.push_back(subject_text(subject(plan.quantities[leading].name), labelled) + " " + counts(leading));
   // A line for each subject: its first verdict in full, the others as shares.
   std::string last;
   for (std::size_t q = 0; q < plan.quantities.size(); ++q) {
@@ -318,7 +325,7 @@ std::vector<std::string> summary_lines(const SweepResult& result) {
       continue;
     }
     last = subject(quantity.name);
-    lines.push_back("  " + subject_text(last) + " " + counts(q));
+    lines.push_back("  " + subject_text(last, labelled) + " " + counts(q));
   }
   if (leading >= 0 && result.done() > 0) {
     for (const std::string& line : share_table(result, leading)) lines.push_back(line);
