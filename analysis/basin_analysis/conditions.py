@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, NullLocator
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from .mathematics import text_width, typeset, wrap_typeset
 from .results import ResultError
@@ -46,6 +46,7 @@ class Condition:
     measured: float
     threshold: float
     holds: bool
+    exact: bool = True  # else `measured` is a rank, which rounding may make smaller
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,13 @@ class Ends:
 
     @property
     def obstacle(self):
-        """The first condition that stands in the way of a positive definite kernel; None when there is none."""
+        """The condition that stands in the way of a positive definite kernel, None when there is none: the first, or of
+        those that make it exactly singular the one that bounds its rank most."""
         if self.positive:
             return None
-        return next((condition for condition in self.conditions
-                     if condition.role != "sufficient" and not condition.holds), None)
+        failing = [condition for condition in self.conditions if condition.role != "sufficient" and not condition.holds]
+        exact = [condition for condition in failing if condition.exact] if self.zero else []
+        return min(exact, key=lambda condition: condition.measured / condition.threshold) if exact else next(iter(failing), None)
 
     @property
     def verdict(self):
@@ -133,8 +136,8 @@ def read(result):
         if not set(name.split(",")) <= set(BLOCK_LOOK):
             raise ResultError(f"/entry/summary/block: found '{name}', "
                               f"expected some of {', '.join(BLOCK_LOOK)}, or unions of them")
-    conditions = by_block(result, "conditions", names, ["statement", "role"],
-                          ["measured", "threshold", "holds"])
+    exact = ["exact"] if "/entry/conditions/exact" in result else []
+    conditions = by_block(result, "conditions", names, ["statement", "role"], ["measured", "threshold", "holds", *exact])
     bounds = by_block(result, "bounds", names, [], ["value"])
     unit = exponent_for([row["lambda_max"] for row in rows])
     for row in rows:
@@ -160,12 +163,12 @@ def read_condition(row):
     if row["role"] not in ROLES:
         raise ResultError(f"/entry/conditions/role: found '{row['role']}', "
                           f"expected one of {', '.join(ROLES)}")
-    return Condition(row["statement"], row["role"], row["measured"], row["threshold"], row["holds"] != 0)
+    return Condition(row["statement"], row["role"], row["measured"], row["threshold"], row["holds"] != 0, row.get("exact", 1) != 0)
 
 
-def draw(kernels, scale, footer):
-    """The figure for the Ends of kernels: a line for each condition."""
-    title = ["Smallest eigenvalues of the neural tangent kernel K, and their conditions",
+def draw(kernels, scale, footer, on=""):
+    """The figure for the Ends of kernels: a line for each condition. on: " on logit differences", what they are of."""
+    title = [f"Smallest eigenvalues of the {'NTK' if on else 'neural tangent kernel'} K{on}, and their conditions",
              *kernels[-1].verdict]
     table = Table(kernels)
     handles = legend_handles(kernels)
@@ -183,8 +186,9 @@ def draw(kernels, scale, footer):
         for edge in table.edges:
             axes.axhline(edge, color="#d8d8d8", linewidth=0.6, zorder=0)
     places["legend"].set_axis_off()
-    legend = places["legend"].legend(handles=handles, loc="center", ncol=3, columnspacing=1.2,
-                                     handlelength=1.6, handletextpad=0.6)
+    across = blended_transform_factory(figure.transFigure, places["legend"].transAxes)
+    legend = places["legend"].legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.5), bbox_transform=across, ncol=3,
+                                     columnspacing=1.2, handlelength=1.6, handletextpad=0.6)
     legend.set_in_layout(False)  # it has the whole width
     return figure
 

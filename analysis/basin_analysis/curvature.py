@@ -5,6 +5,7 @@ from matplotlib.colors import TwoSlopeNorm
 
 from .contour import draw_lines, mark_missing, span
 from .field import field
+from .model import on_rows
 from .results import same_shape
 from .style import BLUE, DEFINITENESS_LOOK, FIELD, SMALL, VERMILION, mark_point, new_figure, say
 from .units import exponent_for, in_units, unit_text
@@ -34,7 +35,8 @@ def pictures(result, data):
         values = np.ma.masked_where(~data.computed | ~np.isfinite(values), values)
         unit = exponent_for(values.filled(0))
         values = in_units(values, unit)
-        axes.set_title(NAMES[name] + unit_text(unit), fontsize=SMALL)
+        on = on_rows(result, "/entry/ntk_rows") if name == "min_ntk" else ""
+        axes.set_title(NAMES[name] + on + unit_text(unit), fontsize=SMALL)
         if values.count() == 0:
             say(axes, "no finite value")
         elif line:

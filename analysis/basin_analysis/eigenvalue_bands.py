@@ -18,6 +18,7 @@ MOST_LINES = 4  # values of the second axis
 TICK_ROOM = 0.13  # part of the x axis that the label of a tick takes
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARKERS = ("o", "s", "D", "^")
+FEW = 10  # draws of a cell up to which all of them are shown: quantiles would say more than is known
 WIDEST = 4  # upper bound over lower bound of an eigenvalue that counts as known
 BELOW_ROUNDING = DEFINITENESS_LOOK["in theory only"]
 # Conditions on sizes and ranks of the inputs: where they begin to hold, theory predicts a change.
@@ -106,9 +107,12 @@ def draw_line(axes, x, values, bounded, place, count):
     with ignored_empty_cells():
         low, lower, median, upper, high = np.nanquantile(values, QUANTILES, axis=-1)
     colour = line_colour(place, count)
-    if count == 1:
-        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.fill_between(x, lower, upper, color=colour, alpha=0.25, linewidth=0)
+    if values.shape[-1] <= FEW:
+        axes.plot(np.repeat(x, values.shape[-1]), values.ravel(), linestyle="", marker=".", markersize=3, color=colour)
+    else:
+        if count == 1:
+            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(x, lower, upper, color=colour, alpha=0.25, linewidth=0)
     axes.plot(x, median, color=colour)
     for fill, where in (("full", bounded == 0), ("bottom", (bounded > 0) & (bounded < 1)),
                         ("none", bounded == 1)):
@@ -162,6 +166,11 @@ def closest(places):
     return np.diff(places).min() / np.ptp(places) if places.size > 1 else 1
 
 
+def few(data):
+    """Whether a cell of a Sweep has few draws."""
+    return next(iter(data.quantities.values())).shape[-1] <= FEW
+
+
 def line_colour(place, count):
     """One colour, or as many as there are lines, in the order of their values."""
     return BLUE if count == 1 else matplotlib.colormaps["viridis"](0.85 * place / (count - 1))
@@ -175,9 +184,12 @@ def legend_handles(data, lines, changes, below_rounding):
         handles = [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
                           label=f"{data.y.name} = {data.y.labels[line]}")
                    for place, line in enumerate(lines)]
-    handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
-    if len(lines) == 1:
-        handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
+    if few(data):
+        handles.append(Line2D([], [], color=GREY, linestyle="", marker=".", markersize=3, label="each draw"))
+    else:
+        handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
+        if len(lines) == 1:
+            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
     for fill, label in (("full", "all draws known"), ("bottom", "some upper bounds"), ("none", "all upper bounds")):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", fillstyle=fill,
                               markerfacecoloralt="white", markersize=4.5, label=label))

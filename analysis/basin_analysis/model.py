@@ -65,3 +65,8 @@ def _shorten_list(names):
     while len(", ".join([*shown, names[len(shown)], count])) <= MAX_NAME:
         shown.append(names[len(shown)])
     return ", ".join([*shown, count])
+
+
+def on_rows(result, name):
+    """" on logit differences" where the dataset `name` says that the kernel is of these."""
+    return " on logit differences" if name in result and result.text(name).startswith("logit differences") else ""

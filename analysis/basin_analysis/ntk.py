@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from . import conditions, depth
-from .model import footer
+from .model import footer, on_rows
 from .results import same_shape
 from .scales import use_log
 from .style import (BLOCK_LOOK, DEFINITENESS_LOOK, GREY, block_label, block_look, bound_label, legend_below, new_figure,
@@ -26,6 +26,7 @@ class Kernel:
     lower: np.ndarray
     upper: np.ndarray
     unit: int = 0  # eigenvalues and bounds are in units of 10^unit
+    singular: bool = False  # for certain, by conditions, whatever the bounds are
 
     @property
     def nonzero(self):
@@ -50,7 +51,9 @@ class Kernel:
     @property
     def label(self):
         """Smallest eigenvalue and rank, as far as they are known."""
-        if self.nonzero[-1]:
+        if self.singular:
+            least = "= 0, singular"
+        elif self.nonzero[-1]:
             least = f"= {number_label(self.eigenvalues[-1], exponent=self.unit)}"
             least += "" if self.lower[-1] > self.rounding else " (in theory only)"
         elif self.bounded[-1]:
@@ -64,22 +67,27 @@ class Kernel:
 def pictures(result, scale):
     """(name, figure) of each picture of an NTK result."""
     ends = conditions.read(result)
-    lines = footer(result)
-    over_depth = draw_depth(ends, scale, lines) if "/entry/rows" in result else []
+    lines, on = footer(result), on_rows(result, "/entry/rows")
+    over_depth = draw_depth(ends, scale, lines, on) if "/entry/rows" in result else []
     if len(ends) > MOST and "/entry/rows" in result:
-        lines = [*lines, f"the first {MOST - 1} kernels and the sum, of {len(ends)} in the file"]
-        ends = [*ends[:MOST - 1], ends[-1]]
-    drawn = [("conditions", conditions.draw(ends, scale, lines))]
+        # of singular ones those that are most of the sum
+        least = sorted(ends[:-1], key=lambda end: (end.upper, -end.largest))[:MOST - 1]
+        which = ("singular kernels of the largest eigenvalues" if all(end.zero for end in least) else
+                 "kernels of the smallest eigenvalues")
+        lines = [*lines, f"the {MOST - 1} {which} and the sum, of {len(ends)} in the file"]
+        ends = [*(end for end in ends[:-1] if end in least), ends[-1]]
+    drawn = [("conditions", conditions.draw(ends, scale, lines, on))]
     if "/entry/ntk" in result:  # singular values were computed
         kernels = [read_kernel(result, end.name) for end in ends if end.name in BLOCK_LOOK or "/entry/rows" in result]
         unit = exponent_for(*(kernel.upper for kernel in kernels))
+        singular = {end.name for end in ends if end.zero}
         kernels = [Kernel(kernel.name, *(in_units(values, unit) for values in (kernel.eigenvalues, kernel.lower, kernel.upper)),
-                          unit) for kernel in kernels]
-        drawn.insert(0, ("eigenvalues", draw(kernels, scale, lines)))
+                          unit, kernel.name in singular and kernel.upper[-1] > 0) for kernel in kernels]
+        drawn.insert(0, ("eigenvalues", draw(kernels, scale, lines, on)))
     return drawn + over_depth
 
 
-def draw_depth(ends, scale, lines):
+def draw_depth(ends, scale, lines, on):
     """The picture of the largest eigenvalues of kernels of single blocks over depth, and of the smallest if some are known to
     be above 0."""
     unit = unit_text(ends[0].unit)
@@ -88,7 +96,7 @@ def draw_depth(ends, scale, lines):
     quantities = [(r"$\lambda_\mathrm{max}$" + unit, largest, None)]
     if np.isfinite(smallest).any():
         quantities.append((r"$\lambda_\mathrm{min}$, where above 0" + unit, smallest, None))
-    return depth.pictures("Kernels of single blocks, over depth", [end.name for end in ends], quantities, scale, lines)
+    return depth.pictures(f"Kernels of single blocks{on}, over depth", [end.name for end in ends], quantities, scale, lines)
 
 
 def read_kernel(result, name):
@@ -99,9 +107,9 @@ def read_kernel(result, name):
     return Kernel(name, values, lower, upper)
 
 
-def draw(kernels, scale, lines):
-    """The figure of the spectra of Kernels."""
-    figure = new_figure(4.6 + (0.25 if long_names(kernels) else 0.16) * len(kernels), "Spectrum of the neural tangent kernel K = J J\u1d40",
+def draw(kernels, scale, lines, on=""):
+    """The figure of the spectra of Kernels. on: " on logit differences", what they are of."""
+    figure = new_figure(4.6 + (0.25 if long_names(kernels) else 0.16) * len(kernels), f"Spectrum of the neural tangent kernel K = J J\u1d40{on}",
                         lines)
     axes = figure.add_subplot()
     bounds = np.concatenate([kernel.upper for kernel in kernels])

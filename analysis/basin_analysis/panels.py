@@ -6,6 +6,7 @@ import numpy as np
 from .style import SMALL, block_label, new_figure
 
 MOST_IN_A_ROW = 3
+DIFFERENCES = "centred/"  # begins the names of kernels of logit differences
 FRAME = 1.1  # inches: title, footer, labels of the lowest axes
 TITLE = 0.28  # inches: the title of a panel
 
@@ -32,7 +33,8 @@ class Panels:
             axes = self.figure.add_subplot(grid[row, column], sharex=first, sharey=first)
             first = axes if share else None
             part = parts[row if columns else number]
-            axes.set_title(panel_title(part, columns.title(column) if columns else ""))
+            differences = any(other.startswith(DIFFERENCES) for other in parts)
+            axes.set_title(panel_title(part, columns.title(column) if columns else "", differences))
             axes.is_lowest, axes.is_leftmost = number + across >= count, column == 0
             self.axes[part, column if columns else 0] = axes
 
@@ -60,8 +62,9 @@ def set_ticks(set_axis_ticks, values, crowding):
     set_axis_ticks(places, [values.labels[place] for place in places])
 
 
-def panel_title(part, column):
-    """The part and the value of the columns' axis, as far as there are."""
-    kernel = part.removeprefix("centred/")
-    label = block_label(kernel) + (" on residuals" if kernel != part else "")
+def panel_title(part, column, differences=False):
+    """The part and the value of the columns' axis, as far as there are. differences: some parts are kernels of logit
+    differences, the others of the logits themselves."""
+    kernel = part.removeprefix(DIFFERENCES)
+    label = block_label(kernel) + (" on logit differences" if kernel != part else " on the logits" if differences else "")
     return ", ".join(filter(None, (label, column)))

@@ -99,16 +99,18 @@ def set_cells(axes, data):
 def draw_definiteness_curves(data, shares):
     """The shares of positive definite kernels, and of those that are so in theory only, along the one axis."""
     verdicts = ("positive definite", "in theory only")
-    handles = [Line2D([], [], color=DEFINITENESS_LOOK[verdict], marker="o", markersize=3.5, label=MEANING[verdict])
-               for verdict in verdicts]
-    handles += [Patch(color=GREY, alpha=0.25, linewidth=0, label="95 % intervals"),
+    handles = [Line2D([], [], color=DEFINITENESS_LOOK[verdict], marker="o", markersize=3.5, label=MEANING[verdict],
+                      linestyle="-" if data.x.numeric else "") for verdict in verdicts]
+    certain = any((passed["singular"] == judged)[judged > 0].any() for passed, judged in shares.values())
+    handles += [Patch(color=GREY, alpha=0.25, linewidth=0, label="95 % intervals" + (", none if all singular" if certain else "")),
                 Line2D([], [], color=VERMILION, linewidth=0.8, label="1/2")]
     panels = Panels(list(shares), data.columns, 1.25, "Share of initialisations: NTK positive definite", data.footer,
                     handles, 2, share=True)
     for (part, column), axes in panels.axes.items():
         passed, judged = shares[part]
-        for verdict in reversed(verdicts):
-            draw_curve(axes, data, passed[verdict][column, 0], judged[column, 0], DEFINITENESS_LOOK[verdict])
+        for place, verdict in enumerate(reversed(verdicts)):
+            draw_curve(axes, data, passed[verdict][column, 0], judged[column, 0], DEFINITENESS_LOOK[verdict],
+                       passed["singular"][column, 0], 0 if data.x.numeric else 0.1 * place - 0.05)
     return label_curves(panels, data)
 
 
@@ -178,14 +180,20 @@ def draw_curves(data, counts, title):
     return label_curves(panels, data)
 
 
-def draw_curve(axes, data, passed, judged, colour):
-    """One share (x) with its 95 % interval."""
+def draw_curve(axes, data, passed, judged, colour, exact=None, aside=0):
+    """One share (x) with its 95 % interval, but where sizes, copies and zeros decide all draws (`exact`, how many);
+    a bar for each word, `aside` of it."""
     places = np.flatnonzero(judged)
     value, low, high = wilson(passed[places], judged[places])
+    certain = (exact[places] == judged[places]) if exact is not None else np.zeros(places.size, bool)
+    low, high = np.where(certain, value, low), np.where(certain, value, high)
     if places.size:  # an unclipped line without a point would confuse the layout
         axes.axhline(50, color=VERMILION, linewidth=0.8)
-        axes.fill_between(places, 100 * low, 100 * high, color=colour, alpha=0.25, linewidth=0)
-        axes.plot(places, 100 * value, "-o", color=colour, markersize=3.5, clip_on=False)
+        if data.x.numeric:
+            axes.fill_between(places, 100 * low, 100 * high, color=colour, alpha=0.25, linewidth=0)
+        else:
+            axes.vlines(places + aside, 100 * low, 100 * high, color=colour, alpha=0.5, linewidth=2)
+        axes.plot(places + aside, 100 * value, "-o" if data.x.numeric else "o", color=colour, markersize=3.5, clip_on=False)
     else:
         say(axes, "no draw with a verdict")
     axes.set(xlim=(-0.4, data.x.size - 0.6), ylim=(-4, 104), yticks=(0, 50, 100))

@@ -3,7 +3,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .eigenvalue_bands import MARKERS, MOST_LINES, QUANTILES, ignored_empty_cells, line_colour, set_x_axis
+from .eigenvalue_bands import MARKERS, MOST_LINES, QUANTILES, few, ignored_empty_cells, line_colour, set_x_axis
 from .panels import Panels
 from .scales import set_symlog, use_log, use_symlog
 from .style import GREY, say, set_log
@@ -33,10 +33,11 @@ def draw(data, scale):
         values = data.quantities[name] * (100 if name == "negative/share" else 1)
         row = {column: panels.axes[SHOWN[name], column] for column in columns}
         with ignored_empty_cells():
-            drawn = np.nanquantile(values[:, lines], QUANTILES if len(lines) == 1 else QUANTILES[1:-1], axis=-1)
+            drawn = np.nanquantile(values[:, lines], (0, 1) if few(data) else
+                                   QUANTILES if len(lines) == 1 else QUANTILES[1:-1], axis=-1)
         set_y_axes(row.values(), name, drawn[~np.isnan(drawn)], scale)
         for column, axes in row.items():
-            draw_panel(axes, x, values[column], lines)
+            draw_panel(axes, data, x, values[column], lines)
             if name == "negative/share" and has_estimates(data):
                 draw_intervals(axes, x, data, column, lines)
         share_limits(row.values())
@@ -50,19 +51,35 @@ def draw(data, scale):
     return panels.figure
 
 
-def draw_panel(axes, x, values, lines):
-    """Median and bands of values (y, x, draws) for some y."""
+def draw_panel(axes, data, x, values, lines):
+    """Medians of values (y, x, draws) for some y, with bands along numbers; between words there is nothing, so that
+    they are bars there, side by side."""
     if np.isnan(values).all():
         return say(axes, "no draw with a number")
     with ignored_empty_cells():
         low, lower, median, upper, high = np.nanquantile(values[lines], QUANTILES, axis=-1)
-    for place in range(len(lines)):
+    for place, line in enumerate(lines):
         colour = line_colour(place, len(lines))
-        if len(lines) == 1:
-            axes.fill_between(x, low[place], high[place], color=colour, alpha=0.15, linewidth=0)
-        axes.fill_between(x, lower[place], upper[place], color=colour, alpha=0.25, linewidth=0)
-        axes.plot(x, median[place], color=colour, marker=MARKERS[place], markersize=4.5)
+        beside = x if data.x.numeric else x + aside(place, len(lines))
+        if few(data):
+            every = values[line]
+            axes.plot(np.repeat(beside, every.shape[-1]), every.ravel(), linestyle="", marker=".", markersize=3, color=colour)
+        elif data.x.numeric:
+            if len(lines) == 1:
+                axes.fill_between(x, low[place], high[place], color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(x, lower[place], upper[place], color=colour, alpha=0.25, linewidth=0)
+        else:
+            if len(lines) == 1:
+                axes.vlines(beside, low[place], high[place], color=colour, alpha=0.3, linewidth=2)
+            axes.vlines(beside, lower[place], upper[place], color=colour, alpha=0.5, linewidth=4)
+        axes.plot(beside, median[place], color=colour, linestyle="-" if data.x.numeric else "", marker=MARKERS[place],
+                  markersize=4.5, fillstyle="none" if few(data) else "full")
     return None
+
+
+def aside(place, count):
+    """Where one of several lies beside its word."""
+    return 0.12 * (place - (count - 1) / 2)
 
 
 def has_estimates(data):
@@ -80,7 +97,8 @@ def draw_intervals(axes, x, data, column, lines):
         with ignored_empty_cells():
             ends = [100 * np.nanmedian(data.quantities[f"negative/share_{end}"][column, line], axis=-1)[estimated]
                     for end in ("lower", "upper")]
-        axes.vlines(x[estimated], *ends, color=line_colour(place, len(lines)), linewidth=0.9, zorder=1)
+        beside = x if data.x.numeric else x + aside(place, len(lines))
+        axes.vlines(beside[estimated], *ends, color=line_colour(place, len(lines)), linewidth=0.9, zorder=1)
 
 
 def set_y_axes(row, name, values, scale):
@@ -108,10 +126,14 @@ def legend_handles(data, lines, names):
     if data.y:
         handles = [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
                           label=f"{data.y.name} = {data.y.labels[line]}") for place, line in enumerate(lines)]
-    handles.append(Line2D([], [], color=GREY, label="median"))
-    handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
-    if len(lines) == 1:
-        handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
+    handles.append(Line2D([], [], color=GREY, label="median", marker="o", markersize=4.5, fillstyle="none" if few(data) else "full",
+                          linestyle="-" if data.x.numeric else ""))
+    if few(data):
+        handles.append(Line2D([], [], color=GREY, linestyle="", marker=".", markersize=3, label="each draw"))
+    else:
+        handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
+        if len(lines) == 1:
+            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
     if "negative/share" in names and has_estimates(data):
         handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle="", marker="|", markersize=9,
                               label="estimate: 95 % interval"))

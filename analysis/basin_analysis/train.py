@@ -2,7 +2,7 @@
 import numpy as np
 
 from . import attention
-from .model import BLOCKS, footer, is_attention
+from .model import BLOCKS, footer, is_attention, on_rows
 from .results import ResultError, same_shape
 from .scales import use_log
 from .style import (BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, block_label, block_look, new_figure,
@@ -29,7 +29,7 @@ def pictures(result, scale):
     draw_loss(grid[0, 0], run, scale)
     draw_gradient(grid[0, 1], run, scale)
     draw_rates(grid[1, 0], run)
-    draw_ntk(grid[1, 1], run, scale)
+    draw_ntk(grid[1, 1], run, scale, on_rows(result, "/entry/ntk_rows") if "lambda_min" in run else "")
     if is_attention(result):
         draw_saturation(grid[2, 0], run, result.text("/entry/model/kernel"))
     elif "/entry/attention" in result:
@@ -135,15 +135,16 @@ def draw_rates(axes, run):
         axes.set_yticks([])
 
 
-def draw_ntk(axes, run, scale):
+def draw_ntk(axes, run, scale, on=""):
     run, unit = in_one_unit(run, "pl_ratio", "lambda_min", "lambda_min_lower", "lambda_min_upper", "lambda_max")
-    if unit:
-        axes.set_ylabel(unit.removeprefix(", "))
+    if on or unit:
+        axes.set_ylabel(f"NTK{on}{unit}" if on else unit.removeprefix(", "))
     curve(axes, run, "pl_ratio", color=PURPLE, linestyle="-.", label=r"$|\nabla f|^2 / 2f$")
     values = run["pl_ratio"]
     if "lambda_min" in run:
-        curve(axes, run, "lambda_min", color=VERMILION, label=r"$\lambda_{\min}$ of the NTK")
         lower, upper = run["lambda_min_lower"], run["lambda_min_upper"]
+        label = r"$\lambda_{\min} = 0$: singular" if (upper == 0).all() else r"$\lambda_{\min}$ of the NTK"
+        curve(axes, run, "lambda_min", color=VERMILION, label=label)
         axes.fill_between(run["step"], lower, upper, color=VERMILION, alpha=0.25, linewidth=0)
         curve(axes, run, "lambda_max", color=GREY, linestyle="--", label=r"$\lambda_{\max}$")
         values = np.concatenate([values, run["lambda_min"], run["lambda_max"]])

@@ -157,7 +157,7 @@ class Conditions(FileCase):
         heights = [text.get_position()[1] for text in axes.texts[::5]]
         self.assertTrue((np.diff(heights) > 0.99).all())
 
-    def test_the_first_condition_that_decides_is_emphasised(self):
+    def test_the_condition_that_decides_by_most_is_emphasised(self):
         def conditions(_):
             return [("a", "P >= 1", "sufficient", 0, 1, ""), ("b", "P >= 2", "necessary", 2, 2, ""),
                     ("c", "P >= 3", "equivalent", 2, 3, ""), ("d", "P >= 4", "necessary", 2, 4, "")]
@@ -166,12 +166,12 @@ class Conditions(FileCase):
         path = examples.ntk_file(self.path("n.h5"), spectra, conditions=conditions)
         _, axes = panels(path)
         self.assertEqual([text.get_text() for text in axes.texts if text.get_weight() == "bold"
-                          and text.get_text() not in "\u2713\u2717"], ["2", "< 3"])
+                          and text.get_text() not in "\u2713\u2717"], ["2", "< 4"])
         frame, = axes.patches
         low, high = frame.get_y(), frame.get_y() + frame.get_height()
         inside = [text.get_text() for text in axes.texts if low < text.get_position()[1] < high]
-        self.assertEqual(inside, ["\u2717", "\u21d4", "2", "< 3", r"$P\,\geq\,3$"])
-        self.assertTrue(title(path).endswith("\n$P\\,\\geq\\,3$ fails"))
+        self.assertEqual(inside, ["\u2717", "\u21d2", "2", "< 4", r"$P\,\geq\,4$"])
+        self.assertTrue(title(path).endswith("\n$P\\,\\geq\\,4$ fails"))
         legend = figures(path)["conditions"].axes[2].get_legend()
         self.assertIn("makes the kernel singular", [text.get_text() for text in legend.get_texts()])
 

@@ -1,5 +1,6 @@
 """Pictures of eigenvalues: signs, certainty, scales, and what is drawn."""
 import unittest
+from itertools import combinations
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ from basin_analysis.ntk import Kernel
 from basin_analysis.results import ResultError
 from basin_analysis.scales import symlog_exponents, symlog_threshold, use_symlog
 from basin_analysis.spectrum import classify, symlog_bins
-from basin_analysis.style import bound_label, safe_side
+from basin_analysis.style import block_label, bound_label, safe_side
 
 
 class Signs(unittest.TestCase):
@@ -235,6 +236,21 @@ class Kernels(FileCase):
         curve, bounds = (line for line in axes.get_lines() if line.get_color() == colour)
         self.assertEqual(bounds.get_marker(), "v")
         return curve, bounds
+
+    def test_of_many_kernels_the_smallest_are_shown_and_of_which_outputs_is_said(self):
+        names = [",".join(blocks) for size in (1, 2, 3) for blocks in combinations(("W_Q", "W_K", "W_V", "W_O"), size)][:12]
+        spectra = {name: (np.array([1.0, 0.5 / (1 + 5 * number % 12)]), 1e-12) for number, name in enumerate(names)}
+        path = examples.ntk_file(self.path("n.h5"), spectra | {"sum": (np.array([3.0, 2.0]), 1e-12)})
+        with h5py.File(path, "a") as file:
+            file["entry/rows"] = "logit differences: outputs that count in the loss"
+        drawn = figures(path)
+        least = {name: values[-1] for name, (values, _) in spectra.items()}
+        expected = [name for name in spectra if name in sorted(spectra, key=least.get)[:7]]
+        shown = [text.get_text().split(":")[0] for text in drawn["eigenvalues"].axes[0].get_legend().get_texts()]
+        self.assertEqual(shown[:8], [block_label(name) for name in (*expected, "sum")])
+        self.assertIn("of the smallest eigenvalues and the sum, of 13 in the file", drawn["conditions"]._supxlabel.get_text())
+        for name in ("eigenvalues", "conditions"):
+            self.assertIn("on logit differences", drawn[name]._suptitle.get_text())
 
     def test_eigenvalues_that_may_be_zero_are_drawn_at_their_upper_bounds_only(self):
         singular, error = np.array([3, 1, 1e-5, 1e-9, 0]), 1e-8

@@ -310,12 +310,32 @@ class Numbers(FileCase):
         for axes in panels(figures(path, "linear")["numbers"]).values():
             self.assertEqual(axes.get_yscale(), "linear")
 
+    def test_words_have_nothing_between_them_and_few_draws_no_quantiles(self):
+        for repeats in (3, 20):
+            path = examples.with_sweep_numbers(examples.sweep_file(self.path("s.h5"), {"init": ["pytorch", "gpt2"]}, shares=[0, 1],
+                                                                   blocks=("sum",), repeats=repeats))
+            figure = figures(path)["numbers"]
+            axes = panels(figure)["loss after descent"]
+            legend = [text.get_text() for a in figure.axes if a.get_legend() for text in a.get_legend().get_texts()]
+            self.assertEqual(("each draw" in legend, "25 to 75 % of draws" in legend), (repeats == 3, repeats == 20))
+            self.assertEqual({line.get_linestyle() for line in axes.get_lines()}, {"None"})
+            self.assertEqual(sum(line.get_xdata().size for line in axes.get_lines()), 2 + (6 if repeats == 3 else 0))
+            self.assertEqual(len(axes.collections), 0 if repeats == 3 else 2)
+
+    def test_what_is_exactly_singular_has_no_interval(self):
+        path = examples.sweep_file(self.path("s.h5"), {"init": ["pytorch", "gpt2"]}, shares=[0, 0], blocks=("sum",), repeats=4,
+                                   in_theory=0, singular=1)
+        bars = panels(figures(path)["phase_positive_definite"])["sum"].collections
+        for bar in bars:
+            for (_, low), (_, high) in bar.get_segments():
+                self.assertEqual(low, high)
+
     def test_sweeps_without_them_have_no_such_picture(self):
         self.assertNotIn("numbers", figures(examples.sweep_file(self.path("s.h5"))))
 
-    def test_kernels_on_residuals(self):
+    def test_kernels_on_logit_differences(self):
         path = examples.sweep_file(self.path("s.h5"), {"D": [4, 8]}, shares=[0, 1], blocks=("centred/sum", "sum", "blocks.*.W_O"))
-        self.assertEqual(list(panels(figures(path)["lambda_min"])), ["sum on residuals", "sum", r"blocks.*.W_O"])
+        self.assertEqual(list(panels(figures(path)["lambda_min"])), ["sum on logit differences", "sum on the logits", r"blocks.*.W_O on the logits"])
 
 
 class Reading(FileCase):
