@@ -68,6 +68,48 @@ TEST_CASE("an entry of a product has the same bits whatever stands around it") {
   CHECK(part == whole);
 }
 
+TEMPLATE_TEST_CASE("large products have the bits of a sum step by step, wherever their parts end", "", double,
+                   float) {
+  using S = TestType;
+  const auto step = [](S a, S b, S c) {
+    return multiply_add<S>(Pack<S>{} + a, Pack<S>{} + b, Pack<S>{} + c)[0];
+  };
+  // below, at and above the rows and steps of a part (256; 128 or 192), blocks and packs of the result, and
+  // the rows and the size of a factor from which on panels are copied (32; 32 KB)
+  for (const auto& [rows, cols, inner] : std::vector<std::array<Index, 3>>{{31, 90, 400},
+                                                                           {32, 90, 400},
+                                                                           {33, 1, 193},
+                                                                           {256, 48, 192},
+                                                                           {257, 53, 193},
+                                                                           {255, 23, 385},
+                                                                           {520, 13, 129},
+                                                                           {37, 263, 64},
+                                                                           {64, 300, 1}}) {
+    CAPTURE(rows, cols, inner);
+    // in rows and in columns, each further apart than it is wide
+    const Matrix<S> A = random_matrix<S>(rows, inner + 600, 1), At = random_matrix<S>(inner, rows + 600, 2);
+    const Matrix<S> B = random_matrix<S>(inner, cols + 600, 3), Bt = random_matrix<S>(cols, inner + 600, 4);
+    const Matrix<S> before = random_matrix<S>(rows, cols, 5);
+    for (const bool add : {false, true}) {
+      Matrix<S> out = before, transposed = before, one = add ? before : Matrix<S>::Zero(rows, cols),
+                two = one;
+      sum_of_products<S>({{tile(A).middle_cols(0, inner), tile(B).middle_cols(0, cols)},
+                          {tile(At).middle_cols(0, rows).transpose(), tile(B).middle_cols(7, cols)}},
+                         tile(out), add);
+      times_transpose<S>(tile(A).middle_cols(3, inner), tile(Bt).middle_cols(0, inner), tile(transposed),
+                         add);
+      for (Index i = 0; i < rows; ++i)
+        for (Index j = 0; j < cols; ++j) {
+          for (Index l = 0; l < inner; ++l) one(i, j) = step(A(i, l), B(l, j), one(i, j));
+          for (Index l = 0; l < inner; ++l) one(i, j) = step(At(l, i), B(l, j + 7), one(i, j));
+          for (Index l = 0; l < inner; ++l) two(i, j) = step(A(i, l + 3), Bt(j, l), two(i, j));
+        }
+      CHECK(out == one);
+      CHECK(transposed == two);
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("transposes", "", double, float) {
   using S = TestType;
   for (const auto& [rows, cols, extra] : kShapes) {
