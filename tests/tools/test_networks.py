@@ -200,7 +200,7 @@ class Networks(ToolTest):
     def test_values_and_derivatives(self):
         net = self.network()
         out = self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--train", "second.*,head.W", "--random", 2)
-        self.assertIn("network of 3 layers (2 attention, linear), N = 3, inputs 4 x 5, outputs 4 x 2; P = ", out)
+        self.assertIn("network of 3 layers (2 attention, linear), attention: softmax; gaussian, sigma = 1.5, N = 3, inputs 4 x 5, outputs 4 x 2; P = ", out)
         blocks = ["second.W_Q", "second.W_K", "second.W_V", "second.W_O", "head.W"]
         F, theta = net.outputs(), net.theta(blocks)
         f, outputs, gradient, V, HV = self.results("r.h5", *("entry/evaluation/" + n for n in (
@@ -219,7 +219,7 @@ class Networks(ToolTest):
         net = TokenNet()
         net.write(self.path("p.h5"))
         out = self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--random", 2)
-        self.assertIn("network of 5 layers (embedding, positions, repeat, pool, linear), N = 3, inputs 4 token ids of 6, outputs 1 x 6, "
+        self.assertIn("network of 5 layers (embedding, positions, repeat, pool, linear), attention: softmax, N = 3, inputs 4 token ids of 6, outputs 1 x 6, "
                       "some tokens masked; P = ", out)
         blocks = list(net.weights)
         F, theta = net.outputs(), net.theta(blocks)

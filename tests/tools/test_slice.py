@@ -511,7 +511,7 @@ class Networks(ToolTest):
         self.problem(name="single.h5")
         for message, *args in (
                 ("--u symmetry: symmetries left out: ", "--u", "symmetry", "--train", "positions.Pos"),
-                ("a canonical gauge is known for a single attention layer under squared loss only", "--normalise", "gauge"),
+                ("--normalise gauge: a canonical gauge is known for a single attention layer under squared loss alone; found another network", "--normalise", "gauge"),
                 ("--u-blocks nix: unknown parameter block 'nix'; the model has 33, the nearest: ", "--u-blocks", "nix"),
                 ("--u-blocks blocks.*,head.*: head.* is not trained; add it to --train", "--train", "blocks.*", "--u-blocks", "blocks.*,head.*"),
                 ("--v-blocks: without effect on a line", "--v", "none", "--v-blocks", "head.b"),

@@ -85,9 +85,17 @@ Architecture network_of_problem(const Problem& problem) {
 /// A result has weights of its own model: refuses those for other blocks, which may be as many numbers. The
 /// kernels of its attention.
 std::string check_model(const hdf5::Reader& file, const Setup& setup, const Place& place) {
-  const auto network = network_of_result(file);
-  if (!network) return "";
-  const std::vector<ParameterBlock> theirs = blocks(*network), ours = blocks(setup.architecture());
+  std::vector<ParameterBlock> theirs;
+  std::string kernels;
+  try {
+    const auto network = network_of_result(file);
+    if (!network) return "";
+    theirs = blocks(*network);
+    kernels = kernels_text(*network);
+  } catch (const InputError& error) {
+    throw place.error(std::string("/entry/model: ") + error.what());
+  }
+  const std::vector<ParameterBlock> ours = blocks(setup.architecture());
   for (std::size_t b = 0; b < std::max(theirs.size(), ours.size()); ++b) {
     const auto text = [b](const std::vector<ParameterBlock>& all) {
       return b < all.size() ? all[b].name + " " + shape_text(all[b].shape) : "no more blocks";
@@ -96,7 +104,7 @@ std::string check_model(const hdf5::Reader& file, const Setup& setup, const Plac
       throw place.error("the weights are of another model: found " + text(theirs) + "; expected " +
                         text(ours));
   }
-  return kernels_text(*network);
+  return kernels;
 }
 
 }  // namespace
