@@ -380,9 +380,9 @@ class NetworkDescents(ToolTest):
         Small(labels=[0, 1, 1, 0, 1, 0]).write(self.path("p.h5"))
         for tool, args, message in (
                 ("basin-train", ["--train", "blocks.*"], "--train blocks.*: unknown parameter block 'blocks.*'; the model has 18, the nearest: "),
-                ("basin-train", ["--certify"], "the ball certificate is known for a single attention layer"),
-                ("basin-train", ["--step", "certificate"], "--step certificate: known for a single attention layer under squared loss alone; expected flow"),
-                ("basin-train", ["--step", "guaranteed"], "--step guaranteed: known for a single attention layer under squared loss alone; expected flow"),
+                ("basin-train", ["--certify"], "--certify: known of one attention layer under squared loss alone"),
+                ("basin-train", ["--step", "certificate"], "--step certificate: known of one attention layer under squared loss alone; expected flow"),
+                ("basin-train", ["--step", "guaranteed"], "--step guaranteed: known of one attention layer under squared loss alone; expected flow"),
                 ("basin-stationary", ["--at", "no.h5"], "no.h5: "),
                 ("basin-stationary", ["--at", "p.h5:data/X"], "--at p.h5:data/X: found shape (6, 2, 3)"),
                 ("basin-stationary", ["--at", "p.h5:data/nothing"], "/nothing")):
