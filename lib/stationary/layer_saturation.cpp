@@ -164,10 +164,11 @@ class AttentionLayers {
 
 void LayerSaturation::show(Index row) {
   const Index samples = rows.size() / std::max<Index>(1, heads * tokens);
+  const Index h = row / (samples * tokens), i = row / tokens % samples, t = row % tokens;
   left = rows[row];
-  head = static_cast<double>(row / (samples * tokens));
-  sample = static_cast<double>(row / tokens % samples);
-  token = static_cast<double>(row % tokens);
+  head = static_cast<double>(h);
+  sample = static_cast<double>(i);
+  token = static_cast<double>(t);
 }
 
 std::vector<LayerSaturation> attention_layers(const Model<double>& model) {
