@@ -171,6 +171,24 @@ def few(data):
     return next(iter(data.quantities.values())).shape[-1] <= FEW
 
 
+def line_handles(data, lines):
+    """A legend's handle for each line, where the sweep has two axes."""
+    if not data.y:
+        return []
+    return [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
+                   label=f"{data.y.name} = {data.y.labels[line]}") for place, line in enumerate(lines)]
+
+
+def spread_handles(data, lines):
+    """Those of the draws around the medians."""
+    if few(data):
+        return [Line2D([], [], color=GREY, linestyle="", marker=".", markersize=3, label="each draw")]
+    bands = [Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws")]
+    if len(lines) == 1:
+        bands.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
+    return bands
+
+
 def line_colour(place, count):
     """One colour, or as many as there are lines, in the order of their values."""
     return BLUE if count == 1 else matplotlib.colormaps["viridis"](0.85 * place / (count - 1))
@@ -179,17 +197,7 @@ def line_colour(place, count):
 def legend_handles(data, lines, changes, below_rounding):
     """A handle for each line, then one for each kind of band and mark. changes: whether a condition changes;
     below_rounding: whether the picture shows what is."""
-    handles = []
-    if data.y:
-        handles = [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
-                          label=f"{data.y.name} = {data.y.labels[line]}")
-                   for place, line in enumerate(lines)]
-    if few(data):
-        handles.append(Line2D([], [], color=GREY, linestyle="", marker=".", markersize=3, label="each draw"))
-    else:
-        handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
-        if len(lines) == 1:
-            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
+    handles = line_handles(data, lines) + spread_handles(data, lines)
     for fill, label in (("full", "all draws known"), ("bottom", "some upper bounds"), ("none", "all upper bounds")):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", fillstyle=fill,
                               markerfacecoloralt="white", markersize=4.5, label=label))

@@ -1,9 +1,9 @@
 """Numbers other than eigenvalues of kernels over a sweep: ends of the Hessian, its negative share, the loss after descent."""
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from .eigenvalue_bands import MARKERS, MOST_LINES, QUANTILES, few, ignored_empty_cells, line_colour, set_x_axis
+from .eigenvalue_bands import (MARKERS, MOST_LINES, QUANTILES, few, ignored_empty_cells, line_colour, line_handles, set_x_axis,
+                               spread_handles)
 from .panels import Panels
 from .scales import set_symlog, use_log, use_symlog
 from .style import GREY, say, set_log
@@ -122,18 +122,10 @@ def share_limits(row):
 
 
 def legend_handles(data, lines, names):
-    handles = []
-    if data.y:
-        handles = [Line2D([], [], color=line_colour(place, len(lines)), marker=MARKERS[place], markersize=4.5,
-                          label=f"{data.y.name} = {data.y.labels[line]}") for place, line in enumerate(lines)]
+    handles = line_handles(data, lines)
     handles.append(Line2D([], [], color=GREY, label="median", marker="o", markersize=4.5, fillstyle="none" if few(data) else "full",
                           linestyle="-" if data.x.numeric else ""))
-    if few(data):
-        handles.append(Line2D([], [], color=GREY, linestyle="", marker=".", markersize=3, label="each draw"))
-    else:
-        handles.append(Patch(color=GREY, alpha=0.4, linewidth=0, label="25 to 75 % of draws"))
-        if len(lines) == 1:
-            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="5 to 95 % of draws"))
+    handles += spread_handles(data, lines)
     if "negative/share" in names and has_estimates(data):
         handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle="", marker="|", markersize=9,
                               label="estimate: 95 % interval"))

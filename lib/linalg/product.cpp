@@ -176,52 +176,15 @@ void pack_left(Tile<const S> left, S* to) {
   }
 }
 
-/// As `block`, of a panel of `right` that was copied, and as many rows of `left`: a copied group, or rows
-/// left_step apart.
-template <int Packs, bool Whole, bool Copied, class S>
-void packed_block(const S* left, Index left_step, Tile<const S> right, Tile<S> out, bool add) {
-  constexpr Index lanes = kLanes<S>;
-  Pack<S> sums[kRows][Packs];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 3
-    for (int p = 0; p < Packs; ++p) {
-      const S* const from = out.row(r) + p * lanes;
-      __builtin_prefetch(from + kRows * out.row_step, 1, 3);
-      sums[r][p] = !add ? Pack<S>{} : Whole ? load(from) : load_part(from, out.cols);
-    }
-  const S* row_of_right = right.data;
-  for (Index l = 0; l < right.rows; ++l, left += Copied ? kRows : 1, row_of_right += Packs * lanes) {
-    Pack<S> row[Packs];
-#pragma GCC unroll 3
-    for (int p = 0; p < Packs; ++p) row[p] = load(row_of_right + p * lanes), hold<S>(row[p]);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 3
-      for (int p = 0; p < Packs; ++p)
-        sums[r][p] =
-            multiply_add<S>((Copied ? left[r] : left[r * left_step]) - Pack<S>{}, row[p], sums[r][p]);
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 3
-    for (int p = 0; p < Packs; ++p)
-      if constexpr (Whole)
-        store<S>(out.row(r) + p * lanes, sums[r][p]);
-      else
-        store_part<S>(out.row(r), sums[r][p], out.cols);
-}
-
 /// As `columns`, of a panel of `right` that was copied, and `left` in groups, or null.
 template <int Packs, bool Whole, class S>
 void panel(Tile<const S> left, const S* groups, Tile<const S> right, Tile<S> out, bool add) {
   Index i = 0;
   for (; i + kRows <= out.rows; i += kRows) {
-    const Tile<S> to = out.middle_rows(i, kRows);
-    if (groups != nullptr)
-      packed_block<Packs, Whole, true>(groups + i * left.cols, 0, right, to, add);
-    else
-      packed_block<Packs, Whole, false>(left.row(i), left.row_step, right, to, add);
+    const Tile<const S> rows = groups != nullptr
+                                   ? Tile<const S>{groups + i * left.cols, kRows, left.cols, 1, kRows}
+                                   : left.middle_rows(i, kRows);
+    block<kRows, Packs, Whole>(Terms<S>{{rows, right}}, 0, 0, out.cols, out.middle_rows(i, kRows), add);
   }
   for (; i < out.rows; ++i) block<1, Packs, Whole>(Terms<S>{{left, right}}, i, 0, out.cols, out, add);
 }

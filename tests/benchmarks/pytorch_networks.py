@@ -7,12 +7,8 @@ size that is fastest, the graph of the gradient is built once and used for every
 several times counts. G2 keeps a graph of about 8 GB.
 """
 
-import argparse
-import json
-import subprocess
-
 import torch
-from pytorch_products import best_time
+from pytorch_products import best_time, compare
 from torch.nn import functional
 
 SIZES = {  # samples, tokens, vocabulary, width, heads, depth, width of MLPs, classes (0: words), and chunks to try
@@ -85,26 +81,5 @@ def times(size, kernel):
     return gradient, product
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmark", help="the program basin-benchmark")
-    parser.add_argument("--sizes", default="P2,E1,G1,G2")
-    parser.add_argument("--kernels", default="softmax,gaussian")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    print(f"{'size':5}{'kernel':10}{'work':18}{'PyTorch ms':>12}{'Basin ms':>12}{'ratio':>8}")
-    for size in options.sizes.split(","):
-        for kernel in options.kernels.split(","):
-            pattern = f"^(gradient|hessian)/{size}/{kernel}/"
-            out = subprocess.run([options.benchmark, f"--benchmark_filter={pattern}", "--benchmark_format=json"],
-                                 check=True, capture_output=True, text=True).stdout
-            basin = {b["name"].split("/")[0]: b["real_time"] for b in json.loads(out)["benchmarks"]}
-            for work, seconds in zip(("gradient", "hessian"), times(size, kernel)):
-                name = "Hessian product" if work == "hessian" else work
-                print(f"{size:5}{kernel:10}{name:18}{1e3 * seconds:12.1f}{basin[work]:12.1f}"
-                      f"{1e3 * seconds / basin[work]:8.2f}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    compare(__doc__, SIZES, times)

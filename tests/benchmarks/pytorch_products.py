@@ -79,10 +79,11 @@ def times(size, kernel):
     return gradient, product
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def compare(text, sizes, times):
+    """The command line of a comparison: a table of both programs' times. times(size, kernel) gives PyTorch's, in seconds."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmark", help="the program basin-benchmark")
-    parser.add_argument("--sizes", default="S,M,L,X")
+    parser.add_argument("--sizes", default=",".join(sizes))
     parser.add_argument("--kernels", default="softmax,gaussian")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -97,8 +98,8 @@ def main():
             for work, seconds in zip(("gradient", "hessian"), times(size, kernel)):
                 name = "Hessian product" if work == "hessian" else work
                 print(f"{size:5}{kernel:10}{name:18}{1e3 * seconds:12.3f}{basin[work]:12.3f}"
-                      f"{1e3 * seconds / basin[work]:8.1f}", flush=True)
+                      f"{1e3 * seconds / basin[work]:8.2f}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    compare(__doc__, SIZES, times)

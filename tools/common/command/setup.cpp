@@ -62,7 +62,7 @@ std::map<std::string, double> gains_of(const OptionValues& values) {
 }
 
 /// Refuses gains for blocks that there are none of.
-void checked_gains(const OptionValues& values, const std::vector<ParameterBlock>& blocks) {
+void check_gains(const OptionValues& values, const std::vector<ParameterBlock>& blocks) {
   for (const auto& [block, gain] : gains_of(values)) try {
       matching_blocks({block}, blocks);
     } catch (const InputError& error) {
@@ -104,7 +104,7 @@ Vector<double> weights_of_file(const OptionValues& values, const Architecture& n
   origin = kFromFile;
   if (draws == Draws::starts || !values.given("gain")) return weights;
   const std::map<std::string, double> gains = gains_of(values);
-  checked_gains(values, blocks(network));
+  check_gains(values, blocks(network));
   apply_gains(network, gains, weights);
   origin += gains_text(gains);
   return weights;
@@ -130,7 +130,7 @@ AttentionWeights resolve_weights(const OptionValues& values, const ProblemFile& 
   check_weights_fit("--heads " + std::to_string(heads) + ", --head-dim " + std::to_string(head_dim),
                     problem.embedding(), problem.outputs(), heads, head_dim);
   const AttentionSpec spec = problem.spec(net, heads, head_dim);
-  checked_gains(values, attention_blocks(spec));
+  check_gains(values, attention_blocks(spec));
   return draw_weights(spec, init);
 }
 
@@ -164,7 +164,7 @@ void set_described_point(const OptionValues& values, ProblemFile& file, Draws dr
   double count = 0;
   for (const ParameterBlock& block : all) count += static_cast<double>(block.size());
   require_memory(setup.input + ": drawing the weights of its network", 2 * 8 * count);
-  checked_gains(values, blocks(net.architecture));
+  check_gains(values, all);
   setup.point.weights = draw_weights(net.architecture, initialisation_of(values, setup.weights_origin));
 }
 
