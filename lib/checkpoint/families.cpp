@@ -58,7 +58,10 @@ FamilyMap family_map(const Configuration& config, const Checkpoint& checkpoint, 
                                    [&](const Family& f) { return f.model_type == type; });
   if (family == families().end())
     config.refuse("model_type", "unknown family " + shown(type) + meant(type, model_types()));
-  FamilyMap made = {family->map(config, MapBuilder(TensorNames(checkpoint)), data), family->name, {}};
+  FamilyMap made = {family->map(config, MapBuilder(TensorNames(checkpoint)), data),
+                    family->name,
+                    {},
+                    static_cast<Index>(config.number({"pad_token_id"}, -1))};
   if (family->own_keys) {
     config.pass({"model_type", "architectures", "torch_dtype", "dtype", "transformers_version"});
     made.unread = config.unread();

@@ -21,6 +21,7 @@ struct FamilyMap {
   CheckpointMap map;
   std::string family;               ///< "nanoGPT"
   std::vector<std::string> unread;  ///< keys of the configuration that say nothing here, but look as if
+  Index padding = -1;               ///< the token id that stands for no token; below 0: none is named
 };
 
 /// Chooses the family by the configuration (`model_type`; `architecture` of timm). Throws InputError, naming

@@ -124,8 +124,8 @@ class Linearization {
   Matrix<S> outputs_of(Index first_row, Index rows) const;  ///< of whole samples
   /// of(first row, F) for the outputs of all chunks, or of all rows at once if they are there.
   std::vector<double> over_outputs(const std::function<double(Index, ConstMatrixRef<S>)>& of) const;
-  /// As many vectors as stay in cache with one chunk; where not even one does and chunks are evaluated again,
-  /// as there is memory for, before chunks are kept.
+  /// As many vectors as stay in cache with one chunk, or as there is memory for; where chunks are evaluated
+  /// again, before chunks are kept.
   void choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes);
 
   /// Calls body(first vector, k) for blocks of at most vectors_at_once_ vectors.

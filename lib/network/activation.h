@@ -72,11 +72,18 @@ Numbers<S> normal_tail(Numbers<S> a, Numbers<S> e) {
   if constexpr (std::is_same_v<S, long double>) {
     return std::erfc(a / kRootTwo) / 2;
   } else {
-    const Pack<S> t = (a - S(5)) / (a + S(5));
-    Pack<S> sum = Pack<S>{} + static_cast<S>(kNormalTail.back());
-    for (std::size_t i = kNormalTail.size() - 1; i-- > 0;)
-      sum = multiply_add<S>(sum, t, Pack<S>{} + static_cast<S>(kNormalTail[i]));
-    return e * sum / (S(1) + kRootTwo * a);
+    // in four sums by powers of t^4: steps of one need not wait for those of another
+    constexpr std::size_t kSums = 4, size = kNormalTail.size();
+    static_assert(size % kSums == 0);
+    const Pack<S> t = (a - S(5)) / (a + S(5)), t2 = t * t, t4 = t2 * t2;
+    Pack<S> sums[kSums];
+    for (std::size_t k = 0; k < kSums; ++k)
+      sums[k] = Pack<S>{} + static_cast<S>(kNormalTail[size - kSums + k]);
+    for (std::size_t i = size - kSums; i > 0; i -= kSums)
+      for (std::size_t k = 0; k < kSums; ++k)
+        sums[k] = multiply_add<S>(sums[k], t4, Pack<S>{} + static_cast<S>(kNormalTail[i - kSums + k]));
+    const Pack<S> low = multiply_add<S>(sums[1], t, sums[0]), high = multiply_add<S>(sums[3], t, sums[2]);
+    return e * multiply_add<S>(high, t2, low) / (S(1) + kRootTwo * a);
   }
 }
 
@@ -168,15 +175,15 @@ class Activation final : public Layer<S> {
     for (Batch<S>* b : {&y, &value[0], &value[1]}) b->resize(1, x.rows(), x.cols());
     switch (function_) {
       case ActivationFunction::relu:
-        return apply(x, value, y, relu<S>);
+        return apply<relu<S>>(x, value, y);
       case ActivationFunction::gelu:
-        return apply(x, value, y, gelu<S>);
+        return apply<gelu<S>>(x, value, y);
       case ActivationFunction::gelu_tanh:
-        return apply(x, value, y, gelu_tanh<S>);
+        return apply<gelu_tanh<S>>(x, value, y);
       case ActivationFunction::silu:
-        return apply(x, value, y, silu<S>);
+        return apply<silu<S>>(x, value, y);
       case ActivationFunction::tanh:
-        return apply(x, value, y, tanh_activation<S>);
+        return apply<tanh_activation<S>>(x, value, y);
     }
   }
 
@@ -210,16 +217,17 @@ class Activation final : public Layer<S> {
                           Saved<S>& tangent, BlockView<const S> /*dw*/, BatchView<const S> dybar,
                           BlockView<S> /*dwbar*/, Batch<S>* dxbar) const override {
     if (!dxbar) return;
-    times_first(value, dybar, *dxbar);
     const BatchView<const S> dx = tangent.input, ybar = adjoint.input;
-    if (dx.empty()) return;
+    if (dx.empty()) return times_first(value, dybar, *dxbar);
+    dxbar->resize(dybar.count(), dybar.rows(), dybar.cols());
     for (Index j = 0; j < dybar.count(); ++j)
-      (*dxbar)[j].array() += value[1][0].array() * ybar[0].array() * dx[j].array();
+      (*dxbar)[j].array() =
+          value[0][0].array() * dybar[j].array() + value[1][0].array() * ybar[0].array() * dx[j].array();
   }
 
  private:
-  template <class Function>
-  static void apply(BatchView<const S> x, Saved<S>& value, Batch<S>& y, const Function& g) {
+  template <ActivationValue<S> (*g)(Numbers<S>)>
+  static void apply(BatchView<const S> x, Saved<S>& value, Batch<S>& y) {
     const S* from = x[0].data();
     S *to = y[0].data(), *first = value[0][0].data(), *second = value[1][0].data();
     const Index size = x[0].size();

@@ -89,14 +89,14 @@ inline void report(benchmark::State& state, double flops, double flops_per_secon
   state.counters["MB"] = peak_memory();
 }
 
-/// Products with k random vectors. `point`: called once in the benchmark.
+/// Products with k random vectors. `point`: called once in the benchmark. `memory`: of the linearization.
 template <class S>
 void time_products(benchmark::State& state, const std::function<ModelPoint<double>()>& point,
                    void (Linearization<S>::*multiply)(ConstVectorsRef<S>, VectorsRef<S>) const, double flops,
-                   bool from_outputs, bool to_outputs, Index k, int threads) {
+                   bool from_outputs, bool to_outputs, Index k, int threads, std::size_t memory) {
   forget_peak_memory();
   omp_set_num_threads(threads);
-  const Linearization<S> at = point().template cast<S>().linearize();
+  const Linearization<S> at = point().template cast<S>().linearize({.memory = memory});
   const auto length = [&](bool outputs) { return outputs ? at.output_size() : at.theta_size(); };
   const Vectors<S> V = random_vectors(length(from_outputs), k, 1).template cast<S>();
   Vectors<S> result(length(to_outputs), k);
@@ -142,17 +142,21 @@ inline void add_benchmarks(const std::string& name, const std::function<ModelPoi
   add("loss", time_loss, point, w.value);
   add("gradient", time_gradient, point, w.value + w.adjoint, false);
   add("construction", time_gradient, point, w.value + w.adjoint, true);
+  constexpr std::size_t kMemory = std::size_t{8} << 30U;
   for (const Index count : {Index{1}, k}) {
     const std::string block = count == 1 ? "" : "_block_of_" + std::to_string(count);
-    add("jvp" + block, time_products<double>, point, &L::jvp, w.tangent, false, true, count, 1);
-    add("vjp" + block, time_products<double>, point, &L::vjp, w.adjoint, true, false, count, 1);
+    add("jvp" + block, time_products<double>, point, &L::jvp, w.tangent, false, true, count, 1, kMemory);
+    add("vjp" + block, time_products<double>, point, &L::vjp, w.adjoint, true, false, count, 1, kMemory);
     add("gauss_newton" + block, time_products<double>, point, &L::gauss_newton, w.tangent + w.adjoint, false,
-        false, count, 1);
-    add("hessian" + block, time_products<double>, point, &L::hessian, hessian, false, false, count, 1);
+        false, count, 1, kMemory);
+    add("hessian" + block, time_products<double>, point, &L::hessian, hessian, false, false, count, 1,
+        kMemory);
   }
-  add("hessian_2_threads", time_products<double>, point, &L::hessian, hessian, false, false, 1, 2);
+  add("hessian_2_threads", time_products<double>, point, &L::hessian, hessian, false, false, 1, 2, kMemory);
+  add("hessian_without_memory", time_products<double>, point, &L::hessian, hessian, false, false, 1, 1,
+      std::size_t{0});
   add("hessian_float", time_products<float>, point, &Linearization<float>::hessian, hessian, false, false, 1,
-      1);
+      1, kMemory);
 }
 
 /// The deep networks (networks.cpp).

@@ -186,6 +186,18 @@ class Values(CheckpointTest):
         said = self.problem_of("own_module")
         self.assertIn("skipped, as no parameters (4): blocks.0.sa.heads.0.tril, ", said)
 
+    def test_padding_without_a_mask_is_said(self):
+        folder = self.copy("bert_mlm_tied")  # pad_token_id 0
+        inputs = np.load(folder / "inputs.npy")
+        inputs[:, -1] = 1
+        inputs[0, -2:] = 0
+        said = "1 of %d samples end in token 0, which is padding in config.json (pad_token_id)" % len(inputs)
+        self.assertNotIn("padding", self.take(folder, inputs=inputs))
+        (folder / "mask.npy").unlink()
+        self.assertIn(said, self.take(folder, inputs=inputs))
+        inputs[0, -1] = 1
+        self.assertNotIn("padding", self.take(folder, inputs=inputs))
+
     def test_the_map_that_is_shown_gives_the_same_problem(self):
         for name in FAMILIES:
             with self.subTest(name=name):

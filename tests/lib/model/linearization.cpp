@@ -150,8 +150,10 @@ TEST_CASE("the same bits for any number of threads, vectors at once, and memory"
   omp_set_num_threads(threads_before);
 }
 
-TEST_CASE("beyond the cache: where chunks are evaluated again, memory goes to vectors first; the same bits",
-          "[many]") {
+TEST_CASE(
+    "beyond the cache: memory goes to vectors, where chunks are evaluated again before these are kept; the "
+    "same bits",
+    "[many]") {
   const int threads_before = omp_get_max_threads();
   omp_set_num_threads(1);
   const ModelPoint<double> instance = make_instance({"large chunks", 32768, 4, 4, 2, 32, 2});
@@ -161,7 +163,7 @@ TEST_CASE("beyond the cache: where chunks are evaluated again, memory goes to ve
   const Linearization<double> nothing = with(0), some = with(1.6e8), everything = with(2e9);
   CHECK(nothing.vectors_at_once() == 1);
   CHECK(some.vectors_at_once() > 1);
-  CHECK(everything.vectors_at_once() == 1);
+  CHECK(everything.vectors_at_once() > some.vectors_at_once());
   const Products expected = all_products(nothing, 5);
   CHECK(expected.HV.norm() > 0);
   for (const auto* at : {&some, &everything}) {

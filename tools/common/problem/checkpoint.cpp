@@ -87,6 +87,7 @@ struct Source {
   CheckpointMap map;
   std::string family, why;
   std::vector<std::string> unread;
+  Index padding = -1;
 };
 
 Source source_of(const Command& command, const Checkpoint& checkpoint, const DataFacts& facts,
@@ -123,7 +124,7 @@ Source source_of(const Command& command, const Checkpoint& checkpoint, const Dat
   } catch (const InputError& error) {
     throw InputError(path + ": " + error.what());
   }
-  return {std::move(family.map), family.family, name, std::move(family.unread)};
+  return {std::move(family.map), family.family, name, std::move(family.unread), family.padding};
 }
 
 /// Of negative labels PyTorch knows two, its own and nanoGPT's; others are mistakes there.
@@ -195,6 +196,19 @@ void say_left_out(Command& command, const CheckpointLayout& layout, const Source
   if (!copies.empty()) command.say("stored twice, equal bit for bit: " + listed(copies));
   if (!source.unread.empty())
     command.say("keys of the configuration that say nothing of the network here: " + listed(source.unread));
+}
+
+/// Token ids that mean no token are taken for tokens where no mask says otherwise: hardly ever what is meant.
+void say_padding(Command& command, const Source& source, const Data<double>& data) {
+  if (source.padding < 0 || command.given("mask") || data.ids.empty()) return;
+  const Index tokens = static_cast<Index>(data.ids.size()) / data.samples;
+  Index padded = 0;
+  for (Index i = 1; i <= data.samples; ++i)
+    padded += data.ids[static_cast<std::size_t>(i * tokens - 1)] == source.padding;
+  if (padded > 0)
+    command.say(std::to_string(padded) + " of " + std::to_string(data.samples) + " samples end in token " +
+                std::to_string(source.padding) + ", which is padding in " + source.why +
+                " (pad_token_id), and are read as they stand: --mask FILE says which tokens are real");
 }
 
 void refuse_input_as_output(const Command& command, const std::vector<std::string>& read) {
@@ -271,6 +285,7 @@ void checkpoint_problem(int argc, const char* const* argv) {
               agreement);
   command.say(data_text(architecture, data->samples) + "; f = " + point.model->loss().facts().formula);
   say_left_out(command, imported.layout, source);
+  say_padding(command, source, *data);
   Problem problem;
   problem.tokens = architecture.input.tokens;
   problem.data = *data;
