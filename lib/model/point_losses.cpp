@@ -52,14 +52,14 @@ PointLosses::Values PointLosses::at(Index count,
   parts_.resize(at_once * chunks);
   right_.resize(at_once * chunks);
   work_.resize(thread_slots());
+  named_.resize(thread_slots());
   Values values{Vector<double>(count), Vector<double>(accuracy_ ? count : 0)};
   for (Index first = 0; first < count; first += at_once) {
     const Index here = std::min(at_once, count - first);
-    parallel_for(here, [&](Index i, Index) {
+    parallel_for(here, [&](Index i, Index slot) {
       if (!model_->reparametrisation()) return set_weights(first + i, weights_[i]);
-      Vector<double> all;
-      set_weights(first + i, all);
-      model_->network_weights(all, weights_[i]);
+      set_weights(first + i, named_[slot]);
+      model_->network_weights(named_[slot], weights_[i]);
     });
     parallel_for(here * chunks,
                  [&](Index item, Index slot) { evaluate(item / chunks, item % chunks, slot); });

@@ -47,7 +47,9 @@ class PointLosses {
   // Of the points of a block: what the rules take, and chunk by chunk what comes out.
   std::vector<Vector<double>> weights_;
   std::vector<double> parts_, right_;
-  std::vector<ForwardPass<double>::Workspace> work_;  // of each thread
+  // Of each thread: working memory, and all weights of a point by their names.
+  std::vector<ForwardPass<double>::Workspace> work_;
+  std::vector<Vector<double>> named_;
 };
 
 }  // namespace basin

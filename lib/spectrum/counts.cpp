@@ -57,8 +57,8 @@ EigenvalueCounts dense_counts(AssembledMatrix assembled, const Removal& remove, 
   counts.rounding = rounding();
   set_tolerance(counts, tolerance, counts.rounding,
                 "rounding at this point: asymmetry " + text(assembled.asymmetry) +
-                    ", distance to the twin's matrix " + text(distance) + ", P eps |A|" +
-                    (removed > 0 ? " and as much for what is set aside" : ""));
+                    ", distance to the matrix of the same point with last digits moved " + text(distance) +
+                    ", P eps |A|" + (removed > 0 ? " and as much for what is set aside" : ""));
   Vectors<double>& A = assembled.matrix;
   const Vector<double> diagonal = A.diagonal();
   const double shift = std::min(counts.tolerance, farthest);

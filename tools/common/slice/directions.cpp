@@ -249,7 +249,7 @@ class Maker {
       symmetries.project(noise, inside);
       // what is known of other networks are shifts, which change nothing however long they are
       d = of(inside.col(0), one_layer ? "symmetry: flat to first order only"
-                                      : "symmetry: a shift, the loss is constant along it");
+                                      : "symmetry: weights move together, the loss is constant along it");
     }
     d.vector *= at.point.theta().norm() / d.vector.norm();
     return d;
