@@ -110,13 +110,14 @@ void add_spectrum_options(Command& command) {
       ("by-tensor", po::bool_switch(),
        "eigenvectors also as groups with an array for each trained block, or for each tensor of the "
        "checkpoint "
-       "that the problem came from; traces and norms also by these names")  //
+       "that the problem came from; traces and norms also by these names");
+  // With another value of these a run goes on with the same products.
+  command.add_options(Identity::none)  //
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
        "converged when |A x - lambda x| <= T |A|")  //
       ("max-restarts", po::value<Index>()->default_value(300)->value_name("R"),
-       "give up after so many restarts and say so");
-  command.add_options(Identity::none)("resume", po::bool_switch(),
-                                      "keep products in OUTPUT.journal, and go on with those that are there");
+       "give up after so many restarts and say so")  //
+      ("resume", po::bool_switch(), "keep products in OUTPUT.journal, and go on with those that are there");
   add_model_options(command);
   add_at_option(command);
   command.add_memory_option(Identity::whole);  // which decides what is dense
