@@ -1,6 +1,9 @@
 #include "basin/checkpoint/families.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 
 #include "basin/checkpoint/family_maps.h"
 #include "basin/linalg/errors.h"
@@ -44,6 +47,14 @@ std::string model_type(const Configuration& config) {
                    list);
 }
 
+/// A token id, or -1: there is none, which some write as a negative one.
+Index padding_of(const Configuration& config) {
+  const double id = config.number({"pad_token_id"}, -1);
+  if (id != std::floor(id) || std::abs(id) > std::numeric_limits<std::int32_t>::max())
+    config.refuse("pad_token_id", "found " + std::to_string(id) + "; expected the id of a token");
+  return std::max<Index>(static_cast<Index>(id), -1);
+}
+
 }  // namespace
 
 std::vector<std::string> model_types() {
@@ -58,10 +69,8 @@ FamilyMap family_map(const Configuration& config, const Checkpoint& checkpoint, 
                                    [&](const Family& f) { return f.model_type == type; });
   if (family == families().end())
     config.refuse("model_type", "unknown family " + shown(type) + meant(type, model_types()));
-  FamilyMap made = {family->map(config, MapBuilder(TensorNames(checkpoint)), data),
-                    family->name,
-                    {},
-                    static_cast<Index>(config.number({"pad_token_id"}, -1))};
+  FamilyMap made = {
+      family->map(config, MapBuilder(TensorNames(checkpoint)), data), family->name, {}, padding_of(config)};
   if (family->own_keys) {
     config.pass({"model_type", "architectures", "torch_dtype", "dtype", "transformers_version"});
     made.unread = config.unread();

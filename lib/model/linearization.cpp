@@ -160,18 +160,20 @@ template <class S>
 void Linearization<S>::choose_vectors_at_once(std::size_t chunk_bytes, std::size_t kept_bytes) {
   const std::size_t sum = static_cast<std::size_t>(model().network_parameters().theta_size()) * sizeof(S);
   const bool all_kept = std::all_of(chunks_.begin(), chunks_.end(), [](const Chunk& c) { return !!c.kept; });
-  // What a vector takes: a sum and two chunks for each thread, sums that wait for others, tangents and the
-  // total.
+  const std::size_t in_cache = kBlockBytes / std::max(chunk_bytes, sum);
+  // A vector takes a sum and two chunks for each thread, sums that wait for others, tangents and the total.
   const std::size_t each = static_cast<std::size_t>(thread_slots()) * (sum + 2 * chunk_bytes) + 8 * sum;
-  const std::size_t memory = options_.keep ? options_.memory : 0,
-                    in_cache = kBlockBytes / std::max(chunk_bytes, sum);
-  // Where chunks are evaluated again, k vectors at once divide that by k, which buys more than chunks that
-  // are kept.
-  const std::size_t room = all_kept ? memory - std::min(memory, kept_bytes) : in_cache == 0 ? memory : 0;
-  vectors_at_once_ = std::clamp<Index>(static_cast<Index>(std::max(in_cache, room / each)), 1, kMaxVectors);
+  std::size_t vectors = in_cache;
+  if (all_kept)
+    vectors = std::max(in_cache, (options_.memory - kept_bytes) / each);
+  else if (in_cache == 0)  // k vectors at once evaluate a k-th of the chunks again: more than kept ones save
+    vectors = (options_.keep ? options_.memory : 0) / each;
+  vectors_at_once_ = std::clamp<Index>(static_cast<Index>(vectors), 1, kMaxVectors);
   if (all_kept || in_cache > 0 || vectors_at_once_ == 1) return;
   for (auto c = chunks_.rbegin();
-       c != chunks_.rend() && kept_bytes + static_cast<std::size_t>(vectors_at_once_) * each > memory; ++c)
+       c != chunks_.rend() &&
+       kept_bytes + static_cast<std::size_t>(vectors_at_once_) * each > options_.memory;
+       ++c)
     if (c->kept) {
       kept_bytes -= c->kept->bytes();
       c->kept.reset();

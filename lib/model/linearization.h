@@ -14,8 +14,9 @@ namespace basin {
 struct LinearizationOptions {
   /// Bytes that may be kept between products. Chunks of samples beyond it are evaluated again for each
   /// product, or for several vectors at once as far as it goes, and where one chunk for each thread would not
-  /// fit, of layers that are repeated the inputs alone are kept; the numbers are the same. Working memory for
-  /// the vectors that are multiplied at once in any case comes on top.
+  /// fit, of layers that are repeated the inputs alone are kept; the numbers are the same. What
+  /// chunks that are all kept leave is for vectors that are multiplied at once. Working memory for the
+  /// vectors that are multiplied at once in any case comes on top.
   std::size_t memory = std::size_t{2} << 30U;
   /// False: few products follow or none, so that no chunk is kept.
   bool keep = true;

@@ -142,7 +142,7 @@ inline void add_benchmarks(const std::string& name, const std::function<ModelPoi
   add("loss", time_loss, point, w.value);
   add("gradient", time_gradient, point, w.value + w.adjoint, false);
   add("construction", time_gradient, point, w.value + w.adjoint, true);
-  constexpr std::size_t kMemory = std::size_t{8} << 30U;
+  constexpr std::size_t kMemory = std::size_t{8} << 30U;  // at G2, too, blocks are multiplied at once
   for (const Index count : {Index{1}, k}) {
     const std::string block = count == 1 ? "" : "_block_of_" + std::to_string(count);
     add("jvp" + block, time_products<double>, point, &L::jvp, w.tangent, false, true, count, 1, kMemory);

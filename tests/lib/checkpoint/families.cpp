@@ -34,6 +34,15 @@ TEST_CASE("the configuration chooses the family") {
   CHECK_THROWS_WITH(map(R"({"model_type": "nanogpt", "biass": true, )" + sizes + "}"),
                     Contains("did you mean 'bias'"));
   CHECK_THROWS_WITH(map(R"({"model_type": "t5"})"), Contains("unknown family 't5'") && Contains("gpt_neox"));
+  CHECK(made.padding == -1);
+  for (const auto& [id, padding] : {std::pair{"0", 0}, {"2", 2}, {"-1", -1}, {"-7", -1}, {"null", -1}})
+    CHECK(
+        map(R"({"model_type": "nanogpt", "pad_token_id": )" + std::string(id) + ", " + sizes + "}").padding ==
+        padding);
+  for (const char* id : {"1e300", "0.5", "3000000000", "-1e300"})
+    CHECK_THROWS_WITH(
+        map(R"({"model_type": "nanogpt", "pad_token_id": )" + std::string(id) + ", " + sizes + "}"),
+        Contains("pad_token_id") && Contains("expected the id of a token"));
   CHECK_THROWS_WITH(
       map(R"({"model_type": "nanogpt", "n_layer": 1000000000, "n_head": 1, "n_embd": 2, "block_size": 4, "vocab_size": 3})"),
       Contains("n_layer") && Contains("1 tensors"));

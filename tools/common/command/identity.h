@@ -11,7 +11,8 @@ namespace basin::tools {
 enum class Identity {
   whole,  ///< what is merged agrees in it; so is every option that is declared as nothing else
   run,    ///< the run is another one with another value; what is merged may differ in it
-  none    ///< the numbers do not depend on it, or what it names is compared by its content
+  none  ///< the numbers do not depend on it, what it names is compared by its content, or a run with another
+        ///< value goes on with what is there
 };
 
 /// Declares options as po::options_description::add_options() does, and what they belong to.
