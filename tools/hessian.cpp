@@ -5,17 +5,15 @@
 #include <algorithm>
 #include <memory>
 
-#include "basin/curvature/hessian_parts.h"
-#include "basin/curvature/symmetries.h"
 #include "basin/linalg/errors.h"
 #include "basin/problem/encoding.h"
 #include "common/command/given_weights.h"
 #include "common/command/run.h"
 #include "common/command/run_output.h"
 #include "common/command/setup.h"
+#include "common/spectrum/analyses.h"
 #include "common/spectrum/file.h"
 #include "common/spectrum/options.h"
-#include "common/spectrum/product_journal.h"
 #include "common/spectrum/summary.h"
 
 using namespace basin;
@@ -27,7 +25,7 @@ const Introduction kIntroduction = {
     "basin-hessian",
     "the spectrum of the Hessian of the loss: ends, counts, density, and where it comes from",
     "PROBLEM.h5 -o RESULT.h5 [--largest K] [--smallest K] [--counts] [--density] [--norms] [--full] "
-    "[options]",
+    "[--per-block [PATTERN ...]] [options]",
     R"(Eigenpairs come from exact Hessian-vector products by restarted Lanczos (Spectra), with their multiplicities:
 what was found is deflated, and fresh random blocks look for the rest until they find nothing. Every eigenvalue has
 its residual and an error bound that covers residual and rounding: the matrix has an eigenvalue within that
@@ -42,6 +40,9 @@ fits --memory (8 P^2 bytes, twice; P = 27000 in 12 GB) and P <= --dense-limit, e
 smallest eigenvalues. --density is stochastic Lanczos quadrature with error bars, --norms the norms of all blocks and
 traces. --operator all does the same for the parts of H = G + R, G = J^T H_l J (J^T J for
 squared loss): negative curvature comes from R alone.
+--per-block does it matrix by matrix: for each trained block (or those that fit the patterns; each head, with --by-head;
+each tensor of the checkpoint, with --by-tensor) both ends, trace and Frobenius norm, and with --density the share
+below 0 and how different the blocks are. A product costs what lies between the block and the loss.
 --full assembles the matrix and finds all eigenvalues (16 P^2 bytes, 36 P^2 with eigenvectors).
 
 With --resume every product goes to RESULT.h5.journal (8 P bytes each); a run that was killed and is started again with
@@ -49,6 +50,7 @@ the same command goes on from there and ends with the same bits.
 )",
     R"(  basin-problem teacher -o problem.h5
   basin-hessian problem.h5 -o hessian.h5 --largest 3 --smallest 3 --counts --density --norms --operator all
+  basin-hessian problem.h5 -o blocks.h5 --per-block --density
 )"};
 
 /// The setup with some blocks of it trained: the Hessian of that is the diagonal block.
@@ -86,68 +88,47 @@ std::unique_ptr<ProductJournal> open_journal(const Command& command, const Speci
   return nullptr;
 }
 
-/// Keeps the products of operators in the journal, if there is one.
-StandIn recorded_in(ProductJournal* journal) {
-  if (journal == nullptr) return {};
-  return [journal](const SelfAdjointOperator& A, std::uint64_t number) {
-    return std::make_unique<const RecordedOperator>(A, *journal, number);
+/// Of the whole matrix, beside what is asked of its blocks.
+SpectrumRequest norms_alone(SpectrumRequest request) {
+  request.smallest = request.largest = 0;
+  request.density = request.counts = request.restricted = request.with_vectors = false;
+  return request;
+}
+
+void say_verdict(Command& command, const WholeAnalysis& whole, const std::vector<PerBlock>& by_block) {
+  command.say(by_block.empty() ? curvature_verdict(whole.matrices.front(), &whole.point)
+                               : per_block_verdict(by_block.front(), &whole.point));
+  bool converged = true, none_negative = true;
+  for (const SpectrumResults& r : whole.matrices) converged = converged && r.all_converged();
+  for (const PerBlock& matrix : by_block)
+    for (const SpectrumResults& r : matrix.results) converged = converged && r.all_converged();
+  if (by_block.empty())
+    none_negative = whole.matrices.front().has_no_negative();
+  else
+    for (const SpectrumResults& r : by_block.front().results)
+      none_negative = none_negative && r.has_no_negative();
+  command.verdict("no-negative-curvature", none_negative);
+  command.verdict("converged", converged);
+}
+
+/// What is known of each of the matrices.
+void say_and_write(Command& command, hdf5::Writer& file, const WholeAnalysis& whole,
+                   const std::vector<PerBlock>& by_block, const WrittenVectors& vectors) {
+  const auto prefix = [](bool first, const SpectrumResults& of) {
+    return first ? "/entry" : "/entry/parts/" + of.matrix;
   };
-}
-
-/// Those that are set aside or counted; nothing where they are not asked for.
-std::unique_ptr<const Symmetries> symmetries_for(const SpectrumRequest& request, const Setup& setup) {
-  if (!request.counts && !request.restricted) return nullptr;
-  const Index P = setup.point.theta_size();
-  auto symmetries = std::make_unique<const Symmetries>(setup.theory->symmetries(setup.point));
-  if (request.restricted && symmetries->modes() >= P)
-    throw InputError("--modulo-symmetries: all " + std::to_string(P) + " directions are symmetries");
-  return symmetries;
-}
-
-std::vector<BlockRange> trained_ranges(const ParameterLayout& parameters) {
-  std::vector<BlockRange> ranges;
-  for (const auto& e : parameters.entries())
-    if (e.trainable()) ranges.push_back({e.block.name, e.theta_offset, e.block.size()});
-  return ranges;
-}
-
-/// What was asked for, of one of the matrices.
-SpectrumResults analyse(const Command& command, const SpectrumRequest& request, const SpectrumPlan& plan,
-                        const MeasuredHessianParts& parts, HessianPart part, const Symmetries* symmetries,
-                        const Linearization<double>& at) {
-  const FarthestPerturbed farthest = parts.farthest(part);
-  SpectrumSubject of = {
-      .A = parts.get(part), .perturbed = &farthest, .blocks = trained_ranges(at.parameters())};
-  if (symmetries != nullptr) {
-    of.remove = [symmetries](VectorsRef<double> V) { symmetries->remove(V); };
-    of.modes = symmetries->modes();
+  for (const PerBlock& matrix : by_block) {
+    const bool first = &matrix == &by_block.front();
+    if (!first) command.say("-- " + per_block_verdict(matrix));
+    say_per_block(command, matrix);
+    write_per_block(file, prefix(first, matrix.results.front()), matrix, vectors.arrays);
   }
-  SpectrumResults results;
-  results.matrix = to_string(part);
-  if (command.given("block")) results.block = command.get<std::string>("block");
-  results.gauss_newton = at.loss_facts().quadratic ? "J^T J" : "J^T H_l J";
-  results.convex = at.loss_facts().convex;
-  const std::string title = matrix_title(results, request.restricted ? of.modes : 0);
-  const SpectrumReports reports = {
-      [&](const std::string& line) { command.message(title + ": " + line); },
-      [&](const std::string& work) { return command.progress(title + ", " + work); }};
-  static_cast<SpectrumAnalysis&>(results) = analyse_spectrum(of, request, plan, reports);
-  return results;
-}
-
-/// The verdict on the first of the matrices, and what is known of each.
-void say_and_write(Command& command, hdf5::Writer& file, const std::vector<SpectrumResults>& all,
-                   const Symmetries* symmetries, const Stationarity& point, const WrittenVectors& vectors) {
-  const SpectrumResults& first = all.front();
-  command.say(curvature_verdict(first, &point));
-  command.verdict("no-negative-curvature", first.has_no_negative());
-  command.verdict("converged", std::all_of(all.begin(), all.end(),
-                                           [](const SpectrumResults& r) { return r.all_converged(); }));
-  if (symmetries != nullptr) command.say(text(*symmetries));
-  for (const SpectrumResults& r : all) {
-    if (&r != &first) command.say("-- " + curvature_verdict(r));
+  if (whole.symmetries) command.say(text(*whole.symmetries));
+  for (const SpectrumResults& r : whole.matrices) {
+    const bool first = &r == &whole.matrices.front();
+    if (!first || !by_block.empty()) command.say("-- " + curvature_verdict(r));
     say_results(command, r);
-    write_results(file, &r == &first ? "/entry" : "/entry/parts/" + r.matrix, r, vectors);
+    write_results(file, prefix(first, r), r, vectors);
   }
 }
 
@@ -159,7 +140,11 @@ void body(Command& command) {
   Setup setup = read_setup_at(command);
   if (command.given("block")) restrict_to_block(command, setup);
   check_numbers(command, setup.point.theta_size());
-  const SpectrumPlan plan = spectrum_plan(command, request, setup.point.theta_size());
+  const std::vector<DiagonalPart> parts =
+      command.given("per-block") ? diagonal_parts(command, setup) : std::vector<DiagonalPart>();
+  const SpectrumRequest of_whole = parts.empty() ? request : norms_alone(request);
+  static_cast<void>(spectrum_plan(command, of_whole, setup.point.theta_size()));  // refuses what does not fit
+  for (const DiagonalPart& part : parts) static_cast<void>(plan_of_part(command, request, part));
   const Specification specification = specification_of(command, setup);
   output.check(specification);
   const std::unique_ptr<ProductJournal> journal = open_journal(command, specification);
@@ -168,31 +153,32 @@ void body(Command& command) {
     return command.message(output.path() + " is finished");
   }
 
-  const auto left = static_cast<std::size_t>(static_cast<double>(command.memory()) - plan.bytes());
-  const Linearization<double> at = setup.point.linearize({.memory = left});
-  const MeasuredHessianParts parts(at, setup.theory->product_underflow(at), recorded_in(journal.get()));
-  const std::unique_ptr<const Symmetries> symmetries = symmetries_for(request, setup);
-  std::vector<SpectrumResults> all;
-  for (const HessianPart part : matrices)
-    all.push_back(analyse(command, request, plan, parts, part, symmetries.get(), at));
-  const Stationarity point =
-      stationarity_at(at, *setup.theory, parts.get(HessianPart::gauss_newton), command.seed());
+  const bool whole_asked = parts.empty() || request.norms;
+  const WholeAnalysis whole = analyse_whole(
+      command, of_whole, whole_asked ? matrices : std::vector<HessianPart>(), setup, journal.get());
+  std::vector<PerBlock> by_block;
+  if (!parts.empty()) by_block = analyse_parts(command, request, matrices, setup, parts, journal.get());
 
   hdf5::Writer file(output.path(), output.may_replace());
   const NamedVectors names(setup);
-  say_and_write(command, file, all, symmetries.get(), point,
+  say_verdict(command, whole, by_block);
+  say_and_write(command, file, whole, by_block,
                 {request.with_vectors, command.get<bool>("by-tensor") ? &names : nullptr});
-  if (symmetries) write_symmetries(file, *symmetries, setup.theory->generic_modes(setup.point));
-  write_point(file, all.front(), point);
+  if (whole.symmetries) write_symmetries(file, *whole.symmetries, setup.theory->generic_modes(setup.point));
+  SpectrumResults first = by_block.empty() ? whole.matrices.front() : by_block.front().results.front();
+  if (!by_block.empty()) first.block.clear();
+  write_point(file, first, whole.point);
   if (journal && journal->replayed() > 0)
     command.message(std::to_string(journal->replayed()) + " products were in the journal, " +
                     std::to_string(journal->computed()) + " were computed");
-  if (at.kinks() > 0) command.say(kinks_text(at.kinks()));
-  command.say("at loss f = " + with_error(point.loss, point.loss_error) +
-              ", |grad f| = " + with_error(point.gradient, point.gradient_error));
+  if (whole.kinks > 0) command.say(kinks_text(whole.kinks));
+  command.say("at loss f = " + with_error(whole.point.loss, whole.point.loss_error) +
+              ", |grad f| = " + with_error(whole.point.gradient, whole.point.gradient_error));
   command.say(setup.text());
+  const std::string matrix = matrix_title(first, first.removed);
   write_frame(file, command, setup, kIntroduction.name,
-              "Spectrum of the " + matrix_title(all.front(), all.front().removed), picture_of(all.front()));
+              (by_block.empty() ? "Spectrum of the " : "Spectra of the blocks of the ") + matrix,
+              by_block.empty() ? picture_of(first) : "per_block");
   write_specification(file, "/entry/provenance", specification);
   file.commit();
   if (journal) journal->remove();

@@ -16,14 +16,15 @@ MARKERS = "osD^v<>x"
 
 def by_depth(names):
     """Block without the number of its layer -> [(number, place in `names`)], in the order of the names; nothing unless
-    some block is there at two depths or more. What the layers are called stands before it where there are several stacks."""
-    found = [re.fullmatch(r"((?:[^.,*]+\.)*?)(\d+)\.([^,*]+)", name) for name in names]
+    some block is there at two depths or more. What the layers are called stands before it where there are several stacks;
+    heads, "W_Q[0]", count as their block."""
+    found = [re.fullmatch(r"((?:[^.,*]+\.)*?)(\d+)\.([^,*[]+)(?:\[\d+\])?", name) for name in names]
     several = len({match[1] for match in found if match}) > 1
     kinds = {}
     for place, match in enumerate(found):
         if match:
             kinds.setdefault((match[1] if several else "") + match[3], []).append((int(match[2]), place))
-    return kinds if any(len(places) > 1 for places in kinds.values()) else {}
+    return kinds if any(len({number for number, _ in places}) > 1 for places in kinds.values()) else {}
 
 
 def pictures(title, names, quantities, scale, lines):
@@ -71,7 +72,8 @@ def draw_curves(axes, column, kinds, values, errors, scale):
     for number, kind in enumerate(column):
         depth, place = (np.array(part) for part in zip(*sorted(kinds[kind])))
         heights = np.where(values[place] > 0, values[place], np.nan) if log else values[place]
-        axes.plot(depth, heights, **look(number))
+        heads = len(depth) > len(set(depth))  # a point each, without a curve
+        axes.plot(depth, heights, **look(number) | ({"linestyle": "none"} if heads else {}))
         if errors is not None:
             axes.errorbar(depth, heights, errors[place], fmt="none", ecolor=look(number)["color"], linewidth=0.7)
     if not log and shown.size and shown.min() < 0 < shown.max():

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import depth, extremes, sheet, spectrum
+from . import depth, extremes, per_block, sheet, spectrum
 from .model import footer
 from .results import ResultError, same_shape
 from .units import exponent_for, in_units
@@ -16,14 +16,15 @@ def pictures(result, scale):
     """(name, figure) of each picture of the Hessian or a part of it."""
     found = [name for name in ("largest", "smallest", "spectrum") if f"/entry/{name}" in result]
     on_sheet = any(f"/entry/{name}" in result for name in SHEET)
-    if not found and not on_sheet:
+    by_block = "/entry/per_block" in result
+    if not found and not on_sheet and not by_block:
         raise ResultError("found no /entry/largest, /entry/smallest or /entry/spectrum, expected one of them")
     lines = footer(result)
-    drawn = []
+    drawn = per_block.pictures(result, scale, lines) if by_block else []
     parts = sheet.read_parts(result) if on_sheet else []
     if parts:
         drawn.append(("sheet", sheet.draw(parts, f"Spectrum of the {whole_matrix(result, found)}", lines)))
-    if "/entry/block_norms/trace" in result:  # files of before have norms alone
+    if "/entry/block_norms/trace" in result and not by_block:  # files of before have norms alone
         drawn += over_depth(result, scale, lines)
     if not found:
         return drawn

@@ -43,6 +43,21 @@ void FarthestPerturbed::do_apply(ConstVectorsRef<double> V, VectorsRef<double> o
   }
 }
 
+DiagonalBlock::DiagonalBlock(const SelfAdjointOperator& A, Index first, Index size)
+    : SelfAdjointOperator(size), A_(A), first_(first) {
+  if (first < 0 || size < 1 || first + size > A.rows())
+    throw InputError("DiagonalBlock: rows " + std::to_string(first) + " to " +
+                     std::to_string(first + size - 1) + " of " + std::to_string(A.rows()));
+  set_underflow(A.underflow());
+}
+
+void DiagonalBlock::do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const {
+  Vectors<double> all = Vectors<double>::Zero(A_.rows(), V.cols()), product(A_.rows(), V.cols());
+  all.middleRows(first_, rows()) = V;
+  A_.apply(all, product);
+  out = product.middleRows(first_, rows());
+}
+
 Removal removal_of(const Vectors<double>& X) {
   return [&X](VectorsRef<double> V) { project_out(X, V); };
 }

@@ -58,6 +58,18 @@ class FarthestPerturbed final : public SelfAdjointOperator {
   std::vector<const SelfAdjointOperator*> others_;
 };
 
+/// The diagonal block of A of the rows first, ..., first + size - 1.
+class DiagonalBlock final : public SelfAdjointOperator {
+ public:
+  /// Throws InputError for rows that A does not have.
+  DiagonalBlock(const SelfAdjointOperator& A, Index first, Index size);
+
+ private:
+  void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
+  const SelfAdjointOperator& A_;
+  Index first_;
+};
+
 /// V - X X^T V for orthonormal columns X, twice over, so that nothing but rounding is left.
 Removal removal_of(const Vectors<double>& X);
 

@@ -23,7 +23,7 @@ class Analysis {
       results_.quadrature = quadrature(removed(), plan_.quadrature);
       results_.density = density_curve(*results_.quadrature, DensityAxis::linear, 400, r.density_width);
     }
-    if (r.norms && !results_.norms) estimate_norms();
+    if (r.norms && !results_.traces) estimate_norms();
     find_ends();
     return std::move(results_);
   }
@@ -41,7 +41,7 @@ class Analysis {
     AssembledMatrix assembled = assembled_matrix(of_.A, of_.perturbed, r.eigen.seed, progress("columns"));
     if (r.norms) {
       results_.traces = traces_of(assembled);
-      results_.norms = block_norms_of(assembled, of_.blocks);
+      if (!of_.blocks.empty()) results_.norms = block_norms_of(assembled, of_.blocks);
     }
     ExtremeEigenpairs ends;
     if (r.full || plan_.ends_from_matrix) {
@@ -100,7 +100,7 @@ class Analysis {
   void find_ends() {
     SpectrumAnalysis& r = results_;
     const bool only_counts =
-        r.eigenvalues.empty() && !r.quadrature && !r.norms && !counted_.eigenvalues.empty();
+        r.eigenvalues.empty() && !r.quadrature && !r.traces && !counted_.eigenvalues.empty();
     r.removed = only_counts ? counted_.removed : removed();
     if (r.removed == of_.A.rows()) {  // symmetry leaves nothing
       r.smallest.value = r.smallest.error = r.largest.value = r.largest.error = kNaN;
@@ -131,6 +131,7 @@ class Analysis {
     const SpectrumRequest& r = request_;
     const Vector<double> rounding = row_rounding(of_.A, of_.perturbed, r.eigen.seed);
     results_.traces = estimated_traces(of_.A, rounding, r.norm_probes, r.eigen.seed, progress("trace"));
+    if (of_.blocks.empty()) return;
     results_.norms = estimated_block_norms(of_.A, rounding, of_.blocks, r.norm_probes, r.eigen.seed,
                                            progress("norms of blocks"));
   }

@@ -53,7 +53,7 @@ struct SpectrumSubject {
   Removal
       remove{};     ///< takes the space that is set aside out of vectors; not called where its dimension is 0
   Index modes = 0;  ///< the dimension of that space
-  std::vector<BlockRange> blocks{};  ///< those whose norms are asked for
+  std::vector<BlockRange> blocks{};  ///< those whose norms are asked for; none: of the matrix alone
 };
 
 /// For people; none by default.

@@ -19,7 +19,7 @@ struct SpectrumRequest {
   double count_tolerance = 0;  ///< as for dense_counts
   bool density = false;
   double density_width = 0;  ///< as for density_curve
-  bool norms = false;        ///< trace, Frobenius norm, norms of blocks
+  bool norms = false;        ///< trace, Frobenius norm, norms of the blocks that the subject names
   Index norm_probes = 20;    ///< random vectors for each of these, where the matrix is not assembled
   /// Eigenvalues and density are those of the restriction of A to the complement of the space.
   bool restricted = false;

@@ -53,3 +53,17 @@ TEST_CASE("differences, deflation and the farthest of several are what their for
   const FarthestPerturbed farthest(a, {&near, &far});
   CHECK(product(farthest, V) == product(far, V));
 }
+
+TEST_CASE("a diagonal block is that of the matrix") {
+  constexpr Index n = 9;
+  const Vectors<double> A = symmetric(n, 7), V = symmetric(n, 8).topRows(4).leftCols(3);
+  const Dense a(A);
+  const DiagonalBlock block(a, 2, 4);
+  check_operator(block, A.norm());
+  CHECK((product(block, V) - A.block(2, 2, 4, 4) * V).norm() <= 1e-14 * V.norm() * A.norm());
+  CHECK(product(DiagonalBlock(a, 0, n), V.replicate(3, 1).topRows(n)) ==
+        product(a, V.replicate(3, 1).topRows(n)));
+  CHECK(product(DiagonalBlock(a, n - 1, 1), V.topRows(1)).isApprox(A(n - 1, n - 1) * V.topRows(1), 1e-14));
+  for (const auto& [first, size] : {std::pair<Index, Index>{-1, 2}, {0, 0}, {6, 4}})
+    CHECK_THROWS_AS(DiagonalBlock(a, first, size), InputError);
+}

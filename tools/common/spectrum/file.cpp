@@ -116,16 +116,20 @@ std::string error_kind(bool estimated) {
                    : "bounded: rounding, as measured";
 }
 
-void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
+void write_traces(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
   const TraceEstimates& t = *r.traces;
-  const std::string traces = prefix + "/traces", norms = prefix + "/block_norms";
-  file.group(traces, "NXcollection");
-  file.write(traces + "/trace", t.trace.value);
-  file.write(traces + "/trace_error", t.trace.error);
-  file.write(traces + "/frobenius", t.frobenius.value);
-  file.write(traces + "/frobenius_error", t.frobenius.error);
-  file.attribute(traces, "errors", error_kind(t.estimated));
+  file.group(group, "NXcollection");
+  file.write(group + "/trace", t.trace.value);
+  file.write(group + "/trace_error", t.trace.error);
+  file.write(group + "/frobenius", t.frobenius.value);
+  file.write(group + "/frobenius_error", t.frobenius.error);
+  file.attribute(group, "errors", error_kind(t.estimated));
+  name_matrix(file, group, r, 0);
+}
+
+void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumResults& r) {
   const BlockNorms& b = *r.norms;
+  const std::string norms = prefix + "/block_norms";
   const auto count = static_cast<Index>(b.blocks.size());
   std::vector<std::string> names;
   std::vector<double> number;
@@ -147,7 +151,7 @@ void write_norms(hdf5::Writer& file, const std::string& prefix, const SpectrumRe
   hdf5::name_dimensions(file, norms, {"trace", "trace_errors"}, {"row"});
   file.attribute(norms, "errors", error_kind(b.estimated));
   file.write(norms + "/title", "Frobenius norms of the blocks of the " + matrix_title(r, 0));
-  for (const std::string& group : {traces, norms}) name_matrix(file, group, r, 0);
+  name_matrix(file, norms, r, 0);
 }
 
 /// Traces and norms of the diagonal blocks of tensors of the checkpoint, by their names.
@@ -195,6 +199,7 @@ void write_results(hdf5::Writer& file, const std::string& prefix, const Spectrum
     write_signs(file, prefix + "/signs", r);
   }
   if (r.quadrature) write_density(file, prefix, r);
+  if (r.traces) write_traces(file, prefix + "/traces", r);
   if (r.norms) write_norms(file, prefix, r);
   if (r.norms && vectors.by_tensor) write_tensor_norms(file, prefix, r, *vectors.by_tensor);
 }

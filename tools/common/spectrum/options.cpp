@@ -61,17 +61,24 @@ void check_ranges(const Command& command, const SpectrumRequest& r) {
 }
 
 void check_effects(const Command& command, const SpectrumRequest& r) {
-  const bool pairs = r.largest != 0 || r.smallest != 0;
+  const bool pairs = r.largest != 0 || r.smallest != 0 || command.given("per-block");
   const auto needs = [&](bool used, const std::vector<std::string>& options, const std::string& others) {
     if (!used) refuse(command, options, "unless with " + others);
   };
-  needs(pairs || r.counts, {"tolerance", "max-restarts", "dense-limit"}, "--largest, --smallest or --counts");
+  needs(pairs || r.counts, {"tolerance", "max-restarts", "dense-limit"},
+        "--largest, --smallest, --counts or --per-block");
   needs(r.counts, {"count-tolerance"}, "--counts");
   needs(r.density, {"probes", "steps", "density-width"}, "--density");
-  needs(r.norms, {"norm-probes"}, "--norms");
-  needs(pairs || r.full || r.density, {"modulo-symmetries"}, "--largest, --smallest, --full or --density");
-  needs(pairs || r.full, {"eigenvectors"}, "--largest, --smallest or --full");
-  needs(r.with_vectors || r.norms, {"by-tensor"}, "--eigenvectors or --norms");
+  needs(r.norms || command.given("per-block"), {"norm-probes"}, "--norms or --per-block");
+  needs(pairs || r.full || r.density, {"modulo-symmetries"},
+        "--largest, --smallest, --full, --density or --per-block");
+  needs(pairs || r.full, {"eigenvectors"}, "--largest, --smallest, --full or --per-block");
+  const bool by_block = command.given("per-block");
+  needs(r.with_vectors || r.norms || by_block, {"by-tensor"}, "--eigenvectors, --norms or --per-block");
+  needs(by_block, {"by-head"}, "--per-block");
+  if (by_block) refuse(command, {"full", "block"}, "with --per-block");
+  if (by_block && command.get<bool>("by-head"))
+    refuse(command, {"by-tensor", "modulo-symmetries"}, "with --by-head");
 }
 
 }  // namespace
@@ -102,6 +109,10 @@ void add_spectrum_options(Command& command) {
        "hessian; gauss-newton: G = J^T H_l J, J^T J for squared loss; residual: H - G; or all of them")  //
       ("block", po::value<std::string>()->value_name("BLOCK"),
        "the diagonal block of one trained block, e.g. W_Q")  //
+      ("per-block",
+       po::value<std::vector<std::string>>()->zero_tokens()->multitoken()->value_name("[PATTERN ...]"),
+       "each diagonal block: of the trained blocks, or of those that these fit")                          //
+      ("by-head", po::bool_switch(), "with --per-block: of blocks that have heads, a row for each head")  //
       ("modulo-symmetries", po::bool_switch(),
        "eigenvalues and density of the restriction to the complement of the symmetry directions, instead of "
        "the "
@@ -110,7 +121,7 @@ void add_spectrum_options(Command& command) {
       ("by-tensor", po::bool_switch(),
        "eigenvectors also as groups with an array for each trained block, or for each tensor of the "
        "checkpoint "
-       "that the problem came from; traces and norms also by these names");
+       "that the problem came from; traces and norms also by these names, and the rows of --per-block");
   // With another value of these a run goes on with the same products.
   command.add_options(Identity::none)  //
       ("tolerance", po::value<double>()->default_value(1e-10, "1e-10")->value_name("T"),
@@ -130,9 +141,11 @@ void add_spectrum_options(Command& command) {
 HessianRequest read_spectrum_request(const Command& command) {
   const SpectrumRequest r = requested(command);
   const std::vector<HessianPart> parts = parts_option(command.get<std::string>("operator"));
-  if (r.largest == 0 && r.smallest == 0 && !r.full && !r.counts && !r.density && !r.norms)
+  if (r.largest == 0 && r.smallest == 0 && !r.full && !r.counts && !r.density && !r.norms &&
+      !command.given("per-block"))
     throw InputError(
-        "nothing to compute: give --largest K, --smallest K, --counts, --density, --norms or --full");
+        "nothing to compute: give --largest K, --smallest K, --counts, --density, --norms, --full or "
+        "--per-block");
   check_ranges(command, r);
   check_effects(command, r);
   return {r, parts};
@@ -145,12 +158,14 @@ void check_numbers(const Command& command, Index P) {
                        ": expected 1 to P = " + std::to_string(P));
 }
 
-SpectrumPlan spectrum_plan(const Command& command, const SpectrumRequest& request, Index P) {
+SpectrumPlan spectrum_plan(const Command& command, const SpectrumRequest& request, Index P,
+                           const std::string& block) {
   const auto memory = static_cast<double>(command.memory());
   SpectrumPlan plan = plan_spectrum(request, P, memory);
   if (const SpectrumPlan::Need* need = plan.beyond(memory))
-    throw InputError("--" + need->of + " with P = " + std::to_string(P) + " needs " +
-                     bytes_text(need->bytes) + ", --memory allows " + bytes_text(memory) +
+    throw InputError("--" + need->of + (block.empty() ? "" : " of " + block) +
+                     " with P = " + std::to_string(P) + " needs " + bytes_text(need->bytes) +
+                     ", --memory allows " + bytes_text(memory) +
                      (need->of == "full" ? ": use --largest and --smallest, or train fewer blocks"
                                          : ": ask for fewer eigenvalues or probes, or train fewer blocks"));
   return plan;

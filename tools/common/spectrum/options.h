@@ -24,7 +24,9 @@ HessianRequest read_spectrum_request(const Command& command);
 /// Throws InputError where more eigenvalues are asked for than there are: P.
 void check_numbers(const Command& command, Index P);
 
-/// The way to it for P parameters. Throws InputError where --memory does not hold it.
-SpectrumPlan spectrum_plan(const Command& command, const SpectrumRequest& request, Index P);
+/// The way to it for P parameters, of a block by that name. Throws InputError where --memory does not hold
+/// it.
+SpectrumPlan spectrum_plan(const Command& command, const SpectrumRequest& request, Index P,
+                           const std::string& block = "");
 
 }  // namespace basin::tools

@@ -99,29 +99,6 @@ std::string not_negative(const SpectrumResults& r, const EigenvalueCounts* count
          value;
 }
 
-/// `curvature`: the largest eigenvalue in size.
-std::string stationarity(const Stationarity& p, double curvature, bool negative) {
-  constexpr double kUseless = 1e-3;  // an allowance of such a share of what there may be says nothing
-  const std::string slope =
-      "|grad f| = " + number(p.gradient, 4) + " (rounding " + number_above(p.gradient_error, 2) + ")";
-  if (p.attainable && p.residual <= p.residual_error) {
-    if (p.targets > 0 && p.residual_error > kUseless * p.targets)
-      return "whether the point is stationary is not known: rounding hides the targets";
-    return "f = 0 to rounding, so the point is a global minimum";
-  }
-  // How long gradients are here, or as far away as the weights are large.
-  const double scale = std::max(p.largest_gradient, curvature * p.theta);
-  if (p.gradient <= p.gradient_error && scale <= p.gradient_error)
-    return "gradient and curvature are zero in double precision, " + slope;
-  if (p.gradient <= p.gradient_error)
-    return p.gradient_error > kUseless * scale
-               ? "whether the point is stationary is not known: " + slope
-               : "the point is stationary to rounding, " + slope + (negative ? ": it is no minimum" : "");
-  return "the point is not stationary, " + slope + " is about " + number(p.gradient / p.largest_gradient, 2) +
-         " of |J| |" + (p.quadratic ? "F - Y" : "r") + "|, the most it can be" +
-         (negative ? ": negative curvature here says nothing of a saddle nearby" : "");
-}
-
 std::string kind_text(bool estimated) {
   return estimated ? " (estimated, with 95 % intervals)" : "";
 }
@@ -182,6 +159,28 @@ void say_norms(Command& command, const SpectrumResults& r) {
 
 }  // namespace
 
+std::string stationarity_text(const Stationarity& p, double curvature, bool negative) {
+  constexpr double kUseless = 1e-3;  // an allowance of such a share of what there may be says nothing
+  const std::string slope =
+      "|grad f| = " + number(p.gradient, 4) + " (rounding " + number_above(p.gradient_error, 2) + ")";
+  if (p.attainable && p.residual <= p.residual_error) {
+    if (p.targets > 0 && p.residual_error > kUseless * p.targets)
+      return "whether the point is stationary is not known: rounding hides the targets";
+    return "f = 0 to rounding, so the point is a global minimum";
+  }
+  // How long gradients are here, or as far away as the weights are large.
+  const double scale = std::max(p.largest_gradient, curvature * p.theta);
+  if (p.gradient <= p.gradient_error && scale <= p.gradient_error)
+    return "gradient and curvature are zero in double precision, " + slope;
+  if (p.gradient <= p.gradient_error)
+    return p.gradient_error > kUseless * scale
+               ? "whether the point is stationary is not known: " + slope
+               : "the point is stationary to rounding, " + slope + (negative ? ": it is no minimum" : "");
+  return "the point is not stationary, " + slope + " is about " + number(p.gradient / p.largest_gradient, 2) +
+         " of |J| |" + (p.quadratic ? "F - Y" : "r") + "|, the most it can be" +
+         (negative ? ": negative curvature here says nothing of a saddle nearby" : "");
+}
+
 std::string curvature_verdict(const SpectrumResults& r, const Stationarity* point) {
   constexpr double kSlight = 1e-3;
   const std::string matrix = matrix_title(r, r.removed);
@@ -210,7 +209,7 @@ std::string curvature_verdict(const SpectrumResults& r, const Stationarity* poin
     text += other_counts(r);
   }
   const double curvature = std::max(std::abs(r.smallest.value), std::abs(r.largest.value));
-  return point == nullptr ? text : text + "; " + stationarity(*point, curvature, negative);
+  return point == nullptr ? text : text + "; " + stationarity_text(*point, curvature, negative);
 }
 
 void say_results(Command& command, const SpectrumResults& r) {

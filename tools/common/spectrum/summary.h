@@ -14,6 +14,10 @@ namespace basin::tools {
 /// stationary.
 std::string curvature_verdict(const SpectrumResults& results, const Stationarity* point = nullptr);
 
+/// Whether the point is stationary. curvature: the largest eigenvalue in size; negative: whether one is
+/// below 0.
+std::string stationarity_text(const Stationarity& point, double curvature, bool negative);
+
 /// The summary, after the verdict.
 void say_results(Command& command, const SpectrumResults& results);
 
