@@ -94,7 +94,7 @@ def draw_blocks(blocks, lines):
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlabel(r"eigenvalue $\lambda$" + unit_text(blocks.unit))
     if rows <= NAMED:
-        axes.set_yticks(place, [block_label(short_name(name)) for name in blocks.names], fontsize=SMALL)
+        axes.set_yticks(place, [block_label(name if len(name) <= 36 else "..." + name[-33:]) for name in blocks.names], fontsize=SMALL)
     else:
         axes.set_ylabel(f"block, 0: {short_name(blocks.names[0])} to {rows - 1}: {short_name(blocks.names[-1])}")
         axes.yaxis.get_major_locator().set_params(integer=True)

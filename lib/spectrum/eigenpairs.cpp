@@ -330,10 +330,11 @@ double full_spectrum_bytes(Index size, bool with_vectors) {
 double extreme_eigenpairs_bytes(Index size, Index smallest, Index largest, const EigenOptions& options) {
   const Wanted wanted = {smallest, largest};
   if (solved_densely(size, wanted, options)) return full_spectrum_bytes(size, true);
-  // Spectra's basis, twice while it is compressed, or that of the probes with Ritz vectors of its size;
-  // pairs, products and residuals.
-  const Index basis = std::max(2 * krylov_size(size, wanted, options.krylov_vectors),
-                               2 * options.probe_block * options.probe_steps);
+  // Spectra's basis, and half of it once more while it is compressed, or that of the probes with a block of
+  // products and Ritz vectors; pairs, products and residuals.
+  const Index krylov = krylov_size(size, wanted, options.krylov_vectors);
+  const Index basis =
+      std::max(krylov + krylov / 2 + 2, options.probe_block * (options.probe_steps + 8));
   return 8.0 * static_cast<double>(size) * static_cast<double>(basis + 6 * wanted.total());
 }
 

@@ -12,7 +12,8 @@ namespace {
 void fit(EigenOptions& eigen, Index size, Index smallest, Index largest, double memory) {
   const auto bytes = [&] { return extreme_eigenpairs_bytes(size, smallest, largest, eigen); };
   if (bytes() > memory) eigen.dense_limit = 0;
-  while (eigen.krylov_vectors > 24 && bytes() > memory / 2) eigen.krylov_vectors -= 8;
+  // What is left is for the linearization. A space of half as many vectors takes several times the products.
+  while (eigen.krylov_vectors > 24 && bytes() > 0.75 * memory) eigen.krylov_vectors -= 8;
   while (eigen.probe_steps > 6 && bytes() > memory) --eigen.probe_steps;
 }
 

@@ -5,15 +5,18 @@
 #include <limits>
 
 #include "basin/curvature/constant_symmetries.h"
+#include "basin/curvature/network_symmetries.h"
 #include "basin/ntk/linear_certificate.h"
 #include "basin/ntk/network_conditions.h"
 
 namespace basin {
 
 Symmetries NetworkTheory::symmetries(const ModelPoint<double>& point) const {
+  if (std::optional<Symmetries> all = network_symmetries(point)) return std::move(*all);
   std::vector<Symmetries::Named> known = constant_symmetries(point);
   const std::string others = known.empty() ? "those" : "others";
-  return {point.theta_size(), std::move(known), others + " of this network, which are not known"};
+  return {point.theta_size(), std::move(known),
+          others + " of this network, which is too large to look for them"};
 }
 
 std::optional<Index> NetworkTheory::generic_modes(const ModelPoint<double>& /*point*/) const {

@@ -10,8 +10,8 @@ using namespace basin::test;
 TEST_CASE("growth along symmetries alone is no valley; the same growth elsewhere is one") {
   const ModelPoint<double> p = language_point(language_model("cross-entropy"));
   const NetworkTheory theory(p);
-  CHECK(theory.symmetries(p).modes() == 9);
-  CHECK(theory.symmetries(p).left_out() == "others of this network, which are not known");
+  CHECK(theory.symmetries(p).modes() == 73);
+  CHECK(theory.symmetries(p).left_out().empty());
   const Extent before = extent_of(theory, p);
   for (const char* block : {"residual.attention.b_K", "attention.b_K", "head.b", "embedding.E"}) {
     ModelPoint<double> grown = p;
@@ -19,7 +19,12 @@ TEST_CASE("growth along symmetries alone is no valley; the same growth elsewhere
     const auto e =
         std::find_if(entries.begin(), entries.end(), [&](const auto& x) { return x.block.name == block; });
     if (e == entries.end()) continue;
-    grown.weights.segment(e->offset, e->block.size()).array() += 10 * p.weights.norm();
+    // the same for all numbers of a token is a symmetry of an embedding behind which norms stand
+    auto part = grown.weights.segment(e->offset, e->block.size());
+    if (std::string(block) == "embedding.E")
+      part += 10 * p.weights.norm() * random_vectors(part.size(), 1, 7).col(0);
+    else
+      part.array() += 10 * p.weights.norm();
     const bool symmetry = std::string(block) != "embedding.E";
     const Growth g = growth_between(p.theta(), grown.theta(), theory.symmetries(grown));
     CAPTURE(block, g.before, g.now);
@@ -42,7 +47,7 @@ TEST_CASE("a run that stalls above the least loss while weights grow is a bad va
   const Iterate before = at(1, 0.7, 1e-4), now = at(1.2, 0.6999, 1e-7);
   CHECK(seen(before, now) == Valley::exploding);
   const Outlook o = outlook_of(theory, p, before.theta, before, now, 0);
-  CHECK(o.growth.factor() > 1.1);
+  CHECK(o.growth.factor() > 1.05);  // of 1.2: the rest is along symmetries
   CHECK((o.loss_before == 0.7 && o.loss == 0.6999 && o.gradient_before == Approx(1e-4)));
   CHECK(seen(before, at(1.2, 0.6, 1e-7)) == Valley::none);              // still falling
   CHECK(seen(before, at(1.2, 0.6999, 1e-2)) == Valley::none);           // not flat

@@ -1,0 +1,36 @@
+/// The symmetries of any network at a point, from equations between its layers.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "basin/curvature/symmetries.h"
+#include "basin/model/model_point.h"
+
+namespace basin {
+
+/// Most unknowns of the equations, by default: a singular value decomposition of a second.
+inline constexpr Index kMostSymmetryUnknowns = 1000;
+
+/// How many unknowns the equations have.
+Index symmetry_unknowns(const ModelPoint<double>& point);
+
+/// All directions of the trained blocks along which later layers take back what earlier ones change, whatever
+/// the data, and those that these data do not see. An activation x may change by x A + c, the same A and c in
+/// every row; each layer says which changes of its input and of its own blocks make which change of its
+/// output; and at the end nothing is left (of classes: nothing but the same for all). What is frozen, absent
+/// or tied is part of the equations, so that no case is special. Exact: J t = 0 at the point, for a loss of
+/// classes H_l J t = 0.
+///
+/// Found: gauges of queries and keys, values and outputs, gains, shifts, scales of hidden units, rotation,
+/// shift and scale of the residual stream, what is read by nobody, what the data do not span, class shifts
+/// (MATHEMATICS.md). Not found: what holds for these data alone because of which side of a kink of ReLU they
+/// are on, or because few tokens or positions are told apart; Symmetries::left_out says so where a unit of
+/// ReLU is active in every row. Layers that are not the library's own (add_layer_type) count as rigid.
+///
+/// The families are orthogonal to each other; what two of them share is counted in the first. Nothing where
+/// the equations have more than `most_unknowns` unknowns, or where an activation is not finite.
+std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point,
+                                             Index most_unknowns = kMostSymmetryUnknowns);
+
+}  // namespace basin
