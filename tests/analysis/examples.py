@@ -281,6 +281,32 @@ def sheet_file(path, **options):
     return path
 
 
+def per_block_file(path, density=True, heads=False, **options):
+    """What basin-hessian --per-block writes of three layers with two matrices and a bias each, and a head."""
+    kinds = ["W_Q[0]", "W_Q[1]"] if heads else ["W_Q", "W_O", "b_O"]
+    names = [f"blocks.{layer}.attention.{kind}" for layer in range(3) for kind in kinds] + ["head.W"]
+    count = len(names)
+    with start(path, "basin-hessian", "per_block", **options) as file:
+        file["entry/matrix"] = "hessian"
+        group = plot_group(file["entry"], "per_block", "largest", ["index"])
+        group.attrs["matrix"] = "Hessian"
+        group["block"] = np.array(names, h5py.string_dtype())
+        group["index"] = np.arange(float(count))
+        for name, values in (("largest", 1.0 + np.arange(count)), ("smallest", -1.0 - np.arange(count)), ("trace", np.arange(count) - 2.0),
+                             ("frobenius_norm", 10.0 + np.arange(count))):
+            group[name], group[name + "_errors"] = values, np.full(count, 0.01)
+        for ending in ("", "_lower", "_upper"):
+            group["negative_share" + ending] = np.where(np.arange(count) % 2, 0.5, np.nan)
+        if density:
+            for place, name in enumerate(names):
+                rule = collection(group.require_group(f"spectra/{name}"), "quadrature")
+                rule["nodes"] = np.array([[-1.0 - place, 0, 1 + place], [0.1, 0.5, np.nan]])
+                rule["weights"] = np.array([[0.2, 0.5, 0.3], [0.5, 0.5, np.nan]])
+            distances = plot_group(group, "heterogeneity", "distance", ["row", "column"])
+            distances["distance"] = 0.5 - 0.5 * np.eye(count)
+    return path
+
+
 def evaluate_file(path, **options):
     """A basin-evaluate result; the gradient of W_Q has exact zeros and that of W_K is small."""
     generator = random()
