@@ -892,8 +892,21 @@ Index symmetry_unknowns(const ModelPoint<double>& point) {
   return static_cast<Index>(std::min(count, 1e15));
 }
 
+namespace {
+
+constexpr double kMostActivations = 1 << 26;  // numbers: half a gigabyte
+
+double activations(const ModelPoint<double>& point) {
+  double count = 0;
+  for (const GraphEdge& e : network_steps(point.model->architecture()).edges)
+    count += static_cast<double>(point.data->samples) * static_cast<double>(e.shape.size());
+  return count;
+}
+
+}  // namespace
+
 std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point, Index most_unknowns) {
-  if (symmetry_unknowns(point) > most_unknowns) return std::nullopt;
+  if (symmetry_unknowns(point) > most_unknowns || activations(point) > kMostActivations) return std::nullopt;
   const NetworkGraph graph = network_graph(point);
   for (const GraphEdge& e : graph.edges)
     if (!e.x.allFinite()) return std::nullopt;

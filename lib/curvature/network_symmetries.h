@@ -29,7 +29,8 @@ Index symmetry_unknowns(const ModelPoint<double>& point);
 /// ReLU is active in every row. Layers that are not the library's own (add_layer_type) count as rigid.
 ///
 /// The families are orthogonal to each other; what two of them share is counted in the first. Nothing where
-/// the equations have more than `most_unknowns` unknowns, or where an activation is not finite.
+/// the equations have more than `most_unknowns` unknowns, where the activations of all samples are more
+/// than 2^26 numbers, or one is not finite.
 std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point,
                                              Index most_unknowns = kMostSymmetryUnknowns);
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 
+#include "basin/curvature/constant_symmetries.h"
 #include "basin/curvature/operators.h"
 #include "basin/landscape/trajectory.h"
 #include "basin/linalg/errors.h"
@@ -242,14 +243,19 @@ class Maker {
     const bool one_layer = at.single_attention().has_value();
     Direction d;
     if (one_layer) d = of(flat_direction(at.point, random), "symmetry: the loss is constant along it");
+    if (const Symmetries straight(at.parameters().theta_size(), constant_symmetries(at.point));
+        !one_layer && straight.modes() > 0) {  // shifts, which change nothing however long they are
+      Vectors<double> noise(straight.parameters(), 1), inside(straight.parameters(), 1);
+      random.fill_normal(noise);
+      straight.project(noise, inside);
+      d = of(inside.col(0), "symmetry: weights move together, the loss is constant along it");
+    }
     if (d.vector.size() == 0 || d.vector.norm() == 0) {
       const Index P = at.parameters().theta_size();
       Vectors<double> noise(P, 1), inside(P, 1);
       random.fill_normal(noise);
       symmetries.project(noise, inside);
-      // what is known of other networks are shifts, which change nothing however long they are
-      d = of(inside.col(0), one_layer ? "symmetry: flat to first order only"
-                                      : "symmetry: weights move together, the loss is constant along it");
+      d = of(inside.col(0), "symmetry: flat to first order only");
     }
     d.vector *= at.point.theta().norm() / d.vector.norm();
     return d;
