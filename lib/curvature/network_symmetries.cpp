@@ -632,7 +632,7 @@ class Equations {
         Dense R(d, d);
         for (Index k = 0; k < d; ++k) R.row(k) = rows.row(k * spec.tokens + t);
         turns.push_back(R);
-        if (t > 0 && !spec.options.causal) turns.push_back(R.transpose());
+        if (t > 0 && !spec.options.causal) turns.emplace_back(R.transpose());
       }
     }
 

@@ -333,8 +333,7 @@ double extreme_eigenpairs_bytes(Index size, Index smallest, Index largest, const
   // Spectra's basis, and half of it once more while it is compressed, or that of the probes with a block of
   // products and Ritz vectors; pairs, products and residuals.
   const Index krylov = krylov_size(size, wanted, options.krylov_vectors);
-  const Index basis =
-      std::max(krylov + krylov / 2 + 2, options.probe_block * (options.probe_steps + 8));
+  const Index basis = std::max(krylov + krylov / 2 + 2, options.probe_block * (options.probe_steps + 8));
   return 8.0 * static_cast<double>(size) * static_cast<double>(basis + 6 * wanted.total());
 }
 

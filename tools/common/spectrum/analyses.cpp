@@ -122,7 +122,8 @@ std::vector<PerBlock> analyse_parts(const Command& command, const SpectrumReques
       const SpectrumRequest asked = request_of_part(request, part.size);
       const SpectrumPlan plan = plan_of_part(command, request, part);
       const std::unique_ptr<const Symmetries> symmetries =
-          part.size == point.theta_size() ? symmetries_for(request, *setup.theory, point, part.name) : nullptr;
+          part.size == point.theta_size() ? symmetries_for(request, *setup.theory, point, part.name)
+                                          : nullptr;
       for (std::size_t m = 0; m < matrices.size(); ++m) {
         const FarthestPerturbed farthest = operators.farthest(matrices[m]);
         const DiagonalBlock A(operators.get(matrices[m]), part.first, part.size),

@@ -18,7 +18,7 @@ constexpr Index kSmall = 1000;  ///< rows up to which a part is assembled
 /// The trained blocks that the option says, in the order of theta.
 std::vector<std::string> chosen_blocks(const Command& command, const Setup& setup) {
   const auto patterns = command.get<std::vector<std::string>>("per-block");
-  const std::vector<std::string> trained = setup.parameters().trained();
+  std::vector<std::string> trained = setup.parameters().trained();
   if (patterns.empty()) return trained;
   const std::vector<ParameterBlock> all = blocks(setup.architecture());
   const auto has = [](const std::vector<std::string>& names, const std::string& name) {
