@@ -31,6 +31,7 @@ Dense zero(Index rows, Index cols) {
   return Dense::Zero(rows, cols);
 }
 Dense stacked(const Dense& above, const Dense& below) {
+  if (above.cols() == 0) return zero(above.rows() + below.rows(), 0);
   Dense both(above.rows() + below.rows(), above.cols());
   both << above, below;
   return both;
@@ -67,7 +68,7 @@ Dense coordinates(Index n, const std::vector<Index>& which) {
 /// Which coordinate directions are in the span.
 std::vector<Index> coordinates_in(const Dense& U) {
   std::vector<Index> which;
-  for (Index i = 0; i < U.rows(); ++i)
+  for (Index i = 0; i < U.rows() && U.cols() > 0; ++i)
     if (1 - U.row(i).squaredNorm() <= 1e-10) which.push_back(i);
   return which;
 }
@@ -612,6 +613,7 @@ class Equations {
     /// The part of the annihilators without a constant.
     static Dense without_constant(const Dense& N) {
       const Index d = N.rows() - 1;
+      if (N.cols() == 0) return zero(d, 0);
       return span_or_none(N * null_space(N.bottomRows(1), 1)).topRows(d);
     }
 
@@ -717,11 +719,13 @@ class Equations {
         system.add(first, slice, moved(block[3], d, O, h), identity(O));
         system.add(first, -slice * W, top_of(equations.change(step.out), O), identity(O));
         const Dense seen = softmax() ? Nv : with_zero_row(without_constant(Nv));
+        if (seen.cols() == 0) continue;
         Dense more(N.rows(), N.cols() + seen.cols());
         Dense here = zero(H * d + 1, d + 1);
         here.middleRows(h * d, d).leftCols(d).setIdentity();
         here(H * d, d) = 1;
-        more << N, here * seen;
+        more.leftCols(N.cols()) = N;
+        more.rightCols(seen.cols()) = here * seen;
         N = more;
       }
       const Dense last = row_of(H * d + 1, H * d), b = equations.value(block[7], 1, O);
@@ -778,8 +782,8 @@ class Equations {
       const UnknownMatrix scale = system.unknown(1, 1, kValues);
       const double sigma = spec.sigma();
       Dense of_q = zero(n, Nq.cols()), of_k = zero(n, Nk.cols());
-      of_q.topRows(d) = Nq.topRows(d), of_q.bottomRows(1) = Nq.bottomRows(1);
-      of_k.middleRows(d, d) = Nk.topRows(d), of_k.bottomRows(1) = Nk.bottomRows(1);
+      if (Nq.cols() > 0) of_q.topRows(d) = Nq.topRows(d), of_q.bottomRows(1) = Nq.bottomRows(1);
+      if (Nk.cols() > 0) of_k.middleRows(d, d) = Nk.topRows(d), of_k.bottomRows(1) = Nk.bottomRows(1);
       for (const Dense& R : turns) {
         const Index first = system.equations(n, n);
         const auto put = [&](const UnknownMatrix& X, Index row, Index col, Index at_row, Index at_col,
@@ -856,7 +860,8 @@ void add_family(const std::string& name, const Dense& directions, Index P, Dense
   families.push_back(
       {name, std::make_unique<DenseFamily>(std::vector<BlockSlice>{{{0, P, 1}, 0, false}}, added)});
   Dense grown(P, basis.cols() + rank);
-  grown << basis, added;
+  grown.leftCols(basis.cols()) = basis;
+  grown.rightCols(rank) = added;
   basis = std::move(grown);
 }
 

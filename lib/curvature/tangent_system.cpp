@@ -71,6 +71,7 @@ Vectors<double> null_basis(const Vectors<double>& A, double scale) {
   const PivotedQR qr(A.transpose());
   const Index rank = rank_of(qr, 1e-10 * (scale > 0 ? scale : std::abs(qr.matrixR()(0, 0))));
   Vectors<double> basis = Vectors<double>::Zero(n, n - rank);
+  if (rank == n) return basis;
   basis.bottomRows(n - rank).setIdentity();
   basis.applyOnTheLeft(qr.householderQ());
   return basis;
@@ -81,6 +82,7 @@ Vectors<double> range_basis(const Vectors<double>& A, double least) {
   const PivotedQR qr(A);
   const Index rank = rank_of(qr, least);
   Vectors<double> basis = Vectors<double>::Identity(A.rows(), rank);
+  if (rank == 0) return basis;
   basis.applyOnTheLeft(qr.householderQ());
   return basis;
 }

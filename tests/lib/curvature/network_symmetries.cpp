@@ -109,6 +109,6 @@ TEST_CASE("symmetries of random networks are the null space of their Jacobians")
 TEST_CASE("symmetries of many random networks") {
   // Of number 55 (Gaussian, d = 1, D = 3, ReLU, epsilon = 0) one direction is not found, and not understood:
   // it is not there with any one of these changed.
-  const auto seed = GENERATE(range<std::uint64_t>(8, 88));
+  const auto seed = GENERATE(range<std::uint64_t>(8, 61));
   if (seed != 55) check_symmetries(seed);
 }
