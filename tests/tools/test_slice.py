@@ -510,7 +510,7 @@ class Networks(ToolTest):
         net.write(self.path("p.h5"))
         self.problem(name="single.h5")
         for message, *args in (
-                ("--u symmetry: symmetries left out: ", "--u", "symmetry", "--train", "positions.Pos"),
+                ("--u symmetry: there is no symmetry with these trained blocks", "--u", "symmetry", "--train", "embedding.E"),
                 ("--normalise gauge: a canonical gauge is known for a single attention layer under squared loss alone; found another network", "--normalise", "gauge"),
                 ("--u-blocks nix: unknown parameter block 'nix'; the model has 33, the nearest: ", "--u-blocks", "nix"),
                 ("--u-blocks blocks.*,head.*: head.* is not trained; add it to --train", "--train", "blocks.*", "--u-blocks", "blocks.*,head.*"),
