@@ -154,10 +154,10 @@ class Equations {
 
   /// Adds to equations for (width + 1) x cols, or `rows` of them, what is free: columns N on the left,
   /// directions U on the right.
-  void free(Index first, const Dense& N, const Dense& U, Index rows, Index cols, Index below = 0) {
-    if (N.cols() > 0) system_.add(first, N, system_.unknown(N.cols(), cols, kUnseen), identity(cols), below);
+  void free(Index first, const Dense& N, const Dense& U, Index rows, Index cols) {
+    if (N.cols() > 0) system_.add(first, N, system_.unknown(N.cols(), cols, kUnseen), identity(cols));
     if (U.cols() > 0)
-      system_.add(first, identity(rows), system_.unknown(rows, U.cols(), kUnseen), U.transpose(), below);
+      system_.add(first, identity(rows), system_.unknown(rows, U.cols(), kUnseen), U.transpose());
   }
   void free(Index first, Index e, Index cols) {
     free(first, annihilating(e), unseen(e), edge(e).shape.width + 1, cols);
@@ -182,7 +182,8 @@ class Equations {
   void propagate_unseen(const GraphStep& step) {
     const GraphEdge& out = edge(step.out);
     for (const Index in : step.in) {
-      at(unseen_, in) = intersection(unseen(in), unseen_before(step, in, unseen(step.out)));
+      const Dense whole = unseen_before(step, in, unseen(step.out));
+      at(unseen_, in) = intersection(unseen(in), whole);
       const GraphEdge& from = edge(in);
       std::vector<Dense>& alone = at(unseen_alone_, in);
       const Index shift = step.layer.type == "class-token" ? 1 : 0;
@@ -196,11 +197,10 @@ class Equations {
         const auto to = static_cast<std::size_t>(read.empty() ? l + shift : 0);
         if (!read.empty() && read[static_cast<std::size_t>(l)] == 0) continue;
         const std::vector<Dense>& behind = unseen_alone_[static_cast<std::size_t>(step.out)];
-        const Dense& U = to < behind.size() && step.layer.type != "attention" && step.layer.type != "patches"
-                             ? behind[to]
-                             : unseen(step.out);
+        const bool by_position =
+            to < behind.size() && step.layer.type != "attention" && step.layer.type != "patches";
         Dense& V = alone[static_cast<std::size_t>(l)];
-        V = intersection(V, unseen_before(step, in, U));
+        V = intersection(V, by_position ? unseen_before(step, in, behind[to]) : whole);
       }
     }
   }
@@ -539,18 +539,27 @@ class Equations {
     free(own, zero(1, 0), unseen(step.out), 1, D);
   }
 
-  /// The same change on both sides; where rows are made 0 no shift.
+  /// Whether a row that is needed is 0 whatever the input: one that is masked, or the pool of a sample
+  /// without a real token.
+  bool has_zero_row(const GraphStep& step) const {
+    const GraphEdge &from = edge(step.in.front()), &out = edge(step.out);
+    const auto each = static_cast<std::size_t>(from.shape.tokens / out.shape.tokens);
+    for (std::size_t row = 0; row < out.needed.size() && !from.mask.empty(); ++row) {
+      const auto first = from.mask.begin() + static_cast<std::ptrdiff_t>(row * each);
+      if (out.needed[row] != 0 && std::count(first, first + static_cast<std::ptrdiff_t>(each), 0) ==
+                                      static_cast<std::ptrdiff_t>(each))
+        return true;
+    }
+    return false;
+  }
+
+  /// The same change on both sides; where rows are made 0 no shift. makes_zero: of single rows.
   void write_same(const GraphStep& step, bool makes_zero) {
     const Index in = step.in.front(), D = edge(in).shape.width, first = system_.equations(D + 1, D);
     system_.add(first, identity(D + 1), change(in), identity(D));
     system_.add(first, -identity(D + 1), change(step.out), identity(D));
     free(first, makes_zero ? annihilating(in) : annihilating(step.out), unseen(step.out), D + 1, D);
-    if (!makes_zero) return;
-    const GraphEdge& out = edge(step.out);
-    bool any = false;
-    for (std::size_t row = 0; row < out.mask.size(); ++row)
-      any = any || (out.needed[row] != 0 && out.mask[row] == 0);
-    if (!any) return;
+    if (!has_zero_row(step)) return;
     const Index shift = system_.equations(1, D);
     system_.add(shift, row_of(D + 1, D).transpose(), change(step.out), identity(D));
     free(shift, zero(1, 0), unseen(step.out), 1, D);
@@ -597,6 +606,8 @@ class Equations {
     bool softmax() const { return spec.kernel == KernelKind::softmax; }
     /// Whether every output that matters sees one key alone, whose weight is then 1.
     bool one_token() const { return softmax() && most_keys == 1; }
+    /// Whether the weights of every row that matters do: not those of a sample without a real token.
+    bool sum_to_one() const { return softmax() && least_keys > 0; }
     void count_keys() {
       const GraphEdge &x = equations.edge(in), &out = equations.edge(step.out);
       const Index n = spec.tokens;
@@ -607,6 +618,7 @@ class Equations {
         for (Index key = start; key < end; ++key)
           keys += x.mask.empty() || x.mask[static_cast<std::size_t>(key)] != 0 ? 1 : 0;
         most_keys = std::max(most_keys, keys);
+        least_keys = std::min(least_keys, keys);
       }
     }
     Index group_of(Index h) const { return h / (spec.heads / spec.kv_heads()); }
@@ -702,8 +714,8 @@ class Equations {
         const UnknownMatrix Z = system.unknown(Nv.cols(), d, kUnseen);
         Dense place = zero(H * d + 1, d + 1);
         place.middleRows(h * d, d).leftCols(d).setIdentity();
-        if (softmax()) {
-          place(H * d, d) = 1;  // rows of weights sum to 1
+        if (sum_to_one()) {
+          place(H * d, d) = 1;
         } else {
           const Index shift = system.equations(1, d);
           system.add(shift, row_of(d + 1, d).transpose(), change[2][g], identity(d));
@@ -718,7 +730,7 @@ class Equations {
         const Dense slice = place.leftCols(d);
         system.add(first, slice, moved(block[3], d, O, h), identity(O));
         system.add(first, -slice * W, top_of(equations.change(step.out), O), identity(O));
-        const Dense seen = softmax() ? Nv : with_zero_row(without_constant(Nv));
+        const Dense seen = sum_to_one() ? Nv : with_zero_row(without_constant(Nv));
         if (seen.cols() == 0) continue;
         Dense more(N.rows(), N.cols() + seen.cols());
         Dense here = zero(H * d + 1, d + 1);
@@ -820,7 +832,7 @@ class Equations {
     Equations& equations;
     const GraphStep& step;
     AttentionSpec spec;
-    Index in = 0, most_keys = 0;
+    Index in = 0, most_keys = 0, least_keys = std::numeric_limits<Index>::max();
     std::vector<const ParameterLayout::Entry*> block;
     std::vector<Dense> weights[3], shifts[3], annihilating[3], unseen[3];
     std::vector<Dense> turns;
@@ -880,8 +892,7 @@ bool has_always_active(const NetworkGraph& graph) {
   return false;
 }
 
-}  // namespace
-
+/// How many unknowns the equations have, multipliers not counted.
 Index symmetry_unknowns(const ModelPoint<double>& point) {
   const NetworkGraph graph = network_steps(point.model->architecture());
   double count = static_cast<double>(point.theta_size());
@@ -896,8 +907,6 @@ Index symmetry_unknowns(const ModelPoint<double>& point) {
     }
   return static_cast<Index>(std::min(count, 1e15));
 }
-
-namespace {
 
 constexpr double kMostActivations = 1 << 26;  // numbers: half a gigabyte
 

@@ -9,11 +9,8 @@
 
 namespace basin {
 
-/// Most unknowns of the equations, by default: a singular value decomposition of a second.
+/// Most unknowns of the equations, multipliers not counted, by default: some tenths of a second.
 inline constexpr Index kMostSymmetryUnknowns = 1000;
-
-/// How many unknowns the equations have.
-Index symmetry_unknowns(const ModelPoint<double>& point);
 
 /// All directions of the trained blocks along which later layers take back what earlier ones change, whatever
 /// the data, and those that these data do not see. An activation x may change by x A + c, the same A and c in

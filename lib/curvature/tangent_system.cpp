@@ -27,7 +27,7 @@ Index TangentSystem::equations(Index rows, Index cols) {
 }
 
 void TangentSystem::add(Index first, const Vectors<double>& L, const UnknownMatrix& X,
-                        const Vectors<double>& R, Index below) {
+                        const Vectors<double>& R) {
   if (X.first < 0) return;
   const Index cols = R.cols();
   for (Index i = 0; i < L.rows(); ++i)
@@ -35,7 +35,7 @@ void TangentSystem::add(Index first, const Vectors<double>& L, const UnknownMatr
       if (L(i, a) == 0) continue;
       for (Index b = 0; b < R.rows(); ++b)
         for (Index j = 0; j < cols; ++j)
-          if (R(b, j) != 0) add(first + (below + i) * cols + j, L(i, a) * R(b, j), X, a, b);
+          if (R(b, j) != 0) add(first + i * cols + j, L(i, a) * R(b, j), X, a, b);
     }
 }
 

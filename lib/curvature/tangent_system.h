@@ -27,9 +27,8 @@ class TangentSystem {
 
   /// rows x cols equations, to be filled by add; the number of the first.
   Index equations(Index rows, Index cols);
-  /// Adds L X R to the equations of so many columns from `first` on, or below row `below` of them.
-  void add(Index first, const Vectors<double>& L, const UnknownMatrix& X, const Vectors<double>& R,
-           Index below = 0);
+  /// Adds L X R, rows x cols, to the equations from `first` on.
+  void add(Index first, const Vectors<double>& L, const UnknownMatrix& X, const Vectors<double>& R);
   /// Adds factor X(row, col) to equation `number`.
   void add(Index number, double factor, const UnknownMatrix& X, Index row, Index col);
 

@@ -112,3 +112,25 @@ TEST_CASE("symmetries of many random networks") {
   const auto seed = GENERATE(range<std::uint64_t>(8, 61));
   if (seed != 55) check_symmetries(seed);
 }
+
+TEST_CASE("a sample without a real token gives zeros, which no shift moves") {
+  Index tried = 0;
+  for (std::uint64_t seed = 0; seed < 40 && tried < 3; ++seed) {
+    RandomNetwork network = random_network(seed);
+    if (network.description.find(R"("by": "mean")") == std::string::npos) continue;
+    ++tried;
+    ModelPoint<double>& p = network.point;
+    const std::size_t n = static_cast<std::size_t>(p.model->architecture().input.tokens);
+    auto data = std::make_shared<Data<double>>(*p.data);
+    data->mask.assign(data->ids.size(), 1);
+    std::fill_n(data->mask.begin(), n, std::uint8_t{0});
+    p.data = data;
+    CAPTURE(seed, network.description);
+    const std::optional<Symmetries> found = network_symmetries(p, 4000);
+    REQUIRE(found);
+    const Vectors<double> Jt = seen_jacobian(p), T = tangents(*found);
+    CHECK(found->modes() > 0);
+    CHECK((Jt.transpose() * T).norm() <= 1e-12 * Jt.norm());
+  }
+  CHECK(tried == 3);
+}

@@ -243,20 +243,18 @@ class Maker {
     const bool one_layer = at.single_attention().has_value();
     Direction d;
     if (one_layer) d = of(flat_direction(at.point, random), "symmetry: the loss is constant along it");
-    if (const Symmetries straight(at.parameters().theta_size(), constant_symmetries(at.point));
-        !one_layer && straight.modes() > 0) {  // shifts, which change nothing however long they are
-      Vectors<double> noise(straight.parameters(), 1), inside(straight.parameters(), 1);
+    const auto within = [&](const Symmetries& space, const std::string& origin) {
+      Vectors<double> noise(space.parameters(), 1), inside(space.parameters(), 1);
       random.fill_normal(noise);
-      straight.project(noise, inside);
-      d = of(inside.col(0), "symmetry: weights move together, the loss is constant along it");
-    }
-    if (d.vector.size() == 0 || d.vector.norm() == 0) {
-      const Index P = at.parameters().theta_size();
-      Vectors<double> noise(P, 1), inside(P, 1);
-      random.fill_normal(noise);
-      symmetries.project(noise, inside);
-      d = of(inside.col(0), "symmetry: flat to first order only");
-    }
+      space.project(noise, inside);
+      return of(inside.col(0), origin);
+    };
+    if (!one_layer)  // shifts, which change nothing however long they are
+      if (const Symmetries straight(symmetries.parameters(), constant_symmetries(at.point));
+          straight.modes() > 0)
+        d = within(straight, "symmetry: weights move together, the loss is constant along it");
+    if (d.vector.size() == 0 || d.vector.norm() == 0)
+      d = within(symmetries, "symmetry: flat to first order only");
     d.vector *= at.point.theta().norm() / d.vector.norm();
     return d;
   }

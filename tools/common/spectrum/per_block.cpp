@@ -168,13 +168,11 @@ void compare_densities(PerBlock& of) {
 
 std::string per_block_verdict(const PerBlock& of, const Stationarity* point) {
   const std::vector<SpectrumResults>& all = of.results;
-  const auto by = [](auto&& less) { return less; };
-  const auto sharpest =
-      std::max_element(all.begin(), all.end(),
-                       by([](const auto& a, const auto& b) { return a.largest.value < b.largest.value; }));
-  const auto steepest =
-      std::min_element(all.begin(), all.end(),
-                       by([](const auto& a, const auto& b) { return a.smallest.value < b.smallest.value; }));
+  const auto sharpest = std::max_element(
+      all.begin(), all.end(), [](const auto& a, const auto& b) { return a.largest.value < b.largest.value; });
+  const auto steepest = std::min_element(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return a.smallest.value < b.smallest.value;
+  });
   std::vector<double> values;
   for (const SpectrumResults& r : all) values.push_back(r.largest.value);
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
