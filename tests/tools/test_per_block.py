@@ -64,6 +64,8 @@ class PerBlock(ToolTest):
             rows = table(self.path("r.h5"))
             sharpest = names_of(rows)[rows["largest"].argmax()]
             self.assertTrue(said.startswith(f"of the {len(places) - 1} blocks of the Hessian, {sharpest} is the sharpest: "), said)
+            times = float(said.partition(" times the median")[0].rpartition(" ")[2])
+            self.assertAlmostEqual(times, rows["largest"].max() / np.median(rows["largest"]), delta=0.006 * times)
             with h5py.File(self.path("r.h5")) as file:
                 self.assertEqual(file["entry"].attrs["default"], "per_block")
                 self.assertEqual(set(file["entry/per_block/spectra"]), set(names_of(rows)))

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "basin/linalg/errors.h"
+#include "basin/linalg/statistics.h"
 #include "basin/problem/encoding.h"
 #include "common/command/tensors.h"
 #include "common/spectrum/file.h"
@@ -175,9 +176,8 @@ std::string per_block_verdict(const PerBlock& of, const Stationarity* point) {
   });
   std::vector<double> values;
   for (const SpectrumResults& r : all) values.push_back(r.largest.value);
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
-                   values.end());
-  const double median = values[values.size() / 2];
+  std::sort(values.begin(), values.end());
+  const double median = quantile(values, 0.5);
   SpectrumResults whole = all.front();
   whole.block.clear();
   const std::string matrix = matrix_title(whole, all.front().removed);
