@@ -3,19 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
-#include "basin/curvature/network_graph.h"
 #include "basin/curvature/tangent_system.h"
-#include "basin/linalg/dense.h"
-#include "basin/network/attention_spec.h"
+#include "basin/curvature/visibility.h"
 #include "basin/network/layer_types.h"
-#include "basin/network/rotary.h"
 
 namespace basin {
 namespace {
-
-using Dense = Vectors<double>;
 
 /// Groups of unknowns, in the order in which families are counted.
 enum Group { kUnseen, kKeys, kScores, kValues, kHidden, kNorms, kStream, kGroups };
@@ -24,127 +18,35 @@ constexpr std::array<const char*, kGroups> kNames = {"not seen",        "key bia
                                                      "hidden units",    "norm and its readers",
                                                      "residual stream"};
 
-Dense identity(Index n) {
-  return Dense::Identity(n, n);
-}
-Dense zero(Index rows, Index cols) {
-  return Dense::Zero(rows, cols);
-}
-Dense stacked(const Dense& above, const Dense& below) {
-  if (above.cols() == 0) return zero(above.rows() + below.rows(), 0);
-  Dense both(above.rows() + below.rows(), above.cols());
-  both << above, below;
-  return both;
-}
-/// The span of the columns, orthonormal.
-Dense span_of(const Dense& A) {
-  const SingularPairs svd = singular_pairs(A);
-  Index rank = 0;
-  while (rank < svd.values.size() && svd.values[rank] > 1e-10 * svd.values[0] && svd.values[rank] > 0) ++rank;
-  return svd.left.leftCols(rank);
-}
-Dense span_or_none(const Dense& A) {
-  return A.cols() == 0 ? A : span_of(A);
-}
-/// What is left of the columns outside the span of U (orthonormal columns).
-Dense outside(const Dense& A, const Dense& U) {
-  return A - U * (U.transpose() * A);
-}
-/// {v : v^T W in the span of U}, orthonormal columns.
-Dense preimage(const Dense& W, const Dense& U) {
-  return null_space(outside(W.transpose(), U), W.norm());
-}
-Dense intersection(const Dense& a, const Dense& b) {
-  const Index n = a.rows();
-  if (a.cols() == n) return b;
-  if (b.cols() == n) return a;
-  return null_space(stacked(identity(n) - a * a.transpose(), identity(n) - b * b.transpose()), 1);
-}
-Dense coordinates(Index n, const std::vector<Index>& which) {
-  Dense all = zero(n, static_cast<Index>(which.size()));
-  for (std::size_t k = 0; k < which.size(); ++k) all(which[k], static_cast<Index>(k)) = 1;
-  return all;
-}
-/// Which coordinate directions are in the span.
-std::vector<Index> coordinates_in(const Dense& U) {
-  std::vector<Index> which;
-  for (Index i = 0; i < U.rows() && U.cols() > 0; ++i)
-    if (1 - U.row(i).squaredNorm() <= 1e-10) which.push_back(i);
-  return which;
-}
-
-/// {(u; w) : x u + w = 0 for every row x that is needed}, orthonormal columns of width + 1; with `ones` false
-/// {u : x u = 0}. Features count by their own size.
-Dense annihilators(const Matrix<double>& x, const Mask& needed, bool ones = true) {
-  const auto rows = static_cast<Index>(std::count(needed.begin(), needed.end(), 1));
-  const Index width = x.cols() + (ones ? 1 : 0);
-  Dense all = zero(std::max(rows, width), width);
-  Index to = 0;
-  for (Index row = 0; row < x.rows(); ++row)
-    if (needed[static_cast<std::size_t>(row)] != 0) {
-      all.row(to).head(x.cols()) = x.row(row);
-      if (ones) all(to, x.cols()) = 1;
-      ++to;
-    }
-  Vector<double> sizes = all.colwise().norm();
-  for (double& size : sizes)
-    if (size == 0) size = 1;
-  all.array().rowwise() /= sizes.transpose().array();
-  Dense N = null_space(triangular_factor(all));
-  N.array().colwise() /= sizes.array();
-  return span_or_none(N);
-}
-
 /// The equations of one network at one point.
 class Equations {
  public:
-  /// outputs_unseen: changes of the outputs in its span do not count.
-  Equations(const ModelPoint<double>& point, const NetworkGraph& graph, const Dense& outputs_unseen)
-      : point_(point), graph_(graph) {
-    system_.unknown(1, point.theta_size(), kUnseen);
-    for (const GraphEdge& e : graph.edges) {
-      unseen_.push_back(identity(e.shape.width));
-      unseen_alone_.emplace_back(static_cast<std::size_t>(e.shape.tokens), identity(e.shape.width));
-    }
-    at(unseen_, graph.output) = outputs_unseen;
-    for (Dense& alone : at(unseen_alone_, graph.output)) alone = outputs_unseen;
-    for (std::size_t s = graph.steps.size(); s-- > 0;) propagate_unseen(graph.steps[s]);
+  explicit Equations(const Visibility& visibility)
+      : seen_(visibility), point_(visibility.point()), graph_(visibility.graph()) {
+    system_.unknown(1, point_.theta_size(), kUnseen);
     groups_of_edges();
-    for (std::size_t e = 0; e < graph.edges.size(); ++e) {
-      const GraphEdge& edge = graph.edges[e];
-      const Index D = edge.shape.width;
-      annihilators_.push_back(annihilators(edge.x, edge.needed));
+    for (std::size_t e = 0; e < graph_.edges.size(); ++e) {
+      const Index D = graph_.edges[e].shape.width;
       changes_.push_back(e == 0 ? UnknownMatrix{-1, D + 1, D} : system_.unknown(D + 1, D, groups_[e]));
     }
-    for (const GraphStep& step : graph.steps) write(step);
-    const Index D = edge(graph.output).shape.width, first = system_.equations(D + 1, D);
-    system_.add(first, identity(D + 1), change(graph.output), identity(D));
-    free(first, graph.output, D);
+    for (const GraphStep& step : graph_.steps) write(step);
+    const Index D = edge(graph_.output).shape.width, first = system_.equations(D + 1, D);
+    system_.add(first, identity(D + 1), change(graph_.output), identity(D));
+    free(first, graph_.output, D);
   }
 
   const TangentSystem& system() const { return system_; }
 
  private:
-  template <class T>
-  static T& at(std::vector<T>& of, Index e) {
-    return of[static_cast<std::size_t>(e)];
-  }
-  const GraphEdge& edge(Index e) const { return graph_.edges[static_cast<std::size_t>(e)]; }
+  const GraphEdge& edge(Index e) const { return seen_.edge(e); }
   const UnknownMatrix& change(Index e) const { return changes_[static_cast<std::size_t>(e)]; }
-  const Dense& unseen(Index e) const { return unseen_[static_cast<std::size_t>(e)]; }
-  const Dense& annihilating(Index e) const { return annihilators_[static_cast<std::size_t>(e)]; }
-
-  // Blocks of a step.
+  const Dense& unseen(Index e) const { return seen_.unseen(e); }
+  const Dense& annihilating(Index e) const { return seen_.annihilating(e); }
   const ParameterLayout::Entry* find(const GraphStep& step, const std::string& name) const {
-    for (const ParameterBlock& block : own_blocks(step.layer, edge(step.in.front()).shape))
-      if (block.name == name) return &point_.parameters().find(full_name(step, block));
-    return nullptr;
+    return seen_.find(step, name);
   }
-  /// The values of slice h, seen as rows x cols; of a block that is absent these values.
   Dense value(const ParameterLayout::Entry* e, Index rows, Index cols, Index h = 0, double absent = 0) const {
-    if (e == nullptr) return Dense::Constant(rows, cols, absent);
-    const double* data = point_.weights.data() + e->offset + h * rows * cols;
-    return Eigen::Map<const Matrix<double>>(data, rows, cols);
+    return seen_.value(e, rows, cols, h, absent);
   }
   static UnknownMatrix moved(const ParameterLayout::Entry* e, Index rows, Index cols, Index h = 0,
                              bool transposed = false) {
@@ -163,64 +65,16 @@ class Equations {
     free(first, annihilating(e), unseen(e), edge(e).shape.width + 1, cols);
   }
 
-  /// What of input `in` is not seen where U of the output is not.
-  Dense unseen_before(const GraphStep& step, Index in, const Dense& U) {
-    if (step.kind == GraphStep::Kind::add) return U;
-    const Index D = edge(in).shape.width;
-    const std::string& type = step.layer.type;
-    if (step.kind == GraphStep::Kind::multiply || type == "activation")
-      return coordinates(D, coordinates_in(U));
-    if (U.cols() == U.rows()) return identity(D);  // nothing is seen behind it
-    if (type == "linear") return preimage(linear_weights(step), U);
-    if (type == "layer-norm") return Dense::Constant(D, 1, 1 / std::sqrt(static_cast<double>(D)));
-    if (type == "attention") return Attention(*this, step).unseen_inputs;
-    if (type == "positions" || type == "class-token" || type == "mask-rows" || type == "pool") return U;
-    return zero(D, 0);
-  }
-
-  /// Of all rows, and of the rows of each position alone: a pool may read one of them.
-  void propagate_unseen(const GraphStep& step) {
-    const GraphEdge& out = edge(step.out);
-    for (const Index in : step.in) {
-      const Dense whole = unseen_before(step, in, unseen(step.out));
-      at(unseen_, in) = intersection(unseen(in), whole);
-      const GraphEdge& from = edge(in);
-      std::vector<Dense>& alone = at(unseen_alone_, in);
-      const Index shift = step.layer.type == "class-token" ? 1 : 0;
-      Mask read;
-      if (step.layer.type == "pool") {
-        const Mask rows = layer_type("pool").needs(step.layer, from.shape, from.mask, out.needed);
-        read.assign(static_cast<std::size_t>(from.shape.tokens), 0);
-        for (std::size_t row = 0; row < rows.size(); ++row) read[row % read.size()] |= rows[row];
-      }
-      for (Index l = 0; l < from.shape.tokens; ++l) {
-        const auto to = static_cast<std::size_t>(read.empty() ? l + shift : 0);
-        if (!read.empty() && read[static_cast<std::size_t>(l)] == 0) continue;
-        const std::vector<Dense>& behind = unseen_alone_[static_cast<std::size_t>(step.out)];
-        const bool by_position =
-            to < behind.size() && step.layer.type != "attention" && step.layer.type != "patches";
-        Dense& V = alone[static_cast<std::size_t>(l)];
-        V = intersection(V, by_position ? unseen_before(step, in, behind[to]) : whole);
-      }
-    }
-  }
-
   /// Which family the change of each edge belongs to: by the steps around it.
   void groups_of_edges() {
     groups_.assign(graph_.edges.size(), kStream);
     for (const GraphStep& step : graph_.steps) {
       const bool hidden = step.kind == GraphStep::Kind::multiply || step.layer.type == "activation";
       if (hidden)
-        for (const Index e : step.in) at(groups_, e) = kHidden;
-      if (hidden) at(groups_, step.out) = kHidden;
-      if (step.layer.type.ends_with("norm")) at(groups_, step.out) = kNorms;
+        for (const Index e : step.in) groups_[static_cast<std::size_t>(e)] = kHidden;
+      if (hidden) groups_[static_cast<std::size_t>(step.out)] = kHidden;
+      if (step.layer.type.ends_with("norm")) groups_[static_cast<std::size_t>(step.out)] = kNorms;
     }
-  }
-
-  Dense linear_weights(const GraphStep& step) const {
-    const Index D = edge(step.in.front()).shape.width, O = edge(step.out).shape.width;
-    const bool tied = !option<std::string>(step.layer, "weight.tied").empty();
-    return tied ? Dense(value(find(step, "W"), O, D).transpose()) : value(find(step, "W"), D, O);
   }
 
   void write(const GraphStep& step) {
@@ -267,10 +121,10 @@ class Equations {
 
   void write_linear(const GraphStep& step) {
     const Index in = step.in.front(), D = edge(in).shape.width, O = edge(step.out).shape.width;
-    const bool tied = !option<std::string>(step.layer, "weight.tied").empty();
+    const bool tied = Visibility::is_tied(step);
     const ParameterLayout::Entry *W = find(step, "W"), *b = find(step, "b");
     const Index first = system_.equations(D + 1, O);
-    add_affine(first, change(in), linear_weights(step), moved(W, D, O, 0, tied), value(b, 1, O),
+    add_affine(first, change(in), seen_.linear_weights(step), moved(W, D, O, 0, tied), value(b, 1, O),
                moved(b, 1, O), change(step.out));
     free(first, annihilating(in), unseen(step.out), D + 1, O);
     if (!behind_relu(step.out)) return;
@@ -482,7 +336,7 @@ class Equations {
         from << values[t].row(k), t == 0 ? 1.0 : 0.0;
         system_.add(first, -to * from, change(step.out), identity(D));
         if (has_input) {
-          const Dense& U = unseen_alone_[static_cast<std::size_t>(step.out)][static_cast<std::size_t>(k)];
+          const Dense& U = seen_.unseen_alone(step.out, k);
           if (U.cols() > 0) system_.add(first, to, system_.unknown(1, U.cols(), kUnseen), U.transpose());
           Dense shift = zero(1, D + 1);
           shift(0, D) = 1;
@@ -539,27 +393,13 @@ class Equations {
     free(own, zero(1, 0), unseen(step.out), 1, D);
   }
 
-  /// Whether a row that is needed is 0 whatever the input: one that is masked, or the pool of a sample
-  /// without a real token.
-  bool has_zero_row(const GraphStep& step) const {
-    const GraphEdge &from = edge(step.in.front()), &out = edge(step.out);
-    const auto each = static_cast<std::size_t>(from.shape.tokens / out.shape.tokens);
-    for (std::size_t row = 0; row < out.needed.size() && !from.mask.empty(); ++row) {
-      const auto first = from.mask.begin() + static_cast<std::ptrdiff_t>(row * each);
-      if (out.needed[row] != 0 && std::count(first, first + static_cast<std::ptrdiff_t>(each), 0) ==
-                                      static_cast<std::ptrdiff_t>(each))
-        return true;
-    }
-    return false;
-  }
-
   /// The same change on both sides; where rows are made 0 no shift. makes_zero: of single rows.
   void write_same(const GraphStep& step, bool makes_zero) {
     const Index in = step.in.front(), D = edge(in).shape.width, first = system_.equations(D + 1, D);
     system_.add(first, identity(D + 1), change(in), identity(D));
     system_.add(first, -identity(D + 1), change(step.out), identity(D));
     free(first, makes_zero ? annihilating(in) : annihilating(step.out), unseen(step.out), D + 1, D);
-    if (!has_zero_row(step)) return;
+    if (!seen_.has_zero_row(step)) return;
     const Index shift = system_.equations(1, D);
     system_.add(shift, row_of(D + 1, D).transpose(), change(step.out), identity(D));
     free(shift, zero(1, 0), unseen(step.out), 1, D);
@@ -580,147 +420,45 @@ class Equations {
                     identity(block.size()));
     }
   }
-
   /// Scores and values of the heads: what queries, keys and values may change by.
   struct Attention {
     Attention(Equations& all, const GraphStep& of)
-        : equations(all), step(of), spec(attention_spec(of.layer, all.edge(of.in.front()).shape)) {
-      const Index D = spec.embedding, d = spec.head_dim, G = spec.kv_heads();
-      in = of.in.front();
-      count_keys();
-      for (const char* name : {"W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O"})
-        block.push_back(all.find(of, name));
-      for (Index which = 0; which < 3; ++which)
-        for (Index h = 0; h < (which == 0 ? spec.heads : G); ++h) {
-          const Dense W = all.value(block[which], D, d, h), b = all.value(block[4 + which], 1, d, h);
-          weights[which].push_back(W);
-          shifts[which].push_back(b);
-          Matrix<double> y = all.edge(in).x * W;
-          y.rowwise() += b.row(0);
-          annihilating[which].push_back(annihilators(y, all.edge(in).needed));
-        }
-      find_turns();
-      find_unseen();
-    }
-
-    bool softmax() const { return spec.kernel == KernelKind::softmax; }
-    /// Whether every output that matters sees one key alone, whose weight is then 1.
-    bool one_token() const { return softmax() && most_keys == 1; }
-    /// Whether the weights of every row that matters do: not those of a sample without a real token.
-    bool sum_to_one() const { return softmax() && least_keys > 0; }
-    void count_keys() {
-      const GraphEdge &x = equations.edge(in), &out = equations.edge(step.out);
-      const Index n = spec.tokens;
-      for (Index row = 0; row < x.x.rows(); ++row) {
-        if (out.needed[static_cast<std::size_t>(row)] == 0) continue;
-        const Index start = row / n * n, end = spec.options.causal ? row + 1 : start + n;
-        Index keys = 0;
-        for (Index key = start; key < end; ++key)
-          keys += x.mask.empty() || x.mask[static_cast<std::size_t>(key)] != 0 ? 1 : 0;
-        most_keys = std::max(most_keys, keys);
-        least_keys = std::min(least_keys, keys);
-      }
-    }
-    Index group_of(Index h) const { return h / (spec.heads / spec.kv_heads()); }
-    /// The part of the annihilators without a constant.
-    static Dense without_constant(const Dense& N) {
-      const Index d = N.rows() - 1;
-      if (N.cols() == 0) return zero(d, 0);
-      return span_or_none(N * null_space(N.bottomRows(1), 1)).topRows(d);
-    }
-
-    /// R_t for the distances of tokens: q_i R_t k_j^T with t = i - j.
-    void find_turns() {
-      const Index d = spec.head_dim;
-      const Rotary& rotary = spec.options.rotary;
-      if (rotary.dimensions == 0) {
-        turns.push_back(identity(d));
-        return;
-      }
-      const RotaryTurns<double> turn(rotary, spec.tokens);
-      const Index most = std::min<Index>(spec.tokens, 2 * d + 2);
-      for (Index t = 0; t < most; ++t) {
-        Matrix<double> rows = Matrix<double>::Zero(spec.tokens * d, d);  // unit row k at token t, for each k
-        for (Index k = 0; k < d; ++k) rows(k * spec.tokens + t, k) = 1;
-        turn.turn(tile(rows));
-        Dense R(d, d);
-        for (Index k = 0; k < d; ++k) R.row(k) = rows.row(k * spec.tokens + t);
-        turns.push_back(R);
-        if (t > 0 && !spec.options.causal) turns.emplace_back(R.transpose());
-      }
-    }
-
-    /// Directions of queries, keys and values that no output sees.
-    void find_unseen() {
-      const Index d = spec.head_dim, D = spec.embedding, G = spec.kv_heads();
-      const bool rotary = turns.size() > 1;
-      const Dense& U = equations.unseen(step.out);
-      Dense all_in = identity(D);
-      std::vector<Dense> of_keys(static_cast<std::size_t>(G), identity(d)), of_values = of_keys;
-      for (Index h = 0; h < spec.heads; ++h) {
-        const auto g = static_cast<std::size_t>(group_of(h));
-        const auto k = static_cast<std::size_t>(h);
-        const Dense &Nq = annihilating[0][k], &Nk = annihilating[1][g];
-        Dense queries = identity(d), keys = identity(d);
-        if (!one_token())
-          for (const Dense& R : turns) {
-            // q + s a: a R k must not tell keys apart;  k + s a: q R a must be 0
-            const Dense constant = rotary ? without_constant(Nk) : span_or_none(Nk.topRows(d));
-            queries = intersection(queries, span_or_none(R * constant));
-            keys = intersection(keys, span_or_none(R.transpose() * without_constant(Nq)));
-          }
-        if (!softmax()) queries = keys = rotary ? zero(d, 0) : same_for_both(Nq, Nk);
-        unseen[0].push_back(queries);
-        of_keys[g] = intersection(of_keys[g], keys);
-        of_values[g] = intersection(of_values[g], preimage(equations.value(block[3], d, spec.outputs, h), U));
-      }
-      unseen[1] = of_keys;
-      unseen[2] = of_values;
-      for (std::size_t which = 0; which < 3; ++which)
-        for (std::size_t h = 0; h < weights[which].size(); ++h)
-          all_in = intersection(all_in, preimage(weights[which][h], unseen[which][h]));
-      unseen_inputs = all_in;
-    }
-    /// Directions that queries and keys annihilate to the same constant: |q - k| does not see them.
-    static Dense same_for_both(const Dense& Nq, const Dense& Nk) {
-      return span_or_none(intersection(span_or_none(Nq), span_or_none(Nk)).topRows(Nq.rows() - 1));
-    }
-
+        : equations(all), step(of), see(all.seen_.attention(of)), spec(see.spec), in(see.in) {}
     void write() {
       TangentSystem& system = equations.system_;
       const Index D = spec.embedding, d = spec.head_dim, H = spec.heads, O = spec.outputs;
       std::vector<UnknownMatrix> change[3];
       for (std::size_t which = 0; which < 3; ++which)
-        for (std::size_t h = 0; h < weights[which].size(); ++h) {
+        for (std::size_t h = 0; h < see.weights[which].size(); ++h) {
           const UnknownMatrix G = system.unknown(d + 1, d, which == 2 ? kValues : kScores);
           if (which == 1) system.regroup_last_row(G, kKeys);
           change[which].push_back(G);
           const Index first = system.equations(D + 1, d);
           const auto place = static_cast<Index>(h);
-          equations.add_affine(first, equations.change(in), weights[which][h],
-                               moved(block[which], D, d, place), shifts[which][h],
-                               moved(block[4 + which], 1, d, place), G);
-          equations.free(first, equations.annihilating(in), unseen[which][h], D + 1, d);
+          equations.add_affine(first, equations.change(in), see.weights[which][h],
+                               moved(see.block[which], D, d, place), see.shifts[which][h],
+                               moved(see.block[4 + which], 1, d, place), G);
+          equations.free(first, equations.annihilating(in), see.unseen[which][h], D + 1, d);
         }
       const Index first = system.equations(H * d + 1, O);
       Dense N = zero(H * d + 1, 0);
       for (Index h = 0; h < H; ++h) {
-        const auto k = static_cast<std::size_t>(h), g = static_cast<std::size_t>(group_of(h));
+        const auto k = static_cast<std::size_t>(h), g = static_cast<std::size_t>(see.group_of(h));
         UnknownMatrix scale;  // of what the head gives
-        if (!one_token()) scale = write_scores(change[0][k], change[1][g], k, g);
-        const Dense W = equations.value(block[3], d, O, h);
+        if (!see.one_token()) scale = write_scores(change[0][k], change[1][g], k, g);
+        const Dense W = equations.value(see.block[3], d, O, h);
         // the values' change as it counts: G + N_v Z
-        const Dense& Nv = annihilating[2][g];
+        const Dense& Nv = see.annihilating[2][g];
         const UnknownMatrix Z = system.unknown(Nv.cols(), d, kUnseen);
         Dense place = zero(H * d + 1, d + 1);
         place.middleRows(h * d, d).leftCols(d).setIdentity();
-        if (sum_to_one()) {
+        if (see.sum_to_one()) {
           place(H * d, d) = 1;
         } else {
           const Index shift = system.equations(1, d);
           system.add(shift, row_of(d + 1, d).transpose(), change[2][g], identity(d));
           if (Nv.cols() > 0) system.add(shift, Nv.bottomRows(1), Z, identity(d));
-          equations.free(shift, zero(1, 0), unseen[2][g], 1, d);
+          equations.free(shift, zero(1, 0), see.unseen[2][g], 1, d);
         }
         system.add(first, place, change[2][g], W);
         if (Nv.cols() > 0) system.add(first, place * Nv, Z, W);
@@ -728,9 +466,9 @@ class Equations {
           for (Index j = 0; j < O; ++j)
             if (W(i, j) != 0) system.add(first + (h * d + i) * O + j, W(i, j), scale, 0, 0);
         const Dense slice = place.leftCols(d);
-        system.add(first, slice, moved(block[3], d, O, h), identity(O));
+        system.add(first, slice, moved(see.block[3], d, O, h), identity(O));
         system.add(first, -slice * W, top_of(equations.change(step.out), O), identity(O));
-        const Dense seen = sum_to_one() ? Nv : with_zero_row(without_constant(Nv));
+        const Dense seen = see.sum_to_one() ? Nv : with_zero_row(without_constant(Nv));
         if (seen.cols() == 0) continue;
         Dense more(N.rows(), N.cols() + seen.cols());
         Dense here = zero(H * d + 1, d + 1);
@@ -740,8 +478,8 @@ class Equations {
         more.rightCols(seen.cols()) = here * seen;
         N = more;
       }
-      const Dense last = row_of(H * d + 1, H * d), b = equations.value(block[7], 1, O);
-      system.add(first, last, moved(block[7], 1, O), identity(O));
+      const Dense last = row_of(H * d + 1, H * d), b = equations.value(see.block[7], 1, O);
+      system.add(first, last, moved(see.block[7], 1, O), identity(O));
       Dense from(1, O + 1);
       from << b, 1.0;
       system.add(first, -last * from, equations.change(step.out), identity(O));
@@ -759,9 +497,9 @@ class Equations {
                                std::size_t g) {
       TangentSystem& system = equations.system_;
       const Index d = spec.head_dim;
-      const Dense &Nq = annihilating[0][head], &Nk = annihilating[1][g];
-      if (softmax()) {
-        for (const Dense& R : turns) {
+      const Dense &Nq = see.annihilating[0][head], &Nk = see.annihilating[1][g];
+      if (see.softmax()) {
+        for (const Dense& R : see.turns) {
           // [q 1] [A_q R + R A_k^T, R c_k; c_q R, .] [k 1]^T: what is not constant over keys
           const Index first = system.equations(d + 1, d);
           system.add(first, identity(d + 1), q, R);
@@ -770,12 +508,12 @@ class Equations {
               for (Index a = 0; a < d; ++a)
                 if (R(i, a) != 0) system.add(first + i * d + j, R(i, a), k, j, a);
           // on the left what annihilates queries, on the right what keys annihilate to a constant
-          equations.free(first, Nq, turns.size() > 1 ? without_constant(Nk) : span_or_none(Nk.topRows(d)),
-                         d + 1, d);
+          equations.free(first, Nq, see.rotary() ? without_constant(Nk) : span_or_none(Nk.topRows(d)), d + 1,
+                         d);
         }
-        if (turns.size() > 1) {  // and R c_k, which is constant over keys without turns alone
+        if (see.rotary()) {  // and R c_k, which is constant over keys without turns alone
           const UnknownMatrix same = system.unknown(d, 1, kUnseen);
-          for (const Dense& R : turns) {
+          for (const Dense& R : see.turns) {
             const Index first = system.equations(d, 1);
             for (Index i = 0; i < d; ++i) {
               for (Index a = 0; a < d; ++a)
@@ -796,7 +534,7 @@ class Equations {
       Dense of_q = zero(n, Nq.cols()), of_k = zero(n, Nk.cols());
       if (Nq.cols() > 0) of_q.topRows(d) = Nq.topRows(d), of_q.bottomRows(1) = Nq.bottomRows(1);
       if (Nk.cols() > 0) of_k.middleRows(d, d) = Nk.topRows(d), of_k.bottomRows(1) = Nk.bottomRows(1);
-      for (const Dense& R : turns) {
+      for (const Dense& R : see.turns) {
         const Index first = system.equations(n, n);
         const auto put = [&](const UnknownMatrix& X, Index row, Index col, Index at_row, Index at_col,
                              double factor) {
@@ -831,23 +569,18 @@ class Equations {
 
     Equations& equations;
     const GraphStep& step;
-    AttentionSpec spec;
-    Index in = 0, most_keys = 0, least_keys = std::numeric_limits<Index>::max();
-    std::vector<const ParameterLayout::Entry*> block;
-    std::vector<Dense> weights[3], shifts[3], annihilating[3], unseen[3];
-    std::vector<Dense> turns;
-    Dense unseen_inputs;
+    const AttentionVisibility& see;
+    const AttentionSpec& spec;
+    Index in;
   };
 
+  const Visibility& seen_;
   const ModelPoint<double>& point_;
   const NetworkGraph& graph_;
   TangentSystem system_;
-  std::vector<Dense> unseen_, annihilators_;      // of each edge
-  std::vector<std::vector<Dense>> unseen_alone_;  // of the rows of each position
   std::vector<UnknownMatrix> changes_;
   std::vector<int> groups_;
 };
-
 /// Directions in theta of the solutions in which the unknowns of later groups are 0.
 Dense directions_up_to(const TangentSystem& system, const Dense& solutions, int group, Index P) {
   std::vector<Index> later;
@@ -927,15 +660,17 @@ std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point, In
   const Index P = point.theta_size(), C = point.model->network().output().width;
   std::vector<Symmetries::Named> families;
   Dense basis(P, 0);
+  Visibility seen(point, graph, zero(C, 0));
   {
-    const Equations exact(point, graph, zero(C, 0));
+    const Equations exact(seen);
     const Dense solutions = exact.system().solutions();
     for (int group = 0; group < kGroups; ++group)
       add_family(kNames[static_cast<std::size_t>(group)],
                  directions_up_to(exact.system(), solutions, group, P), P, basis, families);
   }
   if (point.model->loss().facts().centred) {
-    const Equations centred(point, graph, Dense::Constant(C, 1, 1 / std::sqrt(static_cast<double>(C))));
+    seen.look_from(Dense::Constant(C, 1, 1 / std::sqrt(static_cast<double>(C))));
+    const Equations centred(seen);
     add_family("class shift", centred.system().solutions().topRows(P), P, basis, families);
   }
   return Symmetries(

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <Eigen/QR>
-
+#include "basin/curvature/subspaces.h"
 #include "basin/linalg/dense.h"
 
 namespace basin {
@@ -49,42 +48,6 @@ Vectors<double> TangentSystem::solutions() const {
   for (Index i = 0; i < M.rows(); ++i)
     if (const double length = M.row(i).stableNorm(); length > 0) M.row(i) /= length;
   return null_basis(M.rows() > M.cols() ? triangular_factor(M) : M);
-}
-
-namespace {
-
-using PivotedQR = Eigen::ColPivHouseholderQR<Vectors<double>>;
-
-/// Diagonal entries descend, but for rounding.
-Index rank_of(const PivotedQR& qr, double least) {
-  const Index most = std::min(qr.rows(), qr.cols());
-  Index rank = 0;
-  while (rank < most && std::abs(qr.matrixR()(rank, rank)) > least) ++rank;
-  return rank;
-}
-
-}  // namespace
-
-Vectors<double> null_basis(const Vectors<double>& A, double scale) {
-  const Index n = A.cols();
-  if (A.rows() == 0 || n == 0) return Vectors<double>::Identity(n, n);
-  const PivotedQR qr(A.transpose());
-  const Index rank = rank_of(qr, 1e-10 * (scale > 0 ? scale : std::abs(qr.matrixR()(0, 0))));
-  Vectors<double> basis = Vectors<double>::Zero(n, n - rank);
-  if (rank == n) return basis;
-  basis.bottomRows(n - rank).setIdentity();
-  basis.applyOnTheLeft(qr.householderQ());
-  return basis;
-}
-
-Vectors<double> range_basis(const Vectors<double>& A, double least) {
-  if (A.rows() == 0 || A.cols() == 0) return Vectors<double>(A.rows(), 0);
-  const PivotedQR qr(A);
-  const Index rank = rank_of(qr, least);
-  Vectors<double> basis = Vectors<double>::Identity(A.rows(), rank);
-  if (rank == 0) return basis;
-  basis.applyOnTheLeft(qr.householderQ());
-  return basis;
 }
 
 }  // namespace basin

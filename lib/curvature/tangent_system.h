@@ -47,11 +47,4 @@ class TangentSystem {
   Index equations_ = 0;
 };
 
-/// {x : A x = 0}, orthonormal columns, by a pivoted QR decomposition of A^T, which takes a tenth of the time
-/// of singular values: diagonal entries up to 1e-10 of `scale` are zeros; 0: of the first one.
-Vectors<double> null_basis(const Vectors<double>& A, double scale = 0);
-
-/// The span of the columns, orthonormal, in the same way: entries up to `least` are zeros.
-Vectors<double> range_basis(const Vectors<double>& A, double least);
-
 }  // namespace basin
