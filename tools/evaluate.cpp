@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "basin/curvature/self_check.h"
 #include "basin/linalg/errors.h"
 #include "basin/linalg/memory.h"
 #include "basin/linalg/random.h"
@@ -131,13 +132,14 @@ struct Evaluation {
   Vectors<double> JV, GV, HV, JtU;
   double accuracy = std::nan("");  ///< where targets are labels
   Index kinks = 0;
+  std::optional<SelfCheck> self_check = {};
   Rounding rounding = {std::nan(""), std::nan(""), std::nan(""), {}};  ///< measured in double precision only
 };
 
 template <class S>
-Evaluation evaluate(const Setup& setup, std::size_t memory, bool outputs, const Vectors<double>& V,
+Evaluation evaluate(const Setup& setup, const Command& command, bool outputs, const Vectors<double>& V,
                     const Vectors<double>& U) {
-  const Linearization<S> at(setup.point.cast<S>(), {.memory = memory});
+  const Linearization<S> at(setup.point.cast<S>(), {.memory = command.memory()});
   Evaluation e = {static_cast<double>(at.loss()), {}, at.gradient().template cast<double>(), {}, {}, {}, {}};
   if (outputs) e.outputs = at.outputs().template cast<double>();
   const auto product = [&](auto multiply, const Vectors<double>& in, Index rows, Vectors<double>& result) {
@@ -148,7 +150,10 @@ Evaluation evaluate(const Setup& setup, std::size_t memory, bool outputs, const 
   };
   if (labelled(*setup.point.data)) e.accuracy = accuracy(at, *setup.point.data);
   e.kinks = at.kinks();
-  if constexpr (std::is_same_v<S, double>) e.rounding = rounding_at(at, *setup.theory);
+  if constexpr (std::is_same_v<S, double>) {
+    e.rounding = rounding_at(at, *setup.theory);
+    if (command.get<bool>("self-check")) e.self_check = self_check(at, command.seed());
+  }
   if (outputs) product(&Linearization<S>::jvp, V, at.output_size(), e.JV);
   product(&Linearization<S>::gauss_newton, V, at.theta_size(), e.GV);
   product(&Linearization<S>::hessian, V, at.theta_size(), e.HV);
@@ -171,6 +176,9 @@ void add_options(Command& command) {
        "the checkpoint that the problem came from, in its name and shape")  //
       ("random", po::value<Index>()->default_value(0)->value_name("K"),
        "K standard normal directions and cotangents, where none are given")  //
+      ("self-check", po::bool_switch(),
+       "test the second derivatives of this network here: along tangents t of its symmetries g . t = 0 and "
+       "H t = -(D t)^T g, D t the derivative of t; exit code 1 where they fail")  //
       ("outputs", po::bool_switch(),
        "write outputs, J v and random cotangents even where they are large (more than 2^25 numbers)");
   add_model_options(command);
@@ -231,6 +239,28 @@ void write_products(Command& command, hdf5::Writer& file, const Evaluation& at, 
   }
 }
 
+/// What the test by symmetries gave, in words and as numbers; whether it holds.
+bool report_self_check(Command& command, hdf5::Writer& file, const SelfCheck& check) {
+  if (check.tangents == 0) {
+    command.say("self-check: nothing to test, as no symmetry of the trained blocks is known here");
+    return true;
+  }
+  std::string families;
+  for (const auto& [name, count] : check.families)
+    families += (families.empty() ? "" : ", ") + name + " " + std::to_string(count);
+  const std::string found = "along a random combination of " + std::to_string(check.tangents) +
+                            " tangents of symmetries |H t + (D t)^T g| is " + number(check.identity, 2) +
+                            " and |g . t| " + number(check.orthogonality, 2) +
+                            ", both relative; rounding explains at most " + number(SelfCheck::kTolerance, 2);
+  command.say((check.holds() ? "self-check passed: " : "self-check FAILED: ") + found + " (" + families +
+              ")");
+  const std::string group = "/entry/evaluation/self_check/";
+  file.write(group + "tangents", std::int64_t{check.tangents});
+  file.write(group + "identity", check.identity);
+  file.write(group + "orthogonality", check.orthogonality);
+  return check.holds();
+}
+
 /// Gradient and products once more, one array a block or tensor.
 void write_by_tensor(hdf5::Writer& file, const NamedVectors& names, const Evaluation& at) {
   const std::string group = "/entry/evaluation/by_tensor/";
@@ -259,8 +289,10 @@ void body(Command& command) {
                                 : Vectors<double>(m, 0);
 
   const bool single = command.single_precision();
-  const Evaluation at = single ? evaluate<float>(setup, command.memory(), outputs, V, U)
-                               : evaluate<double>(setup, command.memory(), outputs, V, U);
+  if (single && command.get<bool>("self-check"))
+    throw InputError("--self-check: is a test of double precision, not with --precision float");
+  const Evaluation at = single ? evaluate<float>(setup, command, outputs, V, U)
+                               : evaluate<double>(setup, command, outputs, V, U);
   command.say("loss f = " + text(at.loss, at.rounding.loss, 8) +
               ", |gradient| = " + text(at.gradient.stableNorm(), at.rounding.gradient, 6) +
               (std::isnan(at.accuracy) ? "" : ", accuracy " + number(at.accuracy, 4) + " %") +
@@ -279,7 +311,9 @@ void body(Command& command) {
   write_products(command, file, at, V, U);
   if (command.get<bool>("by-tensor")) write_by_tensor(file, names, at);
   write_frame(file, command, setup, kIntroduction.name, "Loss, gradient and products", "evaluation");
+  const bool holds = !at.self_check || report_self_check(command, file, *at.self_check);
   file.commit();
+  if (!holds) throw WorkError("--self-check failed: see above");
 }
 
 }  // namespace

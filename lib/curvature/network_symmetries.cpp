@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "basin/curvature/tangent_projector.h"
 #include "basin/curvature/tangent_system.h"
 #include "basin/curvature/visibility.h"
 #include "basin/network/layer_types.h"
@@ -676,6 +677,35 @@ std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point, In
   return Symmetries(
       P, std::move(families),
       has_always_active(graph) ? "what units of ReLU that are active in every row may add" : "");
+}
+
+std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point) {
+  if (activations(point) > kMostActivations) return std::nullopt;
+  const NetworkGraph graph = network_graph(point);
+  for (const GraphEdge& e : graph.edges)
+    if (!e.x.allFinite()) return std::nullopt;
+  const Index C = point.model->network().output().width;
+  Visibility seen(point, graph, zero(C, 0));
+  std::vector<SeenMap> maps = seen_maps(seen);
+  if (point.model->loss().facts().centred) {
+    seen.look_from(Dense::Constant(C, 1, 1 / std::sqrt(static_cast<double>(C))));
+    std::vector<SeenMap> all = seen_maps(seen);
+    for (SeenMap& map : all) {
+      map.class_shifts = map.dimension();
+      for (const SeenMap& exact : maps)
+        if (exact.W.offset == map.W.offset && exact.b.offset == map.b.offset &&
+            exact.W.entry == map.W.entry && exact.b.entry == map.b.entry)
+          map.class_shifts -= exact.dimension();
+    }
+    maps = std::move(all);
+  }
+  std::vector<TangentGenerator> generators = network_generators(seen, false);
+  std::vector<Symmetries::Named> families;
+  families.push_back({"", std::make_unique<TangentFamily>(point, std::move(maps), std::move(generators))});
+  return Symmetries(
+      point.theta_size(), std::move(families),
+      std::string("symmetries that are none of the known families") +
+          (has_always_active(graph) ? ", as units of ReLU that are active in every row may have" : ""));
 }
 
 }  // namespace basin

@@ -31,4 +31,12 @@ inline constexpr Index kMostSymmetryUnknowns = 1000;
 std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point,
                                              Index most_unknowns = kMostSymmetryUnknowns);
 
+/// The same of a network of any size, from the families that are known (curvature/network_generators.h):
+/// gauges of heads, gains and shifts with what reads them, units of ReLU and gates, rotation, scale and
+/// shifts of streams, key biases, class shifts, what is not seen. Combinations of families that only together
+/// leave frozen or tied blocks as they are, and what MATHEMATICS.md lists, are not among them: left_out says
+/// so. Takes one pass over the data and as long as some dozen products with T, the map from the coefficients.
+/// Nothing where the activations are too many or not finite. Throws WorkError as TangentFamily.
+std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point);
+
 }  // namespace basin

@@ -15,14 +15,15 @@ Index Symmetries::modes() const {
 
 std::vector<std::pair<std::string, Index>> Symmetries::table() const {
   std::vector<std::pair<std::string, Index>> rows;
-  for (const Named& f : families_) {
-    const auto same =
-        std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == f.name; });
-    if (same == rows.end())
-      rows.emplace_back(f.name, f.family->dimension());
-    else
-      same->second += f.family->dimension();
-  }
+  for (const Named& f : families_)
+    for (const auto& [name, count] : f.family->table(f.name)) {
+      const auto same =
+          std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == name; });
+      if (same == rows.end())
+        rows.emplace_back(name, count);
+      else
+        same->second += count;
+    }
   return rows;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "basin/network/parameters.h"
@@ -28,6 +29,10 @@ class SymmetryFamily {
  public:
   virtual ~SymmetryFamily() = default;
   virtual Index dimension() const = 0;
+  /// What it is made of: its own name, of a family of families theirs.
+  virtual std::vector<std::pair<std::string, Index>> table(const std::string& name) const {
+    return {{name, dimension()}};
+  }
   /// out += P v; both of length P. Safe to call from several threads.
   virtual void add_projection(const double* v, double* out) const = 0;
 };

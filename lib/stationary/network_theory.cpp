@@ -13,10 +13,11 @@ namespace basin {
 
 Symmetries NetworkTheory::symmetries(const ModelPoint<double>& point) const {
   if (std::optional<Symmetries> all = network_symmetries(point)) return std::move(*all);
+  if (std::optional<Symmetries> large = known_symmetries(point)) return std::move(*large);
   std::vector<Symmetries::Named> known = constant_symmetries(point);
   const std::string others = known.empty() ? "those" : "others";
   return {point.theta_size(), std::move(known),
-          others + " of this network, which is too large to look for them"};
+          others + " of this network, whose activations are too many, or not finite, to look for them"};
 }
 
 std::optional<Index> NetworkTheory::generic_modes(const ModelPoint<double>& /*point*/) const {

@@ -22,8 +22,8 @@ class NetworkTheory {
   explicit NetworkTheory(const ModelPoint<double>& usual) : usual_weights_(usual.weights) {}
   virtual ~NetworkTheory() = default;
 
-  /// Directions along which the loss stays what it is. Of any network: network_symmetries, or of a large one
-  /// constant_symmetries; that there may be others `left_out` says, and those count as zero modes.
+  /// Directions along which the loss stays what it is. Of any network: network_symmetries, of a large one
+  /// known_symmetries; that there may be others `left_out` says, and those count as zero modes.
   virtual Symmetries symmetries(const ModelPoint<double>& point) const;
 
   /// How many there are at generic weights, where theory says; nothing if not.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <iostream>
 #include <sstream>
 
 #include "basin/curvature/network_graph.h"
@@ -133,4 +134,26 @@ TEST_CASE("a sample without a real token gives zeros, which no shift moves") {
     CHECK((Jt.transpose() * T).norm() <= 1e-12 * Jt.norm());
   }
   CHECK(tried == 3);
+}
+
+TEST_CASE("probe families", "[.probe]") {
+  for (std::uint64_t seed = 0; seed < 61; ++seed) {
+    const RandomNetwork network = random_network(seed);
+    const ModelPoint<double>& p = network.point;
+    const std::optional<Symmetries> exact = network_symmetries(p, 4000);
+    std::optional<Symmetries> known;
+    try {
+      known = known_symmetries(p);
+    } catch (const std::exception& e) {
+      std::cout << seed << " " << e.what() << " of " << exact->modes() << "\n" << network.description << std::endl;
+      continue;
+    }
+    const Vectors<double> T = tangents(*known);
+    Vectors<double> in(T.rows(), T.cols());
+    exact->project(T, in);
+    std::cout << seed << (exact->modes() == known->modes() ? "  " : " !") << exact->modes() << " " << known->modes()
+              << " trace " << T.trace() << " outside " << (T - in).norm() << " sym " << (T - T.transpose()).norm() << std::endl;
+    if (exact->modes() != known->modes() || (T - in).norm() > 1e-8)
+      std::cout << "   " << table(*exact) << "\n   " << table(*known) << "\n" << network.description << std::endl;
+  }
 }

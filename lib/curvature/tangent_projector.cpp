@@ -1,0 +1,235 @@
+#include "basin/curvature/tangent_projector.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "basin/linalg/dense.h"
+#include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
+
+namespace basin {
+namespace {
+
+constexpr double kTolerance = 1e-9;    // of conjugate gradients, relative to the right-hand side
+constexpr double kRounding = 1e-15;    // relative to what that is a projection of
+constexpr double kNegligible = 1e-20;  // squares
+constexpr Index kMostSteps = 5000, kPatience = 200;
+constexpr double kTooMuch = 1e-6;
+constexpr Index kMostCombinations = 100;
+constexpr int kRefinements = 4;
+constexpr double kMovesNothing = 1e-9, kNothingLeft = 1e-9;  // each part of a random c is about 1
+
+/// L and R of a term with what is not seen of its target left out on the right.
+struct Sides {
+  Dense L, R;
+};
+
+}  // namespace
+
+TangentFamily::TangentFamily(const ModelPoint<double>& point, std::vector<SeenMap> maps,
+                             std::vector<TangentGenerator> generators)
+    : model_(point.model),
+      weights_(point.weights),
+      maps_(std::move(maps)),
+      generators_(std::move(generators)) {
+  precondition();
+  find_combinations();
+}
+
+/// Coordinates of each X in which the sums of L^T L and of R R^T are diagonal: T^T T of a gauge then is, too.
+/// Coordinates that move nothing are left out.
+void TangentFamily::precondition() {
+  using Kind = TangentMatrices::Kind;
+  std::vector<double> diagonal;
+  std::vector<TangentGenerator> kept;
+  for (TangentGenerator& g : generators_) {
+    TangentMatrices& X = g.X;
+    const Index p = X.rows, q = X.cols;
+    std::vector<Sides> sides;
+    Dense left = zero(p, p), right = zero(q, q);
+    double whole = 0;  // what it could move if all were seen
+    for (const TangentTerm& t : g.terms) {
+      Dense L = product_of(t.left, weights_), R = product_of(t.right, weights_);
+      if (L.size() == 0) L = identity(t.x_transposed ? q : p);
+      if (R.size() == 0) R = identity(t.x_transposed ? p : q);
+      whole += L.squaredNorm() * R.squaredNorm();
+      for (const SeenMap& map : maps_)
+        if (map.U.cols() > 0 && !t.target.transposed)
+          for (const WeightSlice& s : {map.W, map.b})
+            if (s.trained() && s.offset == t.target.offset && s.rows == t.target.rows)
+              R = outside(R.transpose(), map.U).transpose().eval();
+      L *= t.sign;
+      if (t.x_transposed)
+        sides.push_back({R.transpose(), L.transpose()});
+      else
+        sides.push_back({L, R});
+      left += sides.back().L.transpose() * sides.back().L *
+              (sides.back().R.squaredNorm() / static_cast<double>(q));
+      right += sides.back().R * sides.back().R.transpose() *
+               (sides.back().L.squaredNorm() / static_cast<double>(p));
+    }
+    const auto turned = [](const Dense& basis, const Dense& gram) {
+      if (basis.cols() == 0) return basis;
+      return Dense(basis * symmetric_eigen(basis.transpose() * gram * basis, true).vectors);
+    };
+    if (X.kind == Kind::all) X.left = turned(X.left, left), X.right = turned(X.right, right);
+    if (X.kind == Kind::skew) X.left = turned(X.left, left + right);
+    // |T e|^2 for each coefficient, terms of different targets
+    std::vector<double> own(static_cast<std::size_t>(X.size()), 0.0);
+    for (const Sides& s : sides) {
+      if (X.kind == Kind::span) {
+        for (std::size_t k = 0; k < own.size(); ++k) own[k] += (s.L * X.basis[k] * s.R).squaredNorm();
+        continue;
+      }
+      const Vector<double> l = X.kind == Kind::diagonal
+                                   ? Vector<double>(s.L.colwise().squaredNorm())
+                                   : Vector<double>((s.L * X.left).colwise().squaredNorm());
+      const Dense& basis = X.kind == Kind::all ? X.right : X.left;
+      const Vector<double> r = X.kind == Kind::diagonal
+                                   ? Vector<double>(s.R.rowwise().squaredNorm())
+                                   : Vector<double>((basis.transpose() * s.R).rowwise().squaredNorm());
+      const Index cols = basis.cols();
+      for (std::size_t k = 0; k < own.size(); ++k) {
+        const Index at = X.which[k];
+        if (X.kind == Kind::diagonal) own[k] += l[at] * r[at];
+        if (X.kind == Kind::all) own[k] += l[at / cols] * r[at % cols];
+        if (X.kind == Kind::skew) own[k] += (l[at / cols] * r[at % cols] + l[at % cols] * r[at / cols]) / 2;
+      }
+    }
+    std::vector<Index> which;
+    std::vector<Dense> basis;
+    for (std::size_t k = 0; k < own.size(); ++k) {
+      if (own[k] <= kNegligible * whole) continue;
+      diagonal.push_back(own[k]);
+      if (X.kind == Kind::span)
+        basis.push_back(X.basis[k]);
+      else
+        which.push_back(X.which[k]);
+    }
+    X.which = which, X.basis = basis;
+    if (X.size() > 0) kept.push_back(std::move(g));
+  }
+  generators_ = std::move(kept);
+  Index first = 0;
+  for (const TangentGenerator& g : generators_) first_.push_back(first), first += g.size();
+  diagonal_ = Eigen::Map<const Vector<double>>(diagonal.data(), static_cast<Index>(diagonal.size()));
+}
+
+void TangentFamily::remove_unseen(Vector<double>& v) const {
+  for (const SeenMap& map : maps_) map.add(-map.unseen_part(map.read(v)), v);
+}
+
+Vector<double> TangentFamily::apply(const Vector<double>& c) const {
+  Vector<double> v = Vector<double>::Zero(parameters().weight_count());
+  for (std::size_t k = 0; k < generators_.size(); ++k) generators_[k].add(weights_, c.data() + first_[k], v);
+  remove_unseen(v);
+  return v;
+}
+
+Vector<double> TangentFamily::transposed(const Vector<double>& v) const {
+  Vector<double> c(size());
+  for (std::size_t k = 0; k < generators_.size(); ++k)
+    generators_[k].transposed(weights_, v, c.data() + first_[k]);
+  return c;
+}
+
+Vector<double> TangentFamily::solve(const Vector<double>& right, double of) const {
+  Vector<double> c = Vector<double>::Zero(size()), r = right;
+  const auto length = [&](const Vector<double>& x) {
+    return std::sqrt((x.array().square() / diagonal_.array()).sum());
+  };
+  const double wanted = std::max(kTolerance * length(right), kRounding * of);
+  Vector<double> z = r.cwiseQuotient(diagonal_), p = z, best = c;
+  double rz = r.dot(z), least = length(r);
+  Index since = 0;  // the least: rounding ends convergence, or combinations that move nothing
+  for (Index step = 0; rz > 0 && least > wanted && since < kPatience; ++step, ++since) {
+    if (step == kMostSteps) break;
+    const Vector<double> Ap = transposed(apply(p));
+    const double a = rz / p.dot(Ap);
+    if (!std::isfinite(a)) break;
+    c += a * p;
+    r -= a * Ap;
+    if (const double now = length(r); now < least) {
+      if (now < 0.5 * least) since = 0;
+      least = now;
+      best = c;
+    }
+    z = r.cwiseQuotient(diagonal_);
+    const double next = r.dot(z);
+    p = z + (next / rz) * p;
+    rz = next;
+  }
+  if (least > kTooMuch * std::max(length(right), of))
+    throw WorkError("symmetries: conjugate gradients did not converge");
+  return best;
+}
+
+/// c - (T^T T)^+ T^T T c of a random c is a combination that moves nothing.
+void TangentFamily::find_combinations() {
+  if (size() == 0) return;
+  Random random(0, "symmetries");
+  Vectors<double> found(size(), 0);  // orthonormal in the inner product of the preconditioner
+  const auto length = [&](const Vector<double>& c) { return std::sqrt(c.dot(diagonal_.cwiseProduct(c))); };
+  const auto remove_found = [&](Vector<double>& c) {
+    for (int pass = 0; pass < 2; ++pass)
+      for (Index k = 0; k < found.cols(); ++k)
+        c -= found.col(k) * found.col(k).dot(diagonal_.cwiseProduct(c));
+  };
+  for (; combinations_ < kMostCombinations; ++combinations_) {
+    Vector<double> c(size());
+    random.fill_normal(c);
+    c = c.cwiseQuotient(diagonal_.cwiseSqrt());
+    remove_found(c);
+    double moves = 1;  // what a unit of it moves
+    for (int pass = 0; pass < kRefinements && moves > kMovesNothing; ++pass) {
+      const Vector<double> moved = apply(c);
+      c -= solve(transposed(moved), std::max(moved.norm(), length(c)));
+      remove_found(c);
+      const double left = length(c);
+      if (left <= kNothingLeft) return;
+      moves = apply(c).norm() / left;
+    }
+    if (moves > kMovesNothing) return;
+    found.conservativeResize(Eigen::NoChange, found.cols() + 1);
+    found.rightCols(1) = c / length(c);
+  }
+  throw WorkError("symmetries: more than " + std::to_string(kMostCombinations) + " combinations are zero");
+}
+
+Index TangentFamily::dimension() const {
+  Index sum = size() - combinations_;
+  for (const SeenMap& map : maps_) sum += map.dimension();
+  return sum;
+}
+
+std::vector<std::pair<std::string, Index>> TangentFamily::table(const std::string&) const {
+  std::vector<std::pair<std::string, Index>> rows;
+  const auto add = [&](const std::string& name, Index count) {
+    const auto same = std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == name; });
+    if (same == rows.end())
+      rows.emplace_back(name, count);
+    else
+      same->second += count;
+  };
+  for (const SeenMap& map : maps_) {
+    add(map.family, map.dimension() - map.class_shifts);
+    if (map.class_shifts > 0) add("class shift", map.class_shifts);
+  }
+  for (const TangentGenerator& g : generators_) add(g.family, g.size());
+  if (combinations_ > 0) add("counted in two families", -combinations_);
+  return rows;
+}
+
+void TangentFamily::add_projection(const double* v, double* out) const {
+  Vector<double> theta = Eigen::Map<const Vector<double>>(v, parameters().theta_size());
+  Vector<double> all = Vector<double>::Zero(parameters().weight_count());
+  parameters().insert(theta, all);
+  Vector<double> rest = all;
+  remove_unseen(rest);
+  if (size() > 0)
+    for (int pass = 0; pass < 2; ++pass) rest -= apply(solve(transposed(rest), all.norm()));
+  Eigen::Map<Vector<double>>(out, parameters().theta_size()) +=
+      parameters().extract(Vector<double>(all - rest));
+}
+
+}  // namespace basin

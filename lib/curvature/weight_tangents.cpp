@@ -1,0 +1,214 @@
+#include "basin/curvature/weight_tangents.h"
+
+#include <cmath>
+
+namespace basin {
+namespace {
+
+using Multiplied = TangentFactor::Kind;
+
+Dense matrix_of(const TangentFactor& f, const Vector<double>& weights) {
+  if (f.kind == Multiplied::constant) return f.constant;
+  const Dense B = f.block.read(weights);
+  if (f.kind == Multiplied::block) return B;
+  const Vector<double> d = B.row(0).transpose();
+  return Dense((f.kind == Multiplied::diagonal ? d : Vector<double>(d.cwiseInverse())).asDiagonal());
+}
+
+/// F M, or with `transpose` F^T M.
+Dense multiply(const TangentFactor& f, const Vector<double>& weights, const Dense& M, bool transpose) {
+  if (f.kind == Multiplied::constant)
+    return transpose ? Dense(f.constant.transpose() * M) : Dense(f.constant * M);
+  const Dense B = f.block.read(weights);
+  if (f.kind == Multiplied::block) return transpose ? Dense(B.transpose() * M) : Dense(B * M);
+  const Vector<double> d = B.row(0).transpose();
+  if (f.kind == Multiplied::diagonal) return d.asDiagonal() * M;
+  return d.cwiseInverse().asDiagonal() * M;
+}
+
+/// The product of `factors` times M.
+Dense multiply_left(const std::vector<TangentFactor>& factors, const Vector<double>& weights, Dense M) {
+  for (auto f = factors.rbegin(); f != factors.rend(); ++f) M = multiply(*f, weights, M, false);
+  return M;
+}
+Dense multiply_left_transposed(const std::vector<TangentFactor>& factors, const Vector<double>& weights,
+                               Dense M) {
+  for (const TangentFactor& f : factors) M = multiply(f, weights, M, true);
+  return M;
+}
+/// M times the product of `factors`.
+Dense multiply_right(const std::vector<TangentFactor>& factors, const Vector<double>& weights, Dense M) {
+  for (const TangentFactor& f : factors) M = multiply(f, weights, M.transpose(), true).transpose().eval();
+  return M;
+}
+Dense multiply_right_transposed(const std::vector<TangentFactor>& factors, const Vector<double>& weights,
+                                Dense M) {
+  for (auto f = factors.rbegin(); f != factors.rend(); ++f)
+    M = multiply(*f, weights, M.transpose(), false).transpose().eval();
+  return M;
+}
+
+/// out += what a change of the factor by dF adds to <adjoint, F>.
+void add_factor_adjoint(const TangentFactor& f, const Vector<double>& weights, const Dense& adjoint,
+                        Vector<double>& out) {
+  if (f.kind == Multiplied::constant) return;
+  if (f.kind == Multiplied::block) return f.block.add(adjoint, out);
+  Dense row = adjoint.diagonal().transpose();
+  if (f.kind == Multiplied::inverse_diagonal) row.array() /= -f.block.read(weights).array().square();
+  f.block.add(row, out);
+}
+
+}  // namespace
+
+Dense product_of(const std::vector<TangentFactor>& factors, const Vector<double>& weights) {
+  if (factors.empty()) return {};
+  Dense M = matrix_of(factors.back(), weights);
+  for (auto f = factors.rbegin() + 1; f != factors.rend(); ++f) M = multiply(*f, weights, M, false);
+  return M;
+}
+
+Dense WeightSlice::read(const Vector<double>& weights) const {
+  using Stored = Eigen::Map<const Matrix<double>>;
+  const double* data = weights.data() + offset;
+  return transposed ? Dense(Stored(data, cols, rows).transpose()) : Dense(Stored(data, rows, cols));
+}
+
+void WeightSlice::add(const Dense& block, Vector<double>& weights) const {
+  using Stored = Eigen::Map<Matrix<double>>;
+  double* data = weights.data() + offset;
+  if (transposed)
+    Stored(data, cols, rows) += block.transpose();
+  else
+    Stored(data, rows, cols) += block;
+}
+
+TangentMatrices TangentMatrices::all_of(Index rows, Index cols) {
+  TangentMatrices X{.kind = Kind::all, .left = identity(rows), .right = identity(cols)};
+  X.rows = rows, X.cols = cols;
+  X.choose_all();
+  return X;
+}
+TangentMatrices TangentMatrices::skew_of(const Dense& basis) {
+  TangentMatrices X{.kind = Kind::skew, .left = basis, .right = {}};
+  X.rows = X.cols = basis.rows();
+  X.choose_all();
+  return X;
+}
+TangentMatrices TangentMatrices::diagonal_of(Index size) {
+  TangentMatrices X{.kind = Kind::diagonal, .left = {}, .right = {}};
+  X.rows = X.cols = size;
+  X.choose_all();
+  return X;
+}
+TangentMatrices TangentMatrices::span_of(std::vector<Dense> basis) {
+  TangentMatrices X{.kind = Kind::span, .left = {}, .right = {}};
+  X.rows = basis.empty() ? 0 : basis.front().rows();
+  X.cols = basis.empty() ? 0 : basis.front().cols();
+  X.basis = std::move(basis);
+  return X;
+}
+
+void TangentMatrices::choose_all() {
+  which.clear();
+  if (kind == Kind::diagonal)
+    for (Index i = 0; i < rows; ++i) which.push_back(i);
+  if (kind == Kind::all)
+    for (Index k = 0; k < left.cols() * right.cols(); ++k) which.push_back(k);
+  if (kind == Kind::skew)
+    for (Index i = 0; i < left.cols(); ++i)
+      for (Index j = i + 1; j < left.cols(); ++j) which.push_back(i * left.cols() + j);
+}
+
+Index TangentMatrices::size() const {
+  return static_cast<Index>(kind == Kind::span ? basis.size() : which.size());
+}
+
+Dense TangentMatrices::value(const double* c) const {
+  Dense X = zero(rows, cols);
+  if (kind == Kind::span) {
+    for (const Dense& B : basis) X += *c++ * B;
+    return X;
+  }
+  if (kind == Kind::diagonal) {
+    for (const Index i : which) X(i, i) = *c++;
+    return X;
+  }
+  const Index q = kind == Kind::all ? right.cols() : left.cols();
+  Dense C = zero(left.cols(), q);
+  for (const Index k : which) C(k / q, k % q) = *c++;
+  if (kind == Kind::all) return left * C * right.transpose();
+  const Dense S = (C - C.transpose()) / std::sqrt(2.0);
+  return left * S * left.transpose();
+}
+
+void TangentMatrices::transposed(const Dense& X, double* c) const {
+  if (kind == Kind::span) {
+    for (const Dense& B : basis) *c++ = B.cwiseProduct(X).sum();
+    return;
+  }
+  if (kind == Kind::diagonal) {
+    for (const Index i : which) *c++ = X(i, i);
+    return;
+  }
+  const Dense C =
+      kind == Kind::all ? Dense(left.transpose() * X * right) : Dense(left.transpose() * X * left);
+  const Index q = C.cols();
+  for (const Index k : which) {
+    const Index i = k / q, j = k % q;
+    *c++ = kind == Kind::all ? C(i, j) : (C(i, j) - C(j, i)) / std::sqrt(2.0);
+  }
+}
+
+void TangentGenerator::add(const Vector<double>& weights, const double* coefficients,
+                           Vector<double>& out) const {
+  const Dense M = X.value(coefficients), Mt = M.transpose();
+  for (const TangentTerm& t : terms)
+    t.target.add(
+        t.sign * multiply_right(t.right, weights, multiply_left(t.left, weights, t.x_transposed ? Mt : M)),
+        out);
+}
+
+void TangentGenerator::transposed(const Vector<double>& weights, const Vector<double>& v,
+                                  double* coefficients) const {
+  Dense sum = zero(X.rows, X.cols);
+  for (const TangentTerm& t : terms) {
+    const Dense M = multiply_right_transposed(t.right, weights,
+                                              multiply_left_transposed(t.left, weights, t.target.read(v)));
+    if (t.x_transposed)
+      sum += t.sign * M.transpose();
+    else
+      sum += t.sign * M;
+  }
+  X.transposed(sum, coefficients);
+}
+
+void TangentGenerator::add_derivative(const Vector<double>& weights, const double* coefficients,
+                                      const Vector<double>& g, Vector<double>& out) const {
+  const Dense M = X.value(coefficients), Mt = M.transpose();
+  for (const TangentTerm& t : terms) {
+    // sign <gamma, F_1 ... F_m X F_{m+1} ... F_n>, in each F
+    const Dense gamma = t.sign * t.target.read(g);
+    const Dense& inner = t.x_transposed ? Mt : M;
+    const Dense right = multiply_right(t.right, weights, inner), left = multiply_left(t.left, weights, inner);
+    for (std::size_t k = 0; k < t.left.size(); ++k) {
+      const std::vector<TangentFactor> before(t.left.begin(),
+                                              t.left.begin() + static_cast<std::ptrdiff_t>(k)),
+          behind(t.left.begin() + static_cast<std::ptrdiff_t>(k) + 1, t.left.end());
+      add_factor_adjoint(t.left[k], weights,
+                         multiply_left_transposed(before, weights, gamma) *
+                             multiply_left(behind, weights, right).transpose(),
+                         out);
+    }
+    for (std::size_t k = 0; k < t.right.size(); ++k) {
+      const std::vector<TangentFactor> before(t.right.begin(),
+                                              t.right.begin() + static_cast<std::ptrdiff_t>(k)),
+          behind(t.right.begin() + static_cast<std::ptrdiff_t>(k) + 1, t.right.end());
+      add_factor_adjoint(t.right[k], weights,
+                         multiply_right(before, weights, left).transpose() *
+                             multiply_right_transposed(behind, weights, gamma),
+                         out);
+    }
+  }
+}
+
+}  // namespace basin
