@@ -56,12 +56,12 @@ void Visibility::look_from(const Dense& outputs_unseen) {
   unseen_.clear();
   unseen_alone_.clear();
   for (const GraphEdge& e : graph_.edges) {
-    unseen_.push_back(identity(e.shape.width));
-    unseen_alone_.emplace_back(static_cast<std::size_t>(e.shape.tokens), identity(e.shape.width));
+    unseen_.push_back(std::make_shared<const Dense>(identity(e.shape.width)));
+    unseen_alone_.emplace_back(static_cast<std::size_t>(e.shape.tokens), unseen_.back());
   }
   const auto output = static_cast<std::size_t>(graph_.output);
-  unseen_[output] = outputs_unseen;
-  for (Dense& alone : unseen_alone_[output]) alone = outputs_unseen;
+  unseen_[output] = std::make_shared<const Dense>(outputs_unseen);
+  for (Shared& alone : unseen_alone_[output]) alone = unseen_[output];
   for (std::size_t s = graph_.steps.size(); s-- > 0;) propagate(graph_.steps[s]);
 }
 
@@ -185,10 +185,12 @@ Dense Visibility::unseen_before(const GraphStep& step, Index in, const Dense& U)
 void Visibility::propagate(const GraphStep& step) {
   const GraphEdge& out = edge(step.out);
   if (const auto a = attentions_.find(step.out); a != attentions_.end()) look_inside(step, a->second);
+  const Shared& behind_all = unseen_[static_cast<std::size_t>(step.out)];
   for (const Index in : step.in) {
-    const Dense whole = unseen_before(step, in, unseen(step.out));
-    Dense& of_all = unseen_[static_cast<std::size_t>(in)];
-    of_all = intersection(of_all, whole);
+    const auto whole = std::make_shared<const Dense>(unseen_before(step, in, *behind_all));
+    const Shared before_all = unseen_[static_cast<std::size_t>(in)];
+    const auto now_all = std::make_shared<const Dense>(intersection(*before_all, *whole));
+    unseen_[static_cast<std::size_t>(in)] = now_all;
     const GraphEdge& from = edge(in);
     const Index shift = step.layer.type == "class-token" ? 1 : 0;
     Mask read;
@@ -197,17 +199,24 @@ void Visibility::propagate(const GraphStep& step) {
       read.assign(static_cast<std::size_t>(from.shape.tokens), 0);
       for (std::size_t row = 0; row < rows.size(); ++row) read[row % read.size()] |= rows[row];
     }
+    const std::vector<Shared>& behind = unseen_alone_[static_cast<std::size_t>(step.out)];
+    Shared last_own, last_behind, last;  // most positions are like the one before, and like all
     for (Index l = 0; l < from.shape.tokens; ++l) {
       const auto to = static_cast<std::size_t>(read.empty() ? l + shift : 0);
       if (!read.empty() && read[static_cast<std::size_t>(l)] == 0) continue;
-      const std::vector<Dense>& behind = unseen_alone_[static_cast<std::size_t>(step.out)];
       const bool by_position =
           to < behind.size() && step.layer.type != "attention" && step.layer.type != "patches";
-      Dense& V = unseen_alone_[static_cast<std::size_t>(in)][static_cast<std::size_t>(l)];
-      // most positions are like all
-      const bool same = !by_position || (behind[to].cols() == unseen(step.out).cols() && read.empty() &&
-                                         step.layer.type != "class-token" && behind[to] == unseen(step.out));
-      V = intersection(V, same ? whole : unseen_before(step, in, behind[to]));
+      const Shared& is_behind = by_position ? behind[to] : behind_all;
+      Shared& own = unseen_alone_[static_cast<std::size_t>(in)][static_cast<std::size_t>(l)];
+      if (own != last_own || is_behind != last_behind) {
+        last_own = own, last_behind = is_behind;
+        if (own == before_all && is_behind == behind_all)
+          last = now_all;
+        else
+          last = std::make_shared<const Dense>(
+              intersection(*own, is_behind == behind_all ? *whole : unseen_before(step, in, *is_behind)));
+      }
+      own = last;
     }
   }
 }

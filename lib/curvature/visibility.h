@@ -3,6 +3,7 @@
 
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,10 +48,10 @@ class Visibility {
   const NetworkGraph& graph() const { return graph_; }
   const GraphEdge& edge(Index e) const { return graph_.edges[static_cast<std::size_t>(e)]; }
 
-  const Dense& unseen(Index e) const { return unseen_[static_cast<std::size_t>(e)]; }  ///< width x count
+  const Dense& unseen(Index e) const { return *unseen_[static_cast<std::size_t>(e)]; }  ///< width x count
   /// In the rows of one position alone: a pool may read one of them.
   const Dense& unseen_alone(Index e, Index position) const {
-    return unseen_alone_[static_cast<std::size_t>(e)][static_cast<std::size_t>(position)];
+    return *unseen_alone_[static_cast<std::size_t>(e)][static_cast<std::size_t>(position)];
   }
   const Dense& annihilating(Index e) const;  ///< (width + 1) x count
   const AttentionVisibility& attention(const GraphStep& step) const { return attentions_.at(step.out); }
@@ -74,8 +75,9 @@ class Visibility {
 
   const ModelPoint<double>& point_;
   const NetworkGraph& graph_;
-  std::vector<Dense> unseen_;                     // of each edge
-  std::vector<std::vector<Dense>> unseen_alone_;  // of the rows of each position
+  using Shared = std::shared_ptr<const Dense>;
+  std::vector<Shared> unseen_;                     // of each edge
+  std::vector<std::vector<Shared>> unseen_alone_;  // of the rows of each position: mostly the same
   mutable std::vector<std::optional<Dense>> annihilators_;
   std::map<Index, AttentionVisibility> attentions_;  // by the edge behind them
 };

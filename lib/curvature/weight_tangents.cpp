@@ -36,15 +36,25 @@ Dense multiply_left_transposed(const std::vector<TangentFactor>& factors, const 
   for (const TangentFactor& f : factors) M = multiply(f, weights, M, true);
   return M;
 }
+/// M F, or with `transpose` M F^T.
+Dense multiply_by(const TangentFactor& f, const Vector<double>& weights, const Dense& M, bool transpose) {
+  if (f.kind == Multiplied::constant)
+    return transpose ? Dense(M * f.constant.transpose()) : Dense(M * f.constant);
+  const Dense B = f.block.read(weights);
+  if (f.kind == Multiplied::block) return transpose ? Dense(M * B.transpose()) : Dense(M * B);
+  const Vector<double> d = B.row(0).transpose();
+  if (f.kind == Multiplied::diagonal) return M * d.asDiagonal();
+  return M * d.cwiseInverse().asDiagonal();
+}
+
 /// M times the product of `factors`.
 Dense multiply_right(const std::vector<TangentFactor>& factors, const Vector<double>& weights, Dense M) {
-  for (const TangentFactor& f : factors) M = multiply(f, weights, M.transpose(), true).transpose().eval();
+  for (const TangentFactor& f : factors) M = multiply_by(f, weights, M, false);
   return M;
 }
 Dense multiply_right_transposed(const std::vector<TangentFactor>& factors, const Vector<double>& weights,
                                 Dense M) {
-  for (auto f = factors.rbegin(); f != factors.rend(); ++f)
-    M = multiply(*f, weights, M.transpose(), false).transpose().eval();
+  for (auto f = factors.rbegin(); f != factors.rend(); ++f) M = multiply_by(*f, weights, M, true);
   return M;
 }
 
@@ -159,19 +169,45 @@ void TangentMatrices::transposed(const Dense& X, double* c) const {
   }
 }
 
+namespace {
+
+/// Of diagonal X: L X R where L or R is 1, and the diagonal of L^T V R^T, without products of matrices.
+Dense scaled(const TangentTerm& t, const Vector<double>& weights, const Vector<double>& diagonal) {
+  if (t.left.empty()) return diagonal.asDiagonal() * product_of(t.right, weights);
+  return product_of(t.left, weights) * diagonal.asDiagonal();
+}
+Vector<double> diagonal_of(const TangentTerm& t, const Vector<double>& weights, const Dense& V) {
+  if (t.left.empty()) return V.cwiseProduct(product_of(t.right, weights)).rowwise().sum();
+  return V.cwiseProduct(product_of(t.left, weights)).colwise().sum().transpose();
+}
+bool one_sided(const TangentTerm& t) {
+  return t.left.empty() != t.right.empty();
+}
+
+}  // namespace
+
 void TangentGenerator::add(const Vector<double>& weights, const double* coefficients,
                            Vector<double>& out) const {
   const Dense M = X.value(coefficients), Mt = M.transpose();
+  const bool diagonal = X.kind == TangentMatrices::Kind::diagonal;
   for (const TangentTerm& t : terms)
-    t.target.add(
-        t.sign * multiply_right(t.right, weights, multiply_left(t.left, weights, t.x_transposed ? Mt : M)),
-        out);
+    if (diagonal && one_sided(t))
+      t.target.add(t.sign * scaled(t, weights, M.diagonal()), out);
+    else
+      t.target.add(
+          t.sign * multiply_right(t.right, weights, multiply_left(t.left, weights, t.x_transposed ? Mt : M)),
+          out);
 }
 
 void TangentGenerator::transposed(const Vector<double>& weights, const Vector<double>& v,
                                   double* coefficients) const {
   Dense sum = zero(X.rows, X.cols);
+  const bool diagonal = X.kind == TangentMatrices::Kind::diagonal;
   for (const TangentTerm& t : terms) {
+    if (diagonal && one_sided(t)) {
+      sum.diagonal() += t.sign * diagonal_of(t, weights, t.target.read(v));
+      continue;
+    }
     const Dense M = multiply_right_transposed(t.right, weights,
                                               multiply_left_transposed(t.left, weights, t.target.read(v)));
     if (t.x_transposed)

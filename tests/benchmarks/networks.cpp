@@ -2,6 +2,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "basin/curvature/network_symmetries.h"
 #include "basin/network/architecture_json.h"
 #include "basin/problem/initialisation.h"
 #include "machine.h"
@@ -67,6 +68,34 @@ ModelPoint<double> point_of(const Architecture& architecture, Index samples) {
   return {build<double>(architecture, all), draw_weights(architecture, {.method = "gpt2", .seed = 1}), data};
 }
 
+/// The symmetries of a network: finding them, and projecting a vector on them.
+void symmetries(benchmark::State& state, const Architecture& architecture, Index samples) {
+  const ModelPoint<double> point = point_of(architecture, samples);
+  forget_peak_memory();
+  std::vector<std::pair<std::string, Index>> table;
+  for (auto _ : state) table = known_symmetries(point)->table();
+  Index modes = 0;
+  std::string label;
+  for (const auto& [name, count] : table) {
+    modes += count;
+    label += (label.empty() ? "" : ", ") + name + " " + std::to_string(count);
+  }
+  state.SetLabel(label);
+  state.counters["modes"] = static_cast<double>(modes);
+  state.counters["MB"] = peak_memory();
+}
+void projection(benchmark::State& state, const Architecture& architecture, Index samples) {
+  const ModelPoint<double> point = point_of(architecture, samples);
+  const Symmetries all = *known_symmetries(point);
+  Vectors<double> v(point.theta_size(), 1), p = v;
+  Random(1, "projection").fill_normal(v);
+  forget_peak_memory();
+  for (auto _ : state) all.project(v, p);
+  all.project(p, v);
+  state.counters["again"] = (v - p).norm() / p.norm();
+  state.counters["MB"] = peak_memory();
+}
+
 }  // namespace
 
 void add_networks() {
@@ -78,6 +107,14 @@ void add_networks() {
           network.name + "/" + kernel_name(kernel),
           [architecture, samples] { return point_of(architecture, samples); }, work_of(architecture, samples),
           8);
+      const auto add = [&](const char* what, const auto& run) {
+        benchmark::RegisterBenchmark((what + ("/" + network.name) + "/" + kernel_name(kernel)).c_str(), run,
+                                     architecture, samples)
+            ->Unit(benchmark::kMillisecond)
+            ->UseRealTime();
+      };
+      add("symmetries", symmetries);
+      add("projection", projection);
     }
 }
 

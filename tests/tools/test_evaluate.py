@@ -5,7 +5,7 @@ import unittest
 
 import h5py
 import numpy as np
-from support import BLOCKS, ORACLES, ToolTest, gradient, hessian_product, jacobian, outputs, random_problem, theta_of, write_problem
+from support import BLOCKS, ORACLES, ROOT, ToolTest, gradient, hessian_product, jacobian, outputs, random_problem, theta_of, write_problem
 
 E = "entry/evaluation/"
 
@@ -42,6 +42,29 @@ class Evaluate(ToolTest):
             parts = [e["gradient_blocks"][b][()] for b in blocks]
             self.assertEqual([p.shape for p in parts], [problem["weights"][b].shape for b in blocks])
             self.close(np.concatenate([p.ravel() for p in parts]), e["gradient"][()], 0)
+
+    def test_self_check_of_second_derivatives(self):
+        """One layer, a classifier and a GPT with a tied head: passed, with numbers that rounding explains."""
+        small = ["--set", "width=16", "--set", "heads=2", "--set", "depth=2", "--set", "tokens=12"]
+        for make in (
+            ["teacher", "--kernel", "gaussian"],
+            ["architecture", str(ROOT / "data/classifier.json"), "-N", "5", *small],
+            ["architecture", str(ROOT / "data/gpt.json"), "-N", "5", *small, "--init", "gpt2"],
+        ):
+            with self.subTest(make=make[1]):
+                self.done("basin-problem", *make, "-o", "p.h5", "--overwrite")
+                out = self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--overwrite", "--self-check")
+                self.assertRegex(out, r"self-check passed: along a random combination of \d+ tangents of symmetries")
+                tangents, identity, orthogonality = self.results("r.h5", *(E + "self_check/" + name for name in ("tangents", "identity", "orthogonality")))
+                self.assertGreater(tangents, 10)
+                self.assertLess(max(identity, orthogonality), 1e-12)
+                self.assertGreater(max(identity, orthogonality), 0)
+        out = self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--overwrite", "--self-check", "--train", "blocks.0.attention.W_Q")
+        self.assertIn("not seen behind a norm", out)
+        self.done("basin-problem", "teacher", "-o", "p.h5", "--overwrite")
+        out = self.done("basin-evaluate", "p.h5", "-o", "r.h5", "--overwrite", "--self-check", "--train", "W_V")
+        self.assertIn("self-check: nothing to test", out)
+        self.refused(2, "--self-check", "basin-evaluate", "p.h5", "-o", "r2.h5", "--self-check", "--precision", "float")
 
     @unittest.skipUnless(np.finfo(np.longdouble).nmant > 60, "no wider numbers here")
     def test_errors_hold_against_wider_numbers(self):

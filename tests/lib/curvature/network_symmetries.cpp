@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <iostream>
 #include <sstream>
 
+#include "basin/curvature/network_generators.h"
 #include "basin/curvature/network_graph.h"
+#include "basin/curvature/self_check.h"
 #include "basin/linalg/dense.h"
 #include "basin/model/linearization.h"
 #include "support/random_network.h"
@@ -136,24 +137,120 @@ TEST_CASE("a sample without a real token gives zeros, which no shift moves") {
   CHECK(tried == 3);
 }
 
-TEST_CASE("probe families", "[.probe]") {
-  for (std::uint64_t seed = 0; seed < 61; ++seed) {
-    const RandomNetwork network = random_network(seed);
-    const ModelPoint<double>& p = network.point;
-    const std::optional<Symmetries> exact = network_symmetries(p, 4000);
-    std::optional<Symmetries> known;
-    try {
-      known = known_symmetries(p);
-    } catch (const std::exception& e) {
-      std::cout << seed << " " << e.what() << " of " << exact->modes() << "\n" << network.description << std::endl;
-      continue;
-    }
-    const Vectors<double> T = tangents(*known);
-    Vectors<double> in(T.rows(), T.cols());
-    exact->project(T, in);
-    std::cout << seed << (exact->modes() == known->modes() ? "  " : " !") << exact->modes() << " " << known->modes()
-              << " trace " << T.trace() << " outside " << (T - in).norm() << " sym " << (T - T.transpose()).norm() << std::endl;
-    if (exact->modes() != known->modes() || (T - in).norm() > 1e-8)
-      std::cout << "   " << table(*exact) << "\n   " << table(*known) << "\n" << network.description << std::endl;
+namespace {
+
+/// Of these every family is known: the known symmetries are all.
+bool all_known(std::uint64_t seed) {
+  constexpr std::uint64_t kAll[] = {0,  1,  2,  5,  8,  9,  10, 17, 20, 22, 24, 25, 26,
+                                    28, 29, 32, 33, 35, 38, 45, 47, 48, 50, 51, 52, 60};
+  return std::find(std::begin(kAll), std::end(kAll), seed) != std::end(kAll);
+}
+
+/// Whether the known families are symmetries, counted as many as they are, and where nothing else is there
+/// all.
+void check_known(std::uint64_t seed) {
+  const RandomNetwork network = random_network(seed);
+  const ModelPoint<double>& p = network.point;
+  const std::optional<Symmetries> all = network_symmetries(p, 4000), known = known_symmetries(p);
+  REQUIRE(all);
+  REQUIRE(known);
+  CAPTURE(seed, network.description, table(*all), table(*known));
+  const Vectors<double> T = tangents(*known);
+  Vectors<double> inside(T.rows(), T.cols());
+  all->project(T, inside);
+  // 58 has tangents 1e-6 of the others
+  CHECK((T - inside).norm() <= (seed == 58 ? 1e-7 : 1e-11));
+  CHECK((T - T.transpose()).norm() <= 1e-11);
+  CHECK(T.trace() == Approx(static_cast<double>(known->modes())).margin(1e-8));
+  CHECK(known->modes() <= all->modes());
+  if (all_known(seed)) CHECK(known->modes() == all->modes());
+}
+
+/// |H t + (D t)^T g| of a generator, relative, with random coefficients.
+double defect(const ModelPoint<double>& p, const TangentGenerator& g) {
+  const Linearization<double> at = p.linearize();
+  Vector<double> c(g.size()), t = Vector<double>::Zero(p.weights.size()), gradient = t, turned = t;
+  Random random(1, "defect");
+  random.fill_normal(c);
+  p.parameters().insert(at.gradient(), gradient);
+  g.add(p.weights, c.data(), t);
+  g.add_derivative(p.weights, c.data(), gradient, turned);
+  Vectors<double> Ht(p.theta_size(), 1);
+  at.hessian(p.parameters().extract(t), Ht);
+  return (Ht.col(0) + p.parameters().extract(turned)).norm() / (Ht.norm() + turned.norm() + t.norm());
+}
+
+}  // namespace
+
+TEST_CASE("known symmetries are symmetries, of networks of any size") {
+  check_known(GENERATE(range<std::uint64_t>(0, 20)));
+}
+
+TEST_CASE("known symmetries of many random networks", "[many]") {
+  check_known(GENERATE(range<std::uint64_t>(20, 61)));
+}
+
+TEST_CASE("a GPT with everything trained has as many symmetries as theory says") {
+  // D = 12, H = 3, d = 4, m = 48, untied, all biases, gains drawn; rows enough to tell all features apart
+  const Index L = 2, D = 12, H = 3, d = 4, m = 48, V = 15, n = 8, C = 5, N = 40;
+  const std::string norm = R"({"type": "layer-norm", "name": "norm"})";
+  const Architecture a = architecture_from_json(
+      R"({"inputs": {"type": "tokens", "tokens": 8, "vocabulary": 15}, "layers": [{"type": "embedding", "width": 12},
+          {"type": "positions"}, {"type": "repeat", "name": "blocks", "times": 2, "layers": [
+          {"type": "residual", "name": "att", "layers": [)" +
+      norm + R"(, {"type": "attention", "heads": 3, "head-dim": 4, "bias": "qkvo", "causal": true}]},
+          {"type": "residual", "name": "mlp", "layers": [)" +
+      norm + R"(, {"type": "linear", "name": "in", "outputs": 48}, {"type": "activation", "function": "gelu"},
+          {"type": "linear", "name": "out", "outputs": 12}]}]}, {"type": "layer-norm", "name": "last"},
+          {"type": "linear", "name": "head", "outputs": 5}], "loss": {"type": "cross-entropy"}})");
+  ModelPoint<double> p;
+  p.model = build<double>(a, [&] {
+    std::vector<std::string> all;
+    for (const ParameterBlock& block : blocks(a)) all.push_back(block.name);
+    return all;
+  }());
+  p.weights = 0.5 * random_vectors(p.parameters().weight_count(), 1, 3);
+  Data<double> data{N, Matrix<double>(N * n, 0), Matrix<double>(0, C)};
+  Random random(5, "ids");
+  for (Index row = 0; row < N * n; ++row) {
+    data.ids.push_back(static_cast<std::int32_t>(random.uniform() * static_cast<double>(V)));
+    data.labels.push_back(static_cast<std::int32_t>(random.uniform() * static_cast<double>(C)));
+  }
+  p.data = std::make_shared<Data<double>>(std::move(data));
+  const std::optional<Symmetries> known = known_symmetries(p);
+  REQUIRE(known);
+  // per layer: gauges, b_K, b_V - b_O, behind and in front of norms, gains, shifts; head; stream
+  const Index layer = 2 * H * d * d + 2 * H * d + 3 * H * d + (H * d + 1) + 2 * D + m + (m + 1) + 2 * D,
+              head = C + 2 * D + (D + 1) - 1, stream = D + (V + n - 1) + (D - 1) * (D - 2) / 2;
+  CHECK(known->modes() == L * layer + head + stream);
+  Vectors<double> v = random_vectors(p.theta_size(), 2, 7), t(v.rows(), 2), Ht(v.rows(), 2),
+                  JT(p.output_size(), 2);
+  known->project(v, t);
+  const Linearization<double> at = p.linearize();
+  at.jvp(t, JT);
+  Vectors<double> whole(JT.rows(), 2);
+  at.jvp(v, whole);
+  for (Index row = 0; row < JT.rows() / C; ++row)
+    JT.middleRows(row * C, C).rowwise() -= JT.middleRows(row * C, C).colwise().mean().eval();
+  CHECK(JT.norm() <= 1e-12 * whole.norm());
+}
+
+TEST_CASE("H t = -(D t)^T g along symmetries of random networks, and not along what is none") {
+  const auto seed = GENERATE(range<std::uint64_t>(0, 61));
+  const RandomNetwork network = random_network(seed);
+  const SelfCheck check = self_check(network.point.linearize(), 1);
+  CAPTURE(seed, network.description, check.identity, check.orthogonality);
+  CHECK(check.identity <= 1e-12);
+  CHECK(check.orthogonality <= 1e-12);
+  if (seed >= 20) return;
+  // one wrong sign
+  const NetworkGraph graph = network_graph(network.point);
+  const Visibility seen(network.point, graph, zero(network.point.model->network().output().width, 0));
+  for (TangentGenerator g : network_generators(seen, true)) {
+    if (g.family != "value-output gauge" && g.family != "norm and its readers") continue;
+    CHECK(defect(network.point, g) <= 1e-12);
+    if (g.terms.size() < 2) continue;
+    g.terms.back().sign *= -1;
+    CHECK(defect(network.point, g) > 1e-6);
   }
 }
