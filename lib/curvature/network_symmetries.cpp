@@ -7,6 +7,7 @@
 #include "basin/curvature/tangent_projector.h"
 #include "basin/curvature/tangent_system.h"
 #include "basin/curvature/visibility.h"
+#include "basin/linalg/errors.h"
 #include "basin/network/layer_types.h"
 
 namespace basin {
@@ -701,7 +702,11 @@ std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point) {
   }
   std::vector<TangentGenerator> generators = network_generators(seen, false);
   std::vector<Symmetries::Named> families;
-  families.push_back({"", std::make_unique<TangentFamily>(point, std::move(maps), std::move(generators))});
+  try {
+    families.push_back({"", std::make_unique<TangentFamily>(point, std::move(maps), std::move(generators))});
+  } catch (const WorkError&) {  // too close to each other
+    return std::nullopt;
+  }
   return Symmetries(
       point.theta_size(), std::move(families),
       std::string("symmetries that are none of the known families") +
