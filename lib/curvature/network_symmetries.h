@@ -35,8 +35,9 @@ std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point,
 /// gauges of heads, gains and shifts with what reads them, units of ReLU and gates, rotation, scale and
 /// shifts of streams, key biases, class shifts, what is not seen. Combinations of families that only together
 /// leave frozen or tied blocks as they are, and what MATHEMATICS.md lists, are not among them: left_out says
-/// so. Takes one pass over the data and as long as some dozen products with T, the map from the coefficients.
-/// Nothing where the activations are too many or not finite. Throws WorkError as TangentFamily.
+/// so. Takes one pass over the data and as long as some hundred products with T, the map from the
+/// coefficients. Nothing where the activations of all samples are more than 2^26 numbers, one is not finite,
+/// or tangents are too close to each other for conjugate gradients.
 std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point);
 
 }  // namespace basin

@@ -17,7 +17,9 @@ Symmetries NetworkTheory::symmetries(const ModelPoint<double>& point) const {
   std::vector<Symmetries::Named> known = constant_symmetries(point);
   const std::string others = known.empty() ? "those" : "others";
   return {point.theta_size(), std::move(known),
-          others + " of this network, whose activations are too many, or not finite, to look for them"};
+          others +
+              " of this network: its activations are too many to look for them, or not finite, or its "
+              "tangents too close to each other"};
 }
 
 std::optional<Index> NetworkTheory::generic_modes(const ModelPoint<double>& /*point*/) const {
