@@ -179,6 +179,8 @@ class Builder {
       for (Index h = 0; h < at_.spec().heads; ++h) add_values(h);
       if (at_.softmax() && features_.constant.cols() > 0) add_trades(left_out);
     }
+    if (!at_.softmax() && (at_.trains(kQ) || at_.trains(kK)) && (at_.trains(kV) || at_.trains(kO)))
+      for (Index h = 0; h < at_.spec().heads; ++h) add_row_scale(h);
     return std::move(families_);
   }
 
@@ -255,6 +257,63 @@ class Builder {
             ProductFamily::Factor{head_values(at_, kO, h),
                                   Vectors<double>::Identity(at_.spec().outputs, at_.spec().outputs),
                                   head_block(at_, kO, h), O}));
+  }
+
+  /// Gaussian kernel: all |q - k|^2 change by the same, and values (or outputs) take the factor back. With a
+  /// feature that is 1 in every row, X c = 1, W_Q += c y^T / 2 for y that no moving query or key has a part
+  /// along, and (q - k) y = 1: 2 (q - k) dq = 1.
+  void add_row_scale(Index h) {
+    const Vectors<double> u = bias_feature(features_, at_.data());
+    if (u.cols() == 0) return;
+    const Vectors<double> W_Q = head_values(at_, kQ, h), W_K = head_values(at_, kK, h);
+    Vectors<double> moving(2 * features_.moving.cols(), W_Q.cols());
+    moving << features_.moving.transpose() * W_Q, features_.moving.transpose() * W_K;
+    const double scale = std::max(W_Q.norm(), W_K.norm());
+    const Vectors<double> free = moving.rows() == 0
+                                     ? Vectors<double>(Vectors<double>::Identity(W_Q.cols(), W_Q.cols()))
+                                     : null_space(moving, scale);
+    if (free.cols() == 0) return;
+    // B y = u, y = free z
+    const Vectors<double> B = features_.constant.transpose() * (W_Q - W_K) * free;
+    const SingularPairs svd = singular_pairs(B);
+    Vector<double> z = Vector<double>::Zero(free.cols());
+    for (Index k = 0; k < svd.values.size(); ++k)
+      if (svd.values[k] > 1e-10 * scale)
+        z += svd.vectors.col(k) * (svd.left.col(k).dot(u.col(0)) / svd.values[k]);
+    if ((B * z - u.col(0)).norm() > 1e-8 * u.norm()) return;
+    const Vectors<double> dW = features_.constant * u * (free * z).transpose() / 2;
+    const bool Q = at_.trains(kQ), V = at_.trains(kV);
+    const std::vector<BlockSlice> blocks = {head_block(at_, Q ? kQ : kK, h), head_block(at_, V ? kV : kO, h)};
+    Vector<double> t = Vector<double>::Zero(at_.point().theta_size());
+    const double sigma = at_.spec().sigma();
+    blocks[0].add(Q ? dW : Vectors<double>(-dW), t.data());
+    blocks[1].add(head_values(at_, V ? kV : kO, h) / (2 * sigma * sigma), t.data());
+    const double length = t.norm();
+    for (int pass = 0; pass < 2; ++pass)
+      for (const Symmetries::Named& other : families_) {
+        Vector<double> p = Vector<double>::Zero(t.size());
+        other.family->add_projection(t.data(), p.data());
+        t -= p;
+      }
+    if (t.norm() <= 1e-8 * length) return;
+    t /= t.norm();
+    // what is left of it may move every block of the head
+    std::vector<BlockSlice> all;
+    std::vector<Vectors<double>> parts;
+    Index size = 0;
+    for (const AttentionBlock block : {kQ, kK, kV, kO})
+      if (at_.trains(block)) {
+        all.push_back(head_block(at_, block, h));
+        parts.push_back(all.back().read(t.data()));
+        size += parts.back().size();
+      }
+    Vectors<double> basis(size, 1);
+    Index first = 0;
+    for (const Vectors<double>& part : parts) {
+      basis.col(0).segment(first, part.size()) = Eigen::Map<const Vector<double>>(part.data(), part.size());
+      first += part.size();
+    }
+    add("row scale", std::make_unique<DenseFamily>(std::move(all), std::move(basis)));
   }
 
   void add_trades(std::string& left_out) {

@@ -59,4 +59,17 @@ DataFeatures data_features(const Data<double>& data) {
   return f;
 }
 
+Vectors<double> bias_feature(const DataFeatures& features, const Data<double>& data) {
+  const Index e = features.constant.cols();
+  if (e == 0) return Vectors<double>(0, 0);
+  const Vectors<double> values = data.X * features.constant;  // rows x e
+  const Vector<double> ones = Vector<double>::Ones(values.rows());
+  const SingularPairs svd = singular_pairs(values.transpose() * values);
+  Vector<double> z = svd.left.transpose() * (values.transpose() * ones);
+  for (Index k = 0; k < e; ++k) z[k] = svd.values[k] > 1e-20 * svd.values[0] ? z[k] / svd.values[k] : 0;
+  const Vector<double> u = svd.vectors.leftCols(e) * z;
+  if ((values * u - ones).lpNorm<Eigen::Infinity>() > 1e-10) return Vectors<double>(e, 0);
+  return u;
+}
+
 }  // namespace basin

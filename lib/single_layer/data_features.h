@@ -26,4 +26,8 @@ struct DataFeatures {
 /// By singular values; those above 1e-10 of the largest count.
 DataFeatures data_features(const Data<double>& data);
 
+/// The feature c = constant u with X c = 1 in every row, as a bias gives one: u, e x 1; e x 0 where there is
+/// none.
+Vectors<double> bias_feature(const DataFeatures& features, const Data<double>& data);
+
 }  // namespace basin

@@ -89,6 +89,8 @@ Index symmetry_count(const ModelPoint<double>& point, const DataFeatures& featur
   const bool Q = at.trains(kQ), K = at.trains(kK), wide = rank == samples * spec.tokens;
   Index count = values(s, at.trains(kV), at.trains(kO));
   if (Q || K) count += wide ? scores_of_wide_data(s, Q, K) : scores(s, Q, K);
+  const bool row_scale = !s.softmax && (Q || K) && (at.trains(kV) || at.trains(kO)) && s.d >= 2 * s.r_X - s.e;
+  if (row_scale && bias_feature(features, at.data()).cols() > 0) count += s.H;
   return count;
 }
 

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "basin/curvature/network_symmetries.h"
 #include "basin/curvature/operators.h"
 #include "basin/linalg/errors.h"
 #include "basin/single_layer/symmetry_count.h"
@@ -95,6 +96,35 @@ TEST_CASE("their number is that of the formula, for all trained sets") {
       CHECK(attention_symmetries(instance).modes() ==
             symmetry_count(instance, data_features(*instance.data)));
     }
+}
+
+TEST_CASE("with a bias feature they are those of the equations of any network, and all there are") {
+  const auto kind = GENERATE(KernelKind::softmax, KernelKind::gaussian);
+  const auto trained = GENERATE(from_range(all_trainable_sets()));
+  for (const Index D : {2, 3})
+    for (const Index d : {1, 2, 3, 5})
+      for (const Index H : {1, 2}) {
+        Case c = {"bias", 40, 4, D, H, d, 3, kind};
+        c.trainable = trained;
+        ModelPoint<double> p = make_instance(c, 3);
+        auto data = std::make_shared<Data<double>>(*p.data);
+        data->X.col(D - 1).setOnes();
+        p.data = data;
+        CAPTURE(describe(c));
+        const Symmetries found = attention_symmetries(p);
+        const std::optional<Symmetries> equations = network_symmetries(p, 3000);
+        REQUIRE(equations);
+        CHECK(found.modes() == equations->modes());
+        CHECK(found.modes() == symmetry_count(p, data_features(*data)));
+        const Index P = p.theta_size();
+        Vectors<double> T(P, P), inside(P, P), J = p.linearize().jacobian_transposed().transpose();
+        found.project(Vectors<double>::Identity(P, P), T);
+        equations->project(T, inside);
+        CHECK((T - inside).norm() <= 1e-9);
+        CHECK((J * T).norm() <= 1e-11 * J.norm());
+        const Vector<double> sigma = singular_values(triangular_factor(J));
+        CHECK(P - (sigma.array() > 1e-12 * sigma[0]).count() == found.modes());
+      }
 }
 
 TEST_CASE("the loss is constant along finite actions of the groups, whose tangents are in the span") {
