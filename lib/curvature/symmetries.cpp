@@ -16,13 +16,13 @@ Index Symmetries::modes() const {
 std::vector<std::pair<std::string, Index>> Symmetries::table() const {
   std::vector<std::pair<std::string, Index>> rows;
   for (const Named& f : families_)
-    for (const auto& [name, count] : f.family->table(f.name)) {
+    for (const auto& part : f.family->table(f.name)) {
       const auto same =
-          std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == name; });
+          std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == part.first; });
       if (same == rows.end())
-        rows.emplace_back(name, count);
+        rows.push_back(part);
       else
-        same->second += count;
+        same->second += part.second;
     }
   return rows;
 }
