@@ -30,6 +30,15 @@ bool passes(const GraphStep& step) {
          is_layer(step, "mask-rows") || is_layer(step, "pool");
 }
 
+/// The steps that take an edge, each as often as it does.
+std::vector<const GraphStep*> readers_of(const NetworkGraph& graph, Index e) {
+  std::vector<const GraphStep*> all;
+  for (const GraphStep& step : graph.steps)
+    for (const Index in : step.in)
+      if (in == e) all.push_back(&step);
+  return all;
+}
+
 /// Edges that are joined by sums, with the steps that write to them and read them.
 struct Stream {
   std::vector<Index> edges;
@@ -338,28 +347,19 @@ class Generators {
 
   // ---- units between two linear layers
 
-  /// Whether nothing but this reads the edge; the steps that do.
-  std::vector<const GraphStep*> readers(Index e) const {
-    std::vector<const GraphStep*> all;
-    for (const GraphStep& step : seen_.graph().steps)
-      for (const Index in : step.in)
-        if (in == e) all.push_back(&step);
-    return all;
-  }
-
   void hidden_units(const GraphStep& step) {
     if (step.out == seen_.graph().output) return;
     Index e = step.out;
     bool scales = false;
     for (;;) {
-      const std::vector<const GraphStep*> next = readers(e);
+      const std::vector<const GraphStep*> next = readers_of(seen_.graph(), e);
       if (next.size() != 1 || next[0]->out == seen_.graph().output ||
           !(is_relu(*next[0]) || next[0]->kind == GraphStep::Kind::multiply))
         break;
       scales = true;
       e = next[0]->out;
     }
-    const std::vector<const GraphStep*> behind = readers(e);
+    const std::vector<const GraphStep*> behind = readers_of(seen_.graph(), e);
     if (!scales || behind.empty() ||
         !std::all_of(behind.begin(), behind.end(), [](const auto* s) { return is_affine(*s); }))
       return;
@@ -816,7 +816,7 @@ class Maps {
     const Index O = map.W.cols;
     Dense U = seen_.unseen(step.out);
     std::vector<Index> dead;  // units of a ReLU that are never active
-    const std::vector<const GraphStep*> behind = readers(step.out);
+    const std::vector<const GraphStep*> behind = readers_of(seen_.graph(), step.out);
     if (behind.size() == 1 && is_relu(*behind.front())) {
       const GraphEdge& e = seen_.edge(step.out);
       for (Index j = 0; j < O; ++j) {
@@ -834,14 +834,6 @@ class Maps {
     const Dense N = tied(map.W) ? Dense() : trained_part(map, seen_.annihilating(step.in.front()));
     add({"not seen", map.W, map.b, N, U});
   }
-  std::vector<const GraphStep*> readers(Index e) const {
-    std::vector<const GraphStep*> all;
-    for (const GraphStep& step : seen_.graph().steps)
-      for (const Index in : step.in)
-        if (in == e) all.push_back(&step);
-    return all;
-  }
-
   void attention(const GraphStep& step) {
     const AttentionVisibility& a = seen_.attention(step);
     const Index d = a.spec.head_dim, H = a.spec.heads, G = a.spec.kv_heads();

@@ -183,11 +183,11 @@ double defect(const ModelPoint<double>& p, const TangentGenerator& g) {
 }  // namespace
 
 TEST_CASE("known symmetries are symmetries, of networks of any size") {
-  check_known(GENERATE(range<std::uint64_t>(0, 20)));
+  check_known(GENERATE(range<std::uint64_t>(0, 4)));
 }
 
 TEST_CASE("known symmetries of many random networks", "[many]") {
-  check_known(GENERATE(range<std::uint64_t>(20, 61)));
+  check_known(GENERATE(range<std::uint64_t>(4, 61)));
 }
 
 TEST_CASE("a GPT with everything trained has as many symmetries as theory says") {
@@ -235,14 +235,14 @@ TEST_CASE("a GPT with everything trained has as many symmetries as theory says")
   CHECK(JT.norm() <= 1e-12 * whole.norm());
 }
 
-TEST_CASE("H t = -(D t)^T g along symmetries of random networks, and not along what is none") {
-  const auto seed = GENERATE(range<std::uint64_t>(0, 61));
+namespace {
+
+void check_identity(std::uint64_t seed) {
   const RandomNetwork network = random_network(seed);
   const SelfCheck check = self_check(network.point.linearize(), 1);
   CAPTURE(seed, network.description, check.identity, check.orthogonality);
   CHECK(check.identity <= 1e-12);
   CHECK(check.orthogonality <= 1e-12);
-  if (seed >= 20) return;
   // one wrong sign
   const NetworkGraph graph = network_graph(network.point);
   const Visibility seen(network.point, graph, zero(network.point.model->network().output().width, 0));
@@ -253,4 +253,14 @@ TEST_CASE("H t = -(D t)^T g along symmetries of random networks, and not along w
     g.terms.back().sign *= -1;
     CHECK(defect(network.point, g) > 1e-6);
   }
+}
+
+}  // namespace
+
+TEST_CASE("H t = -(D t)^T g along symmetries of random networks, and not along what is none") {
+  check_identity(GENERATE(range<std::uint64_t>(0, 8)));
+}
+
+TEST_CASE("the same of many random networks", "[many]") {
+  check_identity(GENERATE(range<std::uint64_t>(8, 61)));
 }
