@@ -252,9 +252,7 @@ class Generators {
       const bool by_rows = null_basis(R.transpose()).cols() == 0 || null_basis(L).cols() > 0;
       const Dense Z = by_rows ? null_basis(L) : null_basis(R.transpose());
       const bool left = by_rows != t.x_transposed;
-      if (X.kind == Kind::skew)
-        X.left = intersection(X.left, Z);
-      else if (left)
+      if (X.kind == Kind::skew || left)
         X.left = intersection(X.left, Z);
       else
         X.right = intersection(X.right, Z);

@@ -43,7 +43,8 @@ SelfCheck self_check(const Linearization<double>& at, std::uint64_t seed) {
   V.col(0) = parameters.extract(t);
   V.col(1) = v;
   at.hessian(V, HV);
-  const Vector<double> expected = -parameters.extract(turned), gradient = at.gradient();
+  const Vector<double> expected = -parameters.extract(turned);
+  const Vector<double>& gradient = at.gradient();
   const double length = V.col(0).stableNorm();
   check.orthogonality = std::abs(gradient.dot(V.col(0))) / std::max(gradient.stableNorm() * length, 1e-300);
   check.identity =

@@ -9,7 +9,7 @@ using Multiplied = TangentFactor::Kind;
 
 Dense matrix_of(const TangentFactor& f, const Vector<double>& weights) {
   if (f.kind == Multiplied::constant) return f.constant;
-  const Dense B = f.block.read(weights);
+  Dense B = f.block.read(weights);
   if (f.kind == Multiplied::block) return B;
   const Vector<double> d = B.row(0).transpose();
   return Dense((f.kind == Multiplied::diagonal ? d : Vector<double>(d.cwiseInverse())).asDiagonal());
