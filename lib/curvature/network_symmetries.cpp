@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "basin/curvature/network_generators.h"
 #include "basin/curvature/tangent_projector.h"
 #include "basin/curvature/tangent_system.h"
 #include "basin/curvature/visibility.h"
@@ -709,7 +710,7 @@ std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point) {
   }
   return Symmetries(
       point.theta_size(), std::move(families),
-      std::string("symmetries that are none of the known families") +
+      std::string("those that are none of the known families") +
           (has_always_active(graph) ? ", as units of ReLU that are active in every row may have" : ""));
 }
 

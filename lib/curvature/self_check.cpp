@@ -1,8 +1,10 @@
 #include "basin/curvature/self_check.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "basin/curvature/network_generators.h"
+#include "basin/curvature/network_graph.h"
 #include "basin/linalg/random.h"
 
 namespace basin {
@@ -28,12 +30,7 @@ SelfCheck self_check(const Linearization<double>& at, std::uint64_t seed) {
     t += part / length;
     generator.add_derivative(point.weights, c.data(), g, turned);
     check.tangents += generator.size();
-    const auto same = std::find_if(check.families.begin(), check.families.end(),
-                                   [&](const auto& f) { return f.first == generator.family; });
-    if (same == check.families.end())
-      check.families.emplace_back(generator.family, generator.size());
-    else
-      same->second += generator.size();
+    add_row(check.families, generator.family, generator.size());
   }
   if (check.tangents == 0) return check;
   const Index P = at.theta_size();
@@ -46,11 +43,12 @@ SelfCheck self_check(const Linearization<double>& at, std::uint64_t seed) {
   const Vector<double> expected = -parameters.extract(turned);
   const Vector<double>& gradient = at.gradient();
   const double length = V.col(0).stableNorm();
-  check.orthogonality = std::abs(gradient.dot(V.col(0))) / std::max(gradient.stableNorm() * length, 1e-300);
-  check.identity =
-      (HV.col(0) - expected).stableNorm() / std::max(HV.col(0).stableNorm() + expected.stableNorm() +
-                                                         length * HV.col(1).stableNorm() / v.stableNorm(),
-                                                     1e-300);
+  const double curvature = HV.col(1).stableNorm() / v.stableNorm();  // typical
+  check.orthogonality =
+      std::abs(gradient.dot(V.col(0))) /
+      std::max(length * (gradient.stableNorm() + point.theta().stableNorm() * curvature), 1e-300);
+  check.identity = (HV.col(0) - expected).stableNorm() /
+                   std::max(HV.col(0).stableNorm() + expected.stableNorm() + length * curvature, 1e-300);
   return check;
 }
 

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <utility>
-#include <vector>
 
+#include "basin/curvature/symmetry_families.h"
 #include "basin/model/linearization.h"
 
 namespace basin {
@@ -16,10 +14,12 @@ namespace basin {
 ///
 /// A wrong sign, a lost term or a wrong factor in one rule of a layer breaks it, stationary or not.
 struct SelfCheck {
-  Index tangents = 0;  ///< how many there are; a random combination is tested
-  std::vector<std::pair<std::string, Index>> families;  ///< of which kind
-  double orthogonality = 0;                             ///< |g . t| / (|g| |t|)
-  double identity = 0;  ///< |H t + (D t)^T g| / (|H t| + |(D t)^T g| + |t| |H v| / |v|), v random
+  Index tangents = 0;    ///< how many there are; a random combination is tested
+  FamilyTable families;  ///< of which kind
+  /// |g . t| / (|t| (|g| + |theta| |H v| / |v|)), v random: where g is 0, so is not what it is a sum of.
+  double orthogonality = 0;
+  /// |H t + (D t)^T g| / (|H t| + |(D t)^T g| + |t| |H v| / |v|).
+  double identity = 0;
   /// Most of either that rounding explains.
   static constexpr double kTolerance = 1e-11;
   bool holds() const { return orthogonality <= kTolerance && identity <= kTolerance; }

@@ -1,7 +1,5 @@
 #include "basin/curvature/symmetries.h"
 
-#include <algorithm>
-
 #include "basin/linalg/errors.h"
 #include "basin/linalg/parallel.h"
 
@@ -13,17 +11,10 @@ Index Symmetries::modes() const {
   return sum;
 }
 
-std::vector<std::pair<std::string, Index>> Symmetries::table() const {
-  std::vector<std::pair<std::string, Index>> rows;
+FamilyTable Symmetries::table() const {
+  FamilyTable rows;
   for (const Named& f : families_)
-    for (const auto& part : f.family->table(f.name)) {
-      const auto same =
-          std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == part.first; });
-      if (same == rows.end())
-        rows.push_back(part);
-      else
-        same->second += part.second;
-    }
+    for (const auto& part : f.family->table(f.name)) add_row(rows, part.first, part.second);
   return rows;
 }
 

@@ -31,7 +31,7 @@ class Symmetries {
   /// The dimension of the span: modes that are removed.
   Index modes() const;
   /// Names and dimensions of the families that are there.
-  std::vector<std::pair<std::string, Index>> table() const;
+  FamilyTable table() const;
 
   /// What was left out, as it is not known or would take too much memory, or empty. Its directions count as
   /// zero modes.

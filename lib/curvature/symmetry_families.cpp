@@ -38,6 +38,15 @@ void BlockSlice::add(const Vectors<double>& block, double* out) const {
     place += block;
 }
 
+void add_row(FamilyTable& table, const std::string& name, Index dimension) {
+  const auto same =
+      std::find_if(table.begin(), table.end(), [&](const auto& row) { return row.first == name; });
+  if (same == table.end())
+    table.emplace_back(name, dimension);
+  else
+    same->second += dimension;
+}
+
 FeatureFamily::FeatureFamily(BlockSlice block, Vectors<double> features)
     : block_(block), features_(std::move(features)) {}
 

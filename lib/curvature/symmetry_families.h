@@ -24,15 +24,18 @@ struct BlockSlice {
   void add(const Vectors<double>& block, double* out) const;
 };
 
+/// Names and dimensions.
+using FamilyTable = std::vector<std::pair<std::string, Index>>;
+/// Adds to the row of that name, or a row.
+void add_row(FamilyTable& table, const std::string& name, Index dimension);
+
 /// A space of directions, given by its orthogonal projector.
 class SymmetryFamily {
  public:
   virtual ~SymmetryFamily() = default;
   virtual Index dimension() const = 0;
   /// What it is made of: its own name, of a family of families theirs.
-  virtual std::vector<std::pair<std::string, Index>> table(const std::string& name) const {
-    return {{name, dimension()}};
-  }
+  virtual FamilyTable table(const std::string& name) const { return {{name, dimension()}}; }
   /// out += P v; both of length P. Safe to call from several threads.
   virtual void add_projection(const double* v, double* out) const = 0;
 };

@@ -12,17 +12,46 @@ namespace {
 
 constexpr double kTolerance = 1e-9;    // of conjugate gradients, relative to the right-hand side
 constexpr double kRounding = 1e-15;    // relative to what that is a projection of
-constexpr double kNegligible = 1e-20;  // squares
-constexpr Index kMostSteps = 5000, kPatience = 200;
-constexpr double kTooMuch = 1e-6;
+constexpr double kTooMuch = 1e-6;      // the same, of what is given up
+constexpr Index kMostSteps = 5000;     // of conjugate gradients
+constexpr Index kPatience = 200;       // steps without half of the residual
+constexpr double kNegligible = 1e-20;  // squares of lengths that are 0
 constexpr Index kMostCombinations = 100;
 constexpr int kRefinements = 4;
 constexpr double kMovesNothing = 1e-9, kNothingLeft = 1e-9;  // each part of a random c is about 1
 
-/// L and R of a term with what is not seen of its target left out on the right.
+/// t += L X R.
 struct Sides {
   Dense L, R;
 };
+
+/// A basis of the same span in which a symmetric matrix is diagonal.
+Dense turned(const Dense& basis, const Dense& gram) {
+  if (basis.cols() == 0) return basis;
+  return basis * symmetric_eigen(basis.transpose() * gram * basis, true).vectors;
+}
+
+/// |t|^2 for each coefficient alone, were the targets of all terms different.
+std::vector<double> squared_lengths(const TangentMatrices& X, const std::vector<Sides>& terms) {
+  using Kind = TangentMatrices::Kind;
+  std::vector<double> squares(static_cast<std::size_t>(X.size()), 0.0);
+  for (const Sides& s : terms) {
+    if (X.kind == Kind::span) {
+      for (std::size_t k = 0; k < squares.size(); ++k) squares[k] += (s.L * X.basis[k] * s.R).squaredNorm();
+      continue;
+    }
+    const bool diagonal = X.kind == Kind::diagonal;
+    const Dense& right = X.kind == Kind::all ? X.right : X.left;
+    const Dense L = diagonal ? s.L : Dense(s.L * X.left), R = diagonal ? s.R : Dense(right.transpose() * s.R);
+    const Vector<double> l = L.colwise().squaredNorm(), r = R.rowwise().squaredNorm();
+    for (std::size_t k = 0; k < squares.size(); ++k) {
+      const Index at = X.which[k], row = diagonal ? at : at / right.cols(),
+                  col = diagonal ? at : at % right.cols();
+      squares[k] += X.kind == Kind::skew ? (l[row] * r[col] + l[col] * r[row]) / 2 : l[row] * r[col];
+    }
+  }
+  return squares;
+}
 
 }  // namespace
 
@@ -44,63 +73,30 @@ void TangentFamily::precondition() {
   std::vector<TangentGenerator> kept;
   for (TangentGenerator& g : generators_) {
     TangentMatrices& X = g.X;
-    const Index p = X.rows, q = X.cols;
+    const auto p = static_cast<double>(X.rows), q = static_cast<double>(X.cols);
     std::vector<Sides> sides;
-    Dense left = zero(p, p), right = zero(q, q);
+    Dense left = zero(X.rows, X.rows), right = zero(X.cols, X.cols);
     double whole = 0;  // what it could move if all were seen
     for (const TangentTerm& t : g.terms) {
       Dense L = product_of(t.left, weights_), R = product_of(t.right, weights_);
-      if (L.size() == 0) L = identity(t.x_transposed ? q : p);
-      if (R.size() == 0) R = identity(t.x_transposed ? p : q);
+      if (L.size() == 0) L = identity(t.x_transposed ? X.cols : X.rows);
+      if (R.size() == 0) R = identity(t.x_transposed ? X.rows : X.cols);
       whole += L.squaredNorm() * R.squaredNorm();
-      for (const SeenMap& map : maps_)
-        if (map.U.cols() > 0 && !t.target.transposed)
-          for (const WeightSlice& s : {map.W, map.b})
-            if (s.trained() && s.offset == t.target.offset && s.rows == t.target.rows)
-              R = outside(R.transpose(), map.U).transpose().eval();
       L *= t.sign;
-      if (t.x_transposed)
-        sides.push_back({R.transpose(), L.transpose()});
-      else
-        sides.push_back({L, R});
-      left += sides.back().L.transpose() * sides.back().L *
-              (sides.back().R.squaredNorm() / static_cast<double>(q));
-      right += sides.back().R * sides.back().R.transpose() *
-               (sides.back().L.squaredNorm() / static_cast<double>(p));
+      remove_unread(t.target, R);
+      sides.push_back(t.x_transposed ? Sides{R.transpose(), L.transpose()} : Sides{L, R});
+      const Sides& s = sides.back();
+      left += s.L.transpose() * s.L * (s.R.squaredNorm() / q);
+      right += s.R * s.R.transpose() * (s.L.squaredNorm() / p);
     }
-    const auto turned = [](const Dense& basis, const Dense& gram) {
-      if (basis.cols() == 0) return basis;
-      return Dense(basis * symmetric_eigen(basis.transpose() * gram * basis, true).vectors);
-    };
     if (X.kind == Kind::all) X.left = turned(X.left, left), X.right = turned(X.right, right);
     if (X.kind == Kind::skew) X.left = turned(X.left, left + right);
-    // |T e|^2 for each coefficient, terms of different targets
-    std::vector<double> own(static_cast<std::size_t>(X.size()), 0.0);
-    for (const Sides& s : sides) {
-      if (X.kind == Kind::span) {
-        for (std::size_t k = 0; k < own.size(); ++k) own[k] += (s.L * X.basis[k] * s.R).squaredNorm();
-        continue;
-      }
-      const Vector<double> l = X.kind == Kind::diagonal
-                                   ? Vector<double>(s.L.colwise().squaredNorm())
-                                   : Vector<double>((s.L * X.left).colwise().squaredNorm());
-      const Dense& basis = X.kind == Kind::all ? X.right : X.left;
-      const Vector<double> r = X.kind == Kind::diagonal
-                                   ? Vector<double>(s.R.rowwise().squaredNorm())
-                                   : Vector<double>((basis.transpose() * s.R).rowwise().squaredNorm());
-      const Index cols = basis.cols();
-      for (std::size_t k = 0; k < own.size(); ++k) {
-        const Index at = X.which[k];
-        if (X.kind == Kind::diagonal) own[k] += l[at] * r[at];
-        if (X.kind == Kind::all) own[k] += l[at / cols] * r[at % cols];
-        if (X.kind == Kind::skew) own[k] += (l[at / cols] * r[at % cols] + l[at % cols] * r[at / cols]) / 2;
-      }
-    }
+    const std::vector<double> squares = squared_lengths(X, sides);
     std::vector<Index> which;
     std::vector<Dense> basis;
-    for (std::size_t k = 0; k < own.size(); ++k) {
-      if (own[k] <= kNegligible * whole) continue;
-      diagonal.push_back(own[k]);
+    for (std::size_t k = 0; k < squares.size(); ++k) {
+      if (squares[k] <= kNegligible * whole) continue;
+      diagonal.push_back(squares[k]);
       if (X.kind == Kind::span)
         basis.push_back(X.basis[k]);
       else
@@ -113,6 +109,15 @@ void TangentFamily::precondition() {
   Index first = 0;
   for (const TangentGenerator& g : generators_) first_.push_back(first), first += g.size();
   diagonal_ = Eigen::Map<const Vector<double>>(diagonal.data(), static_cast<Index>(diagonal.size()));
+}
+
+/// R without what nobody reads of the target.
+void TangentFamily::remove_unread(const WeightSlice& target, Dense& R) const {
+  if (target.transposed) return;
+  for (const SeenMap& map : maps_)
+    for (const WeightSlice& s : {map.W, map.b})
+      if (s.trained() && s.offset == target.offset && s.rows == target.rows)
+        R = outside(R.transpose(), map.U).transpose().eval();
 }
 
 void TangentFamily::remove_unseen(Vector<double>& v) const {
@@ -202,21 +207,14 @@ Index TangentFamily::dimension() const {
   return sum;
 }
 
-std::vector<std::pair<std::string, Index>> TangentFamily::table(const std::string&) const {
-  std::vector<std::pair<std::string, Index>> rows;
-  const auto add = [&](const std::string& name, Index count) {
-    const auto same = std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == name; });
-    if (same == rows.end())
-      rows.emplace_back(name, count);
-    else
-      same->second += count;
-  };
+FamilyTable TangentFamily::table(const std::string&) const {
+  FamilyTable rows;
   for (const SeenMap& map : maps_) {
-    add(map.family, map.dimension() - map.class_shifts);
-    if (map.class_shifts > 0) add("class shift", map.class_shifts);
+    add_row(rows, map.family, map.dimension() - map.class_shifts);
+    if (map.class_shifts > 0) add_row(rows, "class shift", map.class_shifts);
   }
-  for (const TangentGenerator& g : generators_) add(g.family, g.size());
-  if (combinations_ > 0) add("counted in two families", -combinations_);
+  for (const TangentGenerator& g : generators_) add_row(rows, g.family, g.size());
+  if (combinations_ > 0) add_row(rows, "counted in two families", -combinations_);
   return rows;
 }
 

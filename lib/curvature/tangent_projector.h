@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "basin/curvature/network_generators.h"
+#include "basin/curvature/seen_maps.h"
 #include "basin/curvature/symmetry_families.h"
 
 namespace basin {
@@ -24,11 +24,12 @@ class TangentFamily final : public SymmetryFamily {
                 std::vector<TangentGenerator> generators);
 
   Index dimension() const override;
-  std::vector<std::pair<std::string, Index>> table(const std::string& name) const override;
+  FamilyTable table(const std::string& name) const override;
   void add_projection(const double* v, double* out) const override;
 
  private:
   void precondition();
+  void remove_unread(const WeightSlice& target, Dense& R) const;
   void find_combinations();
   Vector<double> apply(const Vector<double>& c) const;       // T c, over all weights
   Vector<double> transposed(const Vector<double>& v) const;  // T^T v

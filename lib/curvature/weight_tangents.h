@@ -17,7 +17,9 @@ struct WeightSlice {
   bool transposed = false;                        ///< against how it is stored
 
   bool trained() const { return entry != nullptr && entry->trainable(); }
+  /// Its numbers in a vector over all weights, rows x cols.
   Dense read(const Vector<double>& weights) const;
+  /// Adds rows x cols numbers to that place of the vector.
   void add(const Dense& block, Vector<double>& weights) const;
 };
 
@@ -53,11 +55,11 @@ struct TangentMatrices {
   static TangentMatrices diagonal_of(Index size);
   static TangentMatrices span_of(std::vector<Dense> basis);
 
-  Index size() const;
+  Index size() const;  ///< how many coefficients
   Dense value(const double* coefficients) const;
   /// The transpose: coefficients = value^T (X).
   void transposed(const Dense& X, double* coefficients) const;
-  /// Leaves out what `which` lists not any more.
+  /// All coefficients that left, right and the kind allow, after these have changed.
   void choose_all();
 };
 

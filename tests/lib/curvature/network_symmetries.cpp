@@ -261,6 +261,21 @@ TEST_CASE("H t = -(D t)^T g along symmetries of random networks, and not along w
   check_identity(GENERATE(range<std::uint64_t>(0, 8)));
 }
 
+TEST_CASE("the self-check holds at a global minimum, where the gradient is rounding") {
+  RandomNetwork network = random_network(2);
+  ModelPoint<double>& p = network.point;
+  CAPTURE(network.description);
+  auto data = std::make_shared<Data<double>>(*p.data);
+  REQUIRE(data->Y.size() > 0);
+  data->Y = p.linearize().outputs() * (1 + 1e-15);
+  p.data = data;
+  const SelfCheck check = self_check(p.linearize(), 1);
+  CHECK(check.tangents > 50);
+  CHECK(check.orthogonality <= 1e-12);
+  CHECK(check.identity <= 1e-12);
+  CHECK(check.identity > 0);
+}
+
 TEST_CASE("the same of many random networks", "[many]") {
   check_identity(GENERATE(range<std::uint64_t>(8, 61)));
 }
