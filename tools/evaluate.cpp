@@ -293,6 +293,7 @@ void body(Command& command) {
     throw InputError("--self-check: is a test of double precision, not with --precision float");
   const Evaluation at = single ? evaluate<float>(setup, command, outputs, V, U)
                                : evaluate<double>(setup, command, outputs, V, U);
+  const bool holds = !at.self_check || report_self_check(command, file, *at.self_check);
   command.say("loss f = " + text(at.loss, at.rounding.loss, 8) +
               ", |gradient| = " + text(at.gradient.stableNorm(), at.rounding.gradient, 6) +
               (std::isnan(at.accuracy) ? "" : ", accuracy " + number(at.accuracy, 4) + " %") +
@@ -311,7 +312,6 @@ void body(Command& command) {
   write_products(command, file, at, V, U);
   if (command.get<bool>("by-tensor")) write_by_tensor(file, names, at);
   write_frame(file, command, setup, kIntroduction.name, "Loss, gradient and products", "evaluation");
-  const bool holds = !at.self_check || report_self_check(command, file, *at.self_check);
   file.commit();
   if (!holds) throw WorkError("--self-check failed: see above");
 }
