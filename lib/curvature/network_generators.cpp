@@ -236,10 +236,10 @@ class Generators {
                  : softmax ? TangentMatrices::all_of(d, d)
                            : TangentMatrices::skew_of(identity(d));
       values.X = TangentMatrices::all_of(d, d);
-      TangentGenerator shift{"value and output biases", TangentMatrices::all_of(1, d), {}};
+      TangentGenerator shift{kValueBiasFamily, TangentMatrices::all_of(1, d), {}};
       add_bias(shift, {head(2, g), head(6, g)}, a.in, 1);
       const bool key_shift = softmax ? rotary : true;
-      TangentGenerator keys{softmax ? "key bias" : "query and key biases", TangentMatrices::all_of(1, d), {}};
+      TangentGenerator keys{softmax ? kKeyBiasFamily : kQueryBiasFamily, TangentMatrices::all_of(1, d), {}};
       if (rotary) keys.X.right = coordinates(d, unturned(spec)), keys.X.choose_all();
       add_row(keys, head(5, g), 1);
       for (Index h = 0; h < spec.heads; ++h) {
@@ -314,7 +314,7 @@ class Generators {
   void gains(const Stream& s) {
     const GraphStep* norm = norm_before_maps(s);
     if (norm == nullptr) return;
-    TangentGenerator g{"norm and its readers", TangentMatrices::diagonal_of(width(s)), {}};
+    TangentGenerator g{kNormFamily, TangentMatrices::diagonal_of(width(s)), {}};
     const WeightSlice gain = blocks_.row(*norm, "g");
     if (gain.entry == nullptr) return;
     add_right(g, gain);
@@ -464,7 +464,7 @@ class Generators {
 
   void add_shifts(const Stream& s, const std::vector<Source>& sources, const Dense& flow, const Dense& free) {
     for (Index k = 0; k < free.cols(); ++k) {
-      TangentGenerator g{"shift of a stream", TangentMatrices::all_of(1, width(s)), {}};
+      TangentGenerator g{kShiftFamily, TangentMatrices::all_of(1, width(s)), {}};
       const Dense at = flow * free.col(k);
       for (std::size_t i = 0; i < sources.size(); ++i)
         if (const double part = free(static_cast<Index>(i), k); std::abs(part) > 1e-12) {
@@ -515,7 +515,7 @@ class Generators {
     if (maps.empty() || maps.size() == s.readers.size()) return;
     for (const GraphStep* step : s.writers)
       if (!is_affine(*step) && !is_layer(*step, "embedding")) return;
-    TangentGenerator g{"residual stream", TangentMatrices::all_of(width(s), 1), {}};
+    TangentGenerator g{kStreamFamily, TangentMatrices::all_of(width(s), 1), {}};
     const Dense row = ones_row(width(s));
     for_each_source(s, [&](const WeightSlice& W, const WeightSlice& b) {
       for (const WeightSlice& target : {W, b})
@@ -550,7 +550,7 @@ class Generators {
     if (!norms) return;
     const Index D = width(s);
     TangentGenerator g{
-        "residual stream", TangentMatrices::span_of({identity(D) / std::sqrt(static_cast<double>(D))}), {}};
+        kStreamFamily, TangentMatrices::span_of({identity(D) / std::sqrt(static_cast<double>(D))}), {}};
     for (const GraphStep* step : s.writers) {
       if (!is_affine(*step) && !is_layer(*step, "embedding") && !is_norm(*step)) return;
       if (is_norm(*step)) {
@@ -601,7 +601,7 @@ class Generators {
   }
 
   void rotation(const std::vector<const Stream*>& together) {
-    TangentGenerator g{"residual stream", {}, {}};
+    TangentGenerator g{kStreamFamily, {}, {}};
     const Index D = width(*together.front());
     Dense Z = identity(D);
     std::vector<std::vector<Index>> classes = {{}};

@@ -135,6 +135,18 @@ void find_needed(const ModelPoint<double>& point, NetworkGraph& graph) {
 
 }  // namespace
 
+std::optional<NetworkGraph> moderate_network_graph(const ModelPoint<double>& point) {
+  constexpr double kMostActivations = 1 << 26;
+  double count = 0;
+  for (const GraphEdge& e : network_steps(point.model->architecture()).edges)
+    count += static_cast<double>(point.data->samples) * static_cast<double>(e.shape.size());
+  if (count > kMostActivations) return std::nullopt;
+  NetworkGraph graph = network_graph(point);
+  for (const GraphEdge& e : graph.edges)
+    if (!e.x.allFinite()) return std::nullopt;
+  return graph;
+}
+
 std::string full_name(const GraphStep& step, const ParameterBlock& block) {
   return block.tied_to.empty() ? step.prefix + block.name : block.tied_to;
 }

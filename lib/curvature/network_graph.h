@@ -1,6 +1,7 @@
 /// A network as single steps between activations, with these at a point.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ NetworkGraph network_steps(const Architecture& architecture);
 
 /// With the activations at the point: some numbers for each row of each edge.
 NetworkGraph network_graph(const ModelPoint<double>& point);
+
+/// The same where these are at most 2^26 numbers, half a gigabyte, and all finite; else nothing.
+std::optional<NetworkGraph> moderate_network_graph(const ModelPoint<double>& point);
 
 /// The full name of a block of a step: of a tied one, that of the block it is.
 std::string full_name(const GraphStep& step, const ParameterBlock& block);

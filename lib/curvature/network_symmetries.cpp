@@ -644,22 +644,13 @@ Index symmetry_unknowns(const ModelPoint<double>& point) {
   return static_cast<Index>(std::min(count, 1e15));
 }
 
-constexpr double kMostActivations = 1 << 26;  // numbers: half a gigabyte
-
-double activations(const ModelPoint<double>& point) {
-  double count = 0;
-  for (const GraphEdge& e : network_steps(point.model->architecture()).edges)
-    count += static_cast<double>(point.data->samples) * static_cast<double>(e.shape.size());
-  return count;
-}
-
 }  // namespace
 
 std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point, Index most_unknowns) {
-  if (symmetry_unknowns(point) > most_unknowns || activations(point) > kMostActivations) return std::nullopt;
-  const NetworkGraph graph = network_graph(point);
-  for (const GraphEdge& e : graph.edges)
-    if (!e.x.allFinite()) return std::nullopt;
+  if (symmetry_unknowns(point) > most_unknowns) return std::nullopt;
+  const std::optional<NetworkGraph> moderate = moderate_network_graph(point);
+  if (!moderate) return std::nullopt;
+  const NetworkGraph& graph = *moderate;
   const Index P = point.theta_size(), C = point.model->network().output().width;
   std::vector<Symmetries::Named> families;
   Dense basis(P, 0);
@@ -682,10 +673,9 @@ std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point, In
 }
 
 std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point) {
-  if (activations(point) > kMostActivations) return std::nullopt;
-  const NetworkGraph graph = network_graph(point);
-  for (const GraphEdge& e : graph.edges)
-    if (!e.x.allFinite()) return std::nullopt;
+  const std::optional<NetworkGraph> moderate = moderate_network_graph(point);
+  if (!moderate) return std::nullopt;
+  const NetworkGraph& graph = *moderate;
   const Index C = point.model->network().output().width;
   Visibility seen(point, graph, zero(C, 0));
   std::vector<SeenMap> maps = seen_maps(seen);
