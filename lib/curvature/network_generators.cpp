@@ -422,7 +422,7 @@ class Generators {
     std::vector<Source> sources;
     for (const GraphStep* step : s.writers) {
       const auto source = [&](const WeightSlice& b) {
-        if (b.trained()) sources.push_back({b, step->out});
+        if (b.trained() && (!blocks_.is_tied(b) || shifts_classes(b))) sources.push_back({b, step->out});
       };
       if (is_affine(*step)) source(map_of_output(seen_, blocks_, *step).b);
       if (is_norm(*step)) source(blocks_.row(*step, "beta"));
