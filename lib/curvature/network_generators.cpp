@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "basin/curvature/added_tables.h"
 #include "basin/curvature/step_maps.h"
 #include "basin/curvature/symmetry_families.h"
 #include "basin/network/layer_types.h"
@@ -66,7 +67,7 @@ bool all_equal(const Dense& row) {
 
 class Generators {
  public:
-  Generators(const Visibility& seen, bool everywhere)
+  Generators(const Visibility& seen, bool everywhere, std::string* left_out)
       : seen_(seen), blocks_(seen), streams_(streams_of(seen.graph())), everywhere_(everywhere) {
     for (const GraphStep& step : seen.graph().steps)
       if (is_layer(step, "attention")) attention(step);
@@ -81,6 +82,7 @@ class Generators {
       if (everywhere_) in_front_of_norms(stream);
     }
     rotations();
+    between_tables(left_out);
     if (everywhere_) class_shift();
   }
   std::vector<TangentGenerator> take() { return std::move(all_); }
@@ -422,7 +424,7 @@ class Generators {
     std::vector<Source> sources;
     for (const GraphStep* step : s.writers) {
       const auto source = [&](const WeightSlice& b) {
-        if (b.trained()) sources.push_back({b, step->out});
+        if (b.trained() && (!blocks_.is_tied(b) || shifts_classes(b))) sources.push_back({b, step->out});
       };
       if (is_affine(*step)) source(map_of_output(seen_, blocks_, *step).b);
       if (is_norm(*step)) source(blocks_.row(*step, "beta"));
@@ -500,6 +502,20 @@ class Generators {
           step.out != seen_.graph().output)
         return false;
     return true;
+  }
+
+  /// Rows of tables that are added to each other and never meet the others.
+  void between_tables(std::string* left_out) {
+    const auto moves = [&](const WeightSlice& s) { return s.trained() && !blocks_.is_tied(s); };
+    for (const AddedTables& all : added_tables(seen_, moves)) {
+      if (all.is_left_out && left_out != nullptr) *left_out += ", shifts between tables of too many rows";
+      TangentGenerator g{
+          "shift between tables", TangentMatrices::all_of(all.kernel.cols(), all.tables.front().cols), {}};
+      for (std::size_t t = 0; t < all.tables.size(); ++t)
+        g.terms.push_back(
+            {all.tables[t], 1, {constant(all.kernel.middleRows(all.first[t], all.tables[t].rows))}, {}});
+      finish(std::move(g));
+    }
   }
 
   /// x -> x + (x p) 1: not seen by LayerNorms, taken back by maps.
@@ -704,8 +720,9 @@ class Generators {
 
 }  // namespace
 
-std::vector<TangentGenerator> network_generators(const Visibility& seen, bool everywhere) {
-  return Generators(seen, everywhere).take();
+std::vector<TangentGenerator> network_generators(const Visibility& seen, bool everywhere,
+                                                 std::string* left_out) {
+  return Generators(seen, everywhere, left_out).take();
 }
 
 }  // namespace basin

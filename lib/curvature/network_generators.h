@@ -1,6 +1,7 @@
 /// The known families of symmetries of a Transformer of any size, as maps and not as vectors.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "basin/curvature/visibility.h"
@@ -18,7 +19,9 @@ inline constexpr const char* kStreamFamily = "residual stream";
 
 /// The families that move several maps at once (mathematics: MATHEMATICS.md, "Large networks"), only those
 /// members of them that leave what is frozen, absent or tied as it is. With `everywhere` also what seen_maps
-/// has, as far as it is there at all weights: behind a LayerNorm, in front of one, class shifts.
-std::vector<TangentGenerator> network_generators(const Visibility& seen, bool everywhere);
+/// has, as far as it is there at all weights: behind a LayerNorm, in front of one, class shifts. Appends to
+/// `left_out` what would take too many numbers.
+std::vector<TangentGenerator> network_generators(const Visibility& seen, bool everywhere,
+                                                 std::string* left_out = nullptr);
 
 }  // namespace basin

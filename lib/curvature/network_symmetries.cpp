@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "basin/curvature/added_tables.h"
 #include "basin/curvature/network_generators.h"
 #include "basin/curvature/tangent_projector.h"
 #include "basin/curvature/tangent_system.h"
@@ -15,11 +16,10 @@ namespace basin {
 namespace {
 
 /// Groups of unknowns, in the order in which families are counted.
-enum Group { kUnseen, kKeys, kScores, kValues, kHidden, kNorms, kStream, kGroups };
-constexpr std::array<const char*, kGroups> kNames = {"not seen",        "key bias",
-                                                     "query-key gauge", "value-output gauge",
-                                                     "hidden units",    "norm and its readers",
-                                                     "residual stream"};
+enum Group { kUnseen, kTables, kKeys, kScores, kValues, kHidden, kNorms, kStream, kGroups };
+constexpr std::array<const char*, kGroups> kNames = {
+    "not seen",     "shift between tables", "key bias",       "query-key gauge", "value-output gauge",
+    "hidden units", "norm and its readers", "residual stream"};
 
 /// The equations of one network at one point.
 class Equations {
@@ -31,6 +31,10 @@ class Equations {
     for (std::size_t e = 0; e < graph_.edges.size(); ++e) {
       const Index D = graph_.edges[e].shape.width;
       changes_.push_back(e == 0 ? UnknownMatrix{-1, D + 1, D} : system_.unknown(D + 1, D, groups_[e]));
+    }
+    for (AddedTables& tables : added_tables(seen_, [](const WeightSlice&) { return true; })) {
+      passed_.push_back(system_.unknown(tables.kernel.cols(), tables.tables.front().cols, kTables));
+      added_tables_.push_back(std::move(tables));
     }
     for (const GraphStep& step : graph_.steps) write(step);
     const Index D = edge(graph_.output).shape.width, first = system_.equations(D + 1, D);
@@ -302,6 +306,16 @@ class Equations {
     free(first, annihilators(x, edge(step.out).needed), unseen(step.out), B * D + 1, D);
   }
 
+  /// Adds what row k of a table passes on to others: sums of both stay as they are.
+  void add_passed(Index first, const Dense& to, const ParameterLayout::Entry* table, Index k) {
+    for (std::size_t i = 0; i < added_tables_.size(); ++i) {
+      const AddedTables& all = added_tables_[i];
+      for (std::size_t t = 0; t < all.tables.size(); ++t)
+        if (all.tables[t].entry == table)
+          system_.add(first, to * all.kernel.row(all.first[t] + k), passed_[i], identity(passed_[i].cols));
+    }
+  }
+
   /// Rows of tables that are added: one-hot rows of `ids`, `sizes` of each table, beside x.
   void write_tables(const GraphStep& step, bool has_input,
                     const std::vector<const ParameterLayout::Entry*>& tables,
@@ -338,6 +352,7 @@ class Equations {
         Dense from(1, D + 1);
         from << values[t].row(k), t == 0 ? 1.0 : 0.0;
         system_.add(first, -to * from, change(step.out), identity(D));
+        add_passed(first, to, tables[t], k);
         if (has_input) {
           const Dense& U = seen_.unseen_alone(step.out, k);
           if (U.cols() > 0) system_.add(first, to, system_.unknown(1, U.cols(), kUnseen), U.transpose());
@@ -393,6 +408,7 @@ class Equations {
     const Index own = system_.equations(1, D);
     system_.add(own, identity(1), moved(token, 1, D), identity(D));
     system_.add(own, -from, change(step.out), identity(D));
+    add_passed(own, identity(1), token, 0);
     free(own, zero(1, 0), unseen(step.out), 1, D);
   }
 
@@ -582,6 +598,8 @@ class Equations {
   const NetworkGraph& graph_;
   TangentSystem system_;
   std::vector<UnknownMatrix> changes_;
+  std::vector<AddedTables> added_tables_;
+  std::vector<UnknownMatrix> passed_;  // between the tables of each: kernel times this
   std::vector<int> groups_;
 };
 /// Directions in theta of the solutions in which the unknowns of later groups are 0.
@@ -691,17 +709,16 @@ std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point) {
     }
     maps = std::move(all);
   }
-  std::vector<TangentGenerator> generators = network_generators(seen, false);
+  std::string left_out = "those that are none of the known families";
+  std::vector<TangentGenerator> generators = network_generators(seen, false, &left_out);
+  if (has_always_active(graph)) left_out += ", as units of ReLU that are active in every row may have";
   std::vector<Symmetries::Named> families;
   try {
     families.push_back({"", std::make_unique<TangentFamily>(point, std::move(maps), std::move(generators))});
   } catch (const WorkError&) {  // too close to each other
     return std::nullopt;
   }
-  return Symmetries(
-      point.theta_size(), std::move(families),
-      std::string("those that are none of the known families") +
-          (has_always_active(graph) ? ", as units of ReLU that are active in every row may have" : ""));
+  return Symmetries(point.theta_size(), std::move(families), left_out);
 }
 
 }  // namespace basin

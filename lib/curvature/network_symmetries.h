@@ -20,10 +20,11 @@ inline constexpr Index kMostSymmetryUnknowns = 1000;
 /// classes H_l J t = 0.
 ///
 /// Found: gauges of queries and keys, values and outputs, gains, shifts, scales of hidden units, rotation,
-/// shift and scale of the residual stream, what is read by nobody, what the data do not span, class shifts
-/// (MATHEMATICS.md). Not found: what holds for these data alone because of which side of a kink of ReLU they
-/// are on, or because few tokens or positions are told apart; Symmetries::left_out says so where a unit of
-/// ReLU is active in every row. Layers that are not the library's own (add_layer_type) count as rigid.
+/// shift and scale of the residual stream, shifts between rows of tables that never meet in the data, what is
+/// read by nobody, what the data do not span, class shifts (MATHEMATICS.md). Not found: what holds for these
+/// data alone because of which side of a kink of ReLU they are on, or because few rows are told apart;
+/// Symmetries::left_out says so where a unit of ReLU is active in every row. Layers that are not the
+/// library's own (add_layer_type) count as rigid.
 ///
 /// The families are orthogonal to each other; what two of them share is counted in the first. Nothing where
 /// the equations have more than `most_unknowns` unknowns, where the activations of all samples are more
@@ -33,11 +34,11 @@ std::optional<Symmetries> network_symmetries(const ModelPoint<double>& point,
 
 /// The same of a network of any size, from the families that are known (curvature/network_generators.h):
 /// gauges of heads, gains and shifts with what reads them, units of ReLU and gates, rotation, scale and
-/// shifts of streams, key biases, class shifts, what is not seen. Combinations of families that only together
-/// leave frozen or tied blocks as they are, and what MATHEMATICS.md lists, are not among them: left_out says
-/// so. Takes one pass over the data and as long as some hundred products with T, the map from the
-/// coefficients. Nothing where the activations of all samples are more than 2^26 numbers, one is not finite,
-/// or tangents are too close to each other for conjugate gradients.
+/// shifts of streams and between tables, key biases, class shifts, what is not seen. Combinations of families
+/// that only together leave frozen or tied blocks as they are, and what MATHEMATICS.md lists, are not among
+/// them: left_out says so. Takes one pass over the data and as long as some hundred products with T, the map
+/// from the coefficients. Nothing where the activations of all samples are more than 2^26 numbers, one is not
+/// finite, or tangents are too close to each other for conjugate gradients.
 std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point);
 
 }  // namespace basin

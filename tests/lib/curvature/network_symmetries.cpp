@@ -190,6 +190,157 @@ TEST_CASE("known symmetries of many random networks", "[many]") {
   check_known(GENERATE(range<std::uint64_t>(4, 61)));
 }
 
+namespace {
+
+/// Tokens 1, ..., 12 in as many parts as positions, which do not meet: tables that are added to each other.
+struct TablesCase {
+  const char* what;
+  Index parts;
+  enum Types { none, drawn, of_positions } types = none;
+  const char* frozen = "";
+  bool tied = false, classes = false, masked = false, class_token = false, vectors = false;
+  Index shifts;      ///< between tables, in each direction that is read
+  Index missed = 0;  ///< of known symmetries: several families together
+};
+
+ModelPoint<double> tables_point(const TablesCase& c) {
+  const Index n = 4, N = 150;
+  const bool types = c.types != TablesCase::none;
+  const std::string norm = R"({"type": "layer-norm", "name": "norm"})";
+  const std::string tokens = R"({"inputs": {"type": "tokens", "tokens": 4, "vocabulary": 14)" +
+                             std::string(types ? R"(, "token-types": 3)" : "") +
+                             R"(}, "layers": [{"type": "embedding", "width": 3)" +
+                             (types ? R"(, "types": 3)" : "") + "}, ";
+  const std::string vectors =
+      R"({"inputs": {"type": "vectors", "tokens": 4, "width": 5}, "layers": [{"type": "linear", "name": "embed", "outputs": 3}, )";
+  const Architecture a = architecture_from_json(
+      (c.vectors ? vectors : tokens) + (c.masked ? R"({"type": "mask-rows"}, )" : "") +
+      (c.class_token ? R"({"type": "class-token"}, )" : "") +
+      R"({"type": "positions"}, {"type": "residual", "name": "att", "layers": [)" + norm +
+      R"(, {"type": "attention", "heads": 1, "head-dim": 2, "bias": "qkvo"}]},
+          {"type": "residual", "name": "mlp", "layers": [)" +
+      norm + R"(, {"type": "linear", "name": "in", "outputs": 4}, {"type": "activation", "function": "gelu"},
+          {"type": "linear", "name": "out", "outputs": 3}]}, {"type": "layer-norm", "name": "last"}, )" +
+      (c.tied ? R"({"type": "linear", "name": "head", "weight": {"tied": "embedding.E"}})"
+              : R"({"type": "linear", "name": "head", "outputs": 3})") +
+      R"(], "loss": {"type": ")" + (c.classes ? "cross-entropy" : "squared") + R"("}})");
+  ModelPoint<double> p;
+  std::vector<std::string> trained;
+  for (const ParameterBlock& block : blocks(a))
+    if (block.tied_to.empty() && block.name != c.frozen) trained.push_back(block.name);
+  p.model = build<double>(a, trained);
+  p.weights = 0.7 * random_vectors(p.parameters().weight_count(), 1, 3);
+  const Shape out = output_shape(a);
+  Data<double> data{N, Matrix<double>(N * n, 0), Matrix<double>(0, out.width)};
+  Random random(5, "tables");
+  const auto draw = [&](Index count) {
+    return static_cast<std::int32_t>(random.uniform() * static_cast<double>(count));
+  };
+  for (Index row = 0; row < N * n; ++row) {
+    const Index l = row % n, each = 12 / c.parts;
+    const bool real = !c.masked || l == 0 || draw(3) > 0;
+    if (c.masked) data.mask.push_back(real ? 1 : 0);
+    if (c.types == TablesCase::drawn) data.types.push_back(draw(2));
+    if (c.types == TablesCase::of_positions) data.types.push_back(static_cast<std::int32_t>(l / 2));
+    if (c.classes) data.labels.push_back(real ? draw(out.width) : -1);
+    if (!c.vectors)  // masked ones would join all
+      data.ids.push_back(real ? static_cast<std::int32_t>(1 + l * c.parts / n * each) + draw(each)
+                              : draw(14));
+  }
+  if (c.vectors) data.X = random_vectors(N * n * 5, 1, 4).reshaped<Eigen::RowMajor>(N * n, 5);
+  if (!c.classes)
+    data.Y = random_vectors(N * out.size(), 1, 6).reshaped<Eigen::RowMajor>(N * out.tokens, out.width);
+  p.data = std::make_shared<Data<double>>(std::move(data));
+  return p;
+}
+
+}  // namespace
+
+TEST_CASE("rows of tables that never meet in the data are shifted against each other") {
+  using Case = TablesCase;
+  const Case c = GENERATE(
+      Case{.what = "all meet", .parts = 1, .shifts = 0}, Case{.what = "two parts", .parts = 2, .shifts = 1},
+      Case{.what = "four parts", .parts = 4, .shifts = 3},
+      Case{.what = "types drawn", .parts = 2, .types = Case::drawn, .shifts = 1},
+      Case{.what = "types of positions", .parts = 1, .types = Case::of_positions, .shifts = 1},
+      Case{.what = "types of parts", .parts = 2, .types = Case::of_positions, .shifts = 2},
+      Case{.what = "types of four parts", .parts = 4, .types = Case::of_positions, .shifts = 4},
+      Case{.what = "frozen positions",
+           .parts = 2,
+           .types = Case::of_positions,
+           .frozen = "positions.Pos",
+           .shifts = 1},
+      Case{.what = "frozen types",
+           .parts = 2,
+           .types = Case::of_positions,
+           .frozen = "embedding.Types",
+           .shifts = 1,
+           .missed = 1},
+      Case{.what = "frozen tokens",
+           .parts = 1,
+           .types = Case::of_positions,
+           .frozen = "embedding.E",
+           .shifts = 1},
+      Case{.what = "tied", .parts = 2, .types = Case::of_positions, .tied = true, .shifts = 1, .missed = 5},
+      Case{.what = "tied, of classes",
+           .parts = 2,
+           .types = Case::of_positions,
+           .tied = true,
+           .classes = true,
+           .shifts = 1,
+           .missed = 4},
+      Case{.what = "masked rows", .parts = 2, .classes = true, .masked = true, .shifts = 1},
+      Case{.what = "class token", .parts = 2, .class_token = true, .shifts = 2},
+      Case{.what = "frozen class token",
+           .parts = 2,
+           .frozen = "class-token.token",
+           .class_token = true,
+           .shifts = 2,
+           .missed = 1},
+      Case{.what = "class token of vectors", .parts = 1, .class_token = true, .vectors = true, .shifts = 1});
+  const ModelPoint<double> p = tables_point(c);
+  const Vectors<double> Jt = seen_jacobian(p);
+  Vectors<double> J = Jt.transpose();
+  const Vector<double> sigma = singular_values(triangular_factor(J));
+  const Index null = p.theta_size() - (sigma.array() > 1e-12 * sigma[0]).count();
+  const std::optional<Symmetries> all = network_symmetries(p, 4000), known = known_symmetries(p);
+  REQUIRE(all);
+  REQUIRE(known);
+  CAPTURE(c.what, table(*all), table(*known));
+  CHECK(all->modes() == null);
+  CHECK(known->modes() == null - c.missed);
+  for (const Symmetries* s : {&*all, &*known}) {
+    const Vectors<double> T = tangents(*s);
+    CHECK(T.trace() == Approx(static_cast<double>(s->modes())).margin(1e-8));
+    CHECK((Jt.transpose() * T).norm() <= 1e-12 * Jt.norm());
+  }
+  Index shifts = 0;
+  for (const auto& [name, size] : known->table())
+    if (name == "shift between tables") shifts = size;
+  CHECK(shifts == 2 * c.shifts);  // LayerNorms do not read (1, 1, 1)
+  const NetworkGraph graph = network_graph(p);
+  const Visibility seen(p, graph, zero(p.model->network().output().width, 0));
+  for (const TangentGenerator& g : network_generators(seen, true))
+    if (g.family == "shift between tables") CHECK(defect(p, g) <= 1e-11);
+}
+
+TEST_CASE("shifts between tables of too many rows are left out, and said to be") {
+  constexpr Index kVocabulary = 1 << 18, kTokens = 65;
+  const Architecture a = architecture_from_json(
+      R"({"inputs": {"type": "tokens", "tokens": 65, "vocabulary": 262144}, "layers": [{"type": "embedding", "width": 1},
+          {"type": "positions"}, {"type": "linear", "name": "out", "outputs": 1}], "loss": {"type": "squared"}})");
+  ModelPoint<double> p;
+  p.model = build<double>(a, {"embedding.E", "positions.Pos"});
+  p.weights = random_vectors(p.parameters().weight_count(), 1, 3);
+  Data<double> data{1, Matrix<double>(kTokens, 0), Matrix<double>::Zero(kTokens, 1)};
+  for (Index l = 0; l < kTokens; ++l) data.ids.push_back(static_cast<std::int32_t>(kVocabulary - 1 - l));
+  p.data = std::make_shared<Data<double>>(std::move(data));
+  const NetworkGraph graph = network_graph(p);
+  std::string left_out;
+  network_generators({p, graph, zero(1, 0)}, false, &left_out);
+  CHECK(left_out == ", shifts between tables of too many rows");
+}
+
 TEST_CASE("a GPT with everything trained has as many symmetries as theory says") {
   // D = 12, H = 3, d = 4, m = 48, untied, all biases, gains drawn; rows enough to tell all features apart
   const Index L = 2, D = 12, H = 3, d = 4, m = 48, V = 15, n = 8, C = 5, N = 40;
