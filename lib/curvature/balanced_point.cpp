@@ -14,7 +14,7 @@
 namespace basin {
 namespace {
 
-using Generators = std::vector<TangentGenerator>;
+using TangentGenerators = std::vector<TangentGenerator>;
 
 constexpr double kSameLoss = 1e-9;     // relative
 constexpr double kRankOfGram = 1e-13;  // of its largest eigenvalue
@@ -230,7 +230,7 @@ class Balancing {
 
   /// As little as possible in what is shifted: value biases to 0, shifts of streams least in their sources.
   void shift(const Visibility& seen, Vector<double>& weights) {
-    Generators streams, values, others;
+    TangentGenerators streams, values, others;
     for (TangentGenerator& g : network_generators(seen, false)) {
       if (rescales(g) || rotates(g, weights)) continue;
       if (!shifts(g))
@@ -247,26 +247,26 @@ class Balancing {
     for (const TangentGenerator& g : values) add_least({g}, weights);
     for (TangentGenerator& g : streams) pass_on(g, values);
     // norms that only maps read, and then what these write to: stream by stream, as one may have another scale
-    std::vector<Generators> together = by_sources(streams);
-    std::stable_sort(together.begin(), together.end(), [](const Generators& a, const Generators& b) {
+    std::vector<TangentGenerators> together = by_sources(streams);
+    std::stable_sort(together.begin(), together.end(), [](const TangentGenerators& a, const TangentGenerators& b) {
       return (sources(a).size() == 1) > (sources(b).size() == 1);
     });
-    for (const Generators& stream : together) add_least(stream, weights);
+    for (const TangentGenerators& stream : together) add_least(stream, weights);
     for (const TangentGenerator& g : others) add_least({g}, weights);
   }
   /// Where the targets of X itself begin.
-  static std::set<Index> sources(const Generators& generators) {
+  static std::set<Index> sources(const TangentGenerators& generators) {
     std::set<Index> all;
     for (const TangentGenerator& g : generators)
       for (const TangentTerm& t : g.terms)
         if (t.right.empty()) all.insert(t.target.offset);
     return all;
   }
-  static std::vector<Generators> by_sources(const Generators& generators) {
-    std::vector<Generators> groups;
+  static std::vector<TangentGenerators> by_sources(const TangentGenerators& generators) {
+    std::vector<TangentGenerators> groups;
     for (const TangentGenerator& g : generators) {
       const std::set<Index> own = sources({g});
-      const auto shares = [&](const Generators& group) {
+      const auto shares = [&](const TangentGenerators& group) {
         const std::set<Index> theirs = sources(group);
         return std::any_of(own.begin(), own.end(), [&](Index at) { return theirs.contains(at); });
       };
@@ -278,7 +278,7 @@ class Balancing {
     return groups;
   }
   /// What would arrive at a value bias arrives at the output bias behind it.
-  static void pass_on(TangentGenerator& g, const Generators& values) {
+  static void pass_on(TangentGenerator& g, const TangentGenerators& values) {
     std::vector<TangentTerm> terms;
     for (const TangentTerm& t : g.terms) {
       const auto at = std::find_if(values.begin(), values.end(), [&](const TangentGenerator& v) {
@@ -299,7 +299,7 @@ class Balancing {
     g.terms = terms;
   }
   /// Adds the combination that makes the sources, the targets of X itself, least: conjugate gradients.
-  static void add_least(const Generators& generators, Vector<double>& weights) {
+  static void add_least(const TangentGenerators& generators, Vector<double>& weights) {
     Vector<double> is_source = Vector<double>::Zero(weights.size());
     Index size = 0;
     for (const TangentGenerator& g : generators) {
@@ -371,7 +371,7 @@ class Balancing {
       Part part;
       Dense S;
     };
-    const Generators generators = network_generators(seen, false);
+    const TangentGenerators generators = network_generators(seen, false);
     std::vector<Change> changes;
     for (const TangentGenerator& g : generators) {
       if (folds(g) || !rescales(g) || g.family == kStreamFamily) continue;
@@ -406,7 +406,7 @@ class Balancing {
 
   /// The least norm along gauges and scales: one after the other until nothing moves.
   void balance_scales(const Visibility& seen, Vector<double>& weights) {
-    Generators scales;
+    TangentGenerators scales;
     for (TangentGenerator& g : network_generators(seen, false))
       if (!folds(g) && rescales(g) && g.X.kind != TangentMatrices::Kind::skew) {
         if (parts_of(g.X).empty() && g.X.kind != TangentMatrices::Kind::span)
