@@ -111,9 +111,9 @@ void say_verdict(Command& command, const WholeAnalysis& whole, const std::vector
   command.verdict("converged", converged);
 }
 
-/// What is known of each of the matrices.
+/// What is known of each of the matrices. length: |theta|.
 void say_and_write(Command& command, hdf5::Writer& file, const WholeAnalysis& whole,
-                   const std::vector<PerBlock>& by_block, const WrittenVectors& vectors) {
+                   double length, const std::vector<PerBlock>& by_block, const WrittenVectors& vectors) {
   const auto prefix = [](bool first, const SpectrumResults& of) {
     return first ? "/entry" : "/entry/parts/" + of.matrix;
   };
@@ -124,6 +124,7 @@ void say_and_write(Command& command, hdf5::Writer& file, const WholeAnalysis& wh
     write_per_block(file, prefix(first, matrix.results.front()), matrix, vectors.arrays);
   }
   if (whole.symmetries) command.say(text(*whole.symmetries));
+  if (whole.balanced) command.say(text(*whole.balanced, length));
   for (const SpectrumResults& r : whole.matrices) {
     const bool first = &r == &whole.matrices.front();
     if (!first || !by_block.empty()) command.say("-- " + curvature_verdict(r));
@@ -162,9 +163,10 @@ void body(Command& command) {
   hdf5::Writer file(output.path(), output.may_replace());
   const NamedVectors names(setup);
   say_verdict(command, whole, by_block);
-  say_and_write(command, file, whole, by_block,
+  say_and_write(command, file, whole, setup.point.theta().stableNorm(), by_block,
                 {request.with_vectors, command.get<bool>("by-tensor") ? &names : nullptr});
   if (whole.symmetries) write_symmetries(file, *whole.symmetries, setup.theory->generic_modes(setup.point));
+  if (whole.balanced) write_balanced(file, *whole.balanced);
   SpectrumResults first = by_block.empty() ? whole.matrices.front() : by_block.front().results.front();
   if (!by_block.empty()) first.block.clear();
   write_point(file, first, whole.point);

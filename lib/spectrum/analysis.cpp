@@ -15,12 +15,12 @@ class Analysis {
     const SpectrumRequest& r = request_;
     ExtremeEigenpairs found;
     if (r.full || plan_.dense_counts) found = from_matrix();
-    if (!plan_.ends_from_matrix) found = pairs(r.smallest, r.largest, removed());
+    if (!plan_.ends_from_matrix) found = pairs(of_, r.smallest, r.largest, removed());
     if (r.counts && results_.counts.empty()) count_by_pairs(r.smallest > 0 ? &found.smallest : nullptr);
     if (r.smallest > 0) results_.eigenvalues.emplace_back("smallest", std::move(found.smallest));
     if (r.largest > 0) results_.eigenvalues.emplace_back("largest", std::move(found.largest));
     if (r.density) {
-      results_.quadrature = quadrature(removed(), plan_.quadrature);
+      results_.quadrature = quadrature(of_, removed(), plan_.quadrature);
       results_.density = density_curve(*results_.quadrature, DensityAxis::linear, 400, r.density_width);
     }
     if (r.norms && !results_.traces) estimate_norms();
@@ -57,17 +57,17 @@ class Analysis {
     return ends;
   }
 
-  ExtremeEigenpairs pairs(Index smallest, Index largest, Index removed) const {
+  ExtremeEigenpairs pairs(const SpectrumSubject& of, Index smallest, Index largest, Index removed) const {
     if (smallest == 0 && largest == 0) return {};
     EigenOptions options = plan_.eigen;
-    options.perturbed = of_.perturbed;
-    return restricted_eigenpairs(of_.A, of_.remove, removed, smallest, largest, options,
+    options.perturbed = of.perturbed;
+    return restricted_eigenpairs(of.A, of.remove, removed, smallest, largest, options,
                                  progress("eigenpairs, products (more if restarted)"));
   }
 
-  LanczosQuadrature quadrature(Index removed, QuadratureOptions options) const {
-    options.perturbed = of_.perturbed;
-    return lanczos_quadrature(of_.A, of_.remove, removed, options, progress("density"));
+  LanczosQuadrature quadrature(const SpectrumSubject& of, Index removed, QuadratureOptions options) const {
+    options.perturbed = of.perturbed;
+    return lanczos_quadrature(of.A, of.remove, removed, options, progress("density"));
   }
 
   void count_densely(AssembledMatrix assembled) {
@@ -79,20 +79,38 @@ class Analysis {
                       ", P = " + std::to_string(assembled.size()) + " ...");
     };
     factorise("");
-    results_.counts.push_back(dense_counts(assembled, of_.remove, 0, tolerance));
-    if (of_.modes == 0) return;
+    if (of_.modes == 0 || of_.counted != nullptr) {
+      results_.counts.push_back(dense_counts(std::move(assembled), of_.remove, 0, tolerance));
+      if (of_.modes == 0) return;
+      assembled = assembled_matrix(of_.counted->A, of_.counted->perturbed, request_.eigen.seed,
+                                   progress("columns at the balanced point"));
+    } else {
+      results_.counts.push_back(dense_counts(assembled, of_.remove, 0, tolerance));
+    }
     factorise(" modulo symmetries");
-    results_.counts.push_back(dense_counts(std::move(assembled), of_.remove, of_.modes, tolerance));
+    add_counts(dense_counts(std::move(assembled), counted().remove, counted().modes, tolerance));
+  }
+
+  const SpectrumSubject& counted() const { return of_.counted != nullptr ? *of_.counted : of_; }
+  /// Counts of what is counted, as those of A.
+  void add_counts(EigenvalueCounts counts) {
+    counts.removed += of_.A.rows() - counts.size;
+    counts.size = of_.A.rows();
+    counts.elsewhere = of_.counted != nullptr;
+    results_.counts.push_back(std::move(counts));
   }
 
   void count_by_pairs(const EigenResult* smallest) {
-    const Index modes = of_.modes, size = of_.A.rows();
-    if (smallest == nullptr || smallest->requested < kFewestToCount || smallest->removed != modes) {
+    const SpectrumSubject& of = counted();
+    const Index modes = of.modes, size = of.A.rows();
+    if (of_.counted != nullptr || smallest == nullptr || smallest->requested < kFewestToCount ||
+        smallest->removed != modes) {
       counted_ =
-          pairs(std::min(std::max(request_.smallest, kFewestToCount), size - modes), 0, modes).smallest;
+          pairs(of, std::min(std::max(request_.smallest, kFewestToCount), size - modes), 0, modes).smallest;
       smallest = &counted_;
     }
-    results_.counts.push_back(krylov_counts(*smallest, size, modes, request_.count_tolerance));
+    const double reach = modes > 0 ? space_reach(of.A, of.remove, request_.eigen.seed) : 0;
+    add_counts(krylov_counts(*smallest, size, modes, request_.count_tolerance, reach));
   }
 
   /// Both ends of the matrix that was asked for, as far as they are known. What is not comes from some
@@ -101,14 +119,17 @@ class Analysis {
     SpectrumAnalysis& r = results_;
     const bool only_counts =
         r.eigenvalues.empty() && !r.quadrature && !r.traces && !counted_.eigenvalues.empty();
-    r.removed = only_counts ? counted_.removed : removed();
-    if (r.removed == of_.A.rows()) {  // symmetry leaves nothing
+    const SpectrumSubject& of = only_counts ? counted() : of_;
+    const Index removed_of = only_counts ? of.modes : removed(), beyond = of_.A.rows() - of.A.rows();
+    r.removed = removed_of + beyond;
+    r.elsewhere = only_counts && of_.counted != nullptr;
+    if (removed_of == of.A.rows()) {  // symmetry leaves nothing
       r.smallest.value = r.smallest.error = r.largest.value = r.largest.error = kNaN;
       return;
     }
     bool have_smallest = false, have_largest = false;
     const auto take = [&](const EigenResult* from, SpectrumEnd& end, bool& have) {
-      if (have || from == nullptr || from->eigenvalues.empty() || from->removed != r.removed) return;
+      if (have || from == nullptr || from->eigenvalues.empty() || from->removed != removed_of) return;
       const Eigenvalue& e = from->eigenvalues.front();
       end = {e.value, e.error_bound, true, e.converged};
       have = true;
@@ -117,12 +138,12 @@ class Analysis {
     take(&spectrum_.largest, r.largest, have_largest);
     take(r.find("smallest"), r.smallest, have_smallest);
     take(r.find("largest"), r.largest, have_largest);
-    take(&counted_, r.smallest, have_smallest);
+    if (only_counts || of_.counted == nullptr) take(&counted_, r.smallest, have_smallest);
     if (have_smallest && have_largest) return;
     constexpr Index kSteps = 40;
     const bool known = r.quadrature && r.quadrature->removed == r.removed;
     const LanczosQuadrature q =
-        known ? *r.quadrature : quadrature(r.removed, {1, kSteps, request_.eigen.seed, 1});
+        known ? *r.quadrature : quadrature(of, removed_of, {1, kSteps, request_.eigen.seed, 1});
     if (!have_smallest) r.smallest = {q.lowest(), q.rounding, false, true};
     if (!have_largest) r.largest = {q.highest(), q.rounding, false, true};
   }

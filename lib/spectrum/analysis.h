@@ -36,6 +36,7 @@ struct SpectrumAnalysis {
   /// nothing is left of it.
   Index removed = 0;
   SpectrumEnd smallest, largest;
+  bool elsewhere = false;  ///< these ends are of the equivalent point that was counted
 
   /// The eigenvalues of that name, or null.
   const EigenResult* find(const std::string& which) const;
@@ -54,6 +55,9 @@ struct SpectrumSubject {
       remove{};     ///< takes the space that is set aside out of vectors; not called where its dimension is 0
   Index modes = 0;  ///< the dimension of that space
   std::vector<BlockRange> blocks{};  ///< those whose norms are asked for; none: of the matrix alone
+  /// What is counted for the restriction, if not that of A: the matrix of an equivalent point. What it has
+  /// less rows than A are directions of the space, too.
+  const SpectrumSubject* counted = nullptr;
 };
 
 /// For people; none by default.

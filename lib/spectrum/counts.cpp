@@ -7,6 +7,7 @@
 
 #include "basin/linalg/dense.h"
 #include "basin/linalg/errors.h"
+#include "basin/linalg/random.h"
 
 namespace basin {
 namespace {
@@ -21,6 +22,29 @@ Inertia shifted_inertia(Vectors<double>& A, const Vector<double>& diagonal, doub
     A(j, j) = diagonal[j] - shift;
   }
   return inertia(A);
+}
+
+/// |A Z| for apply(v) = A v.
+template <class Apply>
+double reach_of(const Apply& apply, const Removal& remove, Index size, std::uint64_t seed) {
+  constexpr int kSteps = 12;
+  Vectors<double> v(size, 1), w(size, 1);
+  Random(seed, "reach").fill_normal(v);
+  double reach = 0;
+  for (int step = 0; step < kSteps; ++step) {
+    for (int pass = 0; pass < 2; ++pass) {  // its part in the space, and not what rounding leaves beside it
+      w = v;
+      remove(w);
+      v -= w;
+      const double length = v.stableNorm();
+      if (!(length > 0)) return reach;
+      v /= length;
+    }
+    apply(v, w);
+    reach = std::max(reach, w.stableNorm());
+    apply(w, v);
+  }
+  return reach;
 }
 
 std::string text(double value) {
@@ -52,8 +76,12 @@ EigenvalueCounts dense_counts(AssembledMatrix assembled, const Removal& remove, 
   const auto rounding = [&] {
     return assembled.asymmetry + assembled.rounding + size * (kEps * norm + kUnderflow);
   };
+  if (removed > 0)
+    counts.reach = reach_of([&](const Vectors<double>& v, Vectors<double>& w) { w = assembled.matrix * v; },
+                            remove, counts.size, 0);
   // Beyond the tolerance, also with what this adds to it.
-  if (removed > 0) deflate(assembled, remove, norm + 4 * std::max(std::min(tolerance, farthest), rounding()));
+  if (removed > 0)
+    deflate(assembled, remove, std::max(norm, 1.01 * counts.reach) + 4 * std::max(std::min(tolerance, farthest), rounding()));
   counts.rounding = rounding();
   set_tolerance(counts, tolerance, counts.rounding,
                 "rounding at this point: asymmetry " + text(assembled.asymmetry) +
@@ -65,12 +93,17 @@ EigenvalueCounts dense_counts(AssembledMatrix assembled, const Removal& remove, 
   counts.negative = shifted_inertia(A, diagonal, -shift).negative;
   counts.positive = shifted_inertia(A, diagonal, shift).positive - removed;
   counts.zero = counts.size - removed - counts.negative - counts.positive;
+  if (const double far = std::min(counts.reach, farthest); far > shift) {
+    counts.negative_within = counts.negative - shifted_inertia(A, diagonal, -far).negative;
+    counts.positive_within = counts.positive + removed - shifted_inertia(A, diagonal, far).positive;
+  }
   counts.method = "inertia of two shifted factorisations (LAPACK dsytrf_rook) of the assembled matrix";
   counts.completeness = "exact, but for eigenvalues within " + text(counts.rounding) + " of the tolerance";
   return counts;
 }
 
-EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index removed, double tolerance) {
+EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index removed, double tolerance,
+                               double reach) {
   EigenvalueCounts counts;
   counts.size = size;
   counts.removed = removed;
@@ -81,9 +114,13 @@ EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index re
       counts, tolerance, 2 * counts.rounding + smallest.resolution,
       "twice the largest error bound of these eigenvalues, and what the search for missed ones resolves");
   for (const Eigenvalue& e : smallest.eigenvalues) {
-    counts.negative += e.value < -std::max(counts.tolerance, e.error_bound) ? 1 : 0;
+    const bool negative = e.value < -std::max(counts.tolerance, e.error_bound);
+    counts.negative += negative ? 1 : 0;
     counts.zero += e.converged && std::abs(e.value) <= counts.tolerance ? 1 : 0;
+    counts.negative_within += negative && -e.value <= reach ? 1 : 0;
+    counts.positive_within += e.value > counts.tolerance && e.value <= reach ? 1 : 0;
   }
+  counts.reach = reach;
   // All eigenvalues below this are among the computed ones.
   double reached = -kInfinity;
   if (smallest.all_converged()) {
@@ -95,6 +132,7 @@ EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index re
   }
   counts.negative_exact = reached > -counts.tolerance;
   counts.zero_exact = reached > counts.tolerance;
+  counts.within_exact = reached > std::max(reach, counts.tolerance);
   counts.positive = size - removed - counts.negative - counts.zero;
   counts.method = "from the " + std::to_string(smallest.eigenvalues.size()) + " smallest eigenvalues";
   counts.completeness =
@@ -105,6 +143,11 @@ EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index re
           : "at least so many: none of the smallest eigenvalues lies beyond the tolerance by more than what "
             "may have been missed next to it";
   return counts;
+}
+
+double space_reach(const SelfAdjointOperator& A, const Removal& remove, std::uint64_t seed) {
+  return reach_of([&](const Vectors<double>& v, Vectors<double>& w) { A.apply(v, w); }, remove, A.rows(),
+                  seed);
 }
 
 double dense_counts_bytes(Index size) {

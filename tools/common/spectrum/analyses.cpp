@@ -8,6 +8,9 @@
 namespace basin::tools {
 namespace {
 
+constexpr std::uint64_t kNumbers = 64;  // of operators at a point, more than there are
+constexpr std::uint64_t kCountedNumber = kNumbers / 2;
+
 /// Keeps the products of operators in the journal, if there is one. first: the number of the first operator,
 /// another one at each point.
 StandIn recorded_in(ProductJournal* journal, std::uint64_t first) {
@@ -42,11 +45,35 @@ std::vector<BlockRange> trained_ranges(const ParameterLayout& parameters) {
   return ranges;
 }
 
-/// In the memory that the plans leave.
-Linearization<double> linearize(const Command& command, const ModelPoint<double>& point, double planned) {
+/// In the memory that the plans leave, or a share of it.
+Linearization<double> linearize(const Command& command, const ModelPoint<double>& point, double planned,
+                                double share = 1) {
   const double left = static_cast<double>(command.memory()) - planned;
-  return point.linearize({.memory = static_cast<std::size_t>(left)});
+  return point.linearize({.memory = static_cast<std::size_t>(left * share)});
 }
+
+/// What is counted modulo symmetries: the matrices of the balanced point.
+struct CountedPoint {
+  CountedPoint(const Command& command, const Setup& setup, const Symmetries& here, double planned,
+               ProductJournal* journal)
+      : balanced(balanced_point(setup.point)) {
+    if (balanced.distance == 0 && balanced.folded == 0) return;
+    symmetries.emplace(setup.theory->symmetries(balanced.point));
+    if (symmetries->modes() + balanced.folded != here.modes()) {
+      balanced = {setup.point, 0, 0, {"all symmetries, as there are others at the balanced point"}};
+      return;
+    }
+    at.emplace(linearize(command, balanced.point, planned, 0.5));
+    parts.emplace(*at, setup.theory->product_underflow(*at), recorded_in(journal, kCountedNumber));
+  }
+  CountedPoint(const CountedPoint&) = delete;
+  CountedPoint& operator=(const CountedPoint&) = delete;
+
+  BalancedPoint balanced;
+  std::optional<Symmetries> symmetries;
+  std::optional<Linearization<double>> at;
+  std::optional<MeasuredHessianParts> parts;  ///< none: those of the point itself
+};
 
 SpectrumResults analyse(const Command& command, const SpectrumRequest& request, const SpectrumPlan& plan,
                         const SpectrumSubject& of, HessianPart part, const std::string& block,
@@ -70,7 +97,7 @@ WholeAnalysis analyse_whole(const Command& command, const SpectrumRequest& reque
                             const std::vector<HessianPart>& matrices, const Setup& setup,
                             ProductJournal* journal) {
   const SpectrumPlan plan = spectrum_plan(command, request, setup.point.theta_size());
-  const Linearization<double> at = linearize(command, setup.point, plan.bytes());
+  const Linearization<double> at = linearize(command, setup.point, plan.bytes(), request.counts ? 0.5 : 1);
   const double underflow = setup.theory->product_underflow(at);
   WholeAnalysis whole;
   whole.kinks = at.kinks();
@@ -84,12 +111,25 @@ WholeAnalysis analyse_whole(const Command& command, const SpectrumRequest& reque
   }
   const MeasuredHessianParts parts(at, underflow, recorded_in(journal, 0));
   whole.symmetries = symmetries_for(request, *setup.theory, setup.point, "");
+  const std::unique_ptr<const CountedPoint> counted =
+      request.counts && whole.symmetries->modes() > 0
+          ? std::make_unique<const CountedPoint>(command, setup, *whole.symmetries, plan.bytes(), journal)
+          : nullptr;
+  if (counted) whole.balanced = counted->balanced;
   const std::string block = command.given("block") ? command.get<std::string>("block") : "";
   for (const HessianPart part : matrices) {
     const FarthestPerturbed farthest = parts.farthest(part);
     SpectrumSubject of = {
         .A = parts.get(part), .perturbed = &farthest, .blocks = trained_ranges(at.parameters())};
     set_aside(of, whole.symmetries.get());
+    std::unique_ptr<const FarthestPerturbed> other;
+    std::optional<SpectrumSubject> reduced;
+    if (counted && counted->parts) {
+      other.reset(new FarthestPerturbed(counted->parts->farthest(part)));
+      reduced.emplace(SpectrumSubject{.A = counted->parts->get(part), .perturbed = other.get()});
+      set_aside(*reduced, &*counted->symmetries);
+      of.counted = &*reduced;
+    }
     whole.matrices.push_back(analyse(command, request, plan, of, part, block, at.loss_facts()));
   }
   whole.point = stationarity(parts.get(HessianPart::gauss_newton));
@@ -103,7 +143,6 @@ SpectrumPlan plan_of_part(const Command& command, const SpectrumRequest& request
 std::vector<PerBlock> analyse_parts(const Command& command, const SpectrumRequest& request,
                                     const std::vector<HessianPart>& matrices, const Setup& setup,
                                     const std::vector<DiagonalPart>& parts, ProductJournal* journal) {
-  constexpr std::uint64_t kNumbers = 64;  // of operators at a point, more than there are
   std::vector<PerBlock> all(matrices.size());
   for (std::size_t p = 0; p < parts.size();) {
     const std::vector<std::string>& blocks = parts[p].blocks;

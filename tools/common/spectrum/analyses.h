@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "basin/curvature/balanced_point.h"
 #include "basin/curvature/hessian_parts.h"
 #include "basin/curvature/symmetries.h"
 #include "basin/stationary/stationarity.h"
@@ -18,6 +20,7 @@ namespace basin::tools {
 /// The matrices of a point, and how stationary that is.
 struct WholeAnalysis {
   std::unique_ptr<const Symmetries> symmetries;  ///< those that are set aside or counted; null: none are
+  std::optional<BalancedPoint> balanced;         ///< where those that are left are counted
   std::vector<SpectrumResults> matrices;
   Stationarity point;
   Index kinks = 0;  ///< of the network

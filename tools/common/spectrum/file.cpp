@@ -75,7 +75,7 @@ void write_counts(hdf5::Writer& file, const std::string& group, const SpectrumRe
     file.write_bytes(group + "/" + name, column, {rows});
   };
   texts("of", [](const auto& c) { return std::string(c.removed > 0 ? "modulo symmetries" : "whole"); });
-  texts("matrix", [&](const auto& c) { return matrix_title(r, c.removed); });
+  texts("matrix", [&](const auto& c) { return matrix_title(r, c); });
   integers("size", &EigenvalueCounts::size);
   integers("symmetry", &EigenvalueCounts::removed);
   integers("zero", &EigenvalueCounts::zero);
@@ -85,6 +85,11 @@ void write_counts(hdf5::Writer& file, const std::string& group, const SpectrumRe
   flags("zero_exact", &EigenvalueCounts::zero_exact);
   doubles("tolerance", &EigenvalueCounts::tolerance);
   doubles("rounding", &EigenvalueCounts::rounding);
+  flags("elsewhere", &EigenvalueCounts::elsewhere);
+  doubles("reach", &EigenvalueCounts::reach);
+  integers("negative_within", &EigenvalueCounts::negative_within);
+  integers("positive_within", &EigenvalueCounts::positive_within);
+  flags("within_exact", &EigenvalueCounts::within_exact);
   texts("tolerance_reason", [](const auto& c) { return c.tolerance_reason; });
   texts("method", [](const auto& c) { return c.method; });
   texts("completeness", [](const auto& c) { return c.completeness; });
@@ -100,13 +105,13 @@ void write_signs(hdf5::Writer& file, const std::string& group, const SpectrumRes
     names.emplace_back(c.removed > 0 ? "modulo_symmetries" : "whole");
     file.write(group + "/" + names.back(), std::vector<std::int64_t>{c.negative, c.zero, c.positive});
     file.attribute(group + "/" + names.back(), "long_name",
-                   "eigenvalues of the " + matrix_title(r, c.removed));
+                   "eigenvalues of the " + matrix_title(r, c));
   }
   hdf5::make_plot(file, group, names.front(), {"sign"});
   if (names.size() > 1)
     file.attribute(group, "auxiliary_signals", std::vector<std::string>(names.begin() + 1, names.end()));
   file.write(group + "/title",
-             "signs of the eigenvalues of the " + matrix_title(r, r.counts.front().removed));
+             "signs of the eigenvalues of the " + matrix_title(r, r.counts.front()));
   hdf5::name_dimensions(file, group, names, {"sign"});
 }
 
@@ -174,6 +179,7 @@ void write_tensor_norms(hdf5::Writer& file, const std::string& prefix, const Spe
 void write_ends(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
   file.group(group, "NXcollection");
   name_matrix(file, group, r, r.removed);
+  if (r.elsewhere) file.attribute(group, "matrix", ends_title(r));
   for (const auto& [name, end] :
        {std::pair<std::string, const SpectrumEnd&>{"/smallest", r.smallest}, {"/largest", r.largest}}) {
     file.write(group + name, end.value);
@@ -226,6 +232,14 @@ void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries,
   file.write(group + "/total", static_cast<std::int64_t>(symmetries.modes()));
   if (generic_count) file.write(group + "/generic_count", static_cast<std::int64_t>(*generic_count));
   file.write(group + "/left_out", symmetries.left_out());
+}
+
+void write_balanced(hdf5::Writer& file, const BalancedPoint& balanced) {
+  const std::string group = "/entry/symmetries/balanced";
+  file.group(group, "NXcollection");
+  file.write(group + "/distance", balanced.distance);
+  file.write(group + "/folded", static_cast<std::int64_t>(balanced.folded));
+  file.write(group + "/kept", balanced.kept, {static_cast<Index>(balanced.kept.size())});
 }
 
 void write_point(hdf5::Writer& file, const SpectrumResults& first, const Stationarity& point) {

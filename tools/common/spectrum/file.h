@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "basin/curvature/balanced_point.h"
 #include "basin/curvature/symmetries.h"
 #include "basin/hdf5/result_file.h"
 #include "basin/stationary/stationarity.h"
@@ -32,6 +33,9 @@ std::string picture_of(const SpectrumResults& results);
 /// it does.
 void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries,
                       const std::optional<Index>& generic_count);
+
+/// /entry/symmetries/balanced: where what is left of symmetries is counted.
+void write_balanced(hdf5::Writer& file, const BalancedPoint& balanced);
 
 /// Where the matrices are of: which is the first, and what is known of the point.
 void write_point(hdf5::Writer& file, const SpectrumResults& first, const Stationarity& point);

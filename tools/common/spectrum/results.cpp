@@ -10,6 +10,22 @@ std::string matrix_title(const SpectrumResults& r, Index removed) {
          (removed > 0 ? " modulo symmetries" : "");
 }
 
+namespace {
+
+std::string place(bool elsewhere) {
+  return elsewhere ? " at the balanced point" : "";
+}
+
+}  // namespace
+
+std::string matrix_title(const SpectrumResults& r, const EigenvalueCounts& counts) {
+  return matrix_title(r, counts.removed) + place(counts.elsewhere);
+}
+
+std::string ends_title(const SpectrumResults& r) {
+  return matrix_title(r, r.removed) + place(r.elsewhere);
+}
+
 bool semidefinite(const SpectrumResults& r) {
   return r.matrix == "gauss-newton" && r.convex;
 }

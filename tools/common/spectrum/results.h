@@ -18,6 +18,10 @@ struct SpectrumResults : SpectrumAnalysis {
 /// "Hessian", "Gauss-Newton matrix", "residual part"; "W_Q block of the Hessian"; "Hessian modulo symmetries"
 /// where `removed` directions are set aside. Every number that is printed, stored or drawn goes by this name.
 std::string matrix_title(const SpectrumResults& results, Index removed);
+/// The same of counts: "Hessian modulo symmetries at the balanced point" where they are of that.
+std::string matrix_title(const SpectrumResults& results, const EigenvalueCounts& counts);
+/// Of both ends.
+std::string ends_title(const SpectrumResults& results);
 
 /// Under a convex loss the Gauss-Newton matrix and its blocks have no negative eigenvalue, and no restriction
 /// of them has.

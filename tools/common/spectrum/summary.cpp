@@ -56,7 +56,7 @@ std::string other_counts(const SpectrumResults& r) {
 
 /// What is known of the smallest eigenvalue, where it is not clearly negative.
 std::string not_negative(const SpectrumResults& r, const EigenvalueCounts* counts) {
-  const std::string matrix = matrix_title(r, r.removed);
+  const std::string matrix = ends_title(r);
   const SpectrumEnd& e = r.smallest;
   const EigenResult* found = r.find("spectrum");
   if (found == nullptr || found->removed != r.removed) found = r.find("smallest");
@@ -126,6 +126,19 @@ std::string counts_text(const EigenvalueCounts& c) {
          " positive (zero: |lambda| <= " + number_above(c.tolerance, 2) + ", " + c.tolerance_reason + ")";
 }
 
+/// Which of the signs depend on the directions that symmetries are held against; empty where none does.
+std::string within_text(const EigenvalueCounts& c) {
+  if (c.reach <= c.tolerance) return "";
+  const std::string reach = "|A Z|, about " + number(c.reach, 2) +
+                            ", A the matrix, Z the symmetry directions, which are no null vectors here";
+  if (c.negative_within + c.positive_within == 0 && c.within_exact)
+    return "no sign rests on the choice of the complement: all are beyond " + reach;
+  return at_least(c.within_exact) + std::to_string(c.negative_within) + " of the negative and " +
+         at_least(c.within_exact) + std::to_string(c.positive_within) +
+         " of the positive ones are no larger than " + reach +
+         ": their signs rest on the choice of the complement, the orthogonal one";
+}
+
 void say_spectrum(Command& command, const SpectrumResults& r, const EigenResult& all) {
   Index negative = 0, zero = 0;
   for (const Eigenvalue& e : all.eigenvalues) {
@@ -183,7 +196,7 @@ std::string stationarity_text(const Stationarity& p, double curvature, bool nega
 
 std::string curvature_verdict(const SpectrumResults& r, const Stationarity* point) {
   constexpr double kSlight = 1e-3;
-  const std::string matrix = matrix_title(r, r.removed);
+  const std::string matrix = ends_title(r);
   const EigenvalueCounts* counts = r.find_counts(r.removed);
   if (counts != nullptr && counts->removed == counts->size)
     return "no curvature in the " + matrix + ": all " + std::to_string(counts->size) +
@@ -231,8 +244,9 @@ void say_results(Command& command, const SpectrumResults& r) {
     say_once(result.completeness);
   }
   for (const EigenvalueCounts& counts : r.counts) {
-    command.say("signs of the " + matrix_title(r, counts.removed) + ": " + counts_text(counts));
+    command.say("signs of the " + matrix_title(r, counts) + ": " + counts_text(counts));
     say_once(counts.completeness);
+    say_once(within_text(counts));
   }
   if (r.quadrature) {
     const LanczosQuadrature& q = *r.quadrature;
@@ -259,6 +273,17 @@ std::string text(const Symmetries& symmetries) {
     separator = ", ";
   }
   return text + (symmetries.left_out().empty() ? "" : "; left out: " + symmetries.left_out());
+}
+
+std::string text(const BalancedPoint& balanced, double length) {
+  std::string text = "counted modulo symmetries at the balanced point, the same function on the data";
+  if (balanced.distance > 0)
+    text += ", " + number(balanced.distance / length, 2) + " |theta| away: from all equivalent points the same";
+  else
+    text = "counted modulo symmetries at the point itself";
+  for (std::size_t k = 0; k < balanced.kept.size(); ++k)
+    text += (k == 0 ? "; left as they are: " : "; ") + balanced.kept[k];
+  return text;
 }
 
 }  // namespace basin::tools

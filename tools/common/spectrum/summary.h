@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "basin/curvature/balanced_point.h"
 #include "basin/curvature/symmetries.h"
 #include "basin/stationary/stationarity.h"
 #include "common/command/command.h"
@@ -23,5 +24,8 @@ void say_results(Command& command, const SpectrumResults& results);
 
 /// "8 symmetry modes: query-key gauge 4, value-output gauge 4"
 std::string text(const Symmetries& symmetries);
+
+/// Where counts modulo symmetries are of; length: |theta|.
+std::string text(const BalancedPoint& balanced, double length);
 
 }  // namespace basin::tools
