@@ -339,7 +339,7 @@ class Balancing {
   }
 
   /// Nothing along directions that nobody reads: of all but keys, as what queries see of these depends on
-  /// them, and then of keys. Units of an activation stay where they are.
+  /// them, and then of keys. Units of an activation stay where they are, and gains.
   void leave_unread(const Visibility& seen, Vector<double>& weights) { remove_unread(seen, false, weights); }
   void leave_unread_keys(const Visibility& seen, Vector<double>& weights) {
     remove_unread(seen, true, weights);
@@ -347,11 +347,12 @@ class Balancing {
   static void remove_unread(const Visibility& seen, bool keys, Vector<double>& weights) {
     for (SeenMap& map : seen_maps(seen)) {
       const std::string& name = (map.W.entry != nullptr ? map.W : map.b).entry->block.name;
-      if (name.ends_with("_K") != keys || feeds_units(seen, map)) continue;
+      if (name.ends_with("_K") != keys || is_gain(name) || feeds_units(seen, map)) continue;
       map.N = zero(map.rows(), 0);
       map.add(-map.unseen_part(map.read(weights)), weights);
     }
   }
+  static bool is_gain(const std::string& name) { return name == "g" || name.ends_with(".g"); }
   static bool feeds_units(const Visibility& seen, const SeenMap& map) {
     const StepBlocks blocks(seen);
     for (const GraphStep& step : seen.graph().steps) {
@@ -364,7 +365,7 @@ class Balancing {
   }
 
   /// Nothing along what the data do not see. What heads and units give is seen as if it had one size in all
-  /// directions, so that this is the same wherever one started. Gains that nobody reads stay.
+  /// directions, so that this is the same wherever one started.
   void leave_unseen(const Visibility& seen, Vector<double>& weights) {
     struct Change {
       const TangentGenerator& g;
@@ -394,7 +395,6 @@ class Balancing {
       });
     };
     for (SeenMap& map : seen_maps(data)) {
-      if (map.W.entry != nullptr && map.W.entry->block.rows() == 1 && map.W.transposed) continue;
       if (map.N.cols() > 0 && map.b.trained() && map.N.bottomRows(1).norm() > 1e-9 && of_keys(map))
         keep("key biases that features of the data make, too");
       map.U = zero(map.cols(), 0);

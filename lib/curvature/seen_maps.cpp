@@ -28,7 +28,7 @@ class Maps {
     if (map.rows() == 0) return;
     if (map.N.size() == 0) map.N = zero(map.rows(), 0);
     if (map.U.size() == 0) map.U = zero(map.cols(), 0);
-    if (map.dimension() > 0) all_.push_back(std::move(map));
+    all_.push_back(std::move(map));
   }
   /// Of annihilators (u; w) those that [W; b] has, as far as it is trained.
   static Dense trained_part(const AffineMap& map, const Dense& N) {
@@ -108,7 +108,7 @@ class Maps {
     for (const GraphStep& other : seen_.graph().steps)
       if (is_layer(other, "linear") && blocks_.linear(other).entry == E.entry)
         U = intersection(U, without_constant(seen_.annihilating(other.in.front())));
-    if (E.trained() && U.cols() > 0) all_.push_back({"not seen", E, {}, zero(E.rows, 0), U});
+    if (E.trained()) all_.push_back({"not seen", E, {}, zero(E.rows, 0), U});
   }
 
   void embedding(const GraphStep& step) {
@@ -152,10 +152,8 @@ class Maps {
 
   void norm(const GraphStep& step) {
     const Dense& U = seen_.unseen(step.out);
-    WeightSlice gain = blocks_.row(step, "g");
     add({"not seen", blocks_.row(step, "beta"), {}, {}, U});
-    std::swap(gain.rows, gain.cols), gain.transposed = true;
-    add({"not seen", gain, {}, coordinates(gain.rows, coordinates_in(U)), {}});
+    add({"not seen", blocks_.row(step, "g"), {}, {}, coordinates(U.rows(), coordinates_in(U))});
   }
 
   const Visibility& seen_;

@@ -26,7 +26,7 @@ struct SeenMap {
   Dense unseen_part(const Dense& V) const;
 };
 
-/// What is not seen of each trained map, each block in one of them at most.
+/// What is not seen of each trained map, maybe nothing; each trained block is in one of them.
 std::vector<SeenMap> seen_maps(const Visibility& seen);
 
 }  // namespace basin

@@ -10,8 +10,7 @@
 namespace basin {
 namespace {
 
-constexpr double kTolerance = 1e-9;    // of conjugate gradients, relative to the right-hand side
-constexpr double kRounding = 1e-15;    // relative to what that is a projection of
+constexpr double kRounding = 1e-14;    // of conjugate gradients, relative to what is projected
 constexpr double kTooMuch = 1e-6;      // the same, of what is given up
 constexpr Index kMostSteps = 5000;     // of conjugate gradients
 constexpr Index kPatience = 200;       // steps without half of the residual
@@ -20,11 +19,6 @@ constexpr Index kMostCombinations = 100;
 constexpr int kRefinements = 4;
 constexpr double kMovesNothing = 1e-9, kNothingLeft = 1e-9;  // each part of a random c is about 1
 
-/// t += L X R.
-struct Sides {
-  Dense L, R;
-};
-
 /// A basis of the same span in which a symmetric matrix is diagonal.
 Dense turned(const Dense& basis, const Dense& gram) {
   if (basis.cols() == 0) return basis;
@@ -32,10 +26,10 @@ Dense turned(const Dense& basis, const Dense& gram) {
 }
 
 /// |t|^2 for each coefficient alone, were the targets of all terms different.
-std::vector<double> squared_lengths(const TangentMatrices& X, const std::vector<Sides>& terms) {
+std::vector<double> squared_lengths(const TangentMatrices& X, const std::vector<SeenTerm>& terms) {
   using Kind = TangentMatrices::Kind;
   std::vector<double> squares(static_cast<std::size_t>(X.size()), 0.0);
-  for (const Sides& s : terms) {
+  for (const SeenTerm& s : terms) {
     if (X.kind == Kind::span) {
       for (std::size_t k = 0; k < squares.size(); ++k) squares[k] += (s.L * X.basis[k] * s.R).squaredNorm();
       continue;
@@ -62,6 +56,7 @@ TangentFamily::TangentFamily(const ModelPoint<double>& point, std::vector<SeenMa
       maps_(std::move(maps)),
       generators_(std::move(generators)) {
   precondition();
+  gram_ = TangentGram(maps_, generators_, weights_);
   find_combinations();
 }
 
@@ -74,24 +69,27 @@ void TangentFamily::precondition() {
   for (TangentGenerator& g : generators_) {
     TangentMatrices& X = g.X;
     const auto p = static_cast<double>(X.rows), q = static_cast<double>(X.cols);
-    std::vector<Sides> sides;
-    Dense left = zero(X.rows, X.rows), right = zero(X.cols, X.cols);
     double whole = 0;  // what it could move if all were seen
     for (const TangentTerm& t : g.terms) {
-      Dense L = product_of(t.left, weights_), R = product_of(t.right, weights_);
-      if (L.size() == 0) L = identity(t.x_transposed ? X.cols : X.rows);
-      if (R.size() == 0) R = identity(t.x_transposed ? X.rows : X.cols);
-      whole += L.squaredNorm() * R.squaredNorm();
-      L *= t.sign;
-      remove_unread(t.target, R);
-      sides.push_back(t.x_transposed ? Sides{R.transpose(), L.transpose()} : Sides{L, R});
-      const Sides& s = sides.back();
-      left += s.L.transpose() * s.L * (s.R.squaredNorm() / q);
-      right += s.R * s.R.transpose() * (s.L.squaredNorm() / p);
+      const Dense L = product_of(t.left, weights_), R = product_of(t.right, weights_);
+      whole += (t.left.empty() ? static_cast<double>(t.target.rows) : L.squaredNorm()) *
+               (t.right.empty() ? static_cast<double>(t.target.cols) : R.squaredNorm());
     }
+    std::vector<SeenTerm> terms;
+    for (const SeenMap& map : maps_)
+      for (SeenTerm& t : seen_terms(g, map, weights_)) {
+        if (t.x_transposed) t = {t.R.transpose(), t.L.transpose(), false};
+        terms.push_back(std::move(t));
+      }
+    Dense left = zero(X.rows, X.rows), right = zero(X.cols, X.cols);
+    if (X.kind == Kind::all || X.kind == Kind::skew)
+      for (const SeenTerm& t : terms) {
+        left += t.L.transpose() * t.L * (t.R.squaredNorm() / q);
+        right += t.R * t.R.transpose() * (t.L.squaredNorm() / p);
+      }
     if (X.kind == Kind::all) X.left = turned(X.left, left), X.right = turned(X.right, right);
     if (X.kind == Kind::skew) X.left = turned(X.left, left + right);
-    const std::vector<double> squares = squared_lengths(X, sides);
+    const std::vector<double> squares = squared_lengths(X, terms);
     std::vector<Index> which;
     std::vector<Dense> basis;
     for (std::size_t k = 0; k < squares.size(); ++k) {
@@ -111,17 +109,9 @@ void TangentFamily::precondition() {
   diagonal_ = Eigen::Map<const Vector<double>>(diagonal.data(), static_cast<Index>(diagonal.size()));
 }
 
-/// R without what nobody reads of the target.
-void TangentFamily::remove_unread(const WeightSlice& target, Dense& R) const {
-  if (target.transposed) return;
-  for (const SeenMap& map : maps_)
-    for (const WeightSlice& s : {map.W, map.b})
-      if (s.trained() && s.offset == target.offset && s.rows == target.rows)
-        R = outside(R.transpose(), map.U).transpose().eval();
-}
-
 void TangentFamily::remove_unseen(Vector<double>& v) const {
-  for (const SeenMap& map : maps_) map.add(-map.unseen_part(map.read(v)), v);
+  for (const SeenMap& map : maps_)
+    if (map.dimension() > 0) map.add(-map.unseen_part(map.read(v)), v);
 }
 
 Vector<double> TangentFamily::apply(const Vector<double>& c) const {
@@ -143,13 +133,13 @@ Vector<double> TangentFamily::solve(const Vector<double>& right, double of) cons
   const auto length = [&](const Vector<double>& x) {
     return std::sqrt((x.array().square() / diagonal_.array()).sum());
   };
-  const double wanted = std::max(kTolerance * length(right), kRounding * of);
+  const double wanted = kRounding * of;
   Vector<double> z = r.cwiseQuotient(diagonal_), p = z, best = c;
   double rz = r.dot(z), least = length(r);
   Index since = 0;  // the least: rounding ends convergence, or combinations that move nothing
   for (Index step = 0; rz > 0 && least > wanted && since < kPatience; ++step, ++since) {
     if (step == kMostSteps) break;
-    const Vector<double> Ap = transposed(apply(p));
+    const Vector<double> Ap = gram_(p);
     const double a = rz / p.dot(Ap);
     if (!std::isfinite(a)) break;
     c += a * p;
@@ -210,7 +200,7 @@ Index TangentFamily::dimension() const {
 FamilyTable TangentFamily::table(const std::string&) const {
   FamilyTable rows;
   for (const SeenMap& map : maps_) {
-    add_row(rows, map.family, map.dimension() - map.class_shifts);
+    if (map.dimension() > map.class_shifts) add_row(rows, map.family, map.dimension() - map.class_shifts);
     if (map.class_shifts > 0) add_row(rows, "class shift", map.class_shifts);
   }
   for (const TangentGenerator& g : generators_) add_row(rows, g.family, g.size());
@@ -225,7 +215,11 @@ void TangentFamily::add_projection(const double* v, double* out) const {
   Vector<double> rest = all;
   remove_unseen(rest);
   if (size() > 0)
-    for (int pass = 0; pass < 2; ++pass) rest -= apply(solve(transposed(rest), all.norm()));
+    for (int pass = 0; pass < 2; ++pass) {  // the second seldom has anything left to do
+      const Vector<double> c = solve(transposed(rest), all.norm());
+      if (c.isZero(0)) break;
+      rest -= apply(c);
+    }
   Eigen::Map<Vector<double>>(out, parameters().theta_size()) +=
       parameters().extract(Vector<double>(all - rest));
 }

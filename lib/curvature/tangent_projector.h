@@ -8,6 +8,7 @@
 
 #include "basin/curvature/seen_maps.h"
 #include "basin/curvature/symmetry_families.h"
+#include "basin/curvature/tangent_gram.h"
 
 namespace basin {
 
@@ -29,7 +30,6 @@ class TangentFamily final : public SymmetryFamily {
 
  private:
   void precondition();
-  void remove_unread(const WeightSlice& target, Dense& R) const;
   void find_combinations();
   Vector<double> apply(const Vector<double>& c) const;       // T c, over all weights
   Vector<double> transposed(const Vector<double>& v) const;  // T^T v
@@ -46,6 +46,7 @@ class TangentFamily final : public SymmetryFamily {
   std::vector<TangentGenerator> generators_;
   std::vector<Index> first_;  // coefficient of each generator
   Vector<double> diagonal_;   // of T^T T in the coordinates chosen
+  TangentGram gram_;          // T^T T
   Index combinations_ = 0;
 };
 

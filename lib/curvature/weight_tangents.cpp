@@ -1,5 +1,6 @@
 #include "basin/curvature/weight_tangents.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace basin {
@@ -77,19 +78,37 @@ Dense product_of(const std::vector<TangentFactor>& factors, const Vector<double>
   return M;
 }
 
+namespace {
+
+/// to(to, from), some rows at a time: of a row-major and a column-major matrix each cache line is then used
+/// once.
+template <class To, class From, class Assign>
+void by_rows(To&& to, const From& from, const Assign& assign) {
+  constexpr Index kRows = 8;
+  for (Index i = 0; i < to.rows(); i += kRows) {
+    const Index rows = std::min(kRows, to.rows() - i);
+    assign(to.middleRows(i, rows), from.middleRows(i, rows));
+  }
+}
+
+}  // namespace
+
 Dense WeightSlice::read(const Vector<double>& weights) const {
-  using Stored = Eigen::Map<const Matrix<double>>;
   const double* data = weights.data() + offset;
-  return transposed ? Dense(Stored(data, cols, rows).transpose()) : Dense(Stored(data, rows, cols));
+  if (transposed) return Eigen::Map<const Dense>(data, rows, cols);
+  Dense block(rows, cols);
+  by_rows(block, Eigen::Map<const Matrix<double>>(data, rows, cols),
+          [](auto to, const auto& from) { to = from; });
+  return block;
 }
 
 void WeightSlice::add(const Dense& block, Vector<double>& weights) const {
-  using Stored = Eigen::Map<Matrix<double>>;
   double* data = weights.data() + offset;
   if (transposed)
-    Stored(data, cols, rows) += block.transpose();
+    Eigen::Map<Dense>(data, rows, cols) += block;
   else
-    Stored(data, rows, cols) += block;
+    by_rows(Eigen::Map<Matrix<double>>(data, rows, cols), block,
+            [](auto to, const auto& from) { to += from; });
 }
 
 TangentMatrices TangentMatrices::all_of(Index rows, Index cols) {
@@ -134,38 +153,59 @@ Index TangentMatrices::size() const {
 }
 
 Dense TangentMatrices::value(const double* c) const {
-  Dense X = zero(rows, cols);
+  const Dense M = inner_value(c);
+  switch (kind) {
+    case Kind::all:
+      return left * M * right.transpose();
+    case Kind::skew:
+      return left * M * left.transpose();
+    case Kind::diagonal:
+      return Dense(M.col(0).asDiagonal());
+    case Kind::span:
+      break;
+  }
+  return M;
+}
+
+void TangentMatrices::transposed(const Dense& X, double* c) const {
+  switch (kind) {
+    case Kind::all:
+      return inner_transposed(left.transpose() * X * right, c);
+    case Kind::skew:
+      return inner_transposed(left.transpose() * X * left, c);
+    case Kind::diagonal:
+      return inner_transposed(X.diagonal(), c);
+    case Kind::span:
+      return inner_transposed(X, c);
+  }
+}
+
+Dense TangentMatrices::inner_value(const double* c) const {
   if (kind == Kind::span) {
+    Dense X = zero(rows, cols);
     for (const Dense& B : basis) X += *c++ * B;
     return X;
   }
   if (kind == Kind::diagonal) {
-    for (const Index i : which) X(i, i) = *c++;
-    return X;
+    Dense d = zero(rows, 1);
+    for (const Index i : which) d(i, 0) = *c++;
+    return d;
   }
   const Index q = kind == Kind::all ? right.cols() : left.cols();
   Dense C = zero(left.cols(), q);
   for (const Index k : which) C(k / q, k % q) = *c++;
-  if (kind == Kind::all) return left * C * right.transpose();
-  const Dense S = (C - C.transpose()) / std::sqrt(2.0);
-  return left * S * left.transpose();
+  return kind == Kind::all ? C : Dense((C - C.transpose()) / std::sqrt(2.0));
 }
 
-void TangentMatrices::transposed(const Dense& X, double* c) const {
+void TangentMatrices::inner_transposed(const Dense& M, double* c) const {
   if (kind == Kind::span) {
-    for (const Dense& B : basis) *c++ = B.cwiseProduct(X).sum();
+    for (const Dense& B : basis) *c++ = B.cwiseProduct(M).sum();
     return;
   }
-  if (kind == Kind::diagonal) {
-    for (const Index i : which) *c++ = X(i, i);
-    return;
-  }
-  const Dense C =
-      kind == Kind::all ? Dense(left.transpose() * X * right) : Dense(left.transpose() * X * left);
-  const Index q = C.cols();
+  const Index q = M.cols();  // 1 of diagonals
   for (const Index k : which) {
     const Index i = k / q, j = k % q;
-    *c++ = kind == Kind::all ? C(i, j) : (C(i, j) - C(j, i)) / std::sqrt(2.0);
+    *c++ = kind == Kind::skew ? (M(i, j) - M(j, i)) / std::sqrt(2.0) : M(i, j);
   }
 }
 

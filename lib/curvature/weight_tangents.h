@@ -59,6 +59,10 @@ struct TangentMatrices {
   Dense value(const double* coefficients) const;
   /// The transpose: coefficients = value^T (X).
   void transposed(const Dense& X, double* coefficients) const;
+  /// The same of what stands between left and right: C, (C - C^T) / sqrt 2, all of X (span), or the diagonal
+  /// as a column.
+  Dense inner_value(const double* coefficients) const;
+  void inner_transposed(const Dense& inner, double* coefficients) const;
   /// All coefficients that left, right and the kind allow, after these have changed.
   void choose_all();
 };

@@ -7,6 +7,7 @@
 #include "basin/curvature/network_generators.h"
 #include "basin/curvature/network_graph.h"
 #include "basin/curvature/self_check.h"
+#include "basin/curvature/tangent_gram.h"
 #include "basin/linalg/dense.h"
 #include "basin/model/linearization.h"
 #include "support/random_network.h"
@@ -384,6 +385,29 @@ TEST_CASE("a GPT with everything trained has as many symmetries as theory says")
   for (Index row = 0; row < JT.rows() / C; ++row)
     JT.middleRows(row * C, C).rowwise() -= JT.middleRows(row * C, C).colwise().mean().eval();
   CHECK(JT.norm() <= 1e-12 * whole.norm());
+}
+
+TEST_CASE("T^T T from small matrices is that of the tangents without what is not seen") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const RandomNetwork network = random_network(seed);
+    const ModelPoint<double>& p = network.point;
+    CAPTURE(seed, network.description);
+    const NetworkGraph graph = network_graph(p);
+    const Visibility seen(p, graph, zero(p.model->network().output().width, 0));
+    const std::vector<SeenMap> maps = seen_maps(seen);
+    const std::vector<TangentGenerator> generators = network_generators(seen, false);
+    Index size = 0;
+    for (const TangentGenerator& g : generators) size += g.size();
+    Vector<double> c = random_vectors(size, 1, seed), expected(size),
+                   t = Vector<double>::Zero(p.weights.size());
+    Index first = 0;
+    for (const TangentGenerator& g : generators) g.add(p.weights, c.data() + first, t), first += g.size();
+    for (const SeenMap& map : maps) map.add(-map.unseen_part(map.read(t)), t);
+    first = 0;
+    for (const TangentGenerator& g : generators)
+      g.transposed(p.weights, t, expected.data() + first), first += g.size();
+    CHECK((TangentGram(maps, generators, p.weights)(c) - expected).norm() <= 1e-13 * expected.norm());
+  }
 }
 
 namespace {
