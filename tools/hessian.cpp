@@ -35,7 +35,8 @@ P = 1000, and where the matrix is assembled anyway, eigenvalues come from a dens
 All is said of the whole matrix, or with --modulo-symmetries of its restriction to the complement of the symmetry
 directions of the model (in which it does not change), and by its name.
 
---counts tells how many eigenvalues are negative, zero and positive, of both: exactly, by inertia, while the matrix
+--counts tells how many eigenvalues are negative, zero and positive, of both; modulo symmetries at the balanced point,
+which is the same function and one for all equivalent weights. Exactly, by inertia, while the matrix
 fits --memory (8 P^2 bytes, twice; P = 27000 in 12 GB) and P <= --dense-limit, else of the restriction, from the
 smallest eigenvalues. --density is stochastic Lanczos quadrature with error bars, --norms the norms of all blocks and
 traces. --operator all does the same for the parts of H = G + R, G = J^T H_l J (J^T J for
@@ -112,8 +113,8 @@ void say_verdict(Command& command, const WholeAnalysis& whole, const std::vector
 }
 
 /// What is known of each of the matrices. length: |theta|.
-void say_and_write(Command& command, hdf5::Writer& file, const WholeAnalysis& whole,
-                   double length, const std::vector<PerBlock>& by_block, const WrittenVectors& vectors) {
+void say_and_write(Command& command, hdf5::Writer& file, const WholeAnalysis& whole, double length,
+                   const std::vector<PerBlock>& by_block, const WrittenVectors& vectors) {
   const auto prefix = [](bool first, const SpectrumResults& of) {
     return first ? "/entry" : "/entry/parts/" + of.matrix;
   };
@@ -124,6 +125,7 @@ void say_and_write(Command& command, hdf5::Writer& file, const WholeAnalysis& wh
     write_per_block(file, prefix(first, matrix.results.front()), matrix, vectors.arrays);
   }
   if (whole.symmetries) command.say(text(*whole.symmetries));
+  for (const PseudoSymmetry& pseudo : whole.pseudo) command.say(text(pseudo));
   if (whole.balanced) command.say(text(*whole.balanced, length));
   for (const SpectrumResults& r : whole.matrices) {
     const bool first = &r == &whole.matrices.front();
@@ -166,6 +168,7 @@ void body(Command& command) {
   say_and_write(command, file, whole, setup.point.theta().stableNorm(), by_block,
                 {request.with_vectors, command.get<bool>("by-tensor") ? &names : nullptr});
   if (whole.symmetries) write_symmetries(file, *whole.symmetries, setup.theory->generic_modes(setup.point));
+  if (whole.symmetries) write_pseudo(file, whole.pseudo);
   if (whole.balanced) write_balanced(file, *whole.balanced);
   SpectrumResults first = by_block.empty() ? whole.matrices.front() : by_block.front().results.front();
   if (!by_block.empty()) first.block.clear();

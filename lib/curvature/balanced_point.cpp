@@ -17,6 +17,7 @@ namespace {
 using TangentGenerators = std::vector<TangentGenerator>;
 
 constexpr double kSameLoss = 1e-9;     // relative
+constexpr double kNextToZero = 1e-12;  // of a loss next to 0, relative to that of outputs 0
 constexpr double kRankOfGram = 1e-13;  // of its largest eigenvalue
 constexpr int kMostSweeps = 300;
 constexpr double kAtRest = 1e-13;  // what a sweep still changes, relative
@@ -54,7 +55,8 @@ bool rotates(const TangentGenerator& g, const Vector<double>& weights) {
     double least = HUGE_VAL, most = -HUGE_VAL;
     const Dense row = f.block.read(weights);
     for (Index i = 0; i < row.cols(); ++i)
-      if (g.X.left.row(i).norm() > 1e-12) least = std::min(least, std::abs(row(0, i))), most = std::max(most, std::abs(row(0, i)));
+      if (g.X.left.row(i).norm() > 1e-12)
+        least = std::min(least, std::abs(row(0, i))), most = std::max(most, std::abs(row(0, i)));
     return most - least <= 1e-12 * most;
   };
   return std::all_of(g.terms.begin(), g.terms.end(), [&](const TangentTerm& t) {
@@ -124,8 +126,8 @@ bool balance(const Dense& P, const Dense& N, Dense& S) {
   return true;
 }
 
-/// The parts of X that are closed under multiplication, each for itself: coordinates that any matrix mixes, or
-/// that one number scales.
+/// The parts of X that are closed under multiplication, each for itself: coordinates that any matrix mixes,
+/// or that one number scales.
 struct Part {
   std::vector<Index> at;
   bool scales = false;
@@ -169,9 +171,9 @@ class Balancing {
   BalancedPoint run() {
     const double loss = LossEvaluator<double>(point_)(point_.weights);
     BalancedPoint result{point_};
-    for (const auto stage : {&Balancing::fold, &Balancing::shift, &Balancing::leave_unread,
-                             &Balancing::leave_unread_keys, &Balancing::leave_unseen,
-                             &Balancing::balance_scales}) {
+    for (const auto stage :
+         {&Balancing::fold, &Balancing::shift, &Balancing::leave_unread, &Balancing::leave_unread_keys,
+          &Balancing::leave_unseen, &Balancing::balance_scales}) {
       const std::optional<NetworkGraph> graph = moderate_network_graph(point_);
       if (!graph) return unmoved(result.point, "all symmetries, as activations are too many or not finite");
       const Index C = point_.model->network().output().width;
@@ -183,7 +185,7 @@ class Balancing {
       point_.weights = weights;
     }
     const double now = LossEvaluator<double>(point_)(point_.weights);
-    if (!(std::abs(now - loss) <= kSameLoss * std::abs(loss) + 1e-300))
+    if (!(std::abs(now - loss) <= kSameLoss * std::abs(loss) + kNextToZero * point_.scale_at_zero().loss))
       return unmoved(result.point, "all symmetries, as rounding would change the loss");
     if (const Index more = further_modes(point_); more > 0)
       keep(std::to_string(more) + " directions that are in none of the known families");
@@ -239,18 +241,20 @@ class Balancing {
              : g.family == kShiftFamily ? "shifts that maps without biases take back"
                                         : "what only LayerNorms and biases take back of the residual stream");
       else
-        (g.family == kValueBiasFamily                                     ? values
+        (g.family == kValueBiasFamily                                 ? values
          : g.family == kKeyBiasFamily || g.family == kQueryBiasFamily ? others
                                                                       : streams)
             .push_back(std::move(g));
     }
     for (const TangentGenerator& g : values) add_least({g}, weights);
     for (TangentGenerator& g : streams) pass_on(g, values);
-    // norms that only maps read, and then what these write to: stream by stream, as one may have another scale
+    // norms that only maps read, and then what these write to: stream by stream, as one may have another
+    // scale
     std::vector<TangentGenerators> together = by_sources(streams);
-    std::stable_sort(together.begin(), together.end(), [](const TangentGenerators& a, const TangentGenerators& b) {
-      return (sources(a).size() == 1) > (sources(b).size() == 1);
-    });
+    std::stable_sort(together.begin(), together.end(),
+                     [](const TangentGenerators& a, const TangentGenerators& b) {
+                       return (sources(a).size() == 1) > (sources(b).size() == 1);
+                     });
     for (const TangentGenerators& stream : together) add_least(stream, weights);
     for (const TangentGenerator& g : others) add_least({g}, weights);
   }

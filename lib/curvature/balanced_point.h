@@ -8,12 +8,12 @@
 
 namespace basin {
 
-/// A point of the same orbit, with a smaller model: on the complement of the tangents of that, the Hessian has
-/// the same eigenvalues wherever on the orbit one starts from, if nothing was kept.
+/// A point of the same orbit, with a smaller model: on the complement of the tangents of that, the Hessian
+/// has the same eigenvalues wherever on the orbit one starts from, if nothing was kept.
 struct BalancedPoint {
-  ModelPoint<double> point;   ///< gains that are folded are frozen at 1 or -1
-  double distance = 0;        ///< |theta - theta before|
-  Index folded = 0;           ///< how many parameters are frozen: as many symmetries
+  ModelPoint<double> point;  ///< gains that are folded are frozen at 1 or -1
+  double distance = 0;       ///< |theta - theta before|
+  Index folded = 0;          ///< how many parameters are frozen: as many symmetries
   /// Families that have no such point and were left as they are, in words, each with its reason.
   std::vector<std::string> kept = {};
 };

@@ -67,11 +67,13 @@ bool all_equal(const Dense& row) {
 
 class Generators {
  public:
-  Generators(const Visibility& seen, bool everywhere, std::string* left_out)
-      : seen_(seen), blocks_(seen), streams_(streams_of(seen.graph())), everywhere_(everywhere) {
-    for (const GraphStep& step : seen.graph().steps)
+  Generators(const Visibility& seen, bool everywhere)
+      : seen_(seen), blocks_(seen), streams_(streams_of(seen.graph())), everywhere_(everywhere) {}
+
+  std::vector<TangentGenerator> families(std::string* left_out) {
+    for (const GraphStep& step : seen_.graph().steps)
       if (is_layer(step, "attention")) attention(step);
-    for (const GraphStep& step : seen.graph().steps)
+    for (const GraphStep& step : seen_.graph().steps)
       if (is_layer(step, "linear")) hidden_units(step);
     for (const Stream& stream : streams_) {
       gains(stream);
@@ -84,8 +86,12 @@ class Generators {
     rotations();
     between_tables(left_out);
     if (everywhere_) class_shift();
+    return std::move(all_);
   }
-  std::vector<TangentGenerator> take() { return std::move(all_); }
+  std::vector<TangentGenerator> broken_by_epsilon() {
+    for (const Stream& stream : streams_) scale(stream, true);
+    return std::move(all_);
+  }
 
  private:
   const Vector<double>& weights() const { return seen_.point().weights; }
@@ -550,20 +556,22 @@ class Generators {
     });
   }
 
-  /// x -> (1 + a) x, where all norms behind have epsilon 0.
-  void scale(const Stream& s) {
+  /// x -> (1 + a) x, where all norms behind have epsilon 0; `broken`: where some have not.
+  void scale(const Stream& s, bool broken = false) {
     if (s.is_output || s.is_input || has_fixed_rows(s)) return;
     std::vector<const GraphStep*> maps;
-    bool norms = false;
+    bool norms = false, breaks = false;
     for (const GraphStep* step : s.readers) {
-      if (is_norm(*step) && option<double>(step->layer, "epsilon") == 0)
+      if (is_norm(*step)) {
         norms = true;
-      else if (is_affine(*step))
+        breaks = breaks || option<double>(step->layer, "epsilon") > 0;
+      } else if (is_affine(*step)) {
         maps.push_back(step);
-      else
+      } else {
         return;
+      }
     }
-    if (!norms) return;
+    if (!norms || breaks != broken) return;
     const Index D = width(s);
     TangentGenerator g{
         kStreamFamily, TangentMatrices::span_of({identity(D) / std::sqrt(static_cast<double>(D))}), {}};
@@ -722,7 +730,11 @@ class Generators {
 
 std::vector<TangentGenerator> network_generators(const Visibility& seen, bool everywhere,
                                                  std::string* left_out) {
-  return Generators(seen, everywhere, left_out).take();
+  return Generators(seen, everywhere).families(left_out);
+}
+
+std::vector<TangentGenerator> broken_generators(const Visibility& seen) {
+  return Generators(seen, false).broken_by_epsilon();
 }
 
 }  // namespace basin

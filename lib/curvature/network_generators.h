@@ -24,4 +24,7 @@ inline constexpr const char* kStreamFamily = "residual stream";
 std::vector<TangentGenerator> network_generators(const Visibility& seen, bool everywhere,
                                                  std::string* left_out = nullptr);
 
+/// Scales of streams that would be symmetries if the epsilon of norms behind were 0: one for each stream.
+std::vector<TangentGenerator> broken_generators(const Visibility& seen);
+
 }  // namespace basin

@@ -26,12 +26,12 @@ Inertia shifted_inertia(Vectors<double>& A, const Vector<double>& diagonal, doub
 
 /// |A Z| for apply(v) = A v.
 template <class Apply>
-double reach_of(const Apply& apply, const Removal& remove, Index size, std::uint64_t seed) {
-  constexpr int kSteps = 12;
+double reach_of(const Apply& apply, const Removal& remove, Index size, std::uint64_t seed, int steps) {
+  constexpr double kSettled = 1e-9;
   Vectors<double> v(size, 1), w(size, 1);
   Random(seed, "reach").fill_normal(v);
   double reach = 0;
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < steps; ++step) {
     for (int pass = 0; pass < 2; ++pass) {  // its part in the space, and not what rounding leaves beside it
       w = v;
       remove(w);
@@ -41,7 +41,10 @@ double reach_of(const Apply& apply, const Removal& remove, Index size, std::uint
       v /= length;
     }
     apply(v, w);
-    reach = std::max(reach, w.stableNorm());
+    const double now = w.stableNorm();
+    const bool settled = now <= (1 + kSettled) * reach;
+    reach = std::max(reach, now);
+    if (settled) break;
     apply(w, v);
   }
   return reach;
@@ -78,10 +81,11 @@ EigenvalueCounts dense_counts(AssembledMatrix assembled, const Removal& remove, 
   };
   if (removed > 0)
     counts.reach = reach_of([&](const Vectors<double>& v, Vectors<double>& w) { w = assembled.matrix * v; },
-                            remove, counts.size, 0);
+                            remove, counts.size, 0, 500);
   // Beyond the tolerance, also with what this adds to it.
   if (removed > 0)
-    deflate(assembled, remove, std::max(norm, 1.01 * counts.reach) + 4 * std::max(std::min(tolerance, farthest), rounding()));
+    deflate(assembled, remove,
+            std::max(norm, 1.01 * counts.reach) + 4 * std::max(std::min(tolerance, farthest), rounding()));
   counts.rounding = rounding();
   set_tolerance(counts, tolerance, counts.rounding,
                 "rounding at this point: asymmetry " + text(assembled.asymmetry) +
@@ -147,7 +151,7 @@ EigenvalueCounts krylov_counts(const EigenResult& smallest, Index size, Index re
 
 double space_reach(const SelfAdjointOperator& A, const Removal& remove, std::uint64_t seed) {
   return reach_of([&](const Vectors<double>& v, Vectors<double>& w) { A.apply(v, w); }, remove, A.rows(),
-                  seed);
+                  seed, 20);
 }
 
 double dense_counts_bytes(Index size) {

@@ -17,7 +17,7 @@ struct EigenvalueCounts {
   /// False: the number above is the least there are (and what is not counted counts as positive).
   bool negative_exact = true, zero_exact = true;
   double tolerance = 0;
-  double rounding = 0;  ///< eigenvalues this close to -tolerance or tolerance may count on either side
+  double rounding = 0;     ///< eigenvalues this close to -tolerance or tolerance may count on either side
   bool elsewhere = false;  ///< of the matrix of an equivalent point, and not of A
   /// About |A Z|, Z orthonormal in the space set aside (0 where that is none): were its complement another
   /// one, eigenvalues this small might have the other sign. At a stationary point it is rounding.
@@ -34,8 +34,8 @@ struct EigenvalueCounts {
 /// By inertia: two factorisations of the assembled matrix, shifted by either tolerance, with the space set
 /// aside moved to |A|. A `tolerance` of 0 stands for the rounding of the matrix, as measured, of the removal
 /// and of the factorisation, size eps |A| each; a smaller one is raised to it, as signs within rounding are
-/// not known. Takes 8 size^2 bytes and size^3 / 3 multiplications twice, and twice more where the reach of the
-/// space is beyond the tolerance.
+/// not known. Takes 8 size^2 bytes and size^3 / 3 multiplications twice, and twice more where the reach of
+/// the space is beyond the tolerance.
 EigenvalueCounts dense_counts(AssembledMatrix assembled, const Removal& remove, Index removed,
                               double tolerance = 0);
 

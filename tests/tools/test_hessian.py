@@ -40,6 +40,20 @@ def gauge_tangents(weights):
     return np.array(columns).T
 
 
+def balanced(weights):
+    """The same products W_Q W_K^T and W_V W_O of factors with equal Gram matrices."""
+    moved = {name: values.copy() for name, values in weights.items()}
+    for first, second in (("W_Q", "W_K"), ("W_V", "W_O")):
+        for h in range(weights[first].shape[0]):
+            other = weights[second][h].T if second == "W_K" else weights[second][h]
+            U, s, V = np.linalg.svd(weights[first][h] @ other)
+            d = weights[first].shape[2]
+            moved[first][h] = U[:, :d] * np.sqrt(s[:d])
+            right = np.sqrt(s[:d])[:, None] * V[:d]
+            moved[second][h] = right.T if second == "W_K" else right
+    return moved
+
+
 def hessian_parts_in_decimals(problem, digits=110):
     """H and G = J^T J (P, P) of a softmax problem with d = 1 or 4, exact to some 30 digits, as Decimals: differences in
     steps of 1e-25, the fourth order of which is 1e-50."""
@@ -232,7 +246,7 @@ class Hessian(ToolTest):
             path = self.generated(f"zero{i}.h5", *shape, *gain)
             for more in ([], ["--dense-limit", 0]):
                 out = self.done("basin-hessian", path, "-o", "r.h5", "--overwrite", "--train", "W_Q,W_K", "--counts", *more)
-                self.assertRegex(out, "^the Hessian (modulo symmetries )?is zero in double precision: every eigenvalue (seen )?is within [1-9][0-9.]*e-[0-9]+ of 0; ")
+                self.assertRegex(out, "^the Hessian (modulo symmetries (at the balanced point )?)?is zero in double precision: every eigenvalue (seen )?is within [1-9][0-9.]*e-[0-9]+ of 0; ")
                 self.assertEqual(list(self.results("r.h5", "entry/counts/negative")), [0] * len(self.results("r.h5", "entry/counts/negative")))
 
     def test_a_verdict_speaks_of_one_matrix(self):
@@ -353,13 +367,22 @@ class Hessian(ToolTest):
 
     def references(self, path, problem, P):
         """Spectra, ascending, of all matrices by their names, and the whole matrices."""
+        whole, modulo = self.matrices(path, problem, P)
+        spectra = {name: np.linalg.eigvalsh(A) for name, A in whole.items()}
+        spectra.update((f"{name} modulo symmetries", np.linalg.eigvalsh(A)) for name, A in modulo.items())
+        there = problem | {"weights": balanced(problem["weights"])}
+        write_problem(self.path("balanced.h5"), there)
+        _, modulo = self.matrices(self.path("balanced.h5"), there, P)
+        spectra.update((f"{name} modulo symmetries at the balanced point", np.linalg.eigvalsh(A)) for name, A in modulo.items())
+        return spectra, whole
+
+    def matrices(self, path, problem, P):
+        """By their names, as they are and modulo symmetries."""
         H = self.dense(path, P)
         J = jacobian(problem, BLOCKS)
         whole = {"Hessian": (H + H.T) / 2, "Gauss-Newton matrix": J.T @ J, "residual part": (H + H.T) / 2 - J.T @ J}
         tangents = gauge_tangents(problem["weights"])
-        spectra = {name: np.linalg.eigvalsh(A) for name, A in whole.items()}
-        spectra.update((f"{name} modulo symmetries", np.linalg.eigvalsh(restricted(A, tangents))) for name, A in whole.items())
-        return spectra, whole
+        return whole, {name: restricted(A, tangents) for name, A in whole.items()}
 
     def check_names(self, group, spectra, whole, norm):
         """Every number in the group of a matrix is that of the matrix it is said to be of; the names that occur."""

@@ -111,6 +111,7 @@ WholeAnalysis analyse_whole(const Command& command, const SpectrumRequest& reque
   }
   const MeasuredHessianParts parts(at, underflow, recorded_in(journal, 0));
   whole.symmetries = symmetries_for(request, *setup.theory, setup.point, "");
+  if (whole.symmetries) whole.pseudo = pseudo_symmetries(at, *whole.symmetries);
   const std::unique_ptr<const CountedPoint> counted =
       request.counts && whole.symmetries->modes() > 0
           ? std::make_unique<const CountedPoint>(command, setup, *whole.symmetries, plan.bytes(), journal)

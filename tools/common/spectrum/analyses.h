@@ -8,6 +8,7 @@
 
 #include "basin/curvature/balanced_point.h"
 #include "basin/curvature/hessian_parts.h"
+#include "basin/curvature/pseudo_symmetries.h"
 #include "basin/curvature/symmetries.h"
 #include "basin/stationary/stationarity.h"
 #include "common/command/setup.h"
@@ -20,6 +21,7 @@ namespace basin::tools {
 /// The matrices of a point, and how stationary that is.
 struct WholeAnalysis {
   std::unique_ptr<const Symmetries> symmetries;  ///< those that are set aside or counted; null: none are
+  std::vector<PseudoSymmetry> pseudo;            ///< those that epsilon alone breaks
   std::optional<BalancedPoint> balanced;         ///< where those that are left are counted
   std::vector<SpectrumResults> matrices;
   Stationarity point;

@@ -104,14 +104,12 @@ void write_signs(hdf5::Writer& file, const std::string& group, const SpectrumRes
   for (const EigenvalueCounts& c : r.counts) {
     names.emplace_back(c.removed > 0 ? "modulo_symmetries" : "whole");
     file.write(group + "/" + names.back(), std::vector<std::int64_t>{c.negative, c.zero, c.positive});
-    file.attribute(group + "/" + names.back(), "long_name",
-                   "eigenvalues of the " + matrix_title(r, c));
+    file.attribute(group + "/" + names.back(), "long_name", "eigenvalues of the " + matrix_title(r, c));
   }
   hdf5::make_plot(file, group, names.front(), {"sign"});
   if (names.size() > 1)
     file.attribute(group, "auxiliary_signals", std::vector<std::string>(names.begin() + 1, names.end()));
-  file.write(group + "/title",
-             "signs of the eigenvalues of the " + matrix_title(r, r.counts.front()));
+  file.write(group + "/title", "signs of the eigenvalues of the " + matrix_title(r, r.counts.front()));
   hdf5::name_dimensions(file, group, names, {"sign"});
 }
 
@@ -178,8 +176,8 @@ void write_tensor_norms(hdf5::Writer& file, const std::string& prefix, const Spe
 
 void write_ends(hdf5::Writer& file, const std::string& group, const SpectrumResults& r) {
   file.group(group, "NXcollection");
-  name_matrix(file, group, r, r.removed);
-  if (r.elsewhere) file.attribute(group, "matrix", ends_title(r));
+  file.attribute(group, "matrix", ends_title(r));
+  file.attribute(group, "symmetry", static_cast<std::int64_t>(r.removed));
   for (const auto& [name, end] :
        {std::pair<std::string, const SpectrumEnd&>{"/smallest", r.smallest}, {"/largest", r.largest}}) {
     file.write(group + name, end.value);
@@ -232,6 +230,20 @@ void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries,
   file.write(group + "/total", static_cast<std::int64_t>(symmetries.modes()));
   if (generic_count) file.write(group + "/generic_count", static_cast<std::int64_t>(*generic_count));
   file.write(group + "/left_out", symmetries.left_out());
+}
+
+void write_pseudo(hdf5::Writer& file, const std::vector<PseudoSymmetry>& pseudo) {
+  const std::string group = "/entry/symmetries/pseudo";
+  file.group(group, "NXcollection");
+  std::vector<std::string> names;
+  for (const PseudoSymmetry& p : pseudo) names.push_back(p.name);
+  file.write(group + "/name", names, {static_cast<Index>(names.size())});
+  for (const auto& [name, member] : {std::pair{"/gauss_newton", &PseudoSymmetry::gauss_newton},
+                                     {"/hessian", &PseudoSymmetry::curvature}}) {
+    std::vector<double> column;
+    for (const PseudoSymmetry& p : pseudo) column.push_back(p.*member);
+    file.write(group + name, column);
+  }
 }
 
 void write_balanced(hdf5::Writer& file, const BalancedPoint& balanced) {

@@ -3,8 +3,10 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "basin/curvature/balanced_point.h"
+#include "basin/curvature/pseudo_symmetries.h"
 #include "basin/curvature/symmetries.h"
 #include "basin/hdf5/result_file.h"
 #include "basin/stationary/stationarity.h"
@@ -33,6 +35,9 @@ std::string picture_of(const SpectrumResults& results);
 /// it does.
 void write_symmetries(hdf5::Writer& file, const Symmetries& symmetries,
                       const std::optional<Index>& generic_count);
+
+/// /entry/symmetries/pseudo: what epsilon alone breaks.
+void write_pseudo(hdf5::Writer& file, const std::vector<PseudoSymmetry>& pseudo);
 
 /// /entry/symmetries/balanced: where what is left of symmetries is counted.
 void write_balanced(hdf5::Writer& file, const BalancedPoint& balanced);

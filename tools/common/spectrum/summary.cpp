@@ -275,12 +275,19 @@ std::string text(const Symmetries& symmetries) {
   return text + (symmetries.left_out().empty() ? "" : "; left out: " + symmetries.left_out());
 }
 
+std::string text(const PseudoSymmetry& p) {
+  return "pseudo-symmetry, broken by the epsilon of norms alone and not set aside: " + p.name +
+         ", t^T G t = " + number(p.gauss_newton, 2) + ", t^T H t = " + number(p.curvature, 2) +
+         " (|t| = 1); at a stationary point an eigenvalue that small says nothing of the landscape";
+}
+
 std::string text(const BalancedPoint& balanced, double length) {
-  std::string text = "counted modulo symmetries at the balanced point, the same function on the data";
-  if (balanced.distance > 0)
-    text += ", " + number(balanced.distance / length, 2) + " |theta| away: from all equivalent points the same";
+  std::string text = "signs modulo symmetries are of the Hessian at the ";
+  if (balanced.distance > 0 || balanced.folded > 0)
+    text += "balanced point, the same function on the data, " + number(balanced.distance / length, 2) +
+            " |theta| away: all equivalent points have the same";
   else
-    text = "counted modulo symmetries at the point itself";
+    text += balanced.kept.empty() ? "point itself, which is balanced" : "point itself";
   for (std::size_t k = 0; k < balanced.kept.size(); ++k)
     text += (k == 0 ? "; left as they are: " : "; ") + balanced.kept[k];
   return text;

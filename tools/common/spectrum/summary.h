@@ -4,6 +4,7 @@
 #include <string>
 
 #include "basin/curvature/balanced_point.h"
+#include "basin/curvature/pseudo_symmetries.h"
 #include "basin/curvature/symmetries.h"
 #include "basin/stationary/stationarity.h"
 #include "common/command/command.h"
@@ -24,6 +25,9 @@ void say_results(Command& command, const SpectrumResults& results);
 
 /// "8 symmetry modes: query-key gauge 4, value-output gauge 4"
 std::string text(const Symmetries& symmetries);
+
+/// What an almost-symmetry is, and how near to a zero mode.
+std::string text(const PseudoSymmetry& pseudo);
 
 /// Where counts modulo symmetries are of; length: |theta|.
 std::string text(const BalancedPoint& balanced, double length);
