@@ -53,6 +53,7 @@ class Counts:
     restricted: bool
     numbers: dict  # of COUNT_LOOK -> number; positive is what is left where one of the others is not exact
     exact: dict  # "negative", "zero" -> False where it is the least there are
+    elsewhere: bool  # of the balanced point
 
 
 def matrix_label(matrix, restricted):
@@ -113,9 +114,11 @@ def read_part(result, group):
         same_shape(values.shape, **{f"{group}/spectrum/eigenvalue_errors": errors})
         part.spectrum = (values, errors)
     if f"{group}/counts" in result:
-        names = list(COUNT_LOOK) + ["negative_exact", "zero_exact"]
+        balanced = ["elsewhere"] if f"{group}/counts/elsewhere" in result else []
+        names = list(COUNT_LOOK) + ["negative_exact", "zero_exact"] + balanced
         part.counts = [Counts(row["symmetry"] > 0, {name: row[name] for name in COUNT_LOOK},
-                              {name: bool(row[f"{name}_exact"]) for name in ("negative", "zero")})
+                              {name: bool(row[f"{name}_exact"]) for name in ("negative", "zero")},
+                              any(row[name] > 0 for name in balanced))
                        for row in result.table(f"{group}/counts", ["of"], names)]
     for name in ("density", "density_symlog"):
         if f"{group}/{name}" in result:
@@ -239,7 +242,8 @@ def draw_counts(axes, parts):
         axes.text(0, row + 0.33, ", ".join(narrow), va="bottom", fontsize=SMALL)
     axes.set_yticks(range(len(shown)), [label.replace(" mod", "\nmod") for label, _ in reversed(shown)])
     axes.set_ylim(-0.5, len(shown) - 0.25)
-    axes.set(title="how many of each sign" + ("\n(mod. sym.: modulo symmetries)" if any(c.restricted for _, c in shown) else ""),
+    where = ", at the balanced point" if any(c.elsewhere for _, c in shown) else ""
+    axes.set(title="how many of each sign" + (f"\n(mod. sym.: modulo symmetries{where})" if any(c.restricted for _, c in shown) else ""),
              xlabel="eigenvalues")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     looks = [*COUNT_LOOK.values()] + ([] if all(all(counts.exact.values()) for _, counts in shown) else [UNKNOWN_LOOK])
