@@ -168,7 +168,7 @@ class Balancing {
  public:
   explicit Balancing(const ModelPoint<double>& point) : point_(point) {}
 
-  BalancedPoint run() {
+  BalancedPoint run(Index modes) {
     const double loss = LossEvaluator<double>(point_)(point_.weights);
     BalancedPoint result{point_};
     for (const auto stage :
@@ -187,7 +187,8 @@ class Balancing {
     const double now = LossEvaluator<double>(point_)(point_.weights);
     if (!(std::abs(now - loss) <= kSameLoss * std::abs(loss) + kNextToZero * point_.scale_at_zero().loss))
       return unmoved(result.point, "all symmetries, as rounding would change the loss");
-    if (const Index more = further_modes(point_); more > 0)
+    const std::optional<Symmetries> known = known_symmetries(result.point);
+    if (const Index more = modes - (known ? known->modes() : 0); more > 0)
       keep(std::to_string(more) + " directions that are in none of the known families");
     result.distance = (point_.theta() - result.point.theta()).stableNorm();
     result.folded = point_.theta_size();
@@ -200,13 +201,6 @@ class Balancing {
   }
 
  private:
-  /// Symmetries that the equations of a small network have, and the families do not.
-  static Index further_modes(const ModelPoint<double>& point) {
-    const std::optional<Symmetries> all = network_symmetries(point);
-    if (!all) return 0;
-    const std::optional<Symmetries> known = known_symmetries(point);
-    return known ? all->modes() - known->modes() : all->modes();
-  }
   static BalancedPoint unmoved(const ModelPoint<double>& point, const std::string& why) {
     return {point, 0, 0, {why}};
   }
@@ -464,8 +458,8 @@ class Balancing {
 
 }  // namespace
 
-BalancedPoint balanced_point(const ModelPoint<double>& point) {
-  return Balancing(point).run();
+BalancedPoint balanced_point(const ModelPoint<double>& point, Index modes) {
+  return Balancing(point).run(modes);
 }
 
 }  // namespace basin

@@ -22,7 +22,8 @@ struct BalancedPoint {
 /// into output biases, nothing in what is not seen, and then the point of least norm along gauges, scales of
 /// hidden units and of streams. It is the same function on the data; what is left of the group turns it and
 /// keeps lengths. Where activations are more than 2^26 numbers or not finite, or rounding would change the
-/// loss, the point as it is, and `kept` says why.
-BalancedPoint balanced_point(const ModelPoint<double>& point);
+/// loss, the point as it is, and `kept` says why. modes: how many symmetries there are at the point, as far
+/// as that is known: what is beyond the known families (known_symmetries) is kept.
+BalancedPoint balanced_point(const ModelPoint<double>& point, Index modes);
 
 }  // namespace basin

@@ -56,7 +56,7 @@ Linearization<double> linearize(const Command& command, const ModelPoint<double>
 struct CountedPoint {
   CountedPoint(const Command& command, const Setup& setup, const Symmetries& here, double planned,
                ProductJournal* journal)
-      : balanced(balanced_point(setup.point)) {
+      : balanced(balanced_point(setup.point, here.modes())) {
     if (balanced.distance == 0 && balanced.folded == 0) return;
     symmetries.emplace(setup.theory->symmetries(balanced.point));
     if (symmetries->modes() + balanced.folded != here.modes()) {
