@@ -153,7 +153,7 @@ Index TangentMatrices::size() const {
 }
 
 Dense TangentMatrices::value(const double* c) const {
-  const Dense M = inner_value(c);
+  Dense M = inner_value(c);
   switch (kind) {
     case Kind::all:
       return left * M * right.transpose();

@@ -123,15 +123,18 @@ WholeAnalysis analyse_whole(const Command& command, const SpectrumRequest& reque
     SpectrumSubject of = {
         .A = parts.get(part), .perturbed = &farthest, .blocks = trained_ranges(at.parameters())};
     set_aside(of, whole.symmetries.get());
-    std::unique_ptr<const FarthestPerturbed> other;
-    std::optional<SpectrumSubject> reduced;
-    if (counted && counted->parts) {
-      other.reset(new FarthestPerturbed(counted->parts->farthest(part)));
-      reduced.emplace(SpectrumSubject{.A = counted->parts->get(part), .perturbed = other.get()});
-      set_aside(*reduced, &*counted->symmetries);
-      of.counted = &*reduced;
+    const auto add = [&] {
+      whole.matrices.push_back(analyse(command, request, plan, of, part, block, at.loss_facts()));
+    };
+    if (!counted || !counted->parts) {
+      add();
+      continue;
     }
-    whole.matrices.push_back(analyse(command, request, plan, of, part, block, at.loss_facts()));
+    const FarthestPerturbed other = counted->parts->farthest(part);
+    SpectrumSubject reduced = {.A = counted->parts->get(part), .perturbed = &other};
+    set_aside(reduced, &*counted->symmetries);
+    of.counted = &reduced;
+    add();
   }
   whole.point = stationarity(parts.get(HessianPart::gauss_newton));
   return whole;
