@@ -125,7 +125,7 @@ void say_and_write(Command& command, hdf5::Writer& file, const WholeAnalysis& wh
     write_per_block(file, prefix(first, matrix.results.front()), matrix, vectors.arrays);
   }
   if (whole.symmetries) command.say(text(*whole.symmetries));
-  for (const PseudoSymmetry& pseudo : whole.pseudo) command.say(text(pseudo));
+  if (!whole.pseudo.empty()) command.say(text(whole.pseudo));
   if (whole.balanced) command.say(text(*whole.balanced, length));
   for (const SpectrumResults& r : whole.matrices) {
     const bool first = &r == &whole.matrices.front();

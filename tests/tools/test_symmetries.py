@@ -133,7 +133,7 @@ class Symmetries(ToolTest):
             (self.folder / "a.json").write_text(text.replace("0.01", str(epsilon)))
             self.done("basin-problem", "architecture", "a.json", "-o", "p.h5", "--overwrite", "-N", 40, "--seed", 4)
             out, _ = self.counts("p.h5")
-            self.assertIn("pseudo-symmetry, broken by the epsilon of norms alone and not set aside: scale of the stream that embedding.E", out)
+            self.assertIn("1 pseudo-symmetry, broken by the epsilon of norms alone, not set aside (t, |t| = 1): scale of the stream that embedding.E writes to", out)
             gauss_newton, hessian = self.results("h.h5", "entry/symmetries/pseudo/gauss_newton", "entry/symmetries/pseudo/hessian")
             self.assertEqual((gauss_newton.shape, hessian.shape), ((1,), (1,)))
             sizes.append(gauss_newton[0])

@@ -60,7 +60,11 @@ struct CountedPoint {
     if (balanced.distance == 0 && balanced.folded == 0) return;
     symmetries.emplace(setup.theory->symmetries(balanced.point));
     if (symmetries->modes() + balanced.folded != here.modes()) {
-      balanced = {setup.point, 0, 0, {"all symmetries, as there are others at the balanced point"}};
+      const Index there = symmetries->modes() + balanced.folded;
+      balanced = {setup.point,
+                  0,
+                  0,
+                  {"all symmetries, as there are " + std::to_string(there) + " at the balanced point"}};
       return;
     }
     at.emplace(linearize(command, balanced.point, planned, 0.5));

@@ -275,10 +275,15 @@ std::string text(const Symmetries& symmetries) {
   return text + (symmetries.left_out().empty() ? "" : "; left out: " + symmetries.left_out());
 }
 
-std::string text(const PseudoSymmetry& p) {
-  return "pseudo-symmetry, broken by the epsilon of norms alone and not set aside: " + p.name +
-         ", t^T G t = " + number(p.gauss_newton, 2) + ", t^T H t = " + number(p.curvature, 2) +
-         " (|t| = 1); at a stationary point an eigenvalue that small says nothing of the landscape";
+std::string text(const std::vector<PseudoSymmetry>& pseudo) {
+  if (pseudo.empty()) return "";
+  std::string text = std::to_string(pseudo.size()) +
+                     (pseudo.size() == 1 ? " pseudo-symmetry" : " pseudo-symmetries") +
+                     ", broken by the epsilon of norms alone, not set aside (t, |t| = 1): ";
+  for (const PseudoSymmetry& p : pseudo)
+    text += (&p == &pseudo.front() ? "" : ", ") + p.name + " (t^T G t = " + number(p.gauss_newton, 2) +
+            ", t^T H t = " + number(p.curvature, 2) + ")";
+  return text + "; at a stationary point an eigenvalue that small says nothing of the landscape";
 }
 
 std::string text(const BalancedPoint& balanced, double length) {

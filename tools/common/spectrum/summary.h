@@ -26,8 +26,8 @@ void say_results(Command& command, const SpectrumResults& results);
 /// "8 symmetry modes: query-key gauge 4, value-output gauge 4"
 std::string text(const Symmetries& symmetries);
 
-/// What an almost-symmetry is, and how near to a zero mode.
-std::string text(const PseudoSymmetry& pseudo);
+/// What almost-symmetries there are, and how near to zero modes; empty where there is none.
+std::string text(const std::vector<PseudoSymmetry>& pseudo);
 
 /// Where counts modulo symmetries are of; length: |theta|.
 std::string text(const BalancedPoint& balanced, double length);
