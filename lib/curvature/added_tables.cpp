@@ -68,11 +68,11 @@ class TableGraph {
   Index dimension() const { return parts_ - 1 + fixed_.rows() - fixed_.cols(); }
   /// size x dimension(): of each part but that of number 0, and of the types.
   Dense kernel() const {
-    const Dense types = null_basis(fixed_.transpose(), 1);
+    const Dense types = has_types() ? null_basis(fixed_.transpose(), 1) : zero(0, 0);
     Dense z = zero(size_, dimension());
     for (Index k = 0; k < size_; ++k) {
       if (part_[of(k + 1)] > 0) z(k, part_[of(k + 1)] - 1) = sign_[of(k + 1)];
-      z.row(k).tail(types.cols()) = sign_[of(k + 1)] * path_.row(k + 1) * types;
+      if (types.cols() > 0) z.row(k).tail(types.cols()) = sign_[of(k + 1)] * path_.row(k + 1) * types;
     }
     if (types.cols() > 0) z.block(first_type_, parts_ - 1, types.rows(), types.cols()) = types;
     return range_basis(z, 1e-8);
@@ -86,6 +86,8 @@ class TableGraph {
   };
   static std::size_t of(Index v) { return static_cast<std::size_t>(v); }
 
+  bool has_types() const { return path_.cols() > 0; }  // a view of an empty matrix is undefined behaviour
+
   /// All that can be reached.
   void follow(Index start) {
     part_[of(start)] = parts_++;
@@ -93,14 +95,15 @@ class TableGraph {
       const Index v = next.back();
       next.pop_back();
       for (const Edge& edge : beside_[of(v)]) {
-        Dense y = path_.row(v).transpose();
+        Dense y = zero(path_.cols(), 1);
+        if (has_types()) y = path_.row(v).transpose();
         if (edge.type > 0) y(edge.type - 1 - first_type_, 0) += edge.sign;
         if (part_[of(edge.to)] >= 0) {
-          fix(y - path_.row(edge.to).transpose());
+          if (has_types()) fix(y - path_.row(edge.to).transpose());
           continue;
         }
         part_[of(edge.to)] = part_[of(v)];
-        path_.row(edge.to) = y.transpose();
+        if (has_types()) path_.row(edge.to) = y.transpose();
         next.push_back(edge.to);
       }
     }
