@@ -515,6 +515,7 @@ class Generators {
     const auto moves = [&](const WeightSlice& s) { return s.trained() && !blocks_.is_tied(s); };
     for (const AddedTables& all : added_tables(seen_, moves)) {
       if (all.is_left_out && left_out != nullptr) *left_out += ", shifts between tables of too many rows";
+      if (all.kernel.cols() == 0) continue;
       TangentGenerator g{
           "shift between tables", TangentMatrices::all_of(all.kernel.cols(), all.tables.front().cols), {}};
       for (std::size_t t = 0; t < all.tables.size(); ++t)
