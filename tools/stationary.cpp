@@ -180,7 +180,8 @@ std::string Search::leave() {
   if (escaped_->followed.end.kind == PointKind::zero_loss)
     note_zero(catalogue_, "reached by descent from entry " + std::to_string(*entry), data_);
   hdf5::Writer problem_file(escape_file_->path(), escape_file_->may_replace());
-  write_problem_at(problem_file, command_, setup_, escaped_->followed.weights);
+  write_problem_at(problem_file, command_.provenance(setup_.input, setup_.input_sha256), setup_,
+                   escaped_->followed.weights);
   write_specification(problem_file, "/provenance", specification_);
   problem_file.commit();
   return "";

@@ -221,7 +221,7 @@ class Trainer {
       return;
     }
     hdf5::Writer file(final_->path(), final_->may_replace());
-    write_problem_at(file, command_, setup_, weights);
+    write_problem_at(file, command_.provenance(setup_.input, setup_.input_sha256), setup_, weights);
     write_specification(file, "/provenance", specification_);
     file.commit();
   }

@@ -1,6 +1,11 @@
 #include "basin/linalg/lapack.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <limits>
@@ -49,6 +54,26 @@ const char* core_of_this_processor() {
 /// The library of the build, or what this machine has.
 constexpr const char* kLibraries[] = {BASIN_LAPACK_LIBRARY, "libopenblas.so.0", "liblapack.so.3"};
 
+/// The same library once more, with threads and settings of its own; null where that cannot be had.
+void* own_copy(void* handle) {
+  link_map* map = nullptr;
+  if (dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0) return nullptr;
+  const int from = open(map->l_name, O_RDONLY | O_CLOEXEC), to = memfd_create("LAPACK of Basin", MFD_CLOEXEC);
+  void* copy = nullptr;
+  if (from >= 0 && to >= 0) {  // another file, or it would be recognised
+    ssize_t sent = 0;
+    do {
+      sent = sendfile(to, from, nullptr, std::size_t{1} << 30U);
+    } while (sent > 0);
+    // Its own symbols first: others of the same names may be there.
+    if (sent == 0)
+      copy = dlopen(("/proc/self/fd/" + std::to_string(to)).c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+  }
+  for (const int file : {from, to})
+    if (file >= 0) close(file);
+  return copy;
+}
+
 struct Loaded {
   void* handle = nullptr;
   Library library;
@@ -64,7 +89,11 @@ Loaded load() {
   for (const char* path : kLibraries) {
     // Not among the symbols of the process: a host's own BLAS would be mixed up with it.
     loaded.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
-    loaded.library.shared = loaded.handle != nullptr;
+    if (loaded.handle) {  // somebody else's: it may have any number of threads
+      void* const copy = own_copy(loaded.handle);
+      loaded.library.shared = copy == nullptr;
+      if (copy) loaded.handle = copy;
+    }
     if (!loaded.handle) loaded.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     loaded.library.path = path;
     if (loaded.handle) break;

@@ -464,7 +464,7 @@ std::string contradictions_text(const Setup& setup) {
          ": rows of outputs that are copies, of equal inputs, have different labels";
 }
 
-void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
+void write_problem_at(hdf5::Writer& file, const hdf5::Provenance& provenance, const Setup& setup,
                       const Vector<double>& weights) {
   Problem problem;
   problem.tokens = setup.inputs().tokens;
@@ -475,7 +475,7 @@ void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& s
     problem.described = {setup.architecture(), weights, setup.checkpoint};
   hdf5::write_problem(file, problem);
   if (setup.minimum) hdf5::write_minimum(file, *setup.minimum, problem.embedding(), problem.outputs());
-  hdf5::write_provenance(file, "/provenance", command.provenance(setup.input, setup.input_sha256));
+  hdf5::write_provenance(file, "/provenance", provenance);
 }
 
 void write_frame(hdf5::Writer& file, const Command& command, const Setup& setup, const std::string& tool,

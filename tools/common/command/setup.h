@@ -123,7 +123,7 @@ Setup read_setup(Command& command, Draws draws = Draws::weights);
 
 /// Writes the problem with other weights: the second result of a tool. What was read of the
 /// input is what it has, whatever became of the input.
-void write_problem_at(hdf5::Writer& file, const Command& command, const Setup& setup,
+void write_problem_at(hdf5::Writer& file, const hdf5::Provenance& provenance, const Setup& setup,
                       const Vector<double>& weights);
 
 /// "N = 16, inputs 4 token ids of 6, outputs 4 x 6": the data of a described network.

@@ -1,0 +1,31 @@
+"""Basin from Python: spectra of any symmetric operator, points of Transformers, analyses, and the files they leave.
+
+    basin.eigenpairs(operator, size, largest=3)      # anybody's operator: see basin.spectra
+    point = basin.load("problem.h5")                 # loss, gradient, exact products: see basin.points
+    basin.hessian(point, largest=3, counts=True)     # what the tools answer: see basin.analyses
+    basin.read("hessian.h5").plot()                  # any result file: see basin.results
+
+What is not asked for is not loaded: `import basin` alone needs no other package.
+"""
+from importlib import import_module
+
+# Where each public name is from.
+_FROM = {
+    "Operator": "spectra", "eigenpairs": "spectra", "counts": "spectra", "density": "spectra", "trace": "spectra",
+    "Point": "points", "Problem": "points", "load": "points",
+    "set_threads": "native", "threads": "native",
+}
+
+__all__ = sorted(_FROM)
+
+
+def __getattr__(name):
+    if name == "__version__":
+        return import_module(".native", __name__).module().__version__
+    if name not in _FROM:
+        raise AttributeError(f"module 'basin' has no attribute {name!r}")
+    return getattr(import_module(f".{_FROM[name]}", __name__), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_FROM, "__version__"])
