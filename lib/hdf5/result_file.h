@@ -31,7 +31,7 @@ void name_dimensions(Writer& file, const std::string& group, const std::vector<s
 std::string legend(const std::string& axis, const std::vector<std::string>& values);
 
 /// Whether viewers should start with a logarithmic scale: the finite values are positive and far apart, as
-/// analysis/basin_analysis/scales.py decides.
+/// analysis/basin/pictures/scales.py decides.
 bool wants_logarithm(const std::vector<double>& values);
 
 /// The SILX_style attribute that both viewers read: scales of the values of a curve and of its axis, each

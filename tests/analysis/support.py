@@ -11,8 +11,8 @@ COMMAND = ANALYSIS / "basin-plot"
 sys.path.insert(0, str(ANALYSIS))
 
 from forked import forked  # noqa: E402
-from basin_analysis import cli, style  # noqa: E402
-from basin_analysis.results import open_result  # noqa: E402
+from basin.pictures import cli, style  # noqa: E402
+from basin.files import open_result  # noqa: E402
 
 __all__ = ["ANALYSIS", "COMMAND", "FileCase", "figures"]
 

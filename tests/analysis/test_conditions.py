@@ -5,10 +5,10 @@ import h5py
 import numpy as np
 
 import examples
-from support import FileCase, figures  # finds basin_analysis
-from basin_analysis.mathematics import typeset
-from basin_analysis.results import ResultError
-from basin_analysis.style import DEFINITENESS_LOOK
+from support import FileCase, figures  # finds basin
+from basin.pictures.mathematics import typeset
+from basin.files import ResultError
+from basin.pictures.style import DEFINITENESS_LOOK
 
 
 def panels(path, scale="auto"):

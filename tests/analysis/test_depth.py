@@ -3,8 +3,8 @@ import unittest
 
 import numpy as np
 
-from support import FileCase  # finds basin_analysis
-from basin_analysis import depth
+from support import FileCase  # finds basin
+from basin.pictures import depth
 
 NAMES = ["embedding.E", "blocks.0.attention.W_Q", "blocks.0.attention.b_Q", "blocks.0.norm.g", "blocks.1.attention.W_Q",
          "blocks.1.attention.b_Q", "blocks.1.norm.g", "blocks.2.attention.W_Q", "head.W", "sum"]

@@ -11,9 +11,9 @@ import numpy as np
 
 from forked import forked
 from support import ANALYSIS, FileCase
-from basin_analysis import export
-from basin_analysis.export import load, save
-from basin_analysis.export_command import main
+from basin import export
+from basin.export import load, save
+from basin.export_command import main
 
 try:
     import torch
@@ -144,7 +144,7 @@ class Arrays(FileCase):
 
         for target, change in (("bytes_of", fails_second), ("os.replace", mock.Mock(side_effect=OSError(5, "broken"))),
                                ("os.replace", mock.Mock(side_effect=KeyboardInterrupt))):
-            with mock.patch(f"basin_analysis.export.{target}", change):
+            with mock.patch(f"basin.export.{target}", change):
                 for name in ("new.safetensors", "old.safetensors"):
                     with self.assertRaises((OSError, KeyboardInterrupt)):
                         save({"a": np.ones(1), "b": np.ones(2)}, self.path(name), {"x": 1}, overwrite=True)
@@ -154,7 +154,7 @@ class Arrays(FileCase):
     def test_the_module_needs_no_torch(self):
         code = "import sys; sys.modules['torch'] = None; import export, numpy; export.save({'a': numpy.ones(2)}, sys.argv[1])"
         path = self.path("a.safetensors")
-        subprocess.run([sys.executable, "-c", code, path], check=True, env={**os.environ, "PYTHONPATH": str(ANALYSIS / "basin_analysis")})
+        subprocess.run([sys.executable, "-c", code, path], check=True, env={**os.environ, "PYTHONPATH": str(ANALYSIS / "basin")})
         self.assertEqual(read(path)[0]["a"][1].tolist(), [1, 1])
 
 

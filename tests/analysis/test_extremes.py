@@ -8,8 +8,8 @@ import numpy as np
 
 import examples
 from support import FileCase, figures
-from basin_analysis.style import bound_label, number_label
-from basin_analysis.units import exponent_for, in_units, unit_text
+from basin.pictures.style import bound_label, number_label
+from basin.pictures.units import exponent_for, in_units, unit_text
 
 # What is not of the dimension of the loss, by a part of its name.
 FIXED = ("step", "computed", "directions", "provenance", "model", "entropy", "largest_weight", "row_sum", "rate", "seed", "count", "total",

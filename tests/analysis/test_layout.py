@@ -11,8 +11,8 @@ from matplotlib.text import Text
 
 import examples
 from support import FileCase, figures
-from basin_analysis.model import footer
-from basin_analysis.results import open_result
+from basin.pictures.model import footer
+from basin.files import open_result
 
 SMALLEST = 8  # points
 

@@ -1,9 +1,9 @@
 """Formulas in plain text, typeset."""
 import unittest
 
-import support  # noqa: F401  first, because it finds basin_analysis
-from basin_analysis.mathematics import text_width, typeset, wrap_typeset
-from basin_analysis.style import SMALL
+import support  # noqa: F401  first, because it finds basin
+from basin.pictures.mathematics import text_width, typeset, wrap_typeset
+from basin.pictures.style import SMALL
 
 
 class Formulas(unittest.TestCase):

@@ -8,17 +8,17 @@ from matplotlib.colors import LogNorm
 from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from support import FileCase, figures  # first, because it finds basin_analysis
+from support import FileCase, figures  # first, because it finds basin
 import examples
-from basin_analysis import comparison
-from basin_analysis.field import field
-from basin_analysis.labels import crowded, distance, resample, straight
-from basin_analysis.levels import linear_levels, log_floor, log_levels
-from basin_analysis.results import open_result
-from basin_analysis.scales import use_log
-from basin_analysis.slice import mask_unusable
-from basin_analysis.style import number_label, number_labels
-from basin_analysis.surface import MOST_POINTS, quads, thin
+from basin.pictures import comparison
+from basin.pictures.field import field
+from basin.pictures.labels import crowded, distance, resample, straight
+from basin.pictures.levels import linear_levels, log_floor, log_levels
+from basin.files import open_result
+from basin.pictures.scales import use_log
+from basin.pictures.slice import mask_unusable
+from basin.pictures.style import number_label, number_labels
+from basin.pictures.surface import MOST_POINTS, quads, thin
 
 
 class Levels(unittest.TestCase):

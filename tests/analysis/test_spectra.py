@@ -6,14 +6,14 @@ import h5py
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from support import FileCase, figures  # first, because it finds basin_analysis
+from support import FileCase, figures  # first, because it finds basin
 import examples
-from basin_analysis import sheet
-from basin_analysis.ntk import Kernel
-from basin_analysis.results import ResultError
-from basin_analysis.scales import symlog_exponents, symlog_threshold, use_symlog
-from basin_analysis.spectrum import classify, symlog_bins
-from basin_analysis.style import block_label, bound_label, safe_side
+from basin.pictures import sheet
+from basin.pictures.ntk import Kernel
+from basin.files import ResultError
+from basin.pictures.scales import symlog_exponents, symlog_threshold, use_symlog
+from basin.pictures.spectrum import classify, symlog_bins
+from basin.pictures.style import block_label, bound_label, safe_side
 
 
 class Signs(unittest.TestCase):

@@ -5,10 +5,10 @@ import h5py
 import numpy as np
 from matplotlib.colors import to_hex
 
-from support import FileCase, figures  # first, because it finds basin_analysis
+from support import FileCase, figures  # first, because it finds basin
 import examples
-from basin_analysis.results import ResultError
-from basin_analysis.style import VERDICT_LOOK
+from basin.files import ResultError
+from basin.pictures.style import VERDICT_LOOK
 
 
 class Ends(FileCase):

@@ -10,15 +10,15 @@ from matplotlib.colors import to_hex
 from support import ANALYSIS, FileCase, figures  # first, because it finds the packages
 import examples
 from forked import forked
-from basin_analysis.style import VERDICT_LOOK
-from basin_study.catalogue import find_trap
-from basin_study.cli import main
-from basin_study.claims import FAILS, HOLDS, OPEN, claims, never
-from basin_study.collect import write_study
-from basin_study.design import BLOCKS, Cell, Design, write_point, write_problem, write_start
-from basin_study.measure import Run
-from basin_study.results import SUBOPTIMAL, CellResult, RunResult, read_run, share, suboptimal_share
-from basin_study.work import Parts, WrongInput
+from basin.pictures.style import VERDICT_LOOK
+from basin.study.catalogue import find_trap
+from basin.study.cli import main
+from basin.study.claims import FAILS, HOLDS, OPEN, claims, never
+from basin.study.collect import write_study
+from basin.study.design import BLOCKS, Cell, Design, write_point, write_problem, write_start
+from basin.study.measure import Run
+from basin.study.results import SUBOPTIMAL, CellResult, RunResult, read_run, share, suboptimal_share
+from basin.study.work import Parts, WrongInput
 
 ALL = ",".join(BLOCKS)
 DESIGN = Design(samples=2, tokens=4, head_dim=2, heads=2, outputs=2, widths=(4, 8, 16), kernels=("softmax", "gaussian"),

@@ -8,9 +8,9 @@ from matplotlib.colors import to_hex
 
 import examples
 from support import FileCase, figures
-from basin_analysis.results import open_result
-from basin_analysis.style import DEFINITENESS_LOOK
-from basin_analysis.sweep import read
+from basin.files import open_result
+from basin.pictures.style import DEFINITENESS_LOOK
+from basin.pictures.sweep import read
 
 
 def panels(figure):

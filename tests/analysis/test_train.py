@@ -4,9 +4,9 @@ import unittest
 import h5py
 import numpy as np
 
-from support import FileCase, figures  # first, because it finds basin_analysis
+from support import FileCase, figures  # first, because it finds basin
 import examples
-from basin_analysis.results import ResultError
+from basin.files import ResultError
 
 
 class Descent(FileCase):

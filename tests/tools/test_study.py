@@ -13,7 +13,7 @@ from support import BIN, ROOT, ToolTest, many_runs
 
 sys.path += [str(ROOT / "tests/analysis"), str(ROOT / "analysis")]
 from forked import forked  # noqa: E402
-from basin_study.cli import main  # noqa: E402
+from basin.study.cli import main  # noqa: E402
 
 STUDY = ROOT / "analysis/basin-study"
 SMALL = ("-N", "2", "-n", "2", "-H", "1", "-d", "2", "--outputs", "1", "--widths", "4", "--problems", "2", "--starts", "4", "--runs", "1",

@@ -23,10 +23,10 @@ class AnyOperator final : public SelfAdjointOperator {
   Multiply multiply_;
 };
 
-constexpr Index kSize = 200;
+constexpr Index kNoisySize = 200;
 
 Vectors<double> normal(const char* name) {
-  Vectors<double> A(kSize, kSize);
+  Vectors<double> A(kNoisySize, kNoisySize);
   Random(1, name).fill_normal(A);
   return A;
 }
@@ -46,23 +46,23 @@ TEST_CASE("noise: each kind is measured, and enters what a product may be off") 
     return S * V + 1e-6 * V.cwiseAbs();
   };
 
-  const OperatorNoise none = ReevaluatedOperator(AnyOperator(kSize, symmetric)).noise();
+  const OperatorNoise none = ReevaluatedOperator(AnyOperator(kNoisySize, symmetric)).noise();
   CHECK(none.scale == Approx(S.norm()).epsilon(0.1));
   CHECK(none.spread == 0);
   CHECK(none.total() < 1e-14 * none.scale);
 
-  CHECK(ReevaluatedOperator(AnyOperator(kSize, asymmetric)).noise().asymmetry ==
+  CHECK(ReevaluatedOperator(AnyOperator(kNoisySize, asymmetric)).noise().asymmetry ==
         Approx(skew.norm()).epsilon(0.5));
-  CHECK(ReevaluatedOperator(AnyOperator(kSize, spread)).noise().spread > 1e-8 * none.scale);
-  CHECK(ReevaluatedOperator(AnyOperator(kSize, nonlinear)).noise().nonlinearity > 1e-7);
+  CHECK(ReevaluatedOperator(AnyOperator(kNoisySize, spread)).noise().spread > 1e-8 * none.scale);
+  CHECK(ReevaluatedOperator(AnyOperator(kNoisySize, nonlinear)).noise().nonlinearity > 1e-7);
 
   // What the error bounds of eigenvalues take: four times the distance, of unit eigenvectors.
   const SymmetricEigen eigen = symmetric_eigen(S, true);
   const Vectors<double> X = eigen.vectors.leftCols(5);
   const auto allowance = [&](const AnyOperator::Multiply& multiply) {
-    const AnyOperator B(kSize, multiply);
+    const AnyOperator B(kNoisySize, multiply);
     const ReevaluatedOperator again(B);
-    Vectors<double> BX(kSize, 5);
+    Vectors<double> BX(kNoisySize, 5);
     B.apply(X, BX);
     return product_rounding(B, &again, X, BX);
   };

@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from basin_analysis import style
-from basin_analysis.cli import Parser, write_all
-from basin_analysis.output import NoPicture
-from basin_analysis.results import ResultError, open_result
-from basin_analysis.study import pictures
+from ..pictures import style
+from ..pictures.cli import Parser, write_all
+from ..pictures.output import NoPicture
+from ..files import ResultError, open_result
+from ..pictures.study import pictures
 
 from .catalogue import read_cell
 from .claims import claims, pick

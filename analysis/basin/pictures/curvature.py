@@ -6,7 +6,7 @@ from matplotlib.colors import TwoSlopeNorm
 from .contour import draw_lines, mark_missing, span
 from .field import field
 from .model import on_rows
-from .results import same_shape
+from ..files import same_shape
 from .style import BLUE, DEFINITENESS_LOOK, FIELD, SMALL, VERMILION, mark_point, new_figure, say
 from .units import exponent_for, in_units, unit_text
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import band, contour, curvature, line, path, surface
 from .model import footer
-from .results import ResultError, same_shape
+from ..files import ResultError, same_shape
 from .style import counted, escape, new_figure, safe_side, say
 from .units import exponent_for, in_units, unit_text
 

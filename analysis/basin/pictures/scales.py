@@ -2,7 +2,7 @@
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from .results import ResultError
+from ..files import ResultError
 
 LARGE_RATIO = 30  # largest to smallest value from which a logarithmic axis shows more
 

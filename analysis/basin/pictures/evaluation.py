@@ -3,7 +3,7 @@ import numpy as np
 
 from . import depth
 from .model import footer, trainable_blocks
-from .results import ResultError
+from ..files import ResultError
 from .scales import use_log
 from .style import MANY, SMALL, block_label, block_look, new_figure, number_label
 from .units import exponent_for, in_units

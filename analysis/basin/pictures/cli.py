@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import comparison, evaluation, hessian, ntk, slice, stationary, study, style, sweep, train
 from .output import NoPicture, check_replaceable, write
-from .results import ResultError, open_result
+from ..files import ResultError, open_result
 
 PICTURES = {
     "basin-evaluate": evaluation.pictures,

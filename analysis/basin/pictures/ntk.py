@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from . import conditions, depth
 from .model import footer, on_rows
-from .results import same_shape
+from ..files import same_shape
 from .scales import use_log
 from .style import (BLOCK_LOOK, DEFINITENESS_LOOK, GREY, block_label, block_look, bound_label, legend_below, new_figure,
                     number_label)

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from . import eigenvalue_bands, phase, sweep_numbers
-from .results import same_shape
+from ..files import same_shape
 from .style import block_label, escape
 
 MAIN = "positive_definite"

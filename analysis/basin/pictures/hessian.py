@@ -5,7 +5,7 @@ import numpy as np
 
 from . import depth, extremes, per_block, sheet, spectrum
 from .model import footer
-from .results import ResultError, same_shape
+from ..files import ResultError, same_shape
 from .units import exponent_for, in_units
 
 OPERATORS = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix", "residual": "residual part"}

@@ -4,7 +4,7 @@ from matplotlib.ticker import MaxNLocator
 
 from . import attention
 from .model import footer
-from .results import ResultError, same_shape
+from ..files import ResultError, same_shape
 from .scales import use_log
 from .style import GREEN, VERDICT_LOOK, counted, legend_below, new_figure, number_label, say
 from .units import exponent_for, in_units, unit_text

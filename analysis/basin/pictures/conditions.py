@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from .mathematics import text_width, typeset, wrap_typeset
-from .results import ResultError
+from ..files import ResultError
 from .scales import symlog_exponents, use_log
 from .style import (BLOCK_LOOK, BLUE, DEFINITENESS_LOOK, FONT_SIZE, GREEN, GREY, SMALL, VERMILION, WIDTH, block_label,
                     bound_label, new_figure, number_label, tiny_label)

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from .results import ResultError, same_shape
+from ..files import ResultError, same_shape
 from .scales import set_symlog
 from .style import (BLACK, BLUE, FIELD, GREEN, GREY, SIGN_LOOK, SMALL, VERMILION, block_label, legend_below,
                     new_figure, safe_side)

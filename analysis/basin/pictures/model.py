@@ -2,7 +2,7 @@
 import json
 from pathlib import PurePath
 
-from .results import ResultError
+from ..files import ResultError
 
 BLOCKS = ("W_Q", "W_K", "W_V", "W_O")
 MAX_NAME = 60  # characters of a file name in the footer

@@ -1,7 +1,7 @@
-"""python3 -m basin_analysis is basin-plot."""
+"""python3 -m basin.pictures is basin-plot."""
 import sys
 
-from .launch import import_matplotlib
+from ..launch import import_matplotlib
 
 import_matplotlib()
 from .cli import main  # noqa: E402

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 
 from .levels import CONSTANT, linear_levels, log_floor, log_levels
-from .results import ResultError
+from ..files import ResultError
 from .scales import use_log
 from .style import number_labels
 

@@ -3,7 +3,7 @@ import numpy as np
 
 from .levels import label_log
 from .line import note_left_out
-from .results import same_shape
+from ..files import same_shape
 from .scales import use_log
 from .style import BLUE, legend_below, new_figure
 from .units import unit_text

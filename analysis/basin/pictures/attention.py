@@ -1,7 +1,7 @@
 """How sharp attention is, layer by layer: along a run, and over depth."""
 import numpy as np
 
-from .results import ResultError, same_shape
+from ..files import ResultError, same_shape
 from .style import VERDICT_LOOK, say
 
 LEGEND = 4  # layers that have a label each; of more the first and the last

@@ -8,7 +8,7 @@ import numpy as np
 from .contour import draw_lines, fill, span
 from .field import field
 from .model import is_attention, network
-from .results import ResultError
+from ..files import ResultError
 from .style import SMALL, mark_point, new_figure, number_label
 from . import path, slice
 

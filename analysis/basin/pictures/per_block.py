@@ -3,7 +3,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 
 from . import depth
-from .results import ResultError, same_shape
+from ..files import ResultError, same_shape
 from .scales import set_symlog, use_symlog
 from .sheet import short_name
 from .style import BLACK, FIELD, SMALL, VERMILION, block_label, legend_below, new_figure

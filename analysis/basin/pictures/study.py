@@ -4,7 +4,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import comparison
-from .results import same_shape
+from ..files import same_shape
 from .style import BLACK, BLUE, GREY, SMALL, VERDICT_LOOK, VERMILION, block_label, new_figure, set_log
 
 LOOK = {"softmax": (BLUE, "-", "o"), "gaussian": (VERMILION, "--", "s")}

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from basin_analysis.phase import wilson
+from ..pictures.phase import wilson
 
 from .work import reading
 

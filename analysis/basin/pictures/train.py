@@ -3,7 +3,7 @@ import numpy as np
 
 from . import attention
 from .model import BLOCKS, footer, is_attention, on_rows
-from .results import ResultError, same_shape
+from ..files import ResultError, same_shape
 from .scales import use_log
 from .style import (BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, block_label, block_look, new_figure,
                     number_label, say, set_log)

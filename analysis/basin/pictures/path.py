@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .levels import label_log
-from .results import same_shape
+from ..files import same_shape
 from .scales import use_log
 from .style import BLUE, ORANGE, SMALL, VERMILION, new_figure
 from .units import exponent_for, in_units, unit_text

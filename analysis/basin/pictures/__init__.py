@@ -1,0 +1,1 @@
+"""Pictures of Basin result files: basin-plot."""
