@@ -13,6 +13,7 @@ from importlib import import_module
 _FROM = {
     "Operator": "spectra", "eigenpairs": "spectra", "counts": "spectra", "density": "spectra", "trace": "spectra",
     "Point": "points", "Problem": "points", "load": "points",
+    "read": "results", "Result": "results",
     "set_threads": "native", "threads": "native",
 }
 

@@ -8,8 +8,21 @@ import numpy as np
 FORMAT_MAJOR = 1
 
 
-class ResultError(Exception):
+class ResultError(ValueError):
     """A file is not what it should be; the message says what was found and what was expected."""
+
+
+class Tree:
+    """What a file has where: `members` by name, None for a dataset, which has a shape and a type."""
+
+    def __init__(self, found):
+        self.attributes = {name: found.attrs[name] for name in found.attrs}
+        self.members, self.shape, self.type = None, (), ""
+        if isinstance(found, h5py.Group):
+            self.members = {name: Tree(found[name]) for name in found if found.get(name) is not None}
+        else:
+            self.shape = found.shape or ()
+            self.type = "string" if h5py.check_string_dtype(found.dtype) else str(found.dtype)
 
 
 class Result:
@@ -21,6 +34,18 @@ class Result:
 
     def __contains__(self, name):
         return name in self._file
+
+    def tree(self):
+        """All that there is, without the numbers: a Tree."""
+        return Tree(self._file["/"])
+
+    def value(self, name):
+        """The dataset `name` as it is: an array, a number, a string, or a list of strings as an array of them."""
+        if self.is_text(name):
+            value = self._strings(name)
+            return value if isinstance(value, str) else np.asarray(value, dtype=object)
+        value = self._file[name][()]
+        return value.item() if np.ndim(value) == 0 else value
 
     def part(self, name):
         """The Result whose file is kept whole in the group `name`."""
