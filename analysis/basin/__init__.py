@@ -2,6 +2,7 @@
 
     basin.eigenpairs(operator, size, largest=3)      # anybody's operator: see basin.spectra
     point = basin.load("problem.h5")                 # loss, gradient, exact products: see basin.points
+    point = basin.from_torch(module, inputs, targets)  # the same of a PyTorch module: see basin.checkpoints
     basin.hessian(point, largest=3, counts=True)     # what the tools answer: see basin.analyses
     basin.read("hessian.h5").plot()                  # any result file: see basin.results
 
@@ -12,7 +13,9 @@ from importlib import import_module
 # Where each public name is from.
 _FROM = {
     "Operator": "spectra", "eigenpairs": "spectra", "counts": "spectra", "density": "spectra", "trace": "spectra",
+    "checkpoint": "checkpoints", "from_torch": "checkpoints",
     "Point": "points", "Problem": "points", "load": "points",
+    **dict.fromkeys(("evaluate", "hessian", "ntk", "slice", "train", "stationary"), "analyses"),
     "read": "results", "Result": "results",
     "set_threads": "native", "threads": "native",
 }

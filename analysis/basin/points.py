@@ -10,7 +10,6 @@ P is the number of trained parameters, m that of all outputs. Vectors are rows t
 import json
 import os
 import sys
-import tempfile
 from collections import namedtuple
 from contextlib import contextmanager, nullcontext
 
@@ -18,6 +17,8 @@ import numpy as np
 
 from . import native
 from .linear_operators import rectangular, symmetric
+from .tools import Folder
+from .words import in_python
 
 #: A parameter block: its name, its shape, whether it is trained, and where it starts in theta (-1: nowhere).
 Block = namedtuple("Block", "name shape trained first")
@@ -129,7 +130,7 @@ class Point:
 
     def save(self, path, overwrite=False):
         """Writes a problem file of this point. Raises ValueError if one is there already, but for `overwrite`."""
-        with hdf5_alone():
+        with _files():
             self.native.save(os.fspath(path), overwrite)
 
 
@@ -148,27 +149,27 @@ class Problem(Point):
     def __init__(self, X, Y, weights=None, architecture=None, *, mask=None, token_types=None, kernel=None, bandwidth=None,
                  **options):
         import h5py
-        with tempfile.TemporaryDirectory(prefix="basin-") as folder:
-            path = os.path.join(folder, "problem.h5")
-            with h5py.File(path, "w") as file:
-                if architecture is None:
-                    names = ("X", "Y")
-                    group = file.create_group("parameters")
-                    group.attrs["kernel"] = kernel or "softmax"
-                    if bandwidth is not None:
-                        group.attrs["bandwidth"] = float(bandwidth)
-                else:
-                    if kernel is not None or bandwidth is not None:
-                        raise ValueError("kernel=, bandwidth=: the architecture says which kernel it has")
-                    text = architecture if isinstance(architecture, str) else json.dumps(architecture)
-                    names = _datasets_of(text)
-                    file["model/architecture"] = text
-                for name, values in zip((*names, "mask", "token_types"), (X, Y, mask, token_types)):
-                    if values is not None:
-                        file[f"data/{name}"] = np.asarray(values)
-                for name, values in (weights or {}).items():
-                    file[f"parameters/{name}"] = np.asarray(values)
-            super().__init__(load(path, **options).native)
+        folder = Folder()
+        path = folder / "problem.h5"
+        with h5py.File(path, "w") as file:
+            if architecture is None:
+                names = ("X", "Y")
+                group = file.create_group("parameters")
+                group.attrs["kernel"] = kernel or "softmax"
+                if bandwidth is not None:
+                    group.attrs["bandwidth"] = float(bandwidth)
+            else:
+                if kernel is not None or bandwidth is not None:
+                    raise ValueError("kernel=, bandwidth=: the architecture says which kernel it has")
+                text = architecture if isinstance(architecture, str) else json.dumps(architecture)
+                names = _datasets_of(text)
+                file["model/architecture"] = text
+            for name, values in zip((*names, "mask", "token_types"), (X, Y, mask, token_types)):
+                if values is not None:
+                    file[f"data/{name}"] = np.asarray(values)
+            for name, values in (weights or {}).items():
+                file[f"parameters/{name}"] = np.asarray(values)
+        super().__init__(load_temporary(path, **options).native)
 
 
 def _datasets_of(architecture):
@@ -189,19 +190,36 @@ def load(path, *, train=None, kernel=None, bandwidth=None, init=None, gain=None,
 
     Raises ValueError, naming the file and dataset or the option.
     """
+    return _load(path, True, memory, train=train, kernel=kernel, bandwidth=bandwidth, init=init, gain=gain, heads=heads,
+                 head_dim=head_dim, seed=seed)
+
+
+def load_temporary(path, *, memory=None, **options):
+    """As `load`, of a file that does not last: the point has nothing to do with it afterwards."""
+    try:
+        return _load(path, False, memory, **options)
+    except ValueError as error:
+        raise type(error)(str(error).replace(f"{path}: ", "")) from None
+
+
+def _load(path, lasts, memory, **options):
     words = []
-    for name, value in (("train", train), ("kernel", kernel), ("bandwidth", bandwidth), ("init", init), ("heads", heads),
-                        ("head-dim", head_dim), ("seed", seed)):
-        if value is not None:
-            words.append(f"--{name}={value if isinstance(value, (str, int, float)) else ','.join(value)}")
-    words += [f"--gain={block}={float(factor)!r}" for block, factor in (gain or {}).items()]
-    with hdf5_alone():
-        return Point(native.module().load(os.fspath(path), words, memory))
+    for name, value in options.items():
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, dict):
+            words += [f"{option}={block}={float(factor)!r}" for block, factor in value.items()]
+        elif value is not None:
+            words.append(f"{option}={value if isinstance(value, (str, int, float)) else ','.join(value)}")
+    with _files():
+        return Point(native.module().load(os.fspath(path), words, memory, lasts))
 
 
 @contextmanager
-def hdf5_alone():
-    """The HDF5 library serves one thread at a time: with h5py's lock, where h5py is there."""
+def _files():
+    """HDF5 serves one thread at a time: with h5py's lock, where h5py is there. Messages name options as Python does."""
     h5py = sys.modules.get("h5py")
     with h5py._objects.phil if h5py else nullcontext():
-        yield
+        try:
+            yield
+        except ValueError as error:
+            raise type(error)(in_python(str(error))) from None

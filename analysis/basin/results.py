@@ -9,16 +9,17 @@ from .words import as_html, as_text
 _KEPT = 1 << 20  # bytes of a dataset that are kept once they were read
 
 
-def read(path):
+def read(path, folder=None):
     """The result of any Basin tool in the file at `path`: a `Result`.
 
-    Nothing stays open; arrays are read when they are first asked for. Raises ValueError, with the name of the file, where it
+    Nothing stays open; arrays are read when they are first asked for. folder: the temporary folder that the file is in, which
+    is kept for as long as something of it may be asked for. Raises ValueError, with the name of the file, where it
     is not such a file.
     """
     path = os.fspath(path)
     try:
         with open_result(path) as result:
-            return Result(path, result.tool, result.tree())
+            return Result(path, result.tool, result.tree(), folder)
     except ResultError as error:
         raise ResultError(f"{path}: {error}") from None
 
@@ -27,8 +28,8 @@ class Group:
     """A group of a result file: its members are attributes and, with the names that they have in the file, keys; a path
     leads further down, group["symmetries/modes"]. Datasets are arrays, numbers or strings."""
 
-    def __init__(self, path, name, tree):
-        self._path, self._name, self._tree = path, name, tree
+    def __init__(self, path, name, tree, folder=None):
+        self._path, self._name, self._tree, self._folder = path, name, tree, folder
         self._values = {}
 
     def __getitem__(self, name):
@@ -42,7 +43,7 @@ class Group:
             return self._values[head]
         where = f"{self._name.rstrip('/')}/{head}"
         if member.members is not None:
-            value = Group(self._path, where, member)
+            value = Group(self._path, where, member, self._folder)
         else:
             with open_result(self._path) as result:
                 value = result.value(where)
@@ -117,10 +118,11 @@ class Group:
 class Result(Group):
     """What a tool found: the members of /entry, `result["/"]` for the root of the file."""
 
-    def __init__(self, path, tool, tree):
-        super().__init__(path, "/entry", tree.members["entry"])
-        self._root = Group(path, "/", tree)
-        self._path, self.tool = path, tool
+    def __init__(self, path, tool, tree, folder):
+        super().__init__(path, "/entry", tree.members["entry"], folder)
+        self._root, self.tool = Group(path, "/", tree, folder), tool
+        #: Of a descent that was run from Python: the `Point` where it ended.
+        self.point = None
 
     def __getitem__(self, name):
         if str(name).startswith("/"):

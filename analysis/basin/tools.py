@@ -4,13 +4,27 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import weakref
 from functools import lru_cache
 from pathlib import Path
 
 from . import native
+from .words import in_python
 
 WRONG_INPUT = 2
+
+
+class Folder:
+    """A temporary folder that is there for as long as this is."""
+
+    def __init__(self):
+        self.path = tempfile.mkdtemp(prefix="basin-")
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def __truediv__(self, name):
+        return os.path.join(self.path, name)
 
 
 @lru_cache(maxsize=None)
@@ -26,7 +40,7 @@ def directory():
     for place in places:
         if os.access(place / "basin-hessian", os.X_OK):
             said = subprocess.run([place / "basin-hessian", "--version"], capture_output=True, text=True, check=False)
-            version = said.stdout.split()[-1] if said.stdout.split() else "nothing"
+            version = (said.stdout.split() + ["nothing"] * 2)[1]
             if version != module.__version__:
                 raise ImportError(f"{place / 'basin-hessian'} is of version {version}, the package of {module.__version__}")
             return place
@@ -87,5 +101,5 @@ def run(tool, words, progress=None):
         prefix = f"basin-{tool}: "
         reason = reason[len(prefix):] if reason.startswith(prefix) else reason
         kind = native.module().InputError if process.returncode == WRONG_INPUT else native.module().WorkError
-        raise kind(reason)
+        raise kind(in_python(reason))
     return said

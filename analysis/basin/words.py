@@ -1,4 +1,5 @@
 """Numbers and answers in words."""
+import re
 from html import escape
 from math import floor, isfinite, log10
 
@@ -16,6 +17,17 @@ def with_error(value, error):
         return f"{value:.16g} +- {error:.2g}"
     digits = min(17, max(2, floor(log10(abs(value))) - floor(log10(error)) + 2)) if abs(value) > error else 2
     return f"{value:.{digits}g} +- {error:.2g}"
+
+
+def in_python(message):
+    """A message of a tool, with its options as they are written in Python: --head-dim 3 is head_dim=3."""
+    def keyword(found):
+        name, value, colon = found.groups()
+        name = name.replace("-", "_") + "="
+        if value and not colon and re.fullmatch("[a-z]+", value):  # a word of the sentence
+            return f"{name} {value}"
+        return name + (value or "") + (colon or "")
+    return re.sub(r"(?<!\S)--(?!help\b)([a-z][a-z-]*[a-z])(?: ([^\s:,;]+)(:)?)?", keyword, message)
 
 
 def as_text(lines):

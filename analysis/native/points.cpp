@@ -22,7 +22,7 @@ namespace po = boost::program_options;
 /// A problem at a point, linearised when that is first needed.
 class Point : public std::enable_shared_from_this<Point> {
  public:
-  /// changed: the weights or the network are not those of the file.
+  /// changed: the point is not that of a file that is there.
   Point(tools::Setup setup, std::size_t memory, bool changed)
       : setup_(std::move(setup)), memory_(memory), changed_(changed) {}
 
@@ -118,9 +118,10 @@ py::array multiply(Point& point, const Rows& V, const char* what, Index from, In
   return V.ndim() == 1 ? rows.attr("reshape")(to).cast<py::array>() : rows;
 }
 
-/// The file at the point that the options, words of a command line, stand for.
+/// The file at the point that the options, words of a command line, stand for. lasts: the file is there later
+/// on.
 std::shared_ptr<Point> load(const std::string& path, const std::vector<std::string>& words,
-                            std::optional<double> memory) {
+                            std::optional<double> memory, bool lasts) {
   const OurThreads threads;  // with the GIL: HDF5 takes one thread at a time
   po::options_description options;
   tools::add_point_options(options, "");
@@ -134,9 +135,9 @@ std::shared_ptr<Point> load(const std::string& path, const std::vector<std::stri
   }
   tools::OptionValues given(std::move(values));
   tools::Setup setup = tools::setup_of(given, tools::read_problem_file(path));
-  const bool changed = std::any_of(words.begin(), words.end(),
-                                   [](const std::string& word) { return word.rfind("--train=", 0) != 0; }) ||
-                       setup.weights_origin.rfind("drawn", 0) == 0;
+  const bool changed = !lasts || std::any_of(words.begin(), words.end(), [](const std::string& word) {
+    return word.rfind("--train=", 0) != 0;
+  }) || setup.weights_origin.rfind("drawn", 0) == 0;
   constexpr double kShare = 8;  // of the machine's memory, for each of the point and two perturbed ones
   return std::make_shared<Point>(
       std::move(setup), static_cast<std::size_t>(memory.value_or(available_memory() / kShare)), changed);
@@ -253,7 +254,7 @@ void define_points(py::module_& m) {
       .def("with_trainable", &Point::with_trainable, py::arg("blocks"))
       .def("at", &at_theta, py::arg("theta"))
       .def("save", &save, py::arg("path"), py::arg("overwrite"));
-  m.def("load", &load, py::arg("path"), py::arg("options"), py::arg("memory"));
+  m.def("load", &load, py::arg("path"), py::arg("options"), py::arg("memory"), py::arg("lasts"));
 }
 
 }  // namespace basin::python
