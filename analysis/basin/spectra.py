@@ -166,24 +166,34 @@ class Eigenpairs(_Answer):
         """(k,): the same of the true operator; 0 where nothing is claimed."""
         return _signs(self.values, self.true_error_bounds)
 
-    def lines(self):
-        known = self.noise is not None and not np.isnan(self.true_error_bounds).any()
-        bounds = self.true_error_bounds if known else self.error_bounds
-        head = f"{self.end} eigenvalue {with_error(self.values[0], bounds[0])}"
-        if not self.converged.all():
-            head = f"not converged ({np.count_nonzero(self.converged)} of {len(self.values)}): {head}"
-        if known:
-            head += ", of the true operator"
-        elif self.noise:
-            head += f", {_AS_COMPUTED}reference= or relative_error="
-        rest = list(zip(self.values, bounds, self.converged))[1:20]
-        lines = [head] + [f"  {with_error(v, b)}{'' if c else '  not converged'}" for v, b, c in rest]
-        if len(self.values) > 20:
-            lines.append(f"  ... {len(self.values)} in all")
+    def _headline(self):
+        return (("" if self.converged.all() else "not converged: ") +
+                f"{self.end} eigenvalue {with_error(self.values[0], self._bounds()[0])}")
+
+    def _bounds(self):
+        return self.error_bounds if np.isnan(self.true_error_bounds).any() else self.true_error_bounds
+
+    def _whose(self):
+        if self.noise is None:
+            return ""
+        if np.isnan(self.true_error_bounds).any():
+            return f", {_AS_COMPUTED}reference= or relative_error="
+        return ", of the true operator"
+
+    def _found(self):
+        pairs = list(zip(self.values, self._bounds(), self.converged))
+        lines = [f"{self.end}: {with_error(v, b)}{'' if c else ', not converged'}" for v, b, c in pairs[:20]]
+        if len(pairs) > 20:
+            lines.append(f"... {len(pairs)} in all")
+        return lines + [f"  {self.completeness}{', as the operator computes' if self.noise else ''}"]
+
+    def _how(self):
         space = f" on the complement of {self.removed} directions" if self.removed else ""
-        lines.append(f"size {self.size}{space}, {self.products} products; {self.method}")
-        lines.append(self.completeness + (", as the operator computes" if self.noise else ""))
+        lines = [f"size {self.size}{space}, {self.products} products; {self.method}"]
         return lines + ([str(self.noise)] if self.noise else [])
+
+    def lines(self):
+        return [self._headline() + self._whose(), *self._found(), *self._how()]
 
 
 @dataclass(frozen=True, repr=False)
@@ -193,7 +203,9 @@ class Ends(_Answer):
     smallest: Eigenpairs = None
 
     def lines(self):
-        return [line for end in (self.largest, self.smallest) if end is not None for line in end.lines()]
+        ends = [end for end in (self.largest, self.smallest) if end is not None]
+        head = ", ".join(end._headline() for end in ends) + ends[0]._whose()
+        return [head, *(line for end in ends for line in end._found()), *ends[0]._how()]
 
 
 @dataclass(frozen=True, repr=False)
