@@ -20,16 +20,19 @@ _FROM = {
     "set_threads": "native", "threads": "native",
 }
 
+_MODULES = sorted({*_FROM.values(), "export", "pictures", "study"})
 __all__ = sorted(_FROM)
 
 
 def __getattr__(name):
     if name == "__version__":
         return import_module(".native", __name__).module().__version__
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name not in _FROM:
         raise AttributeError(f"module 'basin' has no attribute {name!r}")
     return getattr(import_module(f".{_FROM[name]}", __name__), name)
 
 
 def __dir__():
-    return sorted([*globals(), *_FROM, "__version__"])
+    return sorted({*globals(), *_FROM, *_MODULES, "__version__"})

@@ -3,8 +3,8 @@
 
 # What Basin needs on Debian 12, and what for: see README.md, "Packages".
 basin_packages="g++ cmake ninja-build libeigen3-dev libspectra-dev libboost-dev libboost-program-options-dev
-  libboost-random-dev nlohmann-json3-dev libhdf5-dev libopenblas0-pthread libssl-dev python3 python3-numpy python3-h5py
-  python3-matplotlib"
+  libboost-random-dev nlohmann-json3-dev libhdf5-dev libopenblas0-pthread libssl-dev pybind11-dev python3-dev python3
+  python3-numpy python3-h5py python3-matplotlib"
 
 # install PACKAGE...: says what is missing, and installs it.
 install() {
