@@ -414,8 +414,6 @@ def _question(operator, size, conventions, deflate, reference, relative_error, s
         symmetry_tolerance = _SYMMETRY_TOLERANCE[str(operator.dtype)]
     if reference is not None:
         reference = _as_operator(reference, operator.size, _conventions(None, False, "float64", None)).native
-    if deflate is not None:
-        deflate = np.atleast_2d(np.asarray(deflate, dtype=float))
     return native.module().Question(operator.native, deflate=deflate, reference=reference,
                                     relative_error=relative_error or 0, most_asymmetry=symmetry_tolerance, seed=seed,
                                     memory=memory, progress=shown(progress))

@@ -21,6 +21,14 @@ class ForeignOperator final : public BoundOperator {
 
 }  // namespace
 
+Rows rows_from(const py::object& V, const char* what) {
+  const py::array found = py::module_::import("numpy").attr("asarray")(V);
+  if (const char kind = found.dtype().kind(); kind != 'f' && kind != 'i' && kind != 'u')
+    throw py::type_error(std::string(what) + ": found numbers of type " +
+                         py::str(found.dtype()).cast<std::string>() + ", expected real numbers");
+  return Rows(found);
+}
+
 Eigen::Map<const Vectors<double>> block_of(const Rows& V, Index size, const char* what) {
   const bool one = V.ndim() == 1;
   if ((!one && V.ndim() != 2) || V.shape(V.ndim() - 1) != size) {
@@ -43,7 +51,8 @@ py::array numbers_of(const Vector<double>& values) {
   return py::array_t<double>(values.size(), values.data());
 }
 
-py::array BoundOperator::apply(const Rows& V) {
+py::array BoundOperator::apply(const py::object& vectors) {
+  const Rows V = rows_from(vectors, "vectors");
   const auto block = block_of(V, size(), "vectors");
   Vectors<double> out(size(), block.cols());
   {

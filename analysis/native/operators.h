@@ -16,6 +16,10 @@ namespace py = pybind11;
 /// Vectors as rows, (k, size) in C order: the bytes of our own blocks, size x k.
 using Rows = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
+/// Whatever NumPy makes an array of, if its numbers are real. Throws py::type_error for others, complex ones
+/// say.
+Rows rows_from(const py::object& V, const char* what);
+
 /// V as a block of ours, without a copy. Throws InputError unless it is (k, size), or (size,) for one.
 Eigen::Map<const Vectors<double>> block_of(const Rows& V, Index size, const char* what);
 
@@ -47,7 +51,7 @@ class BoundOperator {
   std::recursive_mutex& lock() { return *lock_; }
 
   Index size() const { return get().rows(); }
-  py::array apply(const Rows& V);
+  py::array apply(const py::object& vectors);
 
  protected:
   explicit BoundOperator(std::shared_ptr<std::recursive_mutex> lock) : lock_(std::move(lock)) {}

@@ -107,7 +107,9 @@ std::shared_ptr<BoundOperator> bound(const std::shared_ptr<Point>& point) {
 
 /// A product of the linearisation with rows.
 using Product = void (Linearization<double>::*)(ConstVectorsRef<double>, VectorsRef<double>) const;
-py::array multiply(Point& point, const Rows& V, const char* what, Index from, Index to, Product product) {
+py::array multiply(Point& point, const py::object& vectors, const char* what, Index from, Index to,
+                   Product product) {
+  const Rows V = rows_from(vectors, what);
   const auto block = block_of(V, from, what);
   Vectors<double> out(to, block.cols());
   {
@@ -154,7 +156,8 @@ void save(const Point& point, const std::string& path, bool overwrite) {
   file.commit();
 }
 
-std::shared_ptr<Point> at_theta(Point& point, const Rows& theta) {
+std::shared_ptr<Point> at_theta(Point& point, const py::object& vector) {
+  const Rows theta = rows_from(vector, "theta");
   const auto values = block_of(theta, point.at().theta_size(), "theta");
   if (theta.ndim() != 1) throw InputError("theta: found an array of two dimensions, expected one");
   if (!values.allFinite()) throw InputError("theta: found numbers that are not finite");
@@ -202,8 +205,9 @@ void define_points(py::module_& m) {
       .def("blocks", &blocks_of)
       .def("weights", [](const Point& p) { return weights_of(p, p.at().weights, false); })
       .def("by_block",
-           [](const Point& p, const Rows& v) {
-             return weights_of(p, block_of(v, p.at().theta_size(), "vector").col(0), true);
+           [](const Point& p, const py::object& v) {
+             return weights_of(p, block_of(rows_from(v, "vector"), p.at().theta_size(), "vector").col(0),
+                               true);
            })
       .def("loss",
            [](Point& p) {
@@ -229,22 +233,22 @@ void define_points(py::module_& m) {
              return rows_of(std::move(outputs));
            })
       .def("hvp",
-           [](Point& p, const Rows& V) {
+           [](Point& p, const py::object& V) {
              const Index P = p.at().theta_size();
              return multiply(p, V, "V", P, P, &Linearization<double>::hessian);
            })
       .def("gauss_newton_product",
-           [](Point& p, const Rows& V) {
+           [](Point& p, const py::object& V) {
              const Index P = p.at().theta_size();
              return multiply(p, V, "V", P, P, &Linearization<double>::gauss_newton);
            })
       .def("jvp",
-           [](Point& p, const Rows& V) {
+           [](Point& p, const py::object& V) {
              return multiply(p, V, "V", p.at().theta_size(), p.at().output_size(),
                              &Linearization<double>::jvp);
            })
       .def("vjp",
-           [](Point& p, const Rows& U) {
+           [](Point& p, const py::object& U) {
              return multiply(p, U, "U", p.at().output_size(), p.at().theta_size(),
                              &Linearization<double>::vjp);
            })

@@ -365,20 +365,21 @@ py::dict trace(const Question& asked, Index probes, Index dense_limit) {
 
 void define_spectra(py::module_& m) {
   py::class_<Question>(m, "Question")
-      .def(py::init([](std::shared_ptr<BoundOperator> of, std::optional<Rows> deflate,
+      .def(py::init([](std::shared_ptr<BoundOperator> of, const py::object& deflate,
                        std::shared_ptr<BoundOperator> reference, double relative_error, double most_asymmetry,
                        std::uint64_t seed, std::optional<double> memory, py::object progress) {
              if (reference && reference->size() != of->size())
                throw InputError("reference=: found an operator of size " + std::to_string(reference->size()) +
                                 ", expected " + std::to_string(of->size()));
-             return Question{std::move(of),
-                             std::move(deflate),
-                             std::move(reference),
-                             relative_error,
-                             most_asymmetry,
-                             seed,
-                             memory.value_or(available_memory() / 2),
-                             std::move(progress)};
+             return Question{
+                 std::move(of),
+                 deflate.is_none() ? std::nullopt : std::optional<Rows>(rows_from(deflate, "deflate")),
+                 std::move(reference),
+                 relative_error,
+                 most_asymmetry,
+                 seed,
+                 memory.value_or(available_memory() / 2),
+                 std::move(progress)};
            }),
            py::arg("of"), py::kw_only(), py::arg("deflate"), py::arg("reference"), py::arg("relative_error"),
            py::arg("most_asymmetry"), py::arg("seed"), py::arg("memory"), py::arg("progress"));

@@ -1,8 +1,11 @@
 """Points of problem files and of arrays: numbers and products against the tools' and each other's."""
+import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from support import BUILD
 
 import basin
 
+CASES = Path(__file__).resolve().parents[1] / "checkpoints" / "cases"
 NETWORK = {"inputs": {"type": "tokens", "tokens": 5, "vocabulary": 7},
            "layers": [{"type": "embedding", "width": 6}, {"type": "positions"},
                       {"type": "repeat", "name": "blocks", "times": 2, "layers": [
@@ -173,6 +177,33 @@ class Points(Case):
         self.assertEqual(*losses)
 
 
+class Checkpoints(Case):
+    """Against the answers of PyTorch that stand beside the checkpoints."""
+
+    def test_cases(self):
+        tried = 0
+        for folder in sorted(CASES.iterdir()):
+            if not (folder / "config.json").exists():
+                continue
+            answers = np.load(folder / "answers.npz")
+            arrays = {name: np.load(folder / f"{file}.npy") for name, file in (
+                ("inputs", "inputs"), ("targets", "targets"), ("mask", "mask"), ("token_types", "token_type_ids"))
+                if (folder / f"{file}.npy").exists()}
+            with self.subTest(folder.name):
+                point = basin.checkpoint(folder, **arrays)
+                self.assertAlmostEqual(point.loss, float(answers["loss"]), delta=1e-9 * abs(float(answers["loss"])))
+                tried += 1
+        self.assertGreater(tried, 15)
+
+    def test_refused(self):
+        folder = CASES / "nanogpt_nobias"
+        ids = np.load(folder / "inputs.npy")
+        with self.assertRaisesRegex(ValueError, "expect_loss"):
+            basin.checkpoint(folder, inputs=ids, targets=ids, expect_loss=1.0)
+        with self.assertRaisesRegex(ValueError, "^inputs.npy: "):
+            basin.checkpoint(folder, inputs=1j * ids, targets=ids)
+
+
 class Analyses(Case):
     """The tools' answers: the same bits, and the same objects as read() gives."""
 
@@ -256,6 +287,16 @@ class Analyses(Case):
         self.assertEqual(len(group.eigenvalue), 1)  # the file is there for as long as anything of it
         del group
         self.assertFalse(os.path.exists(folder))
+
+    def test_interrupt(self):
+        timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        start = time.monotonic()
+        with self.assertRaises(KeyboardInterrupt):
+            basin.stationary(basin.load(self.problem), starts=100000)
+        self.assertLess(time.monotonic() - start, 60)
+        with self.assertRaises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)  # the tool is gone
 
     def test_refused(self):
         point = basin.load(self.problem)

@@ -1,5 +1,8 @@
 """PyTorch modules: as points, and through their own products. Skipped without torch."""
+import copy
 import math
+import os
+import signal
 import unittest
 
 import numpy as np
@@ -118,19 +121,29 @@ class Modules(unittest.TestCase):
         torch.set_default_dtype(torch.float64)
         self.addCleanup(torch.set_default_dtype, torch.float32)
 
-    def check(self, module, point, f, theta):
-        """The native products against PyTorch's, and both spectra. The point's parameters are in another order."""
+    def check(self, module, make, f, theta):
+        """Loss, gradient, products and both spectra against PyTorch's. make: a module to its point."""
+        point = make(module)
         multiply, gradient = products(f, theta)
+        # Which of PyTorch's parameters each of ours is: those of a module whose parameters are numbered.
+        numbered = copy.deepcopy(module)
+        with torch.no_grad():
+            nn.utils.vector_to_parameters(1e-6 * torch.arange(len(theta)), numbered.parameters())
+        order = np.rint(1e6 * make(numbered).theta).astype(int)
+        self.assertEqual(sorted(order), list(range(len(theta))))
+
         self.assertAlmostEqual(point.loss, f(theta).item(), delta=1e-12 * abs(point.loss))
-        self.assertEqual(point.size, len(theta))
-        np.testing.assert_allclose(np.linalg.norm(point.gradient), np.linalg.norm(gradient), rtol=1e-12)
-        np.testing.assert_allclose(np.sort(np.abs(point.gradient)), np.sort(np.abs(gradient)), rtol=1e-9,
-                                   atol=1e-12 * np.abs(gradient).max())
+        np.testing.assert_allclose(point.gradient, gradient[order], atol=1e-12 * np.linalg.norm(gradient))
+        V = np.random.default_rng(0).standard_normal((2, len(theta)))
+        theirs = np.zeros_like(V)
+        theirs[:, order] = V
+        product = multiply(theirs)[:, order]
+        np.testing.assert_allclose(point.hvp(V), product, atol=1e-12 * np.linalg.norm(product))
+
         ours = basin.eigenpairs(point.hessian, largest=3, smallest=3)
-        theirs = basin.eigenpairs(multiply, len(theta), largest=3, smallest=3)
-        for a, b in ((ours.largest, theirs.largest), (ours.smallest, theirs.smallest)):
+        through = basin.eigenpairs(multiply, len(theta), largest=3, smallest=3)
+        for a, b in ((ours.largest, through.largest), (ours.smallest, through.smallest)):
             self.assertTrue((np.abs(a.values - b.values) <= a.error_bounds + b.error_bounds).all(), (a, b))
-        return multiply, gradient
 
     def test_encoders(self):
         for norm_first, activation, final in ((False, "relu", False), (True, "gelu", True)):
@@ -144,29 +157,13 @@ class Modules(unittest.TestCase):
                 mask = torch.ones(5, 4, dtype=torch.bool)
                 mask[0, 2:] = mask[3, 3:] = False
                 for real in (None, mask):
-                    point = basin.from_torch(module, X, Y, nn.MSELoss(), mask=real)
                     keep = slice(None) if real is None else real
                     f, theta = loss_of(module, lambda m: m(X, src_key_padding_mask=None if real is None else ~real),
                                        lambda F: functional.mse_loss(F[keep], Y[keep]))
-                    self.check(module, point, f, theta)
+                    self.check(module, lambda m: basin.from_torch(m, X, Y, nn.MSELoss(), mask=real), f, theta)
                 alone = layer.eval()
                 self.assertAlmostEqual(basin.from_torch(alone, X, Y).loss,
                                        ((alone(X) - Y) ** 2).sum().item() / 2, delta=1e-11)
-
-    def test_products_block_by_block(self):
-        """Of the final norm, the order of whose numbers is the same on both sides."""
-        module = nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 10, batch_first=True), 1, nn.LayerNorm(6)).eval()
-        X, Y = torch.randn(5, 4, 6), torch.randn(5, 4, 6)
-        point = basin.from_torch(module, X, Y, nn.MSELoss())
-        f, theta = loss_of(module, lambda m: m(X), lambda F: functional.mse_loss(F, Y))
-        multiply, gradient = products(f, theta)
-        names = [block.name for block in point.blocks if tuple(block.shape) == (6,)][-2:]
-        part = point.with_trainable(names)
-        V = np.random.default_rng(0).standard_normal((3, 12))
-        padded = np.zeros((3, len(theta)))
-        padded[:, -12:] = V  # PyTorch's last parameters: gain, bias
-        np.testing.assert_allclose(part.gradient, gradient[-12:], rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(part.hvp(V), multiply(padded)[:, -12:], rtol=1e-11, atol=1e-12)
 
     def test_nanogpt(self):
         module = GPT(Config()).eval()
@@ -174,10 +171,9 @@ class Modules(unittest.TestCase):
             nn.init.normal_(parameter, 0.1, 0.4)
         ids, labels = torch.randint(11, (4, 6)), torch.randint(11, (4, 6))
         labels[1, 3] = -1
-        point = basin.from_torch(module, ids, labels)
         f, theta = loss_of(module, lambda m: m(ids, ids)[0],
                            lambda F: functional.cross_entropy(F.reshape(-1, 11), labels.reshape(-1), ignore_index=-1))
-        self.check(module, point, f, theta)
+        self.check(module, lambda m: basin.from_torch(m, ids, labels), f, theta)
 
     def test_refused(self):
         X, Y = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
@@ -223,6 +219,20 @@ class Beside(unittest.TestCase):
         basin.eigenpairs(multiply, 1500, largest=1)
         self.assertEqual(set(seen), {1})
         self.assertEqual(torch.get_num_threads(), 1)
+
+    def test_fork_after_both_have_used_threads(self):
+        torch.set_num_threads(2)
+        basin.set_threads(2)
+        self.addCleanup(torch.set_num_threads, 1)
+        self.addCleanup(basin.set_threads, 0)
+        A = torch.randn(1100, 1100, dtype=torch.float64)
+        A = (A + A.T).numpy()
+        values = basin.eigenpairs(A, largest=2).largest.values
+        child = os.fork()
+        if child == 0:
+            signal.alarm(100)
+            os._exit(0 if (basin.eigenpairs(A, largest=2).largest.values == values).all() else 1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
 
 
 if __name__ == "__main__":
