@@ -41,7 +41,7 @@ echo "clang-tidy ..."
 # One group of files a library or tool: a header is parsed once for all of them.
 cmake --preset ci -B build/tidy -DCMAKE_UNITY_BUILD_BATCH_SIZE=0 -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DBASIN_TESTS=OFF >/dev/null
 python3 -c 'import json; print(*(c["file"] for c in json.load(open("build/tidy/compile_commands.json"))), sep="\n")' |
-  grep -E '/(lib|tools)/.*\.c(pp|xx)$' |
+  grep -E '/(lib|tools|analysis)/.*\.c(pp|xx)$' |
   xargs -P "$(nproc)" -n 1 clang-tidy -p build/tidy --quiet --checks=-bugprone-suspicious-include \
     --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-unused-command-line-argument --extra-arg=-Wno-shadow 2>/dev/null
 target=sanitized build sanitize

@@ -76,7 +76,7 @@ class Subject {
   Subject(const Subject&) = delete;
   Subject& operator=(const Subject&) = delete;
 
-  const SelfAdjointOperator& A() const { return A_; }
+  const SelfAdjointOperator& get() const { return A_; }
   const SelfAdjointOperator* perturbed() const { return perturbed_; }
   const Removal& remove() const { return remove_; }
   Index removed() const { return space_.cols(); }
@@ -121,7 +121,7 @@ class Subject {
 };
 
 void tell(py::dict& to, const Subject& subject) {
-  to["size"] = subject.A().rows();
+  to["size"] = subject.get().rows();
   to["removed"] = subject.removed();
   to["products"] = subject.products();
   if (const OperatorNoise* const noise = subject.noise()) {
@@ -156,7 +156,7 @@ std::optional<Vector<double>> distances_to_truth(const Question& asked, const Su
   if (asked.reference && X.cols() > 0) {
     const SelfAdjointOperator& R = asked.reference->get();
     Vectors<double> AX(X.rows(), X.cols()), RX(X.rows(), X.cols());
-    subject.A().apply(X, AX);
+    subject.get().apply(X, AX);
     R.apply(X, RX);
     const Vector<double> apart =
         column_norms(AX - RX) + product_rounding(R, asked.reference->perturbed(), X, RX);
@@ -219,7 +219,7 @@ py::dict eigenpairs(const Question& asked, Index smallest, Index largest, double
     request.eigen.seed = asked.seed;
     EigenOptions options = subject->plan(request).eigen;
     options.perturbed = subject->perturbed();
-    ExtremeEigenpairs found = restricted_eigenpairs(subject->A(), subject->remove(), subject->removed(),
+    ExtremeEigenpairs found = restricted_eigenpairs(subject->get(), subject->remove(), subject->removed(),
                                                     smallest, largest, options, progress);
     low.pairs = std::move(found.smallest);
     high.pairs = std::move(found.largest);
@@ -250,20 +250,20 @@ py::dict counts(const Question& asked, double tolerance, Index pairs, Index max_
     request.eigen.seed = asked.seed;
     const SpectrumPlan plan = subject->plan(request);
     if (plan.dense_counts) {
-      AssembledMatrix matrix = assembled_matrix(subject->A(), subject->perturbed(), asked.seed, progress);
+      AssembledMatrix matrix = assembled_matrix(subject->get(), subject->perturbed(), asked.seed, progress);
       matrix.rounding += subject->true_distance();
       c = dense_counts(std::move(matrix), subject->remove(), subject->removed(), tolerance);
     } else {
       EigenOptions options = plan.eigen;
       options.perturbed = subject->perturbed();
-      EigenResult smallest = restricted_eigenpairs(subject->A(), subject->remove(), subject->removed(),
+      EigenResult smallest = restricted_eigenpairs(subject->get(), subject->remove(), subject->removed(),
                                                    request.smallest, 0, options, progress)
                                  .smallest;
       for (Eigenvalue& e : smallest.eigenvalues) e.error_bound += subject->true_distance();
       smallest.resolution += subject->true_distance();
       const double reach =
-          subject->removed() > 0 ? space_reach(subject->A(), subject->remove(), asked.seed) : 0;
-      c = krylov_counts(smallest, subject->A().rows(), subject->removed(), tolerance, reach);
+          subject->removed() > 0 ? space_reach(subject->get(), subject->remove(), asked.seed) : 0;
+      c = krylov_counts(smallest, subject->get().rows(), subject->removed(), tolerance, reach);
     }
   }
   py::dict result;
@@ -311,7 +311,7 @@ py::dict density(const Question& asked, Index probes, Index steps, double width)
     request.quadrature.seed = asked.seed;
     QuadratureOptions options = subject->plan(request).quadrature;
     options.perturbed = subject->perturbed();
-    q = lanczos_quadrature(subject->A(), subject->remove(), subject->removed(), options, progress);
+    q = lanczos_quadrature(subject->get(), subject->remove(), subject->removed(), options, progress);
   }
   py::dict result;
   tell(result, *subject);
@@ -341,16 +341,16 @@ py::dict trace(const Question& asked, Index probes, Index dense_limit) {
     const Working work(asked.of->lock(), (asked.reference ? asked.reference : asked.of)->lock());
     subject.emplace(asked);
     if (subject->removed() > 0) throw InputError("deflate: a trace is that of the whole operator");
-    const bool dense = subject->A().rows() <= dense_limit;
-    const double bytes = dense ? full_spectrum_bytes(subject->A().rows(), false)
-                               : estimated_traces_bytes(subject->A().rows(), probes);
+    const bool dense = subject->get().rows() <= dense_limit;
+    const double bytes = dense ? full_spectrum_bytes(subject->get().rows(), false)
+                               : estimated_traces_bytes(subject->get().rows(), probes);
     if (bytes > asked.memory)
       throw InputError("the trace needs " + bytes_text(bytes) + ", memory= allows " +
                        bytes_text(asked.memory));
     if (dense)
-      t = traces_of(assembled_matrix(subject->A(), subject->perturbed(), asked.seed, progress));
+      t = traces_of(assembled_matrix(subject->get(), subject->perturbed(), asked.seed, progress));
     else
-      t = estimated_traces(subject->A(), row_rounding(subject->A(), subject->perturbed(), asked.seed), probes,
+      t = estimated_traces(subject->get(), row_rounding(subject->get(), subject->perturbed(), asked.seed), probes,
                            asked.seed, progress);
   }
   py::dict result;
