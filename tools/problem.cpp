@@ -13,6 +13,7 @@
 #include "common/command/setup.h"
 #include "common/problem/checkpoint.h"
 #include "common/problem/files.h"
+#include "common/problem/tasks.h"
 
 using namespace basin;
 using namespace basin::tools;
@@ -26,7 +27,8 @@ const char* const kOverview = R"(basin-problem: makes problem files: data, a ker
 Usage: basin-problem KIND -o PROBLEM.h5 [options]
 
   teacher       Gaussian inputs; targets from a random network, or random
-  text          labelled text in the layout of the Large Movie Review Dataset
+  text          labelled text in the layout of the Large Movie Review Dataset, as words or as bytes
+  pathfinder    pictures of dashed curves: do they connect two dots?
   import        NumPy .npy arrays
   construct     stationary points that are not global minima, known exactly
   architecture  any network, described in JSON, on given or random data
@@ -104,16 +106,24 @@ each are its tokens, shorter reviews are skipped and counted. Blanks and punctua
 ASCII, too; texts that are not UTF-8, nor UTF-16 or UTF-32 with a byte order mark, are taken for Windows-1252, and
 it is said how many. A token is a random vector of its word (the same for
 the same word, seed and D) plus a sinusoidal position. Targets are +1 (pos) and -1 (neg) at every token.
+
+With --bytes, tokens are the bytes of the texts as they are, byte + 1, for the network that --network describes, in JSON
+as for `architecture`: token ids with a vocabulary of 257 or more. Texts are cut to its number of tokens, or padded with
+token 0, which is masked; labels are 1 (pos) and 0 (neg). Reviews of another folder may be held out.
 )",
        R"(  basin-problem text aclImdb/train -o reviews.h5 -N 32 -n 16 -D 512 -H 4 -d 16
+  basin-problem text aclImdb/train -o bytes.h5 --bytes --network data/classifier.json --set tokens=256 -N 1600 --held-out aclImdb/test
 )"},
       argc, argv, 2);
   command.options.add_options()  //
       ("folder", po::value<std::string>()->required()->value_name("FOLDER"), "the folder (first argument)");
   add_text_options(command.options);
   command.positional.add("folder", 1);
+  add_byte_options(command);
   add_weight_options(command);
   if (!command.parse()) return;
+  if (command.get<bool>("bytes")) return write_byte_problem(command);
+  refuse_byte_options(command);
   hdf5::Writer file(command.output(), command.get<bool>("overwrite"));
   const auto n = command.get<Index>("tokens");
   const auto folder = command.get<std::string>("folder");
@@ -301,6 +311,7 @@ int main(int argc, char** argv) {
   return run_kinds(kName, "kind of problem", kOverview,
                    {{"teacher", teacher},
                     {"text", text},
+                    {"pathfinder", pathfinder_problem},
                     {"import", import},
                     {"construct", construct},
                     {"architecture", architecture},

@@ -179,45 +179,47 @@ void taken(const Reader& file, const std::string& path, const Array& array, cons
   }
 }
 
-void read_described_data(const Reader& file, const Architecture& a, Problem& problem) {
+/// The data in a group, /data or /held_out.
+Data<double> read_described_data(const Reader& file, const std::string& group, const Architecture& a) {
   NetworkData data(a);
-  const std::string inputs = a.vocabulary > 0 ? "/data/tokens" : a.channels > 0 ? "/data/images" : "/data/X";
+  const std::string inputs = group + (a.vocabulary > 0 ? "/tokens" : a.channels > 0 ? "/images" : "/X");
   taken(file, inputs, a.vocabulary > 0 ? file.read_numbers(inputs) : file.read_array(inputs),
         [&](const auto&... array) { data.take_inputs(array...); });
-  if (const std::string types = "/data/token_types"; file.has(types))
+  if (const std::string types = group + "/token_types"; file.has(types))
     taken(file, types, file.read_numbers(types),
           [&](const auto&... array) { data.take_token_types(array...); });
-  if (const std::string mask = "/data/mask"; file.has(mask))
+  if (const std::string mask = group + "/mask"; file.has(mask))
     taken(file, mask, file.read_numbers(mask), [&](const auto&... array) { data.take_mask(array...); });
-  const std::string targets = data.labels() ? "/data/labels" : "/data/Y",
-                    other = data.labels() ? "/data/Y" : "/data/labels";
+  const std::string targets = group + (data.labels() ? "/labels" : "/Y"),
+                    other = group + (data.labels() ? "/Y" : "/labels");
   if (file.has(other))
     file.refuse(other, file.has(targets)
                            ? "found beside " + targets + "; the loss " + a.loss.type + " reads that alone"
                            : "the loss " + a.loss.type + " takes " + targets + ", which is missing");
   taken(file, targets, data.labels() ? file.read_numbers(targets) : file.read_array(targets),
         [&](const auto&... array) { data.take_targets(array...); });
-  problem.tokens = a.input.tokens;
-  problem.data = data.take();
+  return data.take();
 }
 
-void write_described_data(Writer& file, const Architecture& a, const Data<double>& data) {
+void write_described_data(Writer& file, const std::string& group, const Architecture& a,
+                          const Data<double>& data) {
   const Index N = data.samples, n = a.input.tokens;
-  make_plot(file, "/data", a.vocabulary > 0 ? "tokens" : a.channels > 0 ? "images" : "X", {});
+  make_plot(file, group, a.vocabulary > 0 ? "tokens" : a.channels > 0 ? "images" : "X", {});
   if (a.vocabulary > 0)
-    file.write_unsigned("/data/tokens", std::vector<std::uint64_t>(data.ids.begin(), data.ids.end()), {N, n});
-  else if (a.channels > 0)
-    file.write("/data/images", data.X.data(), {N, a.channels, n / a.channels, a.input.width});
-  else
-    file.write("/data/X", data.X.data(), {N, n, a.input.width});
-  if (!data.types.empty())
-    file.write_unsigned("/data/token_types", std::vector<std::uint64_t>(data.types.begin(), data.types.end()),
+    file.write_unsigned(group + "/tokens", std::vector<std::uint64_t>(data.ids.begin(), data.ids.end()),
                         {N, n});
-  if (!data.mask.empty()) file.write_bytes("/data/mask", data.mask, {N, n});
-  if (data.labels.empty())
-    file.write("/data/Y", data.Y.data(), {N, data.Y.rows() / N, data.Y.cols()});
+  else if (a.channels > 0)
+    file.write(group + "/images", data.X.data(), {N, a.channels, n / a.channels, a.input.width});
   else
-    file.write("/data/labels", std::vector<std::int64_t>(data.labels.begin(), data.labels.end()),
+    file.write(group + "/X", data.X.data(), {N, n, a.input.width});
+  if (!data.types.empty())
+    file.write_unsigned(group + "/token_types",
+                        std::vector<std::uint64_t>(data.types.begin(), data.types.end()), {N, n});
+  if (!data.mask.empty()) file.write_bytes(group + "/mask", data.mask, {N, n});
+  if (data.labels.empty())
+    file.write(group + "/Y", data.Y.data(), {N, data.Y.rows() / N, data.Y.cols()});
+  else
+    file.write(group + "/labels", std::vector<std::int64_t>(data.labels.begin(), data.labels.end()),
                {N, static_cast<Index>(data.labels.size()) / N});
 }
 
@@ -271,9 +273,21 @@ Problem read_problem(const Reader& file) {
   Problem problem;
   if (file.has("/model/architecture")) {
     problem.described = read_described(file);
-    read_described_data(file, problem.described->architecture, problem);
+    const Architecture& network = problem.described->architecture;
+    problem.tokens = network.input.tokens;
+    problem.data = read_described_data(file, "/data", network);
+    if (file.has("/held_out")) {
+      check_names(file, "/held_out",
+                  {"tokens", "X", "images", "token_types", "mask", "labels", "Y", "sources"},
+                  {"signal", "axes", "picture"});
+      problem.held_out =
+          std::make_shared<const Data<double>>(read_described_data(file, "/held_out", network));
+    }
     return problem;
   }
+  if (file.has("/held_out"))
+    file.refuse("/held_out",
+                "found without /model/architecture; data are held out in files that describe their network");
   if (file.has("/data/mask"))
     file.refuse("/data/mask",
                 "found without /model/architecture; masks are of files that describe their network");
@@ -300,7 +314,14 @@ void write_problem(Writer& file, const Problem& problem) {
   mark_kind(file, "problem", problem.described ? kDescribedFormat : kFormatVersion);
   file.attribute("/", "default", std::string("data"));
   if (problem.described) {
-    write_described_data(file, problem.described->architecture, problem.data);
+    const auto write = [&](const std::string& group, const Data<double>& data,
+                           const std::vector<std::string>& sources) {
+      write_described_data(file, group, problem.described->architecture, data);
+      if (problem.picture > 0) file.attribute(group, "picture", problem.picture);
+      if (!sources.empty()) file.write(group + "/sources", sources, {static_cast<Index>(sources.size())});
+    };
+    write("/data", problem.data, problem.sources);
+    if (problem.held_out) write("/held_out", *problem.held_out, problem.held_out_sources);
     write_described(file, *problem.described);
     return;
   }

@@ -1,6 +1,7 @@
 /// What a problem file holds.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,8 +38,11 @@ struct Problem {
   Data<double> data;  ///< X: N n x D, Y: N n x D_out, or of other rows where the network has other outputs
   Network network;    ///< one attention layer; where the network is `described`, it is not this one
   std::optional<DescribedNetwork> described;
+  std::shared_ptr<const Data<double>> held_out;  ///< data of a described network that are not trained on
   std::optional<Network> teacher;                ///< the network that made the targets
   std::vector<std::string> token_text, sources;  ///< for text: N n words, N file names
+  std::vector<std::string> held_out_sources;
+  std::int64_t picture = 0;  ///< a sample is one of so many rows of as many pixels; 0: it is none
 
   Index embedding() const { return data.X.cols(); }  ///< D
   Index outputs() const { return data.Y.cols(); }    ///< D_out

@@ -78,8 +78,9 @@ std::vector<Reviews::Review> long_enough(const fs::path& folder, Index n, double
 }
 
 /// One of each in turn, then what is left.
-std::vector<Reviews::Review> in_turn(std::vector<Reviews::Review> a, std::vector<Reviews::Review> b) {
-  std::vector<Reviews::Review> all;
+template <class T>
+std::vector<T> in_turn(std::vector<T> a, std::vector<T> b) {
+  std::vector<T> all;
   for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
     if (i < a.size()) all.push_back(std::move(a[i]));
     if (i < b.size()) all.push_back(std::move(b[i]));
@@ -193,6 +194,53 @@ Reviews read_reviews(const std::string& folder, Index tokens) {
   auto negative = long_enough(fs::path(folder) / "neg", tokens, -1, reviews);
   reviews.taken = in_turn(std::move(positive), std::move(negative));
   return reviews;
+}
+
+ByteReviews read_byte_reviews(const std::string& folder, Index tokens, Index samples) {
+  if (tokens < 1 || samples < 0)
+    throw InputError("tokens n = " + std::to_string(tokens) + ", samples N = " + std::to_string(samples) +
+                     "; expected at least 1, and at least 0");
+  check_folder(folder, std::string("one with ") + kLayout);
+  ByteReviews result;
+  result.tokens = tokens;
+  struct Text {
+    std::string source, bytes;
+    double label;
+  };
+  const auto texts = [&](const char* kind, double label) {
+    std::vector<Text> found;
+    for (const fs::path& file : reviews(fs::path(folder) / kind)) {
+      std::string bytes = read_bytes(file.string());
+      if (bytes.empty())
+        ++result.empty;
+      else
+        found.push_back(
+            {(file.parent_path().filename() / file.filename()).string(), std::move(bytes), label});
+    }
+    return found;
+  };
+  std::vector<Text> all = in_turn(texts("pos", 1), texts("neg", 0));
+  const auto available = static_cast<Index>(all.size());
+  if (available == 0 || available < samples)
+    throw InputError(folder + ": found " + std::to_string(available) +
+                     " reviews, expected N = " + std::to_string(std::max<Index>(1, samples)));
+  result.samples = samples == 0 ? available : samples;
+  result.unused = available - result.samples;
+  result.ids.setZero(result.samples * tokens);
+  result.mask.setZero(result.samples * tokens);
+  result.labels.resize(result.samples);
+  for (Index i = 0; i < result.samples; ++i) {
+    const Text& text = all[i];
+    const auto length = static_cast<Index>(text.bytes.size()), real = std::min(length, tokens);
+    result.cut += length > tokens ? 1 : 0;
+    result.padded += length < tokens ? 1 : 0;
+    for (Index k = 0; k < real; ++k)
+      result.ids[i * tokens + k] = 1 + static_cast<double>(static_cast<unsigned char>(text.bytes[k]));
+    result.mask.segment(i * tokens, real).setOnes();
+    result.labels[i] = text.label;
+    result.sources.push_back(text.source);
+  }
+  return result;
 }
 
 TextProblem make_text_problem(const Reviews& reviews, const TextOptions& options) {

@@ -40,6 +40,21 @@ struct Reviews {
   std::vector<Review> taken;
 };
 
+/// Reviews as bytes, each cut or padded to n tokens: one sample after another, as NetworkData takes them.
+struct ByteReviews {
+  Index samples = 0, tokens = 0;     ///< N, n
+  Vector<double> ids, mask, labels;  ///< (N, n): byte + 1, 0 for padding; 1 = real; (N): 1 pos, 0 neg
+  std::vector<std::string> sources;  ///< "pos/1_10.txt"
+  Index cut = 0, padded = 0;         ///< reviews with more bytes than n, and with fewer
+  Index empty = 0;                   ///< reviews passed over as they have none
+  Index unused = 0;                  ///< reviews left over
+};
+inline constexpr Index kByteVocabulary = 257;
+
+/// The first `samples` of a folder (0: all), pos and neg in turn, in the order of their names; their bytes as
+/// they are, whatever the encoding. Throws InputError as read_reviews, and for too few reviews.
+ByteReviews read_byte_reviews(const std::string& folder, Index tokens, Index samples);
+
 /// The words of a text in UTF-8: longest runs of letters, digits, apostrophes and signs such as emoji. Only
 /// ASCII letters are lower-cased. Blanks and punctuation beyond ASCII separate words as those of ASCII do:
 /// no-break, thin and ideographic spaces, the zero width space, quotes, dashes, the ellipsis. A typographic

@@ -3,6 +3,7 @@
 import codecs
 import hashlib
 import itertools
+import json
 import os
 import unittest
 
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 from support import BLOCKS, ORACLES, REVIEWS, ToolTest, random_problem
 
+DATA = REVIEWS.parent
 IMDB = ORACLES.parent / "data/imdb/train"
 
 
@@ -181,6 +183,85 @@ class Text(ToolTest):
         self.assertEqual(len(set(sources)), used)
         long = sum(len((IMDB / s).read_text().split()) >= 60 for s in sources)
         self.assertGreater(long, 0.95 * used)
+
+
+class Tasks(ToolTest):
+    """Text as bytes, and Pathfinder: what the network sees, what is held out."""
+
+    def test_bytes(self):
+        out = self.done("basin-problem", "text", REVIEWS, "--bytes", "--network", DATA / "classifier.json", "--set", "tokens=40", "-N", 6,
+                        "--held-out", REVIEWS, "-o", "b.h5")
+        self.assertIn("6 reviews", out)
+        self.assertIn("8 held out", out)
+        with h5py.File(self.path("b.h5")) as file:
+            sources = file["data/sources"].asstr()[()]
+            for source, ids, mask, label in zip(sources, file["data/tokens"][()], file["data/mask"][()], file["data/labels"][()]):
+                text = (REVIEWS / source).read_bytes()[:40]
+                self.assertEqual(ids.tolist(), [b + 1 for b in text] + [0] * (40 - len(text)))
+                self.assertEqual(mask.tolist(), [1] * len(text) + [0] * (40 - len(text)))
+                self.assertEqual(label, source.startswith("pos"))
+            self.assertEqual(file["held_out/tokens"].shape, (8, 40))
+            np.testing.assert_array_equal(file["held_out/tokens"][:6], file["data/tokens"][()])
+        self.done("basin-train", "b.h5", "-o", "r.h5", "--steps", 1, "--final", "end.h5")  # hands it on
+        self.done("basin-evaluate", "end.h5", "-o", "e.h5")
+        with h5py.File(self.path("b.h5")) as before, h5py.File(self.path("end.h5")) as after:
+            for name in ("tokens", "mask", "labels"):
+                np.testing.assert_array_equal(before["held_out"][name][()], after["held_out"][name][()])
+
+    def test_pathfinder(self):
+        for size, inputs in ((16, {"type": "tokens", "vocabulary": 256}), (20, {"type": "vectors", "width": 1}),
+                             (16, {"type": "images", "channels": 1, "height": 16, "width": 16})):
+            layers = [{"type": "embedding", "width": 4}] if inputs["type"] == "tokens" else (
+                [{"type": "patches", "size": 4, "width": 4}] if inputs["type"] == "images" else [])
+            if inputs["type"] != "images":
+                inputs["tokens"] = size * size
+            self.path("net.json").write_text(json.dumps({"inputs": inputs, "layers": [*layers, {"type": "pool"}, {"type": "linear", "outputs": 2}],
+                                                         "loss": {"type": "cross-entropy"}}))
+            self.done("basin-problem", "pathfinder", "net.json", "-N", 10, "--held-out", 4, "-o", "p.h5", "--overwrite", "--seed", 3)
+            with h5py.File(self.path("p.h5")) as file:
+                name = {"tokens": "tokens", "vectors": "X", "images": "images"}[inputs["type"]]
+                greys = file["data"][name][()].reshape(10, size, size)
+                self.assertEqual(file["data/labels"][()].ravel().tolist(), [0, 1] * 5)
+                self.assertEqual(file["held_out/labels"][()].ravel().tolist(), [0, 1] * 2)
+                self.assertEqual(file["data"].attrs["picture"], size)
+                self.assertEqual((greys.min(), greys.max()), (0, 255 if name == "tokens" else 1))
+                self.assertEqual(len(np.unique(greys.reshape(10, -1), axis=0)), 10)
+            self.done("basin-evaluate", "p.h5", "-o", "e.h5", "--overwrite")
+        self.done("basin-problem", "pathfinder", "net.json", "-N", 4, "-o", "q.h5", "--seed", 3)  # the same ones, fewer
+        with h5py.File(self.path("p.h5")) as more, h5py.File(self.path("q.h5")) as fewer:
+            np.testing.assert_array_equal(more["data/images"][:4], fewer["data/images"][()])
+
+    def test_refused(self):
+        network = DATA / "classifier.json"
+        for message, *args in (
+                ("--bytes: expected --network", "text", REVIEWS, "--bytes"),
+                ("--network: has no effect without --bytes", "text", REVIEWS, "--network", network),
+                ("--embedding", "text", REVIEWS, "--bytes", "--network", network, "-D", 3),
+                ("no such folder", "text", "nowhere", "--bytes", "--network", network),
+                ("found 8 reviews, expected N = 9", "text", REVIEWS, "--bytes", "--network", network, "-N", 9),
+                ("found inputs that are no token ids", "text", REVIEWS, "--bytes", "--network", self.vectors()),
+                ("its inputs are no pictures", "pathfinder", self.vectors()),
+                ("expected 16 to 1024 pixels", "pathfinder", DATA / "pathfinder.json", "--set", "size=8"),
+                ("--samples 0", "pathfinder", DATA / "pathfinder.json", "-N", 0)):
+            with self.subTest(message):
+                self.refused(2, message, "basin-problem", *args, "-o", "x.h5")
+        self.refused(1, "find no room", "basin-problem", "pathfinder", DATA / "pathfinder.json", "--curves", 20, "-o", "x.h5")
+        self.done("basin-problem", "pathfinder", DATA / "pathfinder.json", "-N", 2, "--held-out", 2, "-o", "p.h5")
+        for change, message in ((("held_out/tokens", np.zeros((2, 255), int)), "/held_out/tokens: found"),
+                                (("held_out/tokens", np.full((2, 256), 999)), "/held_out/tokens: found"),
+                                (("held_out/label", np.zeros(2, int)), "/held_out: found a member 'label'")):
+            with h5py.File(self.path("p.h5")) as whole, h5py.File(self.path("w.h5"), "w") as file:
+                for name in whole:
+                    whole.copy(name, file)
+                if change[0] in file:
+                    del file[change[0]]
+                file[change[0]] = change[1]
+            self.refused(2, message, "basin-evaluate", "w.h5", "-o", "x.h5")
+
+    def vectors(self):
+        self.path("vectors.json").write_text(json.dumps({"inputs": {"type": "vectors", "tokens": 3, "width": 2},
+                                                         "layers": [{"type": "linear", "outputs": 2}]}))
+        return "vectors.json"
 
 
 class Import(ToolTest):

@@ -162,3 +162,28 @@ TEST_CASE("missing, empty and too small folders are refused") {
   CHECK_THROWS_AS(make_text_problem(read_reviews(folder / "", 30), {.samples = 0}), InputError);
   CHECK(make_text_problem(read_reviews(folder / "", 3), {.samples = 0}).problem.data.samples == 2);
 }
+
+TEST_CASE("reviews as bytes: cut, padded, masked, in turn") {
+  using namespace std::string_literals;
+  const TemporaryFolder folder;
+  folder.write("pos/2.txt", "ab\xff");
+  folder.write("pos/1.txt", "\0z"s);
+  folder.write("pos/3.txt", "");
+  folder.write("neg/1.txt", "abcdef");
+  const ByteReviews reviews = read_byte_reviews(folder.path(), 4, 0);
+  CHECK(reviews.samples == 3);
+  CHECK(reviews.sources == std::vector<std::string>{"pos/1.txt", "neg/1.txt", "pos/2.txt"});
+  Vector<double> ids(12), mask(12), labels(3);
+  ids << 1, 'z' + 1, 0, 0, 'a' + 1, 'b' + 1, 'c' + 1, 'd' + 1, 'a' + 1, 'b' + 1, 256, 0;
+  mask << 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0;
+  labels << 1, 0, 1;
+  CHECK(reviews.ids == ids);
+  CHECK(reviews.mask == mask);
+  CHECK(reviews.labels == labels);
+  CHECK((reviews.cut == 1 && reviews.padded == 2 && reviews.empty == 1 && reviews.unused == 0));
+  CHECK(read_byte_reviews(folder.path(), 4, 2).unused == 1);
+  CHECK_THROWS_WITH(read_byte_reviews(folder.path(), 4, 4),
+                    Catch::Contains("found 3 reviews, expected N = 4"));
+  CHECK_THROWS_AS(read_byte_reviews(folder.path(), 0, 1), InputError);
+  CHECK_THROWS_AS(read_byte_reviews(folder.path() + "/pos", 4, 1), InputError);
+}

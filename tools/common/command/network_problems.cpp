@@ -11,16 +11,6 @@ namespace {
 
 constexpr std::size_t kMostText = std::size_t{1} << 26U;  // bytes of a description
 
-/// The network with its variables, and with the kernel that the options say.
-Architecture network_of(const OptionValues& values, const NetworkFiles& files) {
-  const VariableValues variables = parse_variables(values.get<std::vector<std::string>>("set"));
-  try {
-    return with_kernel_options(values, described_network(files.description(), variables), "");
-  } catch (const InputError& error) {
-    throw InputError(files.path() + ": " + error.what());
-  }
-}
-
 /// Has `take` take the array that an option names, if it does; errors are of the file.
 template <class Take>
 void take_given(const OptionValues& values, NetworkFiles& files, const std::string& option,
@@ -72,6 +62,15 @@ std::vector<std::string> network_files(const OptionValues& values, const Network
   for (const char* option : {"inputs", "token-types", "mask", "targets"})
     if (values.given(option)) all.push_back(values.get<std::string>(option));
   return all;
+}
+
+Architecture network_of(const OptionValues& values, const NetworkFiles& files) {
+  const VariableValues variables = parse_variables(values.get<std::vector<std::string>>("set"));
+  try {
+    return with_kernel_options(values, described_network(files.description(), variables), "");
+  } catch (const InputError& error) {
+    throw InputError(files.path() + ": " + error.what());
+  }
 }
 
 Problem network_problem(OptionValues& values, NetworkFiles& files) {

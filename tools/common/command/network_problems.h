@@ -37,6 +37,9 @@ void add_network_problem_options(po::options_description& options);
 /// The files that the options name, the network's first.
 std::vector<std::string> network_files(const OptionValues& values, const NetworkFiles& files);
 
+/// The network, its variables with the values of --set, its attention with --kernel and --bandwidth. Throws
+/// InputError.
+Architecture network_of(const OptionValues& values, const NetworkFiles& files);
 /// The network and its data: those of files, the rest drawn. No weights. Resolves the seeds. Throws
 /// InputError for what cannot be, WorkError where a teacher's outputs are not finite.
 Problem network_problem(OptionValues& values, NetworkFiles& files);

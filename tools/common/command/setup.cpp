@@ -380,6 +380,7 @@ Setup setup_of(OptionValues& values, ProblemFile file, Draws draws) {
   else
     set_attention_point(values, file, draws, setup);
   setup.point.data = std::make_shared<Data<double>>(std::move(file.problem.data));
+  setup.held_out = file.problem.held_out;
   setup.theory = theory_of(setup.point);
 
   if (const auto spec = setup.single_attention()) {
@@ -409,6 +410,7 @@ Setup setup_at(const OptionValues& values, Problem problem, std::optional<KnownM
     setup.point.weights = weights.values;
   }
   setup.point.data = std::make_shared<Data<double>>(std::move(problem.data));
+  setup.held_out = problem.held_out;
   setup.theory = theory_of(setup.point);
   return setup;
 }
@@ -469,6 +471,7 @@ void write_problem_at(hdf5::Writer& file, const hdf5::Provenance& provenance, co
   Problem problem;
   problem.tokens = setup.inputs().tokens;
   problem.data = *setup.point.data;
+  problem.held_out = setup.held_out;
   if (const auto s = setup.described ? std::nullopt : setup.single_attention())
     problem.network = {s->kernel, s->bandwidth, AttentionWeights{s->heads, s->head_dim, weights}};
   else

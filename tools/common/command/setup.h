@@ -73,6 +73,7 @@ std::map<std::string, double> parse_gains(const std::vector<std::string>& gains,
 struct Setup {
   std::string input, input_sha256;  ///< the problem file, and its checksum when it was read
   ModelPoint<double> point;
+  std::shared_ptr<const Data<double>> held_out;        ///< data that are not trained on; null: none
   std::shared_ptr<const NetworkTheory> theory;         ///< what is known of the network
   bool described = false;                              ///< the file describes its network (format 2)
   std::shared_ptr<const CheckpointLayout> checkpoint;  ///< where its weights are from, if that is known
