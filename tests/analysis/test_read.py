@@ -1,5 +1,6 @@
 """Result files in Python: fields, words, tables, pictures, and what is refused."""
 import copy
+import gc
 import os
 import pickle
 import shutil
@@ -19,6 +20,7 @@ from support import ANALYSIS, FileCase
 
 import basin
 from basin.files import ResultError
+from basin.tools import Folder
 
 try:
     import pandas
@@ -156,6 +158,17 @@ class Fields(ReadCase):
         result = basin.read("sheet.h5")
         os.chdir(before)
         self.assertEqual(result.largest.eigenvalue[0], 412.7)
+
+    def test_a_temporary_folder_lasts_as_long_as_what_is_in_it(self):
+        folder = Folder()
+        path = examples.hessian_file(folder / "hessian.h5")
+        largest = basin.read(path, folder).largest
+        del folder
+        gc.collect()
+        self.assertEqual(largest.eigenvalue[0], 412.7)
+        del largest
+        gc.collect()
+        self.assertFalse(os.path.exists(path))
 
     def test_copies(self):
         path = self.sheet()
