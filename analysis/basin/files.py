@@ -13,16 +13,24 @@ class ResultError(ValueError):
 
 
 class Tree:
-    """What a file has where: `members` by name, None for a dataset, which has a shape and a type."""
+    """What a file has where: `members` by name, None for a dataset, which has a shape and a type; attributes, but for the
+    references by which HDF5 ties axes to data."""
 
     def __init__(self, found):
-        self.attributes = {name: found.attrs[name] for name in found.attrs}
+        self.attributes = {name: found.attrs[name] for name in found.attrs if name not in ("DIMENSION_LIST", "REFERENCE_LIST")}
         self.members, self.shape, self.type = None, (), ""
         if isinstance(found, h5py.Group):
             self.members = {name: Tree(found[name]) for name in found if found.get(name) is not None}
         else:
             self.shape = found.shape or ()
             self.type = "string" if h5py.check_string_dtype(found.dtype) else str(found.dtype)
+
+    def find(self, path):
+        """The Tree of what is at `path` from here; None where nothing is."""
+        found = self
+        for name in filter(None, path.split("/")):
+            found = None if found is None or found.members is None else found.members.get(name)
+        return found
 
 
 class Result:

@@ -106,14 +106,19 @@ def stem(path, directory):
     return (directory or Path(path).parent) / Path(path).stem
 
 
+def pictures_of(result, scale):
+    """The (name, figure) of each picture, and the (name, function that draws it) of those that --all asks for."""
+    if result.tool not in PICTURES:
+        raise ResultError(f"found a result of {result.tool}, expected one of {', '.join(PICTURES)}")
+    figures = PICTURES[result.tool](result, scale)
+    return figures, MORE_PICTURES[result.tool](result, scale) if result.tool in MORE_PICTURES else []
+
+
 def plot(path, options):
     """Draw and write the pictures of one result file; the exit code."""
     try:
         with open_result(path) as result:
-            if result.tool not in PICTURES:
-                raise ResultError(f"found a result of {result.tool}, expected one of {', '.join(PICTURES)}")
-            figures = PICTURES[result.tool](result, options.scale)
-            more = MORE_PICTURES[result.tool](result, options.scale) if result.tool in MORE_PICTURES else []
+            figures, more = pictures_of(result, options.scale)
             if options.all:
                 figures += [(name, draw()) for name, draw in more]
         write_all(figures, stem(path, options.output), options)

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
-_make_figure = Figure
 WIDTH = 6.3  # inches: the text block of an A4 page, so that fonts print at their nominal size
 FONT_SIZE, SMALL = 9, 8  # points
 LABEL_HEIGHT = 0.24  # inches: ticks, tick labels and the room around an axis label
@@ -63,17 +62,11 @@ def apply():
 
 
 @contextmanager
-def among_others(make_figure):
-    """The style for the length of the with block, in which figures are made by `make_figure`, with the arguments of
-    matplotlib's Figure; then what the user has set is back."""
-    global _make_figure
+def applied():
+    """The style for the length of the with block; then what the user has set is back."""
     with matplotlib.rc_context(), warnings.catch_warnings():
-        _make_figure = make_figure
-        try:
-            set_all()
-            yield
-        finally:
-            _make_figure = Figure
+        set_all()
+        yield
 
 
 def set_all():
@@ -108,7 +101,7 @@ def set_all():
 def new_figure(height, title, footer, mathematics=False):
     """A figure of the standard width and `height` inches; constrained layout keeps its texts apart.
     `mathematics`: the title has some, between dollar signs, and its lines are as they are to be."""
-    figure = _make_figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
     figure.suptitle(title if mathematics else _wrap(title, FONT_SIZE + 1)).set_parse_math(mathematics)
     figure.supxlabel("\n".join(_wrap(line, SMALL) for line in footer), x=0.01, ha="left", fontsize=SMALL,
