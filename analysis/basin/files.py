@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import h5py
 import numpy as np
 
-FORMAT_MAJOR = 1
+FORMATS = {"result": ("1",), "problem": ("1", "2")}  # the major versions that are read, of each kind of file
 
 
 class ResultError(ValueError):
@@ -36,9 +36,9 @@ class Tree:
 class Result:
     """An open result file whose header has been checked."""
 
-    def __init__(self, file):
-        self._file = file
-        self.tool = self.attribute("/", "basin_tool")
+    def __init__(self, file, name="", kind="result"):
+        self._file, self.name = file, name
+        self.tool = "problem" if kind == "problem" else self.attribute("/", "basin_tool")
 
     def __contains__(self, name):
         return name in self._file
@@ -186,8 +186,8 @@ def same_shape(shape, **arrays):
 
 
 @contextmanager
-def open_result(path):
-    """The checked Result of the file at `path`, open for the length of the with block."""
+def open_result(path, kinds=("result",)):
+    """The checked Result of the file at `path`, of one of these kinds, open for the length of the with block."""
     if not os.path.exists(path):
         raise ResultError("no such file")
     if not os.path.isfile(path):
@@ -198,19 +198,18 @@ def open_result(path):
         if not h5py.is_hdf5(path):
             raise ResultError("not an HDF5 file, expected a Basin result file")
         with h5py.File(path, "r") as file:
-            _check_header(file)
-            yield Result(file)
+            yield Result(file, os.path.basename(path), _checked_kind(file, kinds))
     except OSError as error:  # h5py raises it for damaged files, too
         raise ResultError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _check_header(file):
+def _checked_kind(file, kinds):
     kind = file.attrs.get("basin_file")
     if not isinstance(kind, str):
         raise ResultError("no root attribute basin_file, expected a Basin result file (basin_file = result)")
-    if kind != "result":
+    if kind not in kinds:
         raise ResultError(f"found a Basin {kind} file, expected a result file")
     version = str(file.attrs.get("basin_format", "none"))
-    major = version.partition(".")[0]
-    if major != str(FORMAT_MAJOR):
-        raise ResultError(f"found format version {version}, expected {FORMAT_MAJOR}.x")
+    if version.partition(".")[0] not in FORMATS[kind]:
+        raise ResultError(f"found format version {version}, expected {' or '.join(FORMATS[kind])}.x")
+    return kind

@@ -718,7 +718,7 @@ std::optional<Symmetries> known_symmetries(const ModelPoint<double>& point) {
   } catch (const WorkError&) {  // too close to each other
     return std::nullopt;
   }
-  return Symmetries(point.theta_size(), std::move(families), left_out);
+  return Symmetries(point.theta_size(), std::move(families), left_out, true);
 }
 
 }  // namespace basin

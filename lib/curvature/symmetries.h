@@ -23,9 +23,13 @@ class Symmetries {
   };
 
   /// parameters: P. left_out: which symmetries these are not, in words that follow "left out: "; empty where
-  /// all are there.
-  Symmetries(Index parameters, std::vector<Named> families, std::string left_out = "")
-      : parameters_(parameters), families_(std::move(families)), left_out_(std::move(left_out)) {}
+  /// all are there. known_alone: they are the known families of a large network.
+  Symmetries(Index parameters, std::vector<Named> families, std::string left_out = "",
+             bool known_alone = false)
+      : parameters_(parameters),
+        families_(std::move(families)),
+        left_out_(std::move(left_out)),
+        known_alone_(known_alone) {}
 
   Index parameters() const { return parameters_; }  ///< P
   /// The dimension of the span: modes that are removed.
@@ -36,6 +40,8 @@ class Symmetries {
   /// What was left out, as it is not known or would take too much memory, or empty. Its directions count as
   /// zero modes.
   const std::string& left_out() const { return left_out_; }
+  /// Whether they are what known_symmetries finds, and not all.
+  bool known_alone() const { return known_alone_; }
 
   /// out = the component of V in the span of the tangents.  V, out: P x k.
   void project(ConstVectorsRef<double> V, VectorsRef<double> out) const;
@@ -46,6 +52,7 @@ class Symmetries {
   Index parameters_;
   std::vector<Named> families_;
   std::string left_out_;
+  bool known_alone_;
 };
 
 }  // namespace basin

@@ -186,9 +186,15 @@ bool SpectrumAnalysis::all_converged() const {
 }
 
 bool SpectrumAnalysis::has_no_negative() const {
-  if (!counts.empty()) return counts.back().negative == 0 && counts.back().exact();
+  if (!counts.empty()) {
+    const EigenvalueCounts& c = counts.back();
+    return c.negative == 0 && c.exact() && (c.removed == c.size || c.decided(norm()));
+  }
   const EigenResult* all = find("spectrum");
-  return all != nullptr && all->eigenvalues.front().value >= -all->eigenvalues.front().error_bound;
+  if (all == nullptr) return false;
+  const Eigenvalue& lowest = all->eigenvalues.front();
+  return lowest.value >= -lowest.error_bound &&
+         (norm() == 0 || lowest.error_bound <= EigenvalueCounts::kMostRounding * norm());
 }
 
 SpectrumAnalysis analyse_spectrum(const SpectrumSubject& of, const SpectrumRequest& request,

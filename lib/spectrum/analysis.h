@@ -1,6 +1,8 @@
 /// All that is asked of the spectrum of one operator, in one go.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <optional>
 #include <string>
@@ -43,8 +45,11 @@ struct SpectrumAnalysis {
   /// The counts of the matrix with so many directions set aside, or null.
   const EigenvalueCounts* find_counts(Index directions) const;
   bool all_converged() const;
-  /// Whether negative eigenvalues are excluded: by exact counts, or because all are known.
+  /// Whether negative eigenvalues are excluded: by exact counts, or because all are known; not where rounding
+  /// is so large that no sign is decided (EigenvalueCounts::decided).
   bool has_no_negative() const;
+  /// About |A|: the larger magnitude of both ends.
+  double norm() const { return std::max(std::abs(smallest.value), std::abs(largest.value)); }
 };
 
 /// What is analysed.

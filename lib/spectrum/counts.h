@@ -29,6 +29,10 @@ struct EigenvalueCounts {
   std::string method;            ///< one line
   std::string completeness;      ///< what backs the numbers
   bool exact() const { return negative_exact && zero_exact; }
+  /// Whether signs mean anything for a matrix of this norm: not where rounding, as measured, comes near it,
+  /// as it does next to a kink of ReLU, where the last digits of a point decide what the matrix is.
+  bool decided(double norm) const { return norm == 0 || rounding <= kMostRounding * norm; }
+  static constexpr double kMostRounding = 1e-3;
 };
 
 /// By inertia: two factorisations of the assembled matrix, shifted by either tolerance, with the space set

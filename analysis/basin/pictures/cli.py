@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import comparison, evaluation, hessian, ntk, slice, stationary, study, style, sweep, train
+from . import comparison, evaluation, hessian, ntk, samples, slice, stationary, study, style, sweep, train
 from .output import NoPicture, check_replaceable, write
 from ..files import ResultError, open_result
 
@@ -19,6 +19,7 @@ PICTURES = {
     "basin-study": study.pictures,
     "basin-sweep": sweep.pictures,
     "basin-train": train.pictures,
+    "problem": samples.pictures,  # a problem file, not a result
 }
 MORE_PICTURES = {"basin-sweep": sweep.more_pictures}  # which --all asks for
 EPILOG = """example:
@@ -117,7 +118,7 @@ def pictures_of(result, scale):
 def plot(path, options):
     """Draw and write the pictures of one result file; the exit code."""
     try:
-        with open_result(path) as result:
+        with open_result(path, ("result", "problem")) as result:
             figures, more = pictures_of(result, options.scale)
             if options.all:
                 figures += [(name, draw()) for name, draw in more]

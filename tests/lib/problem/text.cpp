@@ -170,7 +170,7 @@ TEST_CASE("reviews as bytes: cut, padded, masked, in turn") {
   folder.write("pos/1.txt", "\0z"s);
   folder.write("pos/3.txt", "");
   folder.write("neg/1.txt", "abcdef");
-  const ByteReviews reviews = read_byte_reviews(folder.path(), 4, 0);
+  const ByteReviews reviews = read_byte_reviews(folder / "", 4, 0);
   CHECK(reviews.samples == 3);
   CHECK(reviews.sources == std::vector<std::string>{"pos/1.txt", "neg/1.txt", "pos/2.txt"});
   Vector<double> ids(12), mask(12), labels(3);
@@ -181,9 +181,9 @@ TEST_CASE("reviews as bytes: cut, padded, masked, in turn") {
   CHECK(reviews.mask == mask);
   CHECK(reviews.labels == labels);
   CHECK((reviews.cut == 1 && reviews.padded == 2 && reviews.empty == 1 && reviews.unused == 0));
-  CHECK(read_byte_reviews(folder.path(), 4, 2).unused == 1);
-  CHECK_THROWS_WITH(read_byte_reviews(folder.path(), 4, 4),
+  CHECK(read_byte_reviews(folder / "", 4, 2).unused == 1);
+  CHECK_THROWS_WITH(read_byte_reviews(folder / "", 4, 4),
                     Catch::Contains("found 3 reviews, expected N = 4"));
-  CHECK_THROWS_AS(read_byte_reviews(folder.path(), 0, 1), InputError);
-  CHECK_THROWS_AS(read_byte_reviews(folder.path() + "/pos", 4, 1), InputError);
+  CHECK_THROWS_AS(read_byte_reviews(folder / "", 0, 1), InputError);
+  CHECK_THROWS_AS(read_byte_reviews(folder / "pos", 4, 1), InputError);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "basin/curvature/network_symmetries.h"
 #include "basin/linalg/errors.h"
 #include "common/spectrum/options.h"
 
@@ -58,13 +59,18 @@ struct CountedPoint {
                ProductJournal* journal)
       : balanced(balanced_point(setup.point, here.modes())) {
     if (balanced.distance == 0 && balanced.folded == 0) return;
-    symmetries.emplace(setup.theory->symmetries(balanced.point));
+    // Found in the same way: with gains folded, a network may be small enough for another one.
+    std::optional<Symmetries> known;
+    if (here.known_alone()) known = known_symmetries(balanced.point);
+    symmetries.emplace(known ? std::move(*known) : setup.theory->symmetries(balanced.point));
     if (symmetries->modes() + balanced.folded != here.modes()) {
       const Index there = symmetries->modes() + balanced.folded;
-      balanced = {setup.point,
-                  0,
-                  0,
-                  {"all symmetries, as there are " + std::to_string(there) + " at the balanced point"}};
+      balanced = {
+          setup.point,
+          0,
+          0,
+          {"all symmetries, as " + std::to_string(there) + " of them are found at the balanced point, and " +
+           std::to_string(here.modes()) + " here"}};
       return;
     }
     at.emplace(linearize(command, balanced.point, planned, 0.5));

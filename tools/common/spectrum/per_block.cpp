@@ -41,10 +41,10 @@ std::vector<std::string> chosen_blocks(const Command& command, const Setup& setu
       else
         ++frozen;
     if (wanted.size() == before)
-      throw InputError("--per-block " + pattern + ": " + matched.front() +
-                       (matched.size() == 1 ? "" : " and the others it fits") +
-                       " is not trained; expected some of the trained blocks, " +
-                       shortened(setup.trainable(), 60));
+      throw InputError(
+          "--per-block " + pattern + ": " + matched.front() +
+          (matched.size() == 1 ? "" : " and the others it fits") + (matched.size() == 1 ? " is" : " are") +
+          " not trained; expected some of the trained blocks, " + shortened(setup.trainable(), 60));
   }
   if (frozen > 0)
     command.message("--per-block: " + std::to_string(frozen) +
@@ -182,13 +182,17 @@ std::string per_block_verdict(const PerBlock& of, const Stationarity* point) {
   whole.block.clear();
   const std::string matrix = matrix_title(whole, all.front().removed);
 
-  std::string text = "of the " + std::to_string(all.size()) + " blocks of the " + matrix + ", " +
-                     sharpest->block + " is the sharpest: its largest eigenvalue is " +
-                     with_error(sharpest->largest.value, sharpest->largest.error);
+  const bool one = all.size() == 1;
+  std::string text = (one ? "the block " + sharpest->block + " of the " + matrix + ": its"
+                          : "of the " + std::to_string(all.size()) + " blocks of the " + matrix + ", " +
+                                sharpest->block + " is the sharpest: its") +
+                     " largest eigenvalue is " + with_error(sharpest->largest.value, sharpest->largest.error);
   if (all.size() > 2 && median > 0)
     text += ", " + number(sharpest->largest.value / median, 3) + " times the median";
   const auto negative = std::count_if(all.begin(), all.end(), is_negative);
-  if (negative > 0)
+  if (one)
+    text += ", its smallest " + with_error(steepest->smallest.value, steepest->smallest.error);
+  else if (negative > 0)
     text += "; " + (negative == static_cast<std::ptrdiff_t>(all.size()) ? "all" : std::to_string(negative)) +
             (negative == 1 ? " has" : " have") + " negative curvature, the most in " + steepest->block +
             ": " + with_error(steepest->smallest.value, steepest->smallest.error);

@@ -41,15 +41,26 @@ std::string at_least(bool exact) {
   return exact ? "" : "at least ";
 }
 
+/// Why counts decide no sign.
+std::string undecided_text(const EigenvalueCounts& c) {
+  return "the last digits of the point change the matrix by " + number(c.rounding, 2) +
+         ", as next to a kink of ReLU";
+}
+
 /// Where two counts are known, what the other one says of negative eigenvalues.
 std::string other_counts(const SpectrumResults& r) {
   for (const EigenvalueCounts& c : r.counts) {
     if (c.removed == r.removed) continue;
     if (c.removed == c.size) return " (all " + std::to_string(c.size) + " directions are symmetries)";
     const std::string where = c.removed > 0 ? "modulo symmetries " : "of the whole matrix ";
+    if (!c.decided(r.norm())) return " (" + where + "not decided: " + undecided_text(c) + ")";
     if (c.negative == 0 && c.negative_exact) return " (" + where + "there is none)";
     return " (" + where + at_least(c.negative_exact) + std::to_string(c.negative) + " of " +
-           std::to_string(c.size - c.removed) + " directions)";
+           std::to_string(c.size - c.removed) + " directions" +
+           (c.negative_within > 0
+                ? ", " + std::to_string(c.negative_within) + " of which rest on the choice of the complement"
+                : "") +
+           ")";
   }
   return "";
 }
@@ -73,6 +84,8 @@ std::string not_negative(const SpectrumResults& r, const EigenvalueCounts* count
                2) +
            " of 0";
   }
+  if (counts != nullptr && !counts->decided(r.norm()))
+    return "signs of the " + matrix + " are not decided: " + undecided_text(*counts);
   if (counts != nullptr && counts->exact()) {
     const std::string text = counts->zero == 0
                                  ? "the " + matrix + " is positive definite"
@@ -288,14 +301,16 @@ std::string text(const std::vector<PseudoSymmetry>& pseudo) {
 
 std::string text(const BalancedPoint& balanced, double length) {
   std::string text = "signs modulo symmetries are of the Hessian at the ";
-  if (balanced.distance > 0 || balanced.folded > 0)
+  const bool moved = balanced.distance > 0 || balanced.folded > 0;
+  if (moved)
     text += "balanced point, the same function on the data, " + number(balanced.distance / length, 2) +
-            " |theta| away: all equivalent points have the same";
+            " |theta| away";
   else
     text += balanced.kept.empty() ? "point itself, which is balanced" : "point itself";
+  if (balanced.kept.empty()) return text + (moved ? ": all equivalent points have the same" : "");
   for (std::size_t k = 0; k < balanced.kept.size(); ++k)
     text += (k == 0 ? "; left as they are: " : "; ") + balanced.kept[k];
-  return text;
+  return text + "; equivalent points that differ in these may have other signs";
 }
 
 }  // namespace basin::tools
