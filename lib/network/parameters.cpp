@@ -37,6 +37,7 @@ std::vector<std::string> matching_blocks(const std::vector<std::string>& pattern
   std::vector<std::string> all;
   for (const ParameterBlock& b : blocks)
     if (b.tied_to.empty()) all.push_back(b.name);
+  if (patterns.empty()) throw InputError("found no name; expected names or patterns of parameter blocks");
   for (const std::string& pattern : patterns) {
     const std::size_t before = names.size();
     for (const ParameterBlock& b : blocks) {

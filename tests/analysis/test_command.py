@@ -249,7 +249,7 @@ class WrongInput(FileCase):
         self.assert_complaints((("missing.h5", "no such file"), ("directory", "directory"),
                                 ("text.h5", "not an HDF5 file"), ("cut.h5", "cannot be read"),
                                 ("foreign.h5", "basin_file"),
-                                ("problem.h5", "found a Basin problem file, expected a result file")))
+                                ("problem.h5", "found a problem file whose samples are no pictures, expected a result file")))
 
     def test_format_versions(self):
         cases = []

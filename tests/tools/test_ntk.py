@@ -317,6 +317,7 @@ class Networks(ToolTest):
         self.refused(2, "--rows some: expected counting or all", "basin-ntk", "p.h5", "-o", "x.h5", "--rows", "some")
         self.refused(2, "--kernels head.*,nix.*: expected sum, blocks, unions, or patterns", "basin-ntk", "p.h5", "-o", "x.h5", "--kernels", "head.*,nix.*")
         self.refused(2, "--kernels unions: the sets of ", "basin-ntk", "p.h5", "-o", "x.h5", "--kernels", "unions")
+        self.refused(2, "--kernels : expected sum, blocks, unions, or patterns", "basin-ntk", "p.h5", "-o", "x.h5", "--kernels", "")
         self.refused(2, "--suggest", "basin-ntk", "p.h5", "-o", "x.h5", "--suggest")
 
     def test_the_same_kernel_in_all_tools(self):

@@ -130,6 +130,7 @@ class PerBlock(ToolTest):
         self.network()
         for message, *options in (
                 ("--per-block nothing.*: ", "--per-block", "nothing.*"),
+                ("--per-block : found no name", "--per-block", ""), ("--per-block : found no name", "--per-block", "head.W", ""),
                 ("--per-block head.W: head.W is not trained", "--train", "blocks.*", "--per-block", "head.W"),
                 ("--largest 9: head.W has 8 parameters", "--per-block", "head.*", "--largest", 9),
                 ("--smallest 3: head.b has 2 parameters", "--per-block", "head.*", "--smallest", 3),
@@ -140,7 +141,7 @@ class PerBlock(ToolTest):
             with self.subTest(options=options):
                 self.refused(2, message, "basin-hessian", "p.h5", "-o", "r.h5", *options)
         process_says = self.done("basin-hessian", "p.h5", "-o", "r.h5", "--train", "blocks.0.*", "--per-block", "blocks.*.attention.W_Q")
-        self.assertIn("of the 1 blocks", process_says)
+        self.assertIn("the block blocks.0.attention.W_Q of the Hessian: its largest eigenvalue is", process_says)
 
 
 @unittest.skipUnless(DEEP.exists(), "the checkpoints are not here")

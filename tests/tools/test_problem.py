@@ -102,7 +102,7 @@ class Teacher(ToolTest):
                               (["--no-weights", "--targets", "random", "-H", 4], "--heads: without effect under --no-weights"),
                               (["--no-weights", "--gain", "W_O=1"], "--gain: without effect under --no-weights")):
             self.refused(2, message, "basin-problem", "teacher", "-o", "p.h5", *args)
-        self.refused(2, "unknown kind of problem 'student'; expected teacher, text, import, construct, architecture, checkpoint or export", "basin-problem", "student")
+        self.refused(2, "unknown kind of problem 'student'; expected teacher, text, pathfinder, import, construct, architecture, checkpoint or export", "basin-problem", "student")
         self.refused(2, "no kind of problem given", "basin-problem")
         self.no_leftovers()
 
@@ -212,7 +212,7 @@ class Tasks(ToolTest):
         for size, inputs in ((16, {"type": "tokens", "vocabulary": 256}), (20, {"type": "vectors", "width": 1}),
                              (16, {"type": "images", "channels": 1, "height": 16, "width": 16})):
             layers = [{"type": "embedding", "width": 4}] if inputs["type"] == "tokens" else (
-                [{"type": "patches", "size": 4, "width": 4}] if inputs["type"] == "images" else [])
+                [{"type": "patches", "size": 4}] if inputs["type"] == "images" else [])
             if inputs["type"] != "images":
                 inputs["tokens"] = size * size
             self.path("net.json").write_text(json.dumps({"inputs": inputs, "layers": [*layers, {"type": "pool"}, {"type": "linear", "outputs": 2}],
@@ -235,7 +235,7 @@ class Tasks(ToolTest):
         network = DATA / "classifier.json"
         for message, *args in (
                 ("--bytes: expected --network", "text", REVIEWS, "--bytes"),
-                ("--network: has no effect without --bytes", "text", REVIEWS, "--network", network),
+                ("--network: without effect without --bytes", "text", REVIEWS, "--network", network),
                 ("--embedding", "text", REVIEWS, "--bytes", "--network", network, "-D", 3),
                 ("no such folder", "text", "nowhere", "--bytes", "--network", network),
                 ("found 8 reviews, expected N = 9", "text", REVIEWS, "--bytes", "--network", network, "-N", 9),
@@ -248,7 +248,7 @@ class Tasks(ToolTest):
         self.refused(1, "find no room", "basin-problem", "pathfinder", DATA / "pathfinder.json", "--curves", 20, "-o", "x.h5")
         self.done("basin-problem", "pathfinder", DATA / "pathfinder.json", "-N", 2, "--held-out", 2, "-o", "p.h5")
         for change, message in ((("held_out/tokens", np.zeros((2, 255), int)), "/held_out/tokens: found"),
-                                (("held_out/tokens", np.full((2, 256), 999)), "/held_out/tokens: found"),
+                                (("held_out/tokens", np.full((2, 256), 999)), "/held_out/tokens: token 999 at sample 0"),
                                 (("held_out/label", np.zeros(2, int)), "/held_out: found a member 'label'")):
             with h5py.File(self.path("p.h5")) as whole, h5py.File(self.path("w.h5"), "w") as file:
                 for name in whole:

@@ -4,7 +4,7 @@ import json
 
 import h5py
 import numpy as np
-from support import ToolTest
+from support import ToolTest, run
 
 D, H, D_HEAD, UNITS, LAYERS = 6, 2, 3, 8, 2
 
@@ -142,3 +142,25 @@ class Symmetries(ToolTest):
         self.done("basin-problem", "architecture", "a.json", "-o", "p.h5", "--overwrite", "-N", 40, "--seed", 4)
         out, (_, reduced) = self.counts("p.h5")
         self.assertNotIn("pseudo-symmetry", out)
+
+    def test_next_to_a_kink_no_sign_is_claimed(self):
+        """A unit of ReLU whose preactivation is rounding: last digits decide what the Hessian is, and so does a scale."""
+        rng = np.random.default_rng(0)
+        network = {"inputs": {"type": "vectors", "tokens": 1, "width": 2},
+                   "layers": [{"type": "linear", "name": "in", "outputs": 3}, {"type": "activation", "function": "relu"},
+                              {"type": "linear", "name": "out", "outputs": 2}], "loss": {"type": "squared"}}
+        X, Y = rng.standard_normal((12, 1, 2)), 10 * rng.standard_normal((12, 1, 2))
+        W, b, V, c = (rng.standard_normal(shape) for shape in ((2, 3), 3, (3, 2), 2))
+        b[0] = -(X[0, 0] @ W[:, 0])
+        undecided = 0
+        for k, scale in enumerate((1, 1.7, 0.37, 3)):
+            s = np.array([scale, 1, 1])
+            with h5py.File(self.path(f"{k}.h5"), "w") as file:
+                file["model/architecture"], file["data/X"], file["data/Y"] = json.dumps(network), X, Y
+                for name, value in (("in.W", W * s), ("in.b", b * s), ("out.W", V / s[:, None]), ("out.b", c)):
+                    file["parameters/" + name] = value
+            for options in (("--counts",), ("--full",)):
+                said = run("basin-hessian", f"{k}.h5", "-o", "r.h5", "--overwrite", *options, "--assert", "no-negative-curvature", cwd=self.folder)
+                self.assertEqual(said.returncode, 3, said.stdout)
+                undecided += "not decided: the last digits of the point change the matrix" in said.stdout
+        self.assertGreater(undecided, 0)

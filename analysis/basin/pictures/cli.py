@@ -60,7 +60,7 @@ def parse(arguments):
     parser = Parser(prog="basin-plot", allow_abbrev=False, epilog=EPILOG,
                     formatter_class=argparse.RawDescriptionHelpFormatter,
                     description="Draw the pictures of Basin result files; print the path of each picture.")
-    parser.add_argument("results", nargs="+", metavar="RESULT.h5", help="result file of any Basin tool")
+    parser.add_argument("results", nargs="+", metavar="RESULT.h5", help="result file of any Basin tool, or a problem file of pictures")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path,
                         help="directory for the pictures, made if missing (default: beside each result)")
     parser.add_argument("--format", type=formats, default=["png", "pdf"], metavar="LIST",

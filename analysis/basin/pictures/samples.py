@@ -24,7 +24,7 @@ def read(problem):
     """Grey values (N, rows, columns), and the label of each sample as text."""
     if "/data/images" in problem:
         greys = problem.numbers("/data/images", 4)[:, 0]
-    elif problem.has_attribute("/data", "picture"):
+    elif "/data" in problem and problem.has_attribute("/data", "picture"):
         size = problem.count("/data", "picture")
         name = "/data/tokens" if "/data/tokens" in problem else "/data/X"
         values = problem.numbers(name, None)

@@ -205,10 +205,7 @@ std::vector<std::string> trained_blocks(const OptionValues& command, const std::
 
 std::vector<std::string> listed_blocks(const std::string& list, const std::vector<ParameterBlock>& all,
                                        const CheckpointLayout* checkpoint) {
-  const std::vector<std::string> patterns = parse_blocks(list);
-  if (patterns.empty())
-    throw InputError("found no name; expected names or patterns of blocks, say " + all.front().name);
-  return matching_blocks(of_blocks(patterns, all, checkpoint), all);
+  return matching_blocks(of_blocks(parse_blocks(list), all, checkpoint), all);
 }
 
 std::vector<std::string> parse_blocks(const std::string& blocks) {
