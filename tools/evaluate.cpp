@@ -10,6 +10,7 @@
 #include "basin/model/labels.h"
 #include "basin/stationary/rounding.h"
 #include "common/command/given_weights.h"
+#include "common/command/held_out.h"
 #include "common/command/run.h"
 #include "common/command/setup.h"
 #include "common/command/tensors.h"
@@ -301,6 +302,13 @@ void body(Command& command) {
   if (at.kinks > 0) {
     command.say(kinks_text(at.kinks));
     file.write("/entry/evaluation/kinks", std::int64_t{at.kinks});
+  }
+  if (setup.held_out) {
+    HeldOut held_out(setup);
+    const HeldOut::Values there = held_out.at(setup.point.weights);
+    command.say("on the " + std::to_string(held_out.samples()) + " samples held out: " + text(there));
+    file.write("/entry/evaluation/held_out_loss", there.loss);
+    if (!std::isnan(there.accuracy)) file.write("/entry/evaluation/held_out_accuracy", there.accuracy / 100);
   }
   command.say(setup.text());
   if (!outputs)

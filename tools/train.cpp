@@ -1,6 +1,8 @@
 /// basin-train: descent of the loss, on record.
 #include <omp.h>
 
+#include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "basin/hdf5/problem_file.h"
@@ -10,6 +12,7 @@
 #include "basin/stationary/multi_start.h"
 #include "basin/stationary/separation.h"
 #include "common/command/given_weights.h"
+#include "common/command/held_out.h"
 #include "common/command/run.h"
 #include "common/command/run_output.h"
 #include "common/command/tensors.h"
@@ -85,6 +88,7 @@ class Trainer {
     if (command.get<bool>("certify") && !setup.single_attention())
       throw InputError("--certify: known of one attention layer under squared loss alone" +
                        known_of_last_layer(setup));
+    if (setup.held_out) held_out_.emplace(setup);
     run_ = start_run(objective_, setup.theory, setup.parameters().extract(setup.point.weights));
     require_representable(std::max(setup.point.target_size(), objective_.here().outputs_norm()),
                           setup.input + ": ");
@@ -125,8 +129,19 @@ class Trainer {
   }
 
  private:
+  /// Of where the run is.
+  Row row_at(const DescentRecord& record) {
+    Row row = row_of(record, setup_.parameters());
+    if (held_out_) {
+      const HeldOut::Values there = held_out_->at(objective_.point_at(run_.run.at.theta).weights);
+      row.add("held_out_loss", there.loss);
+      if (!std::isnan(there.accuracy)) row.add("held_out_accuracy", there.accuracy / 100);
+    }
+    return row;
+  }
+
   void keep(const DescentRecord& record) {
-    const Row row = row_of(record, setup_.parameters());
+    const Row row = row_at(record);
     training_.names = row.names();
     training_.rows.push_back(row.values());
   }
@@ -140,8 +155,7 @@ class Trainer {
     if (const auto& found = files.found()) {
       go_back_to(*found, checkpoint_of(command_.output()), objective_, run_);
       training_.rows = found->records;
-      training_.names =
-          row_of(measure_record(objective_, options_.records, run_), setup_.parameters()).names();
+      training_.names = row_at(measure_record(objective_, options_.records, run_)).names();
       command_.message("going on from step " + std::to_string(run_.run.step));
     } else {
       keep(add_record(objective_, options_.records, run_));
@@ -195,6 +209,24 @@ class Trainer {
          attention_lines(setup_.theory->layer_saturation(objective_.point_at(run_.run.at.theta))))
       command_.say(line);
     if (objective_.facts().centred) say_if_any(contradictions_text(setup_));
+    if (held_out_) say_held_out();
+  }
+  /// How the data that are held out did, along the records.
+  void say_held_out() {
+    const auto column = [&](const std::string& name) {
+      return static_cast<std::size_t>(std::find(training_.names.begin(), training_.names.end(), name) -
+                                      training_.names.begin());
+    };
+    const std::size_t loss = column("held_out_loss"), accuracy = column("held_out_accuracy");
+    const auto values = [&](const std::vector<double>& row) {
+      return HeldOut::Values{row[loss], accuracy < row.size() ? 100 * row[accuracy] : kNaN};
+    };
+    const auto best = std::min_element(training_.rows.begin(), training_.rows.end(),
+                                       [&](const auto& a, const auto& b) { return a[loss] < b[loss]; });
+    command_.say("on the " + std::to_string(held_out_->samples()) +
+                 " samples held out: " + text(values(training_.rows.back())) + "; at the start " +
+                 text(values(training_.rows.front())) + "; of the records the lowest loss " +
+                 number((*best)[loss], 6) + " at step " + number((*best)[column("step")]));
   }
   void say_if_any(const std::string& line) {
     if (!line.empty()) command_.say(line);
@@ -232,6 +264,7 @@ class Trainer {
   std::optional<RunOutput> final_;  ///< the problem with the last weights
   Specification specification_;
   ModelObjective objective_;
+  std::optional<HeldOut> held_out_;
   DescentPlan plan_;
   TrainingOptions options_;
   Training training_;

@@ -227,14 +227,17 @@ class Counts(_Answer):
     removed: int           #: dimension of the space that `deflate` sets aside
     products: int
     noise: Noise = None
+    compared: bool = False  #: with a reference, whose distance, as estimated, counts as rounding
 
     def lines(self):
         def least(exact):
             return "" if exact else "at least "
         lines = [f"{least(self.negative_exact)}{self.negative} negative, {least(self.zero_exact)}{self.zero} zero, "
                  f"{self.positive} positive of {self.size - self.removed} eigenvalues ({self.status})"]
-        if self.status == "estimated":
-            lines.append(f"counts are {_AS_COMPUTED}relative_error=")
+        if self.status == "estimated" and self.compared:
+            lines.append("counts are of the true operator, as far as its distance is estimated well; relative_error= bounds it")
+        elif self.status == "estimated":
+            lines.append(f"counts are {_AS_COMPUTED}reference= or relative_error=")
         lines.append(f"zero: within {number(self.tolerance)}, {self.tolerance_reason}")
         lines.append(f"{self.products} products; {self.method}; {self.completeness}")
         return lines + ([str(self.noise)] if self.noise else [])
@@ -353,7 +356,7 @@ def eigenpairs(operator, size=None, largest=0, smallest=0, *, tolerance=1e-10, m
 
 @_documented
 def counts(operator, size=None, *, tolerance=0, pairs=6, max_restarts=300, dense_limit=2000, deflate=None,
-           relative_error=None, layout=None, out=False, dtype="float64", max_block=None, seed=0, memory=None,
+           reference=None, relative_error=None, layout=None, out=False, dtype="float64", max_block=None, seed=0, memory=None,
            symmetry_tolerance=None, progress=None):
     """How many eigenvalues are negative, zero and positive: `Counts`.
 
@@ -361,15 +364,16 @@ def counts(operator, size=None, *, tolerance=0, pairs=6, max_restarts=300, dense
     many are negative if there are fewer of them.
 
     tolerance: what counts as zero; 0 stands for what rounding allows, and a smaller one is raised to that.
-    deflate, relative_error: as for `eigenpairs`. Without `relative_error` counts may be those of the rounding of, say,
-    float32 kernels: they are called estimated.
+    deflate, reference, relative_error: as for `eigenpairs`. With `relative_error` counts are bounded: signs within that are
+    not told apart from zero. Else they are estimated: with `reference` they allow for the distance to it, as the power
+    method estimates that; without either they may be those of the rounding of, say, float32 kernels.
     """
-    asked = _question(operator, size, _conventions(layout, out, dtype, max_block), deflate, None, relative_error,
+    asked = _question(operator, size, _conventions(layout, out, dtype, max_block), deflate, reference, relative_error,
                       symmetry_tolerance, seed, memory, progress)
     answer, noise = _parts(native.module().counts(asked, tolerance=tolerance, pairs=pairs, max_restarts=max_restarts,
                                                   dense_limit=dense_limit))
     known = noise is None or relative_error is not None
-    return Counts(**answer, noise=noise, status="bounded" if known else "estimated")
+    return Counts(**answer, noise=noise, status="bounded" if known else "estimated", compared=reference is not None)
 
 
 @_documented

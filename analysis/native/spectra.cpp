@@ -232,6 +232,13 @@ py::dict eigenpairs(const Question& asked, Index smallest, Index largest, double
   return result;
 }
 
+/// A bound on the norm of the difference to the true operator; without one its estimate, from the reference.
+double distance_or_estimate(const Question& asked, const Subject& subject) {
+  if (subject.true_distance() > 0 || !asked.reference) return subject.true_distance();
+  constexpr double kAllowance = 1.5;  // the power method comes from below
+  return kAllowance * norm_estimate(DifferenceOperator(subject.get(), asked.reference->get()), asked.seed);
+}
+
 py::dict counts(const Question& asked, double tolerance, Index pairs, Index max_restarts, Index dense_limit) {
   EigenvalueCounts c;
   std::optional<Subject> subject;
@@ -249,9 +256,10 @@ py::dict counts(const Question& asked, double tolerance, Index pairs, Index max_
     request.eigen.max_restarts = max_restarts;
     request.eigen.seed = asked.seed;
     const SpectrumPlan plan = subject->plan(request);
+    const double distance = distance_or_estimate(asked, *subject);
     if (plan.dense_counts) {
       AssembledMatrix matrix = assembled_matrix(subject->get(), subject->perturbed(), asked.seed, progress);
-      matrix.rounding += subject->true_distance();
+      matrix.rounding += distance;
       c = dense_counts(std::move(matrix), subject->remove(), subject->removed(), tolerance);
     } else {
       EigenOptions options = plan.eigen;
@@ -259,8 +267,8 @@ py::dict counts(const Question& asked, double tolerance, Index pairs, Index max_
       EigenResult smallest = restricted_eigenpairs(subject->get(), subject->remove(), subject->removed(),
                                                    request.smallest, 0, options, progress)
                                  .smallest;
-      for (Eigenvalue& e : smallest.eigenvalues) e.error_bound += subject->true_distance();
-      smallest.resolution += subject->true_distance();
+      for (Eigenvalue& e : smallest.eigenvalues) e.error_bound += distance;
+      smallest.resolution += distance;
       const double reach =
           subject->removed() > 0 ? space_reach(subject->get(), subject->remove(), asked.seed) : 0;
       c = krylov_counts(smallest, subject->get().rows(), subject->removed(), tolerance, reach);
@@ -350,8 +358,8 @@ py::dict trace(const Question& asked, Index probes, Index dense_limit) {
     if (dense)
       t = traces_of(assembled_matrix(subject->get(), subject->perturbed(), asked.seed, progress));
     else
-      t = estimated_traces(subject->get(), row_rounding(subject->get(), subject->perturbed(), asked.seed), probes,
-                           asked.seed, progress);
+      t = estimated_traces(subject->get(), row_rounding(subject->get(), subject->perturbed(), asked.seed),
+                           probes, asked.seed, progress);
   }
   py::dict result;
   tell(result, *subject);

@@ -54,6 +54,13 @@ const char* core_of_this_processor() {
 /// The library of the build, or what this machine has.
 constexpr const char* kLibraries[] = {BASIN_LAPACK_LIBRARY, "libopenblas.so.0", "liblapack.so.3"};
 
+// Others of the same names may be there. (The sanitizers do not go with it.)
+#ifdef BASIN_SANITIZE
+constexpr int kOwnSymbolsFirst = 0;
+#else
+constexpr int kOwnSymbolsFirst = RTLD_DEEPBIND;
+#endif
+
 /// The same library once more, with threads and settings of its own; null where that cannot be had.
 void* own_copy(void* handle) {
   link_map* map = nullptr;
@@ -65,9 +72,9 @@ void* own_copy(void* handle) {
     do {
       sent = sendfile(to, from, nullptr, std::size_t{1} << 30U);
     } while (sent > 0);
-    // Its own symbols first: others of the same names may be there.
     if (sent == 0)
-      copy = dlopen(("/proc/self/fd/" + std::to_string(to)).c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+      copy =
+          dlopen(("/proc/self/fd/" + std::to_string(to)).c_str(), RTLD_NOW | RTLD_LOCAL | kOwnSymbolsFirst);
   }
   for (const int file : {from, to})
     if (file >= 0) close(file);

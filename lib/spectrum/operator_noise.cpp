@@ -29,7 +29,7 @@ ReevaluatedOperator::ReevaluatedOperator(const SelfAdjointOperator& A, std::uint
   noise_.scale = root_mean_square(column_norms(AY_));
   const Vectors<double> YtAY = gram(Y_, AY_);
   noise_.asymmetry =
-      (YtAY - YtAY.transpose()).norm() / 2 / std::sqrt(static_cast<double>(kProbes * (kProbes - 1)));
+      (YtAY - YtAY.transpose()).stableNorm() / 2 / std::sqrt(static_cast<double>(kProbes * (kProbes - 1)));
   const Evaluations other = evaluate(Y_);
   noise_.spread = root_mean_square(column_norms(other.again - AY_));
   noise_.rounding = root_mean_square(column_norms(other.scaled - AY_));

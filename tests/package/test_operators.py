@@ -91,6 +91,12 @@ class KnownSpectra(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, r"deflate: found an array of shape \(299,\), expected \(k, 300\)"):
             basin.eigenpairs(rows(A), 300, largest=1, deflate=np.ones(299))
 
+    def test_scales(self):
+        rng = np.random.default_rng(10)
+        for exponent in (-200, -150, 150, 200):
+            for options in ({}, LANCZOS):
+                self.check(10.0 ** exponent * matrix_of(np.repeat(rng.standard_normal(25), 2), rng), 3, **options)
+
     def test_small_and_zero(self):
         self.assertEqual(basin.eigenpairs(lambda V: 3 * V, 1, largest=1).largest.values[0], 3)
         zero = basin.eigenpairs(lambda V: 0 * V, 1200, smallest=2).smallest
@@ -143,6 +149,10 @@ class Claims(unittest.TestCase):
             self.assertTrue((found.largest.true_signs == 1).all())
         counted = basin.counts(rows(self.A + self.E), 300, relative_error=1.1e-5)
         self.assertEqual((counted.negative, counted.status), (0, "bounded"))
+        for options in ({}, LANCZOS):
+            compared = basin.counts(rows(self.A + self.E), 300, reference=rows(self.A), **options)
+            self.assertEqual((compared.negative, compared.status), (0, "estimated"))
+            self.assertIn("as far as its distance is estimated", repr(compared))
 
     def test_float32(self):
         A32 = self.A.astype(np.float32)

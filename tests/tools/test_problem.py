@@ -231,6 +231,35 @@ class Tasks(ToolTest):
         with h5py.File(self.path("p.h5")) as more, h5py.File(self.path("q.h5")) as fewer:
             np.testing.assert_array_equal(more["data/images"][:4], fewer["data/images"][()])
 
+    def test_what_is_held_out_is_reported(self):
+        """basin-evaluate and basin-train against basin-evaluate of the held-out data alone."""
+        self.done("basin-problem", "text", REVIEWS, "--bytes", "--network", DATA / "classifier.json", "--set", "tokens=24", "--set", "width=8",
+                  "-N", 4, "--held-out", REVIEWS, "-o", "b.h5", "--init", "pytorch")
+
+        def alone(name):
+            """Loss and accuracy on the held-out data of a problem, in the place of its own."""
+            with h5py.File(self.path(name)) as whole, h5py.File(self.path("alone.h5"), "w") as file:
+                for part in ("model", "parameters"):
+                    whole.copy(part, file)
+                whole.copy("held_out", file, "data")
+            self.done("basin-evaluate", "alone.h5", "-o", "a.h5", "--overwrite")
+            with h5py.File(self.path("a.h5")) as file:
+                return file["entry/evaluation/loss"][()], file["entry/evaluation/accuracy"][()]
+
+        said = self.done("basin-evaluate", "b.h5", "-o", "e.h5")
+        loss, accuracy = alone("b.h5")
+        self.assertIn("on the 8 samples held out: loss ", said)
+        with h5py.File(self.path("e.h5")) as file:
+            self.assertEqual((file["entry/evaluation/held_out_loss"][()], file["entry/evaluation/held_out_accuracy"][()]), (loss, accuracy))
+        said = self.done("basin-train", "b.h5", "-o", "r.h5", "--method", "adam", "--step", 0.01, "--steps", 7, "--record-every", 2, "--final", "end.h5")
+        self.assertIn("on the 8 samples held out: loss ", said)
+        with h5py.File(self.path("r.h5")) as file:
+            run = {name: file["entry/run"][name][()] for name in ("step", "loss", "held_out_loss", "held_out_accuracy")}
+        self.assertEqual(run["step"].tolist(), [0, 2, 4, 6, 7])
+        self.assertEqual((run["held_out_loss"][0], run["held_out_accuracy"][0]), (loss, accuracy))
+        self.assertEqual((run["held_out_loss"][-1], run["held_out_accuracy"][-1]), alone("end.h5"))
+        self.assertNotEqual(run["loss"][-1], run["held_out_loss"][-1])
+
     def test_refused(self):
         network = DATA / "classifier.json"
         for message, *args in (

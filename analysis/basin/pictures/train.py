@@ -59,6 +59,8 @@ def read(result):
         names += SATURATION
     if "/entry/run/lambda_min" in result:
         names += NTK
+    if "/entry/run/held_out_loss" in result:
+        names += ("held_out_loss",)
     for name in names:
         run[name] = result.numbers(f"/entry/run/{name}", 1, finite=False)
     same_shape(run["step"].shape, **{f"/entry/run/{name}": run[name] for name in names})
@@ -96,8 +98,11 @@ def scaled(axes, values, scale):
 
 
 def draw_loss(axes, run, scale):
-    run, unit = in_one_unit(run, "loss")
-    curve(axes, run, "loss", color=BLACK)
+    run, unit = in_one_unit(run, "loss", "held_out_loss")
+    held_out = "held_out_loss" in run
+    curve(axes, run, "loss", color=BLACK, **({"label": "trained on"} if held_out else {}))
+    if held_out:
+        curve(axes, run, "held_out_loss", color=ORANGE, linestyle="--", label="held out")
     scaled(axes, run["loss"], scale)
     axes.set_ylabel("loss $f$" + unit)
 
