@@ -373,6 +373,8 @@ def counts(operator, size=None, *, tolerance=0, pairs=6, max_restarts=300, dense
     answer, noise = _parts(native.module().counts(asked, tolerance=tolerance, pairs=pairs, max_restarts=max_restarts,
                                                   dense_limit=dense_limit))
     known = noise is None or relative_error is not None
+    if noise is not None and tolerance == 0:
+        answer["tolerance_reason"] = "what rounding and the measured noise of its products allow"
     return Counts(**answer, noise=noise, status="bounded" if known else "estimated", compared=reference is not None)
 
 
