@@ -17,6 +17,7 @@
 #include "common/command/run_output.h"
 #include "common/command/tensors.h"
 #include "common/descent/checkpoint.h"
+#include "common/descent/epochs.h"
 #include "common/descent/file.h"
 #include "common/descent/global_minimum.h"
 #include "common/descent/options.h"
@@ -32,7 +33,7 @@ namespace {
 
 const Introduction kIntroduction = {
     "basin-train", "deterministic descent of the loss in the trained blocks, every step of it accounted for",
-    "PROBLEM.h5 -o RUN.h5 [--method METHOD] [--step ETA] [options]",
+    "PROBLEM.h5 -o RUN.h5 [--method METHOD] [--step ETA | --batch B --epochs E] [options]",
     R"(Full-batch descent from the weights of the problem:
   gd            theta - eta grad f, eta so small in every step that the run ends where the gradient flow does (--step
                 flow); with --step certificate the step that is proven to reach zero loss, with --step guaranteed
@@ -48,21 +49,16 @@ smallest eigenvalue of the NTK, enclosed; with --certify the ball certificate: f
 to zero loss is proven. Every --checkpoint-every steps it gets the weights (/trajectory/theta). A run that
 was stopped or killed goes on with --resume, from its last checkpoint, and ends with the same bits. --final
 writes the last weights as a problem file that every other tool takes.
+
+With --batch B training is by mini-batches instead, for --epochs E: --method sgd, adam or adamw with the parameters and
+defaults of PyTorch (--lr, --momentum, --nesterov, --betas, --weight-decay, ...), a --schedule, clipping; records are of
+the end of each epoch, loss and accuracy on the data and on what the problem holds out.
 )",
     R"(  basin-problem teacher -o problem.h5
   basin-train problem.h5 -o run.h5 --method lbfgs --final end.h5
   basin-hessian end.h5 -o hessian.h5 --smallest 3
+  basin-train bytes.h5 -o run.h5 --batch 32 --epochs 20 --method adam --lr 0.001 --final end.h5
 )"};
-
-/// Everything that makes a run what it is: those options, the problem's content and the version.
-Specification specification_of(const Command& command, const Setup& setup) {
-  const hdf5::Provenance p = command.provenance(setup.input, setup.input_sha256);
-  Specification specification = {
-      {"version", p.version}, {"problem", p.input_sha256}, {"weights", setup.weights_origin}};
-  const Specification options = command.identity();
-  specification.insert(specification.end(), options.begin(), options.end());
-  return specification;
-}
 
 /// Work in pieces of microseconds takes longer shared than alone; the results do not depend on it.
 void use_one_thread_for_small_work(const Setup& setup, bool with_kernels) {
@@ -101,7 +97,7 @@ class Trainer {
   }
 
   void go() {
-    specification_ = specification_of(command_, setup_);
+    specification_ = training_specification(command_, setup_);
     output_.check(specification_);
     if (final_) final_->check(specification_);
     CheckpointFiles files(output_.path(), specification_, setup_.point.weights.size(),
@@ -233,7 +229,9 @@ class Trainer {
   }
 
   void write(const std::map<Index, std::vector<double>>& trajectory) {
-    if (final_) write_final();  // before the run, so that a run that is there has it
+    if (final_)  // before the run, so that a run that is there has it
+      write_final_weights(command_, setup_, specification_, *final_,
+                          objective_.point_at(run_.run.at.theta).weights);
     hdf5::Writer file(output_.path(), output_.may_replace());
     write_training(file, training_);
     if (options_.records.ntk && rows_of_loss(*setup_.point.model) == KernelRows::centred)
@@ -241,20 +239,6 @@ class Trainer {
     write_trajectory(file, setup_, trajectory);
     write_frame(file, command_, setup_, kIntroduction.name, "Descent: " + plan_.method, "run");
     write_specification(file, "/entry/provenance", specification_);
-    file.commit();
-  }
-
-  /// The problem with the last weights.
-  void write_final() {
-    const Vector<double> weights = objective_.point_at(run_.run.at.theta).weights;
-    if (is_safetensors(final_->path())) {
-      command_.say(write_weights_at(final_->path(), final_->may_replace(), setup_, weights,
-                                    specification_text(specification_)));
-      return;
-    }
-    hdf5::Writer file(final_->path(), final_->may_replace());
-    write_problem_at(file, command_.provenance(setup_.input, setup_.input_sha256), setup_, weights);
-    write_specification(file, "/provenance", specification_);
     file.commit();
   }
 
@@ -273,6 +257,7 @@ class Trainer {
 
 void body(Command& command) {
   add_descent_options(command);
+  add_batch_options(command);
   add_training_options(command);
   add_model_options(command);
   add_at_option(command);
@@ -287,6 +272,8 @@ void body(Command& command) {
                      " came from no checkpoint; expected a name that ends in .h5");
   use_one_thread_for_small_work(setup, command.get<bool>("ntk") || command.get<bool>("certify") ||
                                            command.get<std::string>("step") == "guaranteed");
+  if (command.given("batch")) return train_by_batches(command, setup, std::move(output), std::move(final));
+  refuse_batch_options(command);
   Trainer(command, setup, std::move(output), std::move(final)).go();
 }
 

@@ -14,6 +14,7 @@ namespace basin {
 namespace {
 
 constexpr int kTriesOfPicture = 400, kTriesOfPath = 60, kTriesOfStep = 12;
+constexpr double kFarAlong = 1.5;  // in units of the clearance
 
 struct Place {
   double x = 0, y = 0;
@@ -75,8 +76,11 @@ class Drawing {
     for (const Path& other : others)
       for (const Dash& there : other)
         if (distance(dash, there) < o_.clearance) return false;
-    for (std::size_t i = 0; i + 1 < own.size(); ++i)
-      if (distance(dash, own[i]) < o_.clearance) return false;
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      // Neighbours along the path are near, and not in the way.
+      const double between = static_cast<double>(own.size() - 1 - i) * (o_.dash + o_.gap) + o_.gap;
+      if (between > kFarAlong * o_.clearance && distance(dash, own[i]) < o_.clearance) return false;
+    }
     return true;
   }
 

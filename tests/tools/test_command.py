@@ -213,7 +213,7 @@ class CommonOptions(ToolTest):
     def test_wrong_options(self):
         for tool, args in TOOLS.items():
             for extra, message in ((["--trane", "W_Q"], "unrecognised option '--trane'"), (["--train", "W_Q,W_X"], "unknown parameter block 'W_X'"),
-                                   (["--train", ""], "no trainable block"), (["--train", "W_Q,W_Q"], "'W_Q' is named twice"),
+                                   (["--train", ""], "found no name"), (["--train", "W_Q,W_Q"], "'W_Q' is named twice"),
                                    (["--kernel", "relu"], "unknown kernel 'relu'; expected softmax or gaussian"),
                                    (["--bandwidth", 1], "--bandwidth: the softmax kernel has none"),
                                    (["--kernel", "gaussian", "--bandwidth", 0], "--bandwidth 0: expected a positive number"),

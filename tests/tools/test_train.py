@@ -8,7 +8,10 @@ import time
 
 import h5py
 import numpy as np
-from support import BIN, BLOCKS, ToolTest, gradient, jacobian, outputs, theta_of, weights_at, many_runs, run
+from support import BIN, BLOCKS, REVIEWS, ToolTest, gradient, jacobian, outputs, theta_of, weights_at, many_runs, run
+
+
+DATA = REVIEWS.parent
 
 
 def loss(problem, theta):
@@ -347,3 +350,93 @@ class Train(ToolTest):
             file["parameters/W_V"][...] = 1e200
         self.refused(1, "the loss at the start is not finite", "basin-train", path, "-o", "r.h5")
         self.no_leftovers("problem.h5")
+
+
+class MiniBatches(ToolTest):
+    """basin-train --batch from outside; its steps are held against torch.optim in tests/package."""
+
+    def setUp(self):
+        super().setUp()
+        self.done("basin-problem", "pathfinder", DATA / "pathfinder.json", "--set", "width=8", "-N", 10, "--held-out", 6, "-o", "p.h5",
+                  "--init", "pytorch")
+        self.args = ("p.h5", "--batch", 4, "--epochs", 6, "--method", "adam", "--lr", 0.01, "--keep-every", 2)
+
+    def read(self, name, dataset):
+        with h5py.File(self.path(name)) as file:
+            return file[dataset][()]
+
+    def test_records(self):
+        said = self.done("basin-train", *self.args, "-o", "r.h5", "--final", "end.h5")
+        self.assertIn("after 6 epochs, 18 steps of adam: on the 10 samples trained on loss ", said.splitlines()[0])
+        self.assertEqual(self.read("r.h5", "entry/run/epoch").tolist(), list(range(7)))
+        self.assertEqual(self.read("r.h5", "entry/run/step").tolist(), [3 * k for k in range(7)])
+        self.assertEqual(self.read("r.h5", "trajectory/step").tolist(), [0, 6, 12, 18])
+        for name, row in (("p.h5", 0), ("end.h5", -1)):
+            self.done("basin-evaluate", name, "-o", "e.h5", "--overwrite")
+            for ours, theirs in (("loss", "loss"), ("accuracy", "accuracy"), ("held_out_loss", "held_out_loss"), ("held_out_accuracy", "held_out_accuracy")):
+                self.assertEqual(self.read("r.h5", f"entry/run/{ours}")[row], self.read("e.h5", f"entry/evaluation/{theirs}"), (name, ours))
+
+    def test_one_batch_is_gradient_descent(self):
+        """All samples in one batch: theta - lr grad f."""
+        self.done("basin-evaluate", "p.h5", "-o", "e.h5")
+        self.done("basin-train", "p.h5", "-o", "r.h5", "--batch", 10, "--epochs", 1, "--lr", 0.5, "--final", "end.h5", "--order", "given")
+        with h5py.File(self.path("p.h5")) as before, h5py.File(self.path("end.h5")) as after, h5py.File(self.path("e.h5")) as e:
+            for name, block in before["parameters"].items():
+                gradient = e["entry/evaluation/gradient_blocks"][name][()]
+                np.testing.assert_allclose(after["parameters"][name][()], block[()] - 0.5 * gradient, rtol=1e-12, atol=1e-14)
+
+    def test_seeds_threads_and_kills(self):
+        def losses(name, *options):
+            self.done("basin-train", *self.args, "-o", name, *options)
+            return self.read(name, "entry/run/loss").tolist()
+
+        whole = losses("a.h5", "--threads", 1)
+        self.assertEqual(losses("b.h5", "--threads", 2), whole)
+        self.assertNotEqual(losses("c.h5", "--seed", 5), whole)
+        self.assertNotEqual(losses("d.h5", "--order", "given"), whole)
+        many = ("p.h5", "--batch", 2, "--epochs", 60, "--method", "sgd", "--momentum", 0.9, "--keep-every", 1, "--final", "end.h5")
+        self.done("basin-train", *many, "-o", "whole.h5")
+        with h5py.File(self.path("end.h5")) as file:
+            end = {name: block[()] for name, block in file["parameters"].items()}
+        os.remove(self.path("end.h5"))
+        self.kill_midway("basin-train", *many)
+        self.done("basin-train", *many, "-o", "killed.h5", "--resume")
+        for dataset in ("entry/run/loss", "entry/run/held_out_loss", "entry/run/batch_loss", "trajectory/theta"):
+            np.testing.assert_array_equal(self.read("killed.h5", dataset), self.read("whole.h5", dataset))
+        with h5py.File(self.path("end.h5")) as file:
+            for name, block in end.items():
+                np.testing.assert_array_equal(file["parameters"][name][()], block)
+
+    def test_a_second_stage(self):
+        self.done("basin-train", *self.args, "-o", "a.h5", "--final", "first.h5")
+        said = self.done("basin-train", "first.h5", "-o", "b.h5", "--batch", 5, "--epochs", 2, "--kernel", "gaussian", "--train", "blocks.*.attention.*",
+                         "--final", "second.h5")
+        self.assertIn("attention: gaussian", said)
+        with h5py.File(self.path("first.h5")) as a, h5py.File(self.path("second.h5")) as b:
+            for name, block in a["parameters"].items():
+                same = (block[()] == b["parameters"][name][()]).all()
+                self.assertEqual(same, ".attention." not in name, name)
+
+    def test_nothing_is_lost_where_numbers_overflow(self):
+        process = run("basin-train", "p.h5", "-o", "r.h5", "--batch", 4, "--epochs", 9, "--lr", 1e200, "--final", "end.h5", cwd=self.folder)
+        self.assertEqual(process.returncode, 1, process.stderr)
+        self.assertRegex(process.stderr, r"epoch 1, batch \d of 3 \(step \d\): .*the run up to epoch 0 is in r.h5")
+        self.assertEqual(self.read("r.h5", "entry/status").decode(), "not finite")
+        self.assertEqual(len(self.read("r.h5", "entry/run/loss")), 1)
+        with h5py.File(self.path("p.h5")) as before, h5py.File(self.path("end.h5")) as after:
+            np.testing.assert_array_equal(before["parameters/head.W"][()], after["parameters/head.W"][()])
+
+    def test_refused(self):
+        for message, *options in (
+                ("--batch 11: expected 1 to 10, the samples of p.h5", "--batch", 11), ("--batch 0", "--batch", 0),
+                ("--epochs -1", "--batch", 2, "--epochs", -1), ("--method lbfgs: expected sgd, adam or adamw with --batch", "--batch", 2, "--method", "lbfgs"),
+                ("--step: without effect with --batch", "--batch", 2, "--step", 1), ("--ntk", "--batch", 2, "--ntk"),
+                ("--epochs: without effect without --batch", "--epochs", 2), ("--nesterov: without effect without --batch", "--nesterov"),
+                ("--nesterov: expected a --momentum", "--batch", 2, "--nesterov"), ("--betas", "--batch", 2, "--betas", "0.9,0.9"),
+                ("--betas 0.9: expected two numbers", "--batch", 2, "--method", "adam", "--betas", "0.9"),
+                ("--momentum", "--batch", 2, "--method", "adam", "--momentum", 0.5), ("--lr nan", "--batch", 2, "--lr", "nan"),
+                ("--order random: expected one of shuffled, given", "--batch", 2, "--order", "random"),
+                ("--schedule linear", "--batch", 2, "--schedule", "linear"), ("--warm-up 99: expected 0 to 50", "--batch", 2, "--warm-up", 99),
+                ("--keep-every 0", "--batch", 2, "--keep-every", 0), ("--clip-norm -1", "--batch", 2, "--clip-norm", -1)):
+            with self.subTest(message):
+                self.refused(2, message, "basin-train", "p.h5", "-o", "x.h5", *options)

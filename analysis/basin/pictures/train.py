@@ -1,7 +1,7 @@
 """basin-train: what happened along a descent, in one sheet."""
 import numpy as np
 
-from . import attention
+from . import attention, epochs
 from .model import BLOCKS, footer, is_attention, on_rows
 from ..files import ResultError, same_shape
 from .scales import use_log
@@ -19,6 +19,8 @@ SMALLEST = 1e-16  # rates nearer to 1 than this are 1
 
 def pictures(result, scale):
     """(name, figure) of the picture of a run."""
+    if "/entry/run/epoch" in result:
+        return epochs.pictures(result, scale)
     run = read(result)
     status = result.text("/entry/status")
     title = (f"{result.text('/entry/title')}; {status} after {run['step'][-1]:.0f} steps, "

@@ -36,9 +36,11 @@ Index pieces(const Matrix<double>& grey, double least) {
 
 TEST_CASE("pathfinder: without gaps, each curve is one piece") {
   PathfinderOptions options;
-  options.size = 48;
+  options.size = 64;
+  options.dot = 2.5;
+  options.dashes = 4;
   options.gap = 0;
-  options.clearance = 6;  // so that dots do not touch other curves
+  options.clearance = 7;  // so that dots do not touch other curves
   for (int i = 0; i < 40; ++i) {
     const PathfinderPicture picture = pathfinder_picture(options, i % 2 == 1, 1, std::to_string(i));
     CHECK(picture.connected == (i % 2 == 1));
@@ -46,9 +48,9 @@ TEST_CASE("pathfinder: without gaps, each curve is one piece") {
     CHECK(picture.grey.maxCoeff() == 1);
     CHECK(pieces(picture.grey, 0.2) == options.paths);
     // The dots alone survive erosion to full blocks of 2 x 2: two of them, on one piece or on two.
-    Matrix<double> blocks = Matrix<double>::Zero(48, 48);
-    for (Index y = 0; y + 1 < 48; ++y)
-      for (Index x = 0; x + 1 < 48; ++x)
+    Matrix<double> blocks = Matrix<double>::Zero(64, 64);
+    for (Index y = 0; y + 1 < 64; ++y)
+      for (Index x = 0; x + 1 < 64; ++x)
         blocks(y, x) = picture.grey.block(y, x, 2, 2).minCoeff() == 1 ? 1 : 0;
     CHECK(pieces(blocks, 1) == 2);
   }
@@ -56,9 +58,11 @@ TEST_CASE("pathfinder: without gaps, each curve is one piece") {
 
 TEST_CASE("pathfinder: whether the dots are connected is what the label says") {
   PathfinderOptions options;
-  options.size = 48;
+  options.size = 64;
+  options.dot = 2.5;
+  options.dashes = 4;
   options.gap = 0;
-  options.clearance = 6;
+  options.clearance = 7;  // so that dots do not touch other curves
   options.paths = 2;
   for (int i = 0; i < 40; ++i) {
     const bool connected = i % 2 == 1;
@@ -66,8 +70,8 @@ TEST_CASE("pathfinder: whether the dots are connected is what the label says") {
     // What is left of the pieces when those with a dot are counted: a dot has more than 8 full pixels.
     Matrix<double> without = picture.grey;
     Index with_dot = 0;
-    for (Index y = 0; y < 48; ++y)
-      for (Index x = 0; x < 48; ++x) {
+    for (Index y = 0; y < 64; ++y)
+      for (Index x = 0; x < 64; ++x) {
         if (without(y, x) < 0.2) continue;
         std::queue<std::pair<Index, Index>> open;
         open.emplace(y, x);
@@ -75,10 +79,10 @@ TEST_CASE("pathfinder: whether the dots are connected is what the label says") {
         without(y, x) = 0;
         for (; !open.empty(); open.pop()) {
           const auto [r, c] = open.front();
-          if (r + 1 < 48 && c + 1 < 48 && picture.grey.block(r, c, 2, 2).minCoeff() == 1) ++full_blocks;
+          if (r + 1 < 64 && c + 1 < 64 && picture.grey.block(r, c, 2, 2).minCoeff() == 1) ++full_blocks;
           for (Index a = -1; a <= 1; ++a)
             for (Index b = -1; b <= 1; ++b)
-              if (r + a >= 0 && c + b >= 0 && r + a < 48 && c + b < 48 && without(r + a, c + b) >= 0.2) {
+              if (r + a >= 0 && c + b >= 0 && r + a < 64 && c + b < 64 && without(r + a, c + b) >= 0.2) {
                 without(r + a, c + b) = 0;
                 open.emplace(r + a, c + b);
               }

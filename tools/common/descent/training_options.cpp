@@ -60,4 +60,13 @@ TrainingOptions read_training_options(Command& command, const DescentPlan& plan,
   return options;
 }
 
+Specification training_specification(const Command& command, const Setup& setup) {
+  const hdf5::Provenance p = command.provenance(setup.input, setup.input_sha256);
+  Specification specification = {
+      {"version", p.version}, {"problem", p.input_sha256}, {"weights", setup.weights_origin}};
+  const Specification options = command.identity();
+  specification.insert(specification.end(), options.begin(), options.end());
+  return specification;
+}
+
 }  // namespace basin::tools

@@ -18,4 +18,8 @@ struct TrainingOptions {
 /// InputError for an option that is out of range, and where --memory does not hold records or trajectory.
 TrainingOptions read_training_options(Command& command, const DescentPlan& plan, Index weights);
 
+/// Everything that makes a run what it is: options as they are resolved, the problem's content and the
+/// version.
+Specification training_specification(const Command& command, const Setup& setup);
+
 }  // namespace basin::tools
