@@ -61,9 +61,9 @@ class AgainstTorch(unittest.TestCase):
         optim = torch.optim
         for options, make in (
                 ({"method": "sgd", "lr": 0.05}, lambda p: optim.SGD(p, 0.05)),
-                ({"method": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}, lambda p: optim.SGD(p, 0.05, 0.9, weight_decay=0.01)),
-                ({"method": "sgd", "lr": 0.05, "momentum": 0.8, "dampening": 0.3}, lambda p: optim.SGD(p, 0.05, 0.8, 0.3)),
-                ({"method": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True}, lambda p: optim.SGD(p, 0.05, 0.9, nesterov=True)),
+                ({"method": "sgd", "lr": 0.005, "momentum": 0.9, "weight_decay": 0.01}, lambda p: optim.SGD(p, 0.005, 0.9, weight_decay=0.01)),
+                ({"method": "sgd", "lr": 0.005, "momentum": 0.8, "dampening": 0.3}, lambda p: optim.SGD(p, 0.005, 0.8, 0.3)),
+                ({"method": "sgd", "lr": 0.005, "momentum": 0.9, "nesterov": True}, lambda p: optim.SGD(p, 0.005, 0.9, nesterov=True)),
                 ({"method": "adam", "lr": 0.01}, lambda p: optim.Adam(p, 0.01)),
                 ({"method": "adam", "betas": "0.8,0.95", "eps": 1e-6, "weight_decay": 0.1}, lambda p: optim.Adam(p, 0.001, (0.8, 0.95), 1e-6, 0.1)),
                 ({"method": "adamw", "lr": 0.01}, lambda p: optim.AdamW(p, 0.01)),
