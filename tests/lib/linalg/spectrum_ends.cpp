@@ -24,11 +24,16 @@ TEST_CASE("both ends of known spectra, from any start") {
   const SpectrumEnds misled = spectrum_ends(A, Q.middleCols(size / 2, 1));
   CHECK(misled.smallest == Approx(values[0]).epsilon(1e-10));
   CHECK(misled.largest == Approx(values[size - 1]).epsilon(1e-10));
-  // A good start saves products, where there are more to save than rounding costs.
   const SpectrumEnds warm = spectrum_ends(A, cold.vectors);
   CHECK(warm.largest == Approx(values[size - 1]).epsilon(1e-10));
-  if (size > 100) CHECK(warm.status.products < cold.status.products);
   for (Index j = 0; j < 2; ++j) CHECK(warm.vectors.col(j).norm() == Approx(1));
+}
+
+TEST_CASE("a good start saves products") {
+  const MatrixOperator A(Vector<double>(Vector<double>::LinSpaced(300, -1, 2)));  // ends that are hard to find
+  const SpectrumEnds cold = spectrum_ends(A, Vectors<double>(300, 0)), warm = spectrum_ends(A, cold.vectors);
+  CHECK(warm.status.converged);
+  CHECK(2 * warm.status.products < cold.status.products);
 }
 
 TEST_CASE("not converging is said") {
