@@ -40,8 +40,8 @@ struct ParameterBlock {
 };
 
 /// The names of the blocks that each pattern stands for, in which `*` is any text: "blocks.*.W_Q". A name
-/// stands for itself. Throws InputError for none at all, and for one that fits no block, listing the names there are, of many the
-/// nearest.
+/// stands for itself. Throws InputError for none at all, and for one that fits no block, listing the names
+/// there are, of many the nearest.
 std::vector<std::string> matching_blocks(const std::vector<std::string>& patterns,
                                          const std::vector<ParameterBlock>& blocks);
 

@@ -17,8 +17,9 @@ inline void check_layer(const Layer<double>& layer, Index samples, bool input_mo
                         const std::vector<std::string>& frozen, std::uint64_t seed = 1,
                         const Context& context = {}) {
   constexpr Index k = 2;
-  // Fourth-order differences at h = 2.5e-4: truncation 4e-15, rounding eps / h = 9e-13, times derivatives that
-  // reach some thousands (of fifth order, in compositions, 1e7); 1e-8 leaves room for a factor 10 and more.
+  // Fourth-order differences at h = 2.5e-4: truncation 4e-15, rounding eps / h = 9e-13, times derivatives
+  // that reach some thousands (of fifth order, in compositions, 1e7); 1e-8 leaves room for a factor 10 and
+  // more.
   constexpr double h = 2.5e-4, difference_tolerance = 1e-8, identity_tolerance = 1e-12;
 
   std::vector<std::string> trainable;

@@ -30,7 +30,8 @@ TEST_CASE("both ends of known spectra, from any start") {
 }
 
 TEST_CASE("a good start saves products") {
-  const MatrixOperator A(Vector<double>(Vector<double>::LinSpaced(300, -1, 2)));  // ends that are hard to find
+  const MatrixOperator A(
+      Vector<double>(Vector<double>::LinSpaced(300, -1, 2)));  // ends that are hard to find
   const SpectrumEnds cold = spectrum_ends(A, Vectors<double>(300, 0)), warm = spectrum_ends(A, cold.vectors);
   CHECK(warm.status.converged);
   CHECK(2 * warm.status.products < cold.status.products);

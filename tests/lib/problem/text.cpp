@@ -182,8 +182,7 @@ TEST_CASE("reviews as bytes: cut, padded, masked, in turn") {
   CHECK(reviews.labels == labels);
   CHECK((reviews.cut == 1 && reviews.padded == 2 && reviews.empty == 1 && reviews.unused == 0));
   CHECK(read_byte_reviews(folder / "", 4, 2).unused == 1);
-  CHECK_THROWS_WITH(read_byte_reviews(folder / "", 4, 4),
-                    Catch::Contains("found 3 reviews, expected N = 4"));
+  CHECK_THROWS_WITH(read_byte_reviews(folder / "", 4, 4), Catch::Contains("found 3 reviews, expected N = 4"));
   CHECK_THROWS_AS(read_byte_reviews(folder / "", 0, 1), InputError);
   CHECK_THROWS_AS(read_byte_reviews(folder / "pos", 4, 1), InputError);
 }

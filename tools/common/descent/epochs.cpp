@@ -293,10 +293,9 @@ class EpochTrainer {
 
 void add_batch_options(Command& command) {
   command.options.add_options()  //
-      (
-          "batch", po::value<Index>()->value_name("B"),
-          "train by mini-batches of so many samples: --method sgd, adam or adamw as PyTorch has them, by "
-          "epochs")  //
+      ("batch", po::value<Index>()->value_name("B"),
+       "train by mini-batches of so many samples: --method sgd, adam or adamw as PyTorch has them, by "
+       "epochs")  //
       ("epochs", po::value<Index>()->default_value(10)->value_name("E"),
        "with --batch: times through the data")  //
       ("order", po::value<std::string>()->default_value("shuffled")->value_name("ORDER"),
