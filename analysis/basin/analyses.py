@@ -30,7 +30,8 @@ def evaluate(point, *, output=None, progress=None, **options):
 
 def hessian(point, *, output=None, progress=None, **options):
     """The spectrum of the Hessian: basin-hessian. largest, smallest: so many eigenvalues; counts, density, norms, full: True;
-    per_block: True, a pattern or a list of patterns."""
+    per_block: True, a pattern or a list of patterns: then all these are of each block, in the table `per_block`, and not
+    of the whole matrix."""
     return _run("hessian", point, output, progress, options)
 
 
@@ -50,7 +51,7 @@ def train(point, *, output=None, progress=None, **options):
     final = os.fspath(options.setdefault("final", folder / "final.h5"))
     result = _run("train", point, output, progress, options)
     if final.endswith(".h5"):
-        result.point = load_temporary(final, train=point.trained if isinstance(point, Point) else None)
+        result.point = load_temporary(final, train=point.trained if isinstance(point, Point) else options.get("train"))
     return result
 
 
@@ -63,8 +64,8 @@ def _run(tool, point, output, progress, options):
     folder = tools.Folder()
     problem = point
     if isinstance(point, Point):
-        problem = point.native.input
-        if point.native.changed:
+        problem = point.same_file()
+        if problem is None:
             problem = folder / "problem.h5"
             point.save(problem)
         if len(point.trained) < len(point.blocks):

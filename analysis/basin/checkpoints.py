@@ -59,8 +59,9 @@ def from_torch(module, inputs, targets, loss=None, *, mask=None, config=None, ma
     loss: nn.CrossEntropyLoss() or nn.MSELoss(), or a word as for `checkpoint`; None: by the targets.
     outputs: a function (module, inputs, mask) -> outputs, where it is not module(inputs).
 
-    The weights go by the module's state. Its loss, in float64 on a copy, is compared with the point's before anything
-    else: what differs by more than 1e-10 is refused. Refused, too: training mode with dropout, hooks and
+    The weights go by the module's state; parameters that do not require gradients are not trained. Its loss and the length
+    of its gradient, in float64 on a copy, are compared with the point's before anything else: losses that differ by more
+    than 1e-10, or gradients by more than 1e-8, are refused. Refused, too: training mode with dropout, hooks and
     parametrisations, which the state does not show. Raises ValueError, and ImportError without torch.
     """
     import torch
@@ -70,13 +71,21 @@ def from_torch(module, inputs, targets, loss=None, *, mask=None, config=None, ma
     loss = _loss_name(torch, loss, targets)
     folder = tools.Folder()
     save_safetensors(module.state_dict(), folder / "module.safetensors")
+    train = options.pop("train", None)
+    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    if frozen:  # the blocks in the tensors that are left
+        options["train"] = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
     point = checkpoint(folder / "module.safetensors", inputs=inputs, targets=targets, mask=mask, config=config, map=map,
                        loss=loss, **options)
-    own = _own_loss(torch, module, inputs, targets, mask, loss, outputs or _outputs_of(torch, module))
+    own, gradient = _own_loss(torch, module, inputs, targets, mask, loss, outputs or _outputs_of(torch, module))
     if not abs(point.loss - own) <= 1e-10 * max(abs(own), 1e-300):
         raise ValueError(f"the loss of the module is {own!r} and that of its description {point.loss!r}: it computes something "
                          "else than its state says (an epsilon, a mask, another average?); see lib/checkpoint/FAMILIES.md")
-    return point
+    ours = float(np.linalg.norm(point.gradient))
+    if not abs(ours - gradient) <= 1e-8 * (gradient + abs(own)):
+        raise ValueError(f"the gradient of the module has length {gradient!r} and that of its description {ours!r}, at the same "
+                         "loss: its parameters are shared, detached or frozen in a way that its state does not show")
+    return point if train is None else point.with_trainable(train)
 
 
 def _array(value):
@@ -146,7 +155,7 @@ def _loss_name(torch, loss, targets):
         raise ValueError(f"loss: found {loss!r}, expected nn.CrossEntropyLoss or nn.MSELoss with a mean or a sum, or a word")
     if isinstance(loss, nn.CrossEntropyLoss) and (loss.weight is not None or loss.label_smoothing or loss.ignore_index >= 0):
         raise ValueError("loss: weights of classes, label smoothing and an ignore_index from 0 are not known")
-    return known[type(loss)] + (":sum" if loss.reduction == "sum" else "")
+    return known[type(loss)] + (":sum" if loss.reduction == "sum" else "")  # mse:sum: without 1/2
 
 
 def _outputs_of(torch, module):
@@ -168,13 +177,13 @@ def _outputs_of(torch, module):
 
 
 def _own_loss(torch, module, inputs, targets, mask, loss, outputs):
-    """The loss that the module itself computes, in float64."""
+    """The loss that the module itself computes, and the length of its gradient, in float64."""
     import copy
     own = copy.deepcopy(module).cpu().double()
     inputs, targets = torch.as_tensor(_array(inputs)), torch.as_tensor(_array(targets))
     inputs = inputs.double() if inputs.is_floating_point() else inputs.long()
     mask = None if mask is None else torch.as_tensor(_array(mask)).bool()
-    made = outputs(own, inputs, mask).detach()  # with gradients: without them some modules take shortcuts
+    made = outputs(own, inputs, mask)  # with gradients: without them some modules take shortcuts
     kind, _, average = loss.partition(":")
     if kind == "cross-entropy":
         labels = targets.long()
@@ -198,4 +207,7 @@ def _own_loss(torch, module, inputs, targets, mask, loss, outputs):
                  "samples": int(real.reshape(len(real), -1).any(1).sum())}.get(average or by_default)
     if not count:
         raise ValueError(f"loss: found {loss!r}, of which the module's own value is not known here")
-    return float(total) / count
+    total = total / count
+    trained = [parameter for parameter in own.parameters() if parameter.requires_grad]
+    gradients = torch.autograd.grad(total, trained, allow_unused=True) if trained else ()
+    return total.item(), sum((g ** 2).sum().item() for g in gradients if g is not None) ** 0.5

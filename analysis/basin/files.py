@@ -199,8 +199,8 @@ def open_result(path, kinds=("result",)):
             raise ResultError("not an HDF5 file, expected a Basin result file")
         with h5py.File(path, "r") as file:
             yield Result(file, os.path.basename(path), _checked_kind(file, kinds))
-    except OSError as error:  # h5py raises it for damaged files, too
-        raise ResultError(f"cannot be read: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # h5py raises them for damaged files, too
+        raise ResultError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _checked_kind(file, kinds):

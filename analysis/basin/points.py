@@ -30,8 +30,15 @@ class Point:
     What is computed is kept; several threads may ask at once, and take turns.
     """
 
-    def __init__(self, made):
+    def __init__(self, made, file=None):
         self.native = made
+        self._file = file  # absolute path, size and time of the file that it is the point of
+
+    def same_file(self):
+        """The problem file of this very point, or None: it has moved, or the file has changed, or is gone."""
+        if self.native.changed or self._file is None or self._file != _signed(self._file[0]):
+            return None
+        return self._file[0]
 
     def __repr__(self):
         return f"<point of a {self.native.text}>"
@@ -122,14 +129,14 @@ class Point:
 
         Raises ValueError for what fits no block.
         """
-        return Point(self.native.with_trainable(blocks if isinstance(blocks, str) else ",".join(blocks)))
+        return Point(self.native.with_trainable(blocks if isinstance(blocks, str) else ",".join(blocks)), self._file)
 
     def at(self, theta):
         """The same problem at other trained parameters, (P,). Raises ValueError for another shape or NaN."""
         return Point(self.native.at(theta))
 
     def save(self, path, overwrite=False):
-        """Writes a problem file of this point. Raises ValueError if one is there already, but for `overwrite`."""
+        """Writes a problem file of this point; which blocks are trained is not part of it. Raises ValueError if one is there already, but for `overwrite`."""
         with _files():
             self.native.save(os.fspath(path), overwrite)
 
@@ -210,8 +217,18 @@ def _load(path, lasts, memory, **options):
             words += [f"{option}={block}={float(factor)!r}" for block, factor in value.items()]
         elif value is not None:
             words.append(f"{option}={value if isinstance(value, (str, int, float)) else ','.join(value)}")
+    file = _signed(path) if lasts else None
     with _files():
-        return Point(native.module().load(os.fspath(path), words, memory, lasts))
+        return Point(native.module().load(os.fspath(path), words, memory, lasts), file)
+
+
+def _signed(path):
+    """The absolute path of a file, its size and time; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return os.path.abspath(path), found.st_size, found.st_mtime_ns
 
 
 @contextmanager

@@ -54,6 +54,8 @@ class Operator:
             multiply, size, layout = _columns_of(multiply, size, layout, out)
         if size is None:
             raise TypeError("size is missing: the number of entries of a vector")
+        if int(size) != size:
+            raise TypeError(f"size: found {size}, expected a whole number")
         if size < 1:
             raise ValueError(f"size: found {size}, expected at least 1")
         self.native = native.module().Operator(multiply, int(size), columns=layout == "columns", out=bool(out),
@@ -145,7 +147,7 @@ class Eigenpairs(_Answer):
     true_error_bounds: np.ndarray  #: (k,): the same of the true operator; NaN where nothing is known of it
     converged: np.ndarray          #: (k,), bool
     joint_bound: float             #: as many eigenvalues, with multiplicities, lie within this of the values, one of each
-    no_more_beyond: float          #: with probability 1 - 1e-6 none is further out than this; None: nothing is known
+    no_more_beyond: float          #: with probability 1 - 1e-6 none besides these is further out; None: nothing is known
     resolution: float              #: eigenvalues no further than this beyond the last value were not looked for
     resolved: bool                 #: whether the search for missed eigenvalues came to its end
     dense: bool                    #: all eigenvalues were computed, from the assembled matrix
@@ -229,11 +231,16 @@ class Counts(_Answer):
     noise: Noise = None
     compared: bool = False  #: with a reference, whose distance, as estimated, counts as rounding
 
+    @property
+    def positive_exact(self):
+        """False: there are at most so many."""
+        return self.negative_exact and self.zero_exact
+
     def lines(self):
         def least(exact):
             return "" if exact else "at least "
         lines = [f"{least(self.negative_exact)}{self.negative} negative, {least(self.zero_exact)}{self.zero} zero, "
-                 f"{self.positive} positive of {self.size - self.removed} eigenvalues ({self.status})"]
+                 f"{'' if self.positive_exact else 'at most '}{self.positive} positive of {self.size - self.removed} eigenvalues ({self.status})"]
         if self.status == "estimated" and self.compared:
             lines.append("counts are of the true operator, as far as its distance is estimated well; relative_error= bounds it")
         elif self.status == "estimated":
@@ -344,6 +351,7 @@ def eigenpairs(operator, size=None, largest=0, smallest=0, *, tolerance=1e-10, m
     Raises ValueError for wrong arguments, an operator that is not symmetric, and what is wrong with its products;
     RuntimeError where numbers overflow; whatever the operator raises comes back as it is.
     """
+    _check_tolerance(tolerance)
     asked = _question(operator, size, _conventions(layout, out, dtype, max_block), deflate, reference, relative_error,
                       symmetry_tolerance, seed, memory, progress)
     answer, noise = _parts(native.module().eigenpairs(
@@ -368,6 +376,7 @@ def counts(operator, size=None, *, tolerance=0, pairs=6, max_restarts=300, dense
     not told apart from zero. Else they are estimated: with `reference` they allow for the distance to it, as the power
     method estimates that; without either they may be those of the rounding of, say, float32 kernels.
     """
+    _check_tolerance(tolerance)
     asked = _question(operator, size, _conventions(layout, out, dtype, max_block), deflate, reference, relative_error,
                       symmetry_tolerance, seed, memory, progress)
     answer, noise = _parts(native.module().counts(asked, tolerance=tolerance, pairs=pairs, max_restarts=max_restarts,
@@ -425,7 +434,14 @@ def _question(operator, size, conventions, deflate, reference, relative_error, s
                                     memory=memory, progress=shown(progress))
 
 
+def _check_tolerance(tolerance):
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance: found {tolerance}, expected a number from 0")
+
+
 def _as_operator(operator, size, conventions):
+    if hasattr(operator, "hvp"):
+        raise TypeError("the operator: found a point, expected an operator of it, say point.hessian")
     if not hasattr(operator, "native"):
         return Operator(operator, size, **conventions)
     given = [name for name, value in conventions.items() if value not in (None, False, "float64")]

@@ -153,6 +153,8 @@ void CallableOperator::multiply_block(ConstVectorsRef<double> V, VectorsRef<doub
     result_memory = single ? py::array(array_on<float>(nullptr, P, k, columns, {}))
                            : py::array(array_on<double>(nullptr, P, k, columns, {}));
   }
+  // What is not filled shows.
+  if (convention_.out) result_memory.attr("fill")(kNaN);
   const std::uint64_t before = lend ? fingerprint(V.data(), P * k) : 0;
 
   py::object result;

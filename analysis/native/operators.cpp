@@ -39,6 +39,11 @@ Eigen::Map<const Vectors<double>> block_of(const Rows& V, Index size, const char
   return {V.data(), size, one ? 1 : V.shape(0)};
 }
 
+void raise_signals() {
+  const py::gil_scoped_acquire gil;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
 py::array rows_of(Vectors<double>&& block) {
   auto* const kept = new Vectors<double>(std::move(block));
   const py::capsule owner(kept, [](void* memory) { delete static_cast<Vectors<double>*>(memory); });

@@ -40,6 +40,9 @@ class Working {
   OurThreads threads_;
 };
 
+/// Throws what Python makes of signals that came in, Ctrl-C say. Without the GIL.
+void raise_signals();
+
 /// A symmetric operator.
 class BoundOperator {
  public:

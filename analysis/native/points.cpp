@@ -113,8 +113,13 @@ py::array multiply(Point& point, const py::object& vectors, const char* what, In
   const auto block = block_of(V, from, what);
   Vectors<double> out(to, block.cols());
   {
+    constexpr Index kTogether = 16;  // vectors, between two looks at signals
     const Working work(point.lock());
-    (point.linearization().*product)(block, out);
+    for (Index j = 0; j < block.cols(); j += kTogether) {
+      const Index k = std::min(kTogether, block.cols() - j);
+      (point.linearization().*product)(block.middleCols(j, k), out.middleCols(j, k));
+      raise_signals();
+    }
   }
   const py::array rows = rows_of(std::move(out));
   return V.ndim() == 1 ? rows.attr("reshape")(to).cast<py::array>() : rows;

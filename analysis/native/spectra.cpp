@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <chrono>
+#include <limits>
 #include <optional>
 
 #include "basin/linalg/errors.h"
@@ -29,13 +30,15 @@ struct Question {
   py::object progress;  ///< called with (done, total), or None
 };
 
-/// Progress of ours, told to Python a few times a second.
+/// Progress of ours, told to Python a few times a second, if it wants to know; signals are looked at in any
+/// case.
 Progress told(const py::object& to) {
-  if (to.is_none()) return {};
   using Clock = std::chrono::steady_clock;
   return [listener = py::handle(to), next = Clock::time_point()](Index done, Index total) mutable {
     if (done < total && Clock::now() < next) return;
     next = Clock::now() + std::chrono::milliseconds(200);
+    raise_signals();
+    if (listener.is_none()) return;
     const py::gil_scoped_acquire gil;
     const CallersThreads theirs;
     listener(done, total);
@@ -331,7 +334,8 @@ py::dict density(const Question& asked, Index probes, Index steps, double width)
   result["nodes"] = nodes;
   result["weights"] = weights;
   result["rounding"] = q.rounding;
-  const double zero = resolved_threshold(q);
+  // Of the zero operator all is zero, and no number is beyond that.
+  const double zero = std::max(resolved_threshold(q), std::numeric_limits<double>::min());
   result["threshold"] = zero;
   result["negative"] = told_mass(mass_below(q, -zero));
   const Mass below = mass_below(q, zero);
@@ -349,7 +353,7 @@ py::dict trace(const Question& asked, Index probes, Index dense_limit) {
     const Working work(asked.of->lock(), (asked.reference ? asked.reference : asked.of)->lock());
     subject.emplace(asked);
     if (subject->removed() > 0) throw InputError("deflate: a trace is that of the whole operator");
-    const bool dense = subject->get().rows() <= dense_limit;
+    const bool dense = subject->get().rows() <= std::max<Index>(dense_limit, 4);  // too few for estimates
     const double bytes = dense ? full_spectrum_bytes(subject->get().rows(), false)
                                : estimated_traces_bytes(subject->get().rows(), probes);
     if (bytes > asked.memory)

@@ -32,8 +32,9 @@ class KnownSpectra(unittest.TestCase):
             X = pairs.vectors
             self.assertEqual(X.shape, (k, len(A)))
             np.testing.assert_allclose(X @ X.T, np.eye(k), atol=1e-8)
-            np.testing.assert_allclose(np.linalg.norm(X @ A - pairs.values[:, None] * X, axis=1), pairs.residuals,
-                                       atol=1e-11 * np.abs(exact).max())
+            scale = np.abs(exact).max() or 1
+            rest = np.linalg.norm((X @ A - pairs.values[:, None] * X) / scale, axis=1)
+            np.testing.assert_allclose(rest, pairs.residuals / scale, atol=1e-11)
         return found
 
     def test_200_random_operators(self):
@@ -97,7 +98,20 @@ class KnownSpectra(unittest.TestCase):
             for options in ({}, LANCZOS):
                 self.check(10.0 ** exponent * matrix_of(np.repeat(rng.standard_normal(25), 2), rng), 3, **options)
 
+    def test_what_counts_do_not_know_is_at_most(self):
+        values = np.linspace(-1, 1, 80)
+        counted = basin.counts(lambda V: V * values, 80, dense_limit=0)
+        self.assertFalse(counted.negative_exact)
+        self.assertFalse(counted.positive_exact)
+        self.assertRegex(repr(counted), "at least 6 negative, at least 0 zero, at most 74 positive of 80")
+        self.assertTrue(basin.counts(lambda V: V * values, 80).positive_exact)
+
+    def test_density_of_zero(self):
+        density = basin.density(lambda V: 0 * V, 100)
+        self.assertEqual((density.negative[0], density.positive[0]), (0, 0))
+
     def test_small_and_zero(self):
+        self.assertAlmostEqual(basin.trace(lambda V: 3 * V, 1, dense_limit=0).trace[0], 3)
         self.assertEqual(basin.eigenpairs(lambda V: 3 * V, 1, largest=1).largest.values[0], 3)
         zero = basin.eigenpairs(lambda V: 0 * V, 1200, smallest=2).smallest
         self.assertEqual(zero.values.tolist(), [0, 0])
@@ -288,6 +302,13 @@ class Conventions(unittest.TestCase):
                 basin.eigenpairs(rows(A), 40, **arguments)
         with self.assertRaisesRegex(TypeError, "vectors: found numbers of type complex128, expected real"):
             basin.Operator(rows(A), 40).apply(1j * self.V)
+        with self.assertRaisesRegex(ValueError, "NaN at entry 0"):
+            basin.eigenpairs(lambda V, out: None, 40, largest=1, out=True)
+        for tolerance in (-1, np.nan):
+            with self.assertRaisesRegex(ValueError, "tolerance: found"):
+                basin.eigenpairs(rows(A), 40, largest=1, tolerance=tolerance)
+        with self.assertRaisesRegex(TypeError, "size: found 2.5"):
+            basin.trace(rows(A), 2.5)
         with self.assertRaisesRegex(TypeError, "size is missing"):
             basin.eigenpairs(rows(A), largest=1)
         with self.assertRaisesRegex(TypeError, "found str, expected a callable"):

@@ -139,6 +139,7 @@ class Points(Case):
             (lambda: point.hvp(np.ones(3)), r"V: found an array of shape \(3,\), expected \(k, \d+\)"),
             (lambda: point.vjp(np.ones((1, 2, 3))), r"U: found an array of shape \(1, 2, 3\)"),
             (lambda: point.at(np.full(point.size, np.nan)), "theta: found numbers that are not finite"),
+            (lambda: point.by_block(np.zeros((0, point.size))), "vector: found an array of two dimensions"),
             (lambda: point.with_trainable("nix"), "unknown parameter block 'nix'"),
             (lambda: basin.Problem(np.ones((2, 3, 4)), np.ones((2, 3))), "^/data/Y: found rank 2"),
             (lambda: basin.Problem(np.ones((2, 3, 4)), np.ones((2, 3, 1)), {"W_q": np.ones(3)}), "W_q"),
@@ -273,6 +274,28 @@ class Analyses(Case):
         part = basin.train(point.with_trainable("head.*"), method="adam", steps=2)
         self.assertEqual(part.point.trained, point.with_trainable("head.*").trained)
         np.testing.assert_array_equal(part.point.weights["embedding.E"], point.weights["embedding.E"])
+
+    def test_a_point_is_what_it_was_read_as(self):
+        path = self.directory / "changing.h5"
+        basin.load(self.problem).save(path, overwrite=True)
+        point = basin.load(path)
+        before = basin.evaluate(point).evaluation.loss
+        point.at(point.theta + 1).save(path, overwrite=True)
+        self.assertEqual(basin.evaluate(point).evaluation.loss, before)
+        os.remove(path)
+        self.assertEqual(basin.evaluate(point).evaluation.loss, before)
+        self.assertEqual(basin.train(str(self.problem), train="W_Q", steps=1).point.trained, ["W_Q"])
+
+    def test_interrupted_products(self):
+        rng = np.random.default_rng(0)
+        point = basin.Problem(rng.standard_normal((64, 32, 32)), rng.standard_normal((64, 32, 4)), heads=4, head_dim=16)
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        start = time.monotonic()
+        with self.assertRaises(KeyboardInterrupt):
+            point.hvp(np.ones((20000, point.size)))
+        self.assertLess(time.monotonic() - start, 15)
+        timer.join()
 
     def test_files(self):
         point, path = basin.load(self.problem), self.directory / "kept.h5"

@@ -204,6 +204,31 @@ class Modules(unittest.TestCase):
             basin.from_torch(encoder().eval(), X, Y, outputs=lambda of, x, mask: 1.001 * of(x))
 
 
+    def test_what_the_state_does_not_show(self):
+        """The same loss, another gradient: shared layers and tensors, what is detached; and what is frozen."""
+        X, Y = torch.randn(3, 5, 8), torch.randn(3, 5, 8)
+
+        def encoder(kind=nn.TransformerEncoderLayer):
+            return nn.TransformerEncoder(kind(8, 2, 12, batch_first=True), 2).eval()
+
+        class Detached(nn.TransformerEncoderLayer):
+            def _ff_block(self, x):
+                return super()._ff_block(x).detach()
+
+        layers, weight = encoder(), encoder()
+        layers.layers[1] = layers.layers[0]
+        weight.layers[1].linear1.weight = weight.layers[0].linear1.weight
+        for module in (layers, weight, encoder(Detached)):
+            with self.assertRaisesRegex(ValueError, "the gradient of the module has length .* at the same loss"):
+                basin.from_torch(module, X, Y, nn.MSELoss())
+        frozen = encoder()
+        frozen.layers[0].linear1.weight.requires_grad_(False)
+        point = basin.from_torch(frozen, X, Y, nn.MSELoss())
+        self.assertEqual(point.size, sum(p.numel() for p in frozen.parameters() if p.requires_grad))
+        self.assertAlmostEqual(basin.from_torch(frozen, X, Y, nn.MSELoss(reduction="sum")).loss, X.numel() * point.loss, delta=1e-9 * X.numel())
+        self.assertEqual(basin.from_torch(frozen, X, Y, train="blocks.1.*").trained, point.with_trainable("blocks.1.*").trained)
+
+
 @unittest.skipUnless(torch, "needs torch")
 class Beside(unittest.TestCase):
     def test_threads_are_left_alone(self):

@@ -64,13 +64,13 @@ GivenData given_data(const Command& command) {
   return data;
 }
 
-/// "cross-entropy", "squared:elements", "mse".
+/// "cross-entropy", "squared:elements", "mse", "mse:sum".
 LossDescription loss_named(const std::string& text) {
   const std::vector<std::string> words = split(text, ':');
   LossDescription loss;
   loss.type = words.front();
   if (loss.type == "mse") loss = {"squared", {{"average", std::string("elements")}, {"half", false}}};
-  if (words.size() > 2 || (words.size() == 2 && words.front() == "mse"))
+  if (words.size() > 2)
     throw InputError("--loss " + text + ": expected NAME or NAME:AVERAGE, e.g. cross-entropy:sum");
   if (words.size() == 2) loss.options["average"] = words[1];
   try {
