@@ -211,8 +211,10 @@ void define_points(py::module_& m) {
       .def("weights", [](const Point& p) { return weights_of(p, p.at().weights, false); })
       .def("by_block",
            [](const Point& p, const py::object& v) {
-             return weights_of(p, block_of(rows_from(v, "vector"), p.at().theta_size(), "vector").col(0),
-                               true);
+             const Rows vector = rows_from(v, "vector");
+             if (vector.ndim() != 1)
+               throw InputError("vector: found an array of two dimensions, expected (P,)");
+             return weights_of(p, block_of(vector, p.at().theta_size(), "vector").col(0), true);
            })
       .def("loss",
            [](Point& p) {
