@@ -13,8 +13,8 @@ Data<double> samples_of(const Data<double>& data, const std::vector<Index>& samp
   const auto count = static_cast<Index>(samples.size());
   const auto rows = [&](const Matrix<double>& of) {
     const Index each = of.rows() / data.samples;
-    if (of.size() == 0) return Matrix<double>(of);  // token ids, or labels
     Matrix<double> part(each * count, of.cols());
+    if (part.size() == 0) return part;  // token ids, or labels
     for (Index i = 0; i < count; ++i)
       part.middleRows(i * each, each) = of.middleRows(samples[i] * each, each);
     return part;
