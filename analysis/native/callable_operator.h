@@ -30,8 +30,6 @@ class CallableOperator final : public SelfAdjointOperator {
   CallableOperator(const CallableOperator&) = delete;
   CallableOperator& operator=(const CallableOperator&) = delete;
 
-  const CallingConvention& convention() const { return convention_; }
-
  private:
   void do_apply(ConstVectorsRef<double> V, VectorsRef<double> out) const override;
   void multiply_block(ConstVectorsRef<double> V, VectorsRef<double> out) const;

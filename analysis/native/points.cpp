@@ -198,7 +198,6 @@ void define_points(py::module_& m) {
   using Self = std::shared_ptr<Point>;
   py::class_<Point, Self>(m, "Point")
       .def_property_readonly("text", [](const Point& p) { return p.setup().text(); })
-      .def_property_readonly("input", [](const Point& p) { return p.setup().input; })
       .def_property_readonly("changed", &Point::changed)
       .def_property_readonly("trained", [](const Point& p) { return p.at().parameters().trained(); })
       .def_property_readonly("size", [](const Point& p) { return p.at().theta_size(); })

@@ -1,7 +1,10 @@
 #include "basin/problem/pathfinder.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
-#include <queue>
+#include <cmath>
+#include <functional>
+#include <vector>
 
 #include "basin/linalg/errors.h"
 
@@ -9,87 +12,64 @@ using namespace basin;
 
 namespace {
 
-/// The number of pieces, connected by sides or corners, of the pixels that are at least so grey.
-Index pieces(const Matrix<double>& grey, double least) {
-  Eigen::Matrix<bool, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> left = grey.array() >= least;
-  Index count = 0;
+using Piece = std::vector<std::pair<Index, Index>>;
+
+/// The pieces, connected by sides or corners, of the pixels that are at least so grey.
+std::vector<Piece> pieces(const Matrix<double>& grey, double least) {
+  Matrix<double> left = grey;
+  std::vector<Piece> all;
   for (Index i = 0; i < grey.rows(); ++i)
     for (Index j = 0; j < grey.cols(); ++j) {
-      if (!left(i, j)) continue;
-      ++count;
-      std::queue<std::pair<Index, Index>> open;
-      open.emplace(i, j);
-      left(i, j) = false;
-      for (; !open.empty(); open.pop())
+      if (left(i, j) < least) continue;
+      Piece piece = {{i, j}};
+      left(i, j) = 0;
+      for (std::size_t next = 0; next < piece.size(); ++next)
         for (Index a = -1; a <= 1; ++a)
           for (Index b = -1; b <= 1; ++b) {
-            const auto [y, x] = std::pair(open.front().first + a, open.front().second + b);
-            if (y < 0 || x < 0 || y >= grey.rows() || x >= grey.cols() || !left(y, x)) continue;
-            left(y, x) = false;
-            open.emplace(y, x);
+            const Index y = piece[next].first + a, x = piece[next].second + b;
+            if (y < 0 || x < 0 || y >= grey.rows() || x >= grey.cols() || left(y, x) < least) continue;
+            left(y, x) = 0;
+            piece.emplace_back(y, x);
           }
+      all.push_back(std::move(piece));
     }
-  return count;
+  return all;
+}
+
+/// 1 where 2 x 2 pixels are full: in dots, and not in dashes.
+Matrix<double> full_blocks(const Matrix<double>& grey) {
+  Matrix<double> full = Matrix<double>::Zero(grey.rows(), grey.cols());
+  for (Index y = 0; y + 1 < grey.rows(); ++y)
+    for (Index x = 0; x + 1 < grey.cols(); ++x) full(y, x) = grey.block(y, x, 2, 2).minCoeff() == 1 ? 1 : 0;
+  return full;
 }
 
 }  // namespace
 
-TEST_CASE("pathfinder: without gaps, each curve is one piece") {
+TEST_CASE(
+    "pathfinder: without gaps each curve is one piece, and the dots are on one or two as the label says") {
   PathfinderOptions options;
   options.size = 64;
   options.dot = 2.5;
   options.dashes = 4;
   options.gap = 0;
   options.clearance = 7;  // so that dots do not touch other curves
-  for (int i = 0; i < 40; ++i) {
-    const PathfinderPicture picture = pathfinder_picture(options, i % 2 == 1, 1, std::to_string(i));
-    CHECK(picture.connected == (i % 2 == 1));
+  for (int i = 0; i < 60; ++i) {
+    const bool connected = i % 2 == 1;
+    options.paths = 2 + i % 3 / 2;
+    const PathfinderPicture picture = pathfinder_picture(options, connected, 1, std::to_string(i));
+    CHECK(picture.connected == connected);
     CHECK(picture.grey.minCoeff() == 0);
     CHECK(picture.grey.maxCoeff() == 1);
-    CHECK(pieces(picture.grey, 0.2) == options.paths);
-    // The dots alone survive erosion to full blocks of 2 x 2: two of them, on one piece or on two.
-    Matrix<double> blocks = Matrix<double>::Zero(64, 64);
-    for (Index y = 0; y + 1 < 64; ++y)
-      for (Index x = 0; x + 1 < 64; ++x)
-        blocks(y, x) = picture.grey.block(y, x, 2, 2).minCoeff() == 1 ? 1 : 0;
-    CHECK(pieces(blocks, 1) == 2);
-  }
-}
-
-TEST_CASE("pathfinder: whether the dots are connected is what the label says") {
-  PathfinderOptions options;
-  options.size = 64;
-  options.dot = 2.5;
-  options.dashes = 4;
-  options.gap = 0;
-  options.clearance = 7;  // so that dots do not touch other curves
-  options.paths = 2;
-  for (int i = 0; i < 40; ++i) {
-    const bool connected = i % 2 == 1;
-    const PathfinderPicture picture = pathfinder_picture(options, connected, 2, std::to_string(i));
-    // What is left of the pieces when those with a dot are counted: a dot has more than 8 full pixels.
-    Matrix<double> without = picture.grey;
-    Index with_dot = 0;
-    for (Index y = 0; y < 64; ++y)
-      for (Index x = 0; x < 64; ++x) {
-        if (without(y, x) < 0.2) continue;
-        std::queue<std::pair<Index, Index>> open;
-        open.emplace(y, x);
-        double full_blocks = 0;
-        without(y, x) = 0;
-        for (; !open.empty(); open.pop()) {
-          const auto [r, c] = open.front();
-          if (r + 1 < 64 && c + 1 < 64 && picture.grey.block(r, c, 2, 2).minCoeff() == 1) ++full_blocks;
-          for (Index a = -1; a <= 1; ++a)
-            for (Index b = -1; b <= 1; ++b)
-              if (r + a >= 0 && c + b >= 0 && r + a < 64 && c + b < 64 && without(r + a, c + b) >= 0.2) {
-                without(r + a, c + b) = 0;
-                open.emplace(r + a, c + b);
-              }
-        }
-        with_dot += full_blocks > 0 ? 1 : 0;
-      }
-    CHECK(with_dot == (connected ? 1 : 2));
+    const Matrix<double> full = full_blocks(picture.grey);
+    CHECK(pieces(full, 1).size() == 2);
+    const std::vector<Piece> curves = pieces(picture.grey, 0.2);
+    CHECK(static_cast<Index>(curves.size()) == options.paths);
+    const auto with_dots = std::count_if(curves.begin(), curves.end(), [&](const Piece& curve) {
+      return std::any_of(curve.begin(), curve.end(),
+                         [&](const auto& pixel) { return full(pixel.first, pixel.second) == 1; });
+    });
+    CHECK(with_dots == (connected ? 1 : 2));
   }
 }
 
